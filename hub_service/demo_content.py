@@ -1,0 +1,82 @@
+"""Demo content: the example dashboards published by the demo people, and notebooks in their folders."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+from hub_service.settings import ROOT
+from vaas import notebook
+from vaas.content import snapshot_of
+from vaas.errors import VaasError
+from vaas.model import EVERYONE, SIGNED_IN, Access, App, File, Grant, Version
+from vaas.portal import Portal
+from vaas.slug import slugify
+
+__all__ = ["ensure_demo"]
+
+_log = logging.getLogger("vaas")
+_EXAMPLES = ROOT / "dashboards" / "examples"
+_NOT_CONTENT = {"app.json", "cover.png", "__pycache__"}
+
+
+def ensure_demo(portal: Portal, data: Path) -> None:
+    """Publish each example that is not there yet; what people changed or withdrew stays as they left it."""
+    marker = data / "demo.json"
+    done = set(json.loads(marker.read_text())) if marker.exists() else set()
+    found = {path.parent.name: path for path in sorted(_EXAMPLES.glob("*/app.json"))}
+    for name in sorted(found.keys() - done):
+        try:
+            said = json.loads(found[name].read_text())
+            _publish(portal, said, found[name].parent)
+            _place_copy(said, found[name].parent, data / "homes")
+            done.add(name)
+        except (OSError, KeyError, ValueError, VaasError):
+            _log.exception("The example %s could not be published", name)
+    marker.write_text(json.dumps(sorted(done)))
+
+
+def _publish(portal: Portal, said: dict[str, Any], folder: Path) -> None:
+    core, now = portal.core, portal.core.now()
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and _travels(path, folder)]
+    files = [File(path.relative_to(folder).as_posix(), *core.content.add(path.read_bytes())) for path in paths]
+    snapshot = snapshot_of(said["notebook"], files)
+    notebook.parse((folder / said["notebook"]).read_bytes())
+    cover = core.content.add((folder / said["cover"]).read_bytes())[0] if said.get("cover") else ""
+    slug = slugify(folder.name)
+    app = App(
+        id=core.new_id(),
+        slug=slug,
+        title=said["title"],
+        owner=said["author"],
+        version=snapshot.hash,
+        created=now,
+        updated=now,
+        description=said["description"],
+        category=said["category"],
+        tags=tuple(said["tags"]),
+        cover=cover,
+        origin_store="home",
+        origin_path=f"examples/{folder.name}/{said['notebook']}",
+    )
+    subject = {"everyone": EVERYONE, "signed-in": SIGNED_IN}.get(said["audience"], said["audience"])
+    with core.database.begin() as records:
+        if records.apps.get(slug) is not None:
+            return
+        records.apps.save(app)
+        records.versions.add(Version(app.id, 1, snapshot, app.owner, now, "The example as it comes"))
+        records.grants.save(Grant(app.id, subject, Access.READ, app.owner, now))
+
+
+def _place_copy(said: dict[str, Any], folder: Path, homes: Path) -> None:
+    """Put the notebook and its files into the author's own folder; never over what is there."""
+    target = homes / said["author"] / "examples" / folder.name
+    if not target.exists():
+        shutil.copytree(folder, target, ignore=shutil.ignore_patterns(*_NOT_CONTENT))
+
+
+def _travels(path: Path, folder: Path) -> bool:
+    return not _NOT_CONTENT & set(path.relative_to(folder).parts) and not path.name.startswith(".")

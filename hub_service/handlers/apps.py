@@ -1,0 +1,292 @@
+"""The gallery, an app's page, its settings, and the way into it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tarfile
+import zipfile
+from io import BytesIO
+
+from tornado import web
+from tornado.iostream import StreamClosedError
+
+from hub_service.covers import draw_cover
+from hub_service.handlers.base import Page
+from vaas.db.base import Query
+from vaas.errors import Conflict, Forbidden, Invalid, NotFound, VaasError
+from vaas.model import Access
+from vaas.policy import subject_title
+from vaas.portal import Progress
+from vaas.portal.gallery import Appearance
+
+__all__ = [
+    "AppPage",
+    "Cover",
+    "GalleryPage",
+    "LaunchPage",
+    "LogText",
+    "OpenEvents",
+    "OpenPage",
+    "SettingsPage",
+    "SourceZip",
+]
+
+#: How long a page of progress is kept open at most, in seconds.
+_PATIENCE = 180
+
+
+class GalleryPage(Page):
+    """The portal's first page: the apps that the visitor may see."""
+
+    def get(self) -> None:
+        """Show the apps that match."""
+        show = self.get_query_argument("show", "all")
+        query, category = self.get_query_argument("q", ""), self.get_query_argument("category", "")
+        show = show if show in {"all", "mine", "shared"} and self.user else "all"
+        self.nav = {"all": "gallery"}.get(show, show)
+        gallery, words = self.portal.gallery, tuple(query.split()[:8])
+        everything = gallery.apps(self.visitor, Query(show=show))
+        cards = gallery.apps(self.visitor, Query(words, category, show)) if words or category else everything
+        context = {
+            "cards": cards,
+            "q": query,
+            "category": category,
+            "categories": sorted({listed.app.category for listed in everything if listed.app.category}),
+            "show": show,
+            "total": len(everything),
+        }
+        self.show("gallery.html", title="Apps", context=context)
+
+
+class AppPage(Page):
+    """What one app is, who made it, and what the visitor may do with it."""
+
+    nav = "gallery"
+
+    async def get(self, slug: str) -> None:
+        """Show the app."""
+        seen = self.portal.gallery.app(self.visitor, slug)
+        version = self.portal.gallery.current(seen.app)
+        reads = seen.access >= Access.READ
+        grants = self.portal.gallery.grants(seen.app) if seen.access >= Access.WRITE else []
+        context = {
+            "app": seen.app,
+            "access_level": seen.access,
+            "why": seen.reason,
+            "version": version,
+            "versions": self.portal.versions.list(self.visitor, slug)[1] if reads else [],
+            "files": list(version.snapshot.files) if version and reads else [],
+            "running": await self._running(seen.app.slug),
+            "shared_with": [subject_title(grant.subject) for grant in grants],
+        }
+        self.show("app.html", title=seen.app.title, context=context)
+
+    async def _running(self, slug: str) -> str:
+        """Say how the server is, or nothing when the Hub cannot tell: the page is worth showing anyway."""
+        try:
+            return await self.portal.opening.running(self.portal.gallery.app(self.visitor, slug).app)
+        except VaasError:
+            return ""
+
+
+class Cover(Page):
+    """An app's picture: its own, or one drawn for it."""
+
+    def get(self, slug: str) -> None:
+        """Send the picture."""
+        app, data, mime = self.portal.gallery.cover(self.visitor, slug)
+        self.set_header("Cache-Control", "private, max-age=60")
+        self.set_header("Content-Type", mime or "image/svg+xml")
+        self.finish(data or draw_cover(app.title, app.id))
+
+
+class OpenPage(Page):
+    """The door to an app: progress while it starts, then the way in."""
+
+    async def get(self, slug: str) -> None:
+        """Start the app if need be; show how far it is, or the form that leads in."""
+        query = self.request.query
+        went = await self.portal.opening.begin(self.visitor, slug)
+        await self.lead(went, query)
+
+    async def lead(self, went: Progress, query: str) -> None:
+        """Show what fits how far it is."""
+        app = went.app
+        context = {"app": app, "query": query, "cover": f"{self.base}apps/{app.slug}/cover"}
+        if went.phase == "ready":
+            way_in = {"action": went.action, "ticket": went.ticket}
+            self.show("enter.html", title=app.title, context={**context, **way_in})
+        elif went.phase == "failed":
+            self.set_status(503)
+            failed = {"text": went.error, "fix": "Try again in a moment.", "detail": went.detail}
+            retry = f"{self.base}apps/{app.slug}/open"
+            self.show("failed.html", title=app.title, context={**context, **failed, "retry_url": retry})
+        else:
+            state = {"phase": went.phase, "progress": went.progress, "message": went.message}
+            events = f"{self.base}apps/{app.slug}/events" + (f"?{query}" if query else "")
+            self.show("opening.html", title=app.title, context={**context, "state": state, "events_url": events})
+
+
+class EventStream(Page):
+    """Server-sent events: one JSON object each, until it is over or nobody listens."""
+
+    def on_connection_close(self) -> None:
+        """Notice that nobody listens any more."""
+        self._closed = True
+
+    async def stream(self, *, every: float = 0.3) -> None:
+        """Send what :meth:`state` returns whenever it changes."""
+        self.set_header("Content-Type", "text/event-stream")
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("X-Accel-Buffering", "no")
+        self._closed, last, waited = False, "", 0.0
+        while not self._closed and waited < _PATIENCE * 10:
+            over, value = await self.state()
+            text = json.dumps(value)
+            try:
+                if text != last or waited % 10 < every:
+                    self.write(f"data: {text}\n\n")
+                    await self.flush()
+            except StreamClosedError:
+                return
+            last, waited = text, waited + every
+            if over:
+                return
+            await asyncio.sleep(every)
+
+    async def state(self) -> tuple[bool, dict[str, object]]:
+        """Return whether this is the last event, and the event."""
+        raise NotImplementedError
+
+
+class OpenEvents(EventStream):
+    """How far an opening is."""
+
+    async def get(self, slug: str) -> None:
+        """Stream until the app is ready or has failed."""
+        self.portal.gallery.app(self.visitor, slug)
+        self._slug = slug
+        await self.stream()
+
+    async def state(self) -> tuple[bool, dict[str, object]]:
+        """Return the event for the opening page."""
+        try:
+            went = await self.portal.opening.progress(self.visitor, self._slug)
+        except VaasError as error:
+            return True, {"phase": "failed", "error": {"text": error.message, "fix": "Try again in a moment."}}
+        value: dict[str, object] = {"phase": went.phase, "progress": went.progress, "message": went.message}
+        if went.phase == "ready":
+            value["form"] = {"action": went.action, "ticket": went.ticket, "query": self.request.query}
+        if went.phase == "failed":
+            value["error"] = {"text": went.error, "fix": "Try again in a moment.", "detail": went.detail}
+        return went.phase in {"ready", "failed"}, value
+
+
+class LogText(Page):
+    """What the app's server wrote; for those who may change the app."""
+
+    def get(self, slug: str) -> None:
+        """Send its last lines."""
+        text = self.portal.opening.log(self.visitor, slug)
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.finish(text or "Nothing was written yet.")
+
+
+class SettingsPage(Page):
+    """How an app presents itself, whose it is, and whether it is there at all."""
+
+    nav = "mine"
+
+    def get(self, slug: str) -> None:
+        """Show the form."""
+        seen = self.portal.core.see(self.visitor, slug, "edit")
+        self.show("settings.html", title="Settings", context={"app": seen.app, "access_level": seen.access})
+
+    async def post(self, slug: str) -> None:
+        """Do what the pressed button says."""
+        actions = {"save": self._save, "give": self._give, "withdraw": self._withdraw}
+        action = actions.get(self.get_body_argument("do", "save"))
+        if action is None:
+            raise Invalid("This button does nothing.")
+        try:
+            await action(slug)
+        except VaasError as error:
+            self.fail_form(error)
+            self.get(slug)
+
+    async def _save(self, slug: str) -> None:
+        title, description, category, tags = (
+            self.get_body_argument(name, "") for name in ("title", "description", "category", "tags")
+        )
+        uploaded = self.request.files.get("cover") or []
+        cover = uploaded[0].body if uploaded and uploaded[0].body else None
+        change = Appearance(title, description, category, tuple(tags.split(",")), cover)
+        app = self.portal.gallery.edit(self.visitor, slug, change)
+        self.done(f"apps/{app.slug}/", "Saved.")
+
+    async def _give(self, slug: str) -> None:
+        app = await self.portal.gallery.give(self.visitor, slug, self.get_body_argument("name").strip())
+        self.done("", f"“{app.title}” belongs to {app.owner} now.")
+
+    async def _withdraw(self, slug: str) -> None:
+        app = self.portal.core.see(self.visitor, slug, "withdraw").app
+        if self.get_body_argument("confirm", "").strip() != app.title:
+            raise Invalid("Type the app's title to withdraw it. Nothing was changed.", field="confirm")
+        self.portal.gallery.withdraw(self.visitor, slug)
+        self.done("", f"“{app.title}” is withdrawn.")
+
+
+class LaunchPage(Page):
+    """Take a copy of an app's notebook: into one's own files, or as a download."""
+
+    async def get(self, slug: str) -> None:
+        """Show what there is to take."""
+        seen = self.portal.core.see(self.visitor, slug, "launch")
+        version = self.portal.gallery.current(seen.app)
+        context = {
+            "app": seen.app,
+            "files": list(version.snapshot.files) if version else [],
+            "stores": self.portal.core.stores.of(self.user) if self.user else [],
+            "save_url": f"{self.base}apps/{slug}/launch",
+            "download_url": f"{self.base}apps/{slug}/source.zip",
+        }
+        self.show("launch.html", title="Launch a copy", context=context)
+
+    async def post(self, slug: str) -> None:
+        """Copy the notebook and its files into the chosen folder."""
+        store_id, folder = self.get_body_argument("store"), self.get_body_argument("folder", "")
+        try:
+            path = await self.portal.copies.save(self.person, slug, store_id, folder)
+        except (Invalid, NotFound, Forbidden, Conflict) as error:
+            error.field = error.field or "folder"
+            self.fail_form(error)
+            await self.get(slug)
+            return
+        self.done(f"files/{store_id}/{path}", "The copy is here.")
+
+
+class SourceZip(Page):
+    """The notebook and its files as a ZIP archive; for READ."""
+
+    def get(self, slug: str) -> None:
+        """Send the archive."""
+        app, version, chunks = self.portal.versions.source(self.visitor, slug)
+        packed = BytesIO()
+        with tarfile.open(fileobj=BytesIO(b"".join(chunks))) as tar, zipfile.ZipFile(packed, "w") as archive:
+            for member in tar:
+                source = tar.extractfile(member)
+                archive.writestr(member.name, source.read() if source else b"", zipfile.ZIP_DEFLATED)
+        self.set_header("Content-Type", "application/zip")
+        self.set_header("Content-Disposition", f'attachment; filename="{app.slug}-v{version.number}.zip"')
+        self.finish(packed.getvalue())
+
+
+class NotThere(Page):
+    """Any address that is none of ours."""
+
+    def get(self) -> None:
+        """Say so."""
+        raise web.HTTPError(404)
+
+    post = put = delete = patch = get

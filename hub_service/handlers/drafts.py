@@ -1,0 +1,144 @@
+"""From a notebook to an app: the draft's page with its check, its preview and the publish form."""
+
+from __future__ import annotations
+
+from hub_service.handlers.apps import EventStream
+from hub_service.handlers.base import Page
+from vaas.errors import VaasError
+from vaas.model import EVERYONE, SIGNED_IN, Draft, Visitor
+from vaas.portal import Publication
+
+__all__ = ["DraftAgain", "DraftDiscard", "DraftEvents", "DraftPage", "DraftsPage", "PublishPage"]
+
+
+class DraftsPage(Page):
+    """Where drafts begin."""
+
+    async def post(self) -> None:
+        """Make a draft of a notebook in a store, with what travels along."""
+        store, path = self.get_body_argument("store"), self.get_body_argument("path")
+        chosen, again = self.get_body_arguments("include"), self.get_body_argument("again", "")
+        if again:  # from a draft's page, where paths are relative to the notebook's folder
+            folder = path.rpartition("/")[0]
+            chosen = [f"{folder}/{name}".lstrip("/") for name in chosen]
+        said = chosen or again or self.get_body_argument("chosen", "")
+        draft = await self.portal.drafts.begin(self.person, store, path, include=chosen if said else None)
+        self.done(f"drafts/{draft.id}/")
+
+
+class DraftPage(Page):
+    """Check → who can see it → publish, on one page."""
+
+    nav = "files"
+
+    async def get(self, draft_id: str) -> None:
+        """Show the draft."""
+        draft = await self.portal.drafts.progress(self.person, draft_id)
+        seen = self.portal.core.see(Visitor(self.person), draft.slug) if draft.slug else None
+        context = {
+            "draft": draft,
+            "events_url": f"{self.base}drafts/{draft.id}/events",
+            "report": dict(draft.report),
+            "files": list(draft.snapshot.files),
+            "other_files": await self._others(draft),
+            "preview": await self._preview(draft),
+            "app": seen.app if seen else None,
+            "groups": sorted(self.person.groups),
+            "people": await self.portal.core.directory.people(),
+        }
+        self.show("draft.html", title=f"Publish {draft.title}", context=context)
+
+    async def _others(self, draft: Draft) -> list[str]:
+        """Return what lies beside the notebook and does not travel along; nothing when the store is silent."""
+        if not draft.origin_store or draft.state != "done":
+            return []
+        try:
+            around = await self.portal.drafts.around(self.person, draft.origin_store, draft.origin_path)
+        except VaasError:
+            return []
+        taken = {file.path.partition("/")[0] for file in draft.snapshot.files}
+        return [entry.name for entry in around[2] if entry.name not in taken]
+
+    async def _preview(self, draft: Draft) -> dict[str, str] | None:
+        if draft.state != "done":
+            return None
+        try:
+            action, ticket = await self.portal.opening.preview(draft, Visitor(self.person))
+        except VaasError:
+            return None
+        return {"action": action, "ticket": ticket} if action else None
+
+
+class DraftEvents(EventStream):
+    """How far a check is."""
+
+    async def get(self, draft_id: str) -> None:
+        """Stream until the check is done."""
+        self._draft = self.portal.drafts.get(self.person, draft_id).id
+        await self.stream()
+
+    async def state(self) -> tuple[bool, dict[str, object]]:
+        """Return the event for the draft's page."""
+        try:
+            draft = await self.portal.drafts.progress(self.person, self._draft)
+        except VaasError as error:
+            return True, {"state": "done", "error": error.message}
+        report = {key: value for key, value in draft.report.items() if key != "picture"}
+        value: dict[str, object] = {"state": draft.state, "progress": dict(draft.progress), "report": report}
+        return draft.state == "done", value
+
+
+class PublishPage(DraftPage):
+    """The last click."""
+
+    async def post(self, draft_id: str) -> None:
+        """Publish the draft for the chosen audience."""
+        audience = self.get_body_argument("audience", "me")
+        title, slug, description, category, note = (
+            self.get_body_argument(name, "") for name in ("title", "slug", "description", "category", "note")
+        )
+        publication = Publication(
+            title=title,
+            slug=slug,
+            description=description,
+            category=category,
+            note=note,
+            tags=tuple(self.get_body_argument("tags", "").split(",")),
+            subjects=tuple(self._subjects(audience)),
+            link=audience == "link",
+            anyway=self.get_body_argument("anyway", "") == "1",
+        )
+        try:
+            await self.portal.sharing.check_known(publication.subjects)
+            app, link = self.portal.drafts.publish(self.person, draft_id, publication)
+        except VaasError as error:
+            self.fail_form(error)
+            await self.get(draft_id)
+            return
+        where = f"apps/{app.slug}/share" if link else f"apps/{app.slug}/"
+        self.done(where, f"“{app.title}” is published.")
+
+    def _subjects(self, audience: str) -> list[str]:
+        fixed = {"everyone": [EVERYONE], "signed-in": [SIGNED_IN]}
+        people = [name.strip() for name in self.get_body_argument("people", "").split(",")]
+        named = [f"user:{name}" for name in people if name]
+        named += [f"group:{name}" for name in self.get_body_arguments("groups")]
+        return fixed.get(audience, named if audience == "people" else [])
+
+
+class DraftAgain(Page):
+    """Check once more."""
+
+    def post(self, draft_id: str) -> None:
+        """Start the check anew."""
+        draft = self.portal.drafts.check_again(self.person, draft_id)
+        self.done(f"drafts/{draft.id}/")
+
+
+class DraftDiscard(Page):
+    """Throw a draft away."""
+
+    def post(self, draft_id: str) -> None:
+        """Do it, and go back to the files."""
+        self.portal.drafts.discard(self.person, draft_id)
+        self.done("files/", "The draft is gone. Your notebook is untouched.")

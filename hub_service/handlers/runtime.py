@@ -1,0 +1,76 @@
+"""What app servers ask; each speaks for itself alone, by its own Hub token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hub_service.handlers.base import Api
+from vaas.errors import Forbidden, Invalid
+from vaas.model import ServerName
+from vaas.portal.servers import Heartbeat, Visit
+from vaas.slug import is_account
+
+__all__ = ["CheckPosted", "ContentTar", "HeartbeatPosted", "ManifestJson"]
+
+
+class FromServer(Api):
+    """A request of an app server; its token tells which."""
+
+    async def prepare(self) -> None:
+        """Let in the holder of an app server's own token, and nobody else."""
+        model = await self.hub_auth.get_user(self, sync=False)
+        if not model or not is_account(model.get("name", "")):
+            raise Forbidden("This is for app servers.")
+        self.server = ServerName(model["name"], self._named(model))
+
+    def _named(self, model: dict[str, Any]) -> str:
+        """Read the server's name out of the one scope that a server's token has for itself."""
+        start = f"access:servers!server={model['name']}/"
+        names = {scope.removeprefix(start) for scope in model.get("scopes", []) if scope.startswith(start)}
+        if len(names) != 1:
+            raise Forbidden("This is for app servers.", log_message=f"{model['name']}: scopes {model.get('scopes')}")
+        return names.pop()
+
+
+class ManifestJson(FromServer):
+    """What the server is to run."""
+
+    def get(self) -> None:
+        """Send the manifest."""
+        self.reply(self.portal.servers.manifest(self.server, public_url=self.public_url))
+
+
+class ContentTar(FromServer):
+    """The files of what the server is to run."""
+
+    async def get(self) -> None:
+        """Send the tar in pieces."""
+        self.set_header("Content-Type", "application/x-tar")
+        for chunk in self.portal.servers.content(self.server):
+            self.write(chunk)
+            await self.flush()
+
+
+class HeartbeatPosted(FromServer):
+    """Who is visiting, and may they stay."""
+
+    async def post(self) -> None:
+        """Answer which visits must end."""
+        try:
+            visits = tuple(Visit(v["id"], v["user"], tuple(v["links"])) for v in self.json["visits"])
+            beat = Heartbeat(visits, float(self.json["idle_seconds"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise Invalid("This is no heartbeat.") from error
+        self.reply(await self.portal.servers.heartbeat(self.server, beat))
+
+
+class CheckPosted(FromServer):
+    """How a check goes, and what it found."""
+
+    def post(self) -> None:
+        """Keep it."""
+        progress, report = self.json.get("progress") or {}, self.json.get("report") or {}
+        if not isinstance(progress, dict) or not isinstance(report, dict):
+            raise Invalid("This is no report.")
+        self.portal.servers.checked(self.server, progress=progress, report=report)
+        self.reply({})

@@ -1,0 +1,53 @@
+"""Signing in and out, and coming in by a link."""
+
+from __future__ import annotations
+
+import json
+
+from tornado import web
+
+from hub_service.handlers.base import Base, Page
+
+__all__ = ["EnterLink", "Login", "Logout"]
+
+
+class Login(Page):
+    """Send the visitor to the Hub to sign in, and back to where they were."""
+
+    @web.authenticated
+    def get(self) -> None:
+        """Go on to ``next``, a path of this portal."""
+        target = self.get_query_argument("next", self.base)
+        self.redirect(target if target.startswith(self.base) and "\\" not in target else self.base)
+
+
+class Logout(Page):
+    """Forget who the visitor is here, and sign out at the Hub."""
+
+    def get(self) -> None:
+        """Go on to the Hub's own sign-out."""
+        self.hub_auth.clear_cookie(self)
+        self.clear_cookie("vaas-links", path=self.base)
+        self.redirect(self.hub_auth.hub_prefix + "logout")
+
+
+class EnterLink(Page):
+    """The address of a link: keep that the visitor has it, and show the app."""
+
+    def get(self, token: str) -> None:
+        """Remember the link in a signed cookie."""
+        app, link = self.portal.sharing.enter(token)
+        links = sorted({*self.visitor.links, link.id})[-40:]
+        secure = self.request.protocol == "https"
+        self.set_signed_cookie(
+            "vaas-links", json.dumps(links), path=self.base, httponly=True, samesite="Lax", secure=secure
+        )
+        self.redirect(f"{self.base}apps/{app.slug}/")
+
+
+class Favicon(Base):
+    """Our icon, where browsers ask for it unasked."""
+
+    def get(self) -> None:
+        """Go on to the static file."""
+        self.redirect(self.static_url("icons/favicon.svg"))

@@ -1,0 +1,125 @@
+"""The OpenAPI document, made from the route table and the handlers' own words."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import Any
+
+from hub_service.routes import API, Route
+from vaas import __version__
+
+__all__ = ["document"]
+
+#: (method, path) → the body's properties: name → JSON schema
+_BODIES: dict[tuple[str, str], dict[str, Any]] = {
+    ("patch", "api/apps/{slug}"): {
+        "title": {"type": "string"},
+        "description": {"type": "string"},
+        "category": {"type": "string"},
+        "tags": {"type": "array", "items": {"type": "string"}},
+        "owner": {"type": "string"},
+    },
+    ("put", "api/apps/{slug}/versions/current"): {"hash": {"type": "string"}},
+    ("put", "api/apps/{slug}/grants/{subject}"): {"access": {"enum": ["VIEW", "READ", "WRITE"]}},
+    ("post", "api/apps/{slug}/links"): {"days": {"type": "integer", "minimum": 0}},
+    ("post", "api/drafts"): {
+        "store": {"type": "string"},
+        "path": {"type": "string"},
+        "include": {"type": "array", "items": {"type": "string"}},
+    },
+    ("post", "api/uploads"): {
+        "files": {"type": "object", "additionalProperties": {"type": "string", "contentEncoding": "base64"}},
+        "notebook": {"type": "string"},
+        "slug": {"type": "string"},
+    },
+    ("post", "api/drafts/{draft}/publish"): {
+        "title": {"type": "string"},
+        "slug": {"type": "string"},
+        "description": {"type": "string"},
+        "category": {"type": "string"},
+        "note": {"type": "string"},
+        "tags": {"type": "array", "items": {"type": "string"}},
+        "subjects": {"type": "array", "items": {"type": "string"}},
+        "link": {"type": "boolean"},
+        "anyway": {"type": "boolean"},
+    },
+    ("post", "api/stores"): {n: {"type": "string"} for n in ("title", "url", "username", "password")},
+}
+_QUERIES = {
+    "api/apps": ("q", "category", "show"),
+    "api/people": ("q",),
+    "api/stores/{store}/files/{path}": ("content",),
+}
+_CREATED = {
+    ("post", path)
+    for path in ("api/apps/{slug}/links", "api/drafts", "api/uploads", "api/drafts/{draft}/publish", "api/stores")
+}
+
+
+def document(public_url: str) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document of the REST interface at ``public_url``."""
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "VaaS", "version": __version__, "description": "Voilà as a Service: a dashboard portal."},
+        "servers": [{"url": public_url.rstrip("/")}],
+        "security": [{"token": []}],
+        "paths": {f"/{route.path}": _item(route) for route in API},
+        "components": {
+            "securitySchemes": {
+                "token": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "Authorization",
+                    "description": "“token ” and a token of the Hub, with the scopes custom:vaas:read to read and "
+                    "custom:vaas:write to change.",
+                }
+            },
+            "schemas": {"Error": _ERROR},
+        },
+    }
+
+
+_ERROR = {
+    "type": "object",
+    "properties": {
+        "error": {
+            "type": "object",
+            "properties": {name: {"type": "string"} for name in ("kind", "message", "fix")},
+            "required": ["kind", "message", "fix"],
+        }
+    },
+    "required": ["error"],
+}
+
+
+def _item(route: Route) -> dict[str, Any]:
+    item: dict[str, Any] = {method: _operation(route, method) for method in route.methods}
+    names = re.findall(r"\{(\w+)\}", route.path)
+    if names:
+        item["parameters"] = [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
+        ]
+    return item
+
+
+def _operation(route: Route, method: str) -> dict[str, Any]:
+    words = inspect.getdoc(getattr(route.handler, method)) or ""
+    status = "201" if (method, route.path) in _CREATED else "204" if method == "delete" else "200"
+    error = {
+        "description": "Why not.",
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+    }
+    operation: dict[str, Any] = {
+        "operationId": f"{method}_{route.handler.__name__}",
+        "summary": inspect.getdoc(route.handler) or "",
+        "description": words,
+        "x-access": route.access,
+        "responses": {status: {"description": "Done."}, "default": error},
+    }
+    if queries := _QUERIES.get(route.path) if method == "get" else None:
+        operation["parameters"] = [{"name": q, "in": "query", "schema": {"type": "string"}} for q in queries]
+    if body := _BODIES.get((method, route.path)):
+        schema = {"type": "object", "properties": body}
+        operation["requestBody"] = {"content": {"application/json": {"schema": schema}}}
+    return operation

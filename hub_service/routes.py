@@ -1,0 +1,123 @@
+"""Every route of the portal with its access marker; one without a marker cannot be written down.
+
+Markers: "anyone" (the policy decides for each app), "signed-in" (people only), "server" (app servers only).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from jupyterhub.services.auth import HubOAuthCallbackHandler
+from tornado.web import RequestHandler, StaticFileHandler
+
+from hub_service.handlers import api, apps, drafts, files, health, runtime, session, sharing
+
+__all__ = ["API", "MARKERS", "PAGES", "RUNTIME", "Route", "rules"]
+
+MARKERS = frozenset({"anyone", "signed-in", "server"})
+_KINDS = {
+    "slug": r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?",
+    "draft": r"[0-9a-f]{8}",
+    "store": r"[a-z0-9-]{1,60}",
+    "link": r"[a-z0-9]{12}",
+    "token": r"[A-Za-z0-9_-]{32}",
+    "subject": r"[^/]+",
+    "path": r".*",
+}
+
+
+@dataclass(frozen=True)
+class Route:
+    """An address under the portal's path, with ``{parameters}``; its marker; its handler."""
+
+    path: str
+    access: str
+    handler: type[RequestHandler]
+
+    def __post_init__(self) -> None:
+        if self.access not in MARKERS:
+            raise ValueError(f"{self.path}: “{self.access}” is no access marker, use one of {sorted(MARKERS)}")
+
+    @property
+    def pattern(self) -> str:
+        """The regular expression that tornado matches, without the portal's path."""
+        parts = re.split(r"(\{\w+\})", self.path)
+        return "".join(f"({_KINDS[p[1:-1]]})" if p.startswith("{") else re.escape(p) for p in parts)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The HTTP methods that the handler answers, in small letters."""
+        names = ("get", "post", "put", "patch", "delete")
+        return tuple(n for n in names if getattr(self.handler, n) is not getattr(RequestHandler, n))
+
+
+PAGES = (
+    Route("", "anyone", apps.GalleryPage),
+    Route("apps/{slug}/", "anyone", apps.AppPage),
+    Route("apps/{slug}/cover", "anyone", apps.Cover),
+    Route("apps/{slug}/open", "anyone", apps.OpenPage),
+    Route("apps/{slug}/events", "anyone", apps.OpenEvents),
+    Route("apps/{slug}/launch", "signed-in", apps.LaunchPage),
+    Route("apps/{slug}/source.zip", "anyone", apps.SourceZip),
+    Route("apps/{slug}/share", "signed-in", sharing.SharePage),
+    Route("apps/{slug}/versions", "signed-in", sharing.VersionsPage),
+    Route("apps/{slug}/compare", "signed-in", sharing.ComparePage),
+    Route("apps/{slug}/log", "signed-in", apps.LogText),
+    Route("apps/{slug}/settings", "signed-in", apps.SettingsPage),
+    Route("files/", "signed-in", files.FilesPage),
+    Route("files/{store}/{path}", "signed-in", files.FilesPage),
+    Route("upload", "signed-in", files.UploadPage),
+    Route("stores/", "signed-in", files.StoresPage),
+    Route("drafts/", "signed-in", drafts.DraftsPage),
+    Route("drafts/{draft}/", "signed-in", drafts.DraftPage),
+    Route("drafts/{draft}/events", "signed-in", drafts.DraftEvents),
+    Route("drafts/{draft}/publish", "signed-in", drafts.PublishPage),
+    Route("drafts/{draft}/check", "signed-in", drafts.DraftAgain),
+    Route("drafts/{draft}/discard", "signed-in", drafts.DraftDiscard),
+    Route("l/{token}", "anyone", session.EnterLink),
+    Route("login", "anyone", session.Login),
+    Route("logout", "anyone", session.Logout),
+    Route("favicon.ico", "anyone", session.Favicon),
+    Route("health", "anyone", health.HealthPage),
+)
+API = (
+    Route("api/openapi.json", "anyone", api.OpenApiJson),
+    Route("api/me", "anyone", api.MeJson),
+    Route("api/apps", "anyone", api.AppsJson),
+    Route("api/apps/{slug}", "anyone", api.AppJson),
+    Route("api/apps/{slug}/opening", "anyone", api.OpeningJson),
+    Route("api/apps/{slug}/versions", "signed-in", api.VersionsJson),
+    Route("api/apps/{slug}/versions/current", "signed-in", api.VersionCurrentJson),
+    Route("api/apps/{slug}/grants", "signed-in", api.GrantsJson),
+    Route("api/apps/{slug}/grants/{subject}", "signed-in", api.GrantJson),
+    Route("api/apps/{slug}/links", "signed-in", api.LinksJson),
+    Route("api/apps/{slug}/links/{link}", "signed-in", api.LinkJson),
+    Route("api/drafts", "signed-in", api.DraftsJson),
+    Route("api/uploads", "signed-in", api.UploadJson),
+    Route("api/drafts/{draft}", "signed-in", api.DraftJson),
+    Route("api/drafts/{draft}/publish", "signed-in", api.PublishJson),
+    Route("api/stores", "signed-in", api.StoresJson),
+    Route("api/stores/{store}", "signed-in", api.StoreJson),
+    Route("api/stores/{store}/files/{path}", "signed-in", api.FilesJson),
+    Route("api/people", "signed-in", api.PeopleJson),
+)
+RUNTIME = (
+    Route("api/runtime/manifest", "server", runtime.ManifestJson),
+    Route("api/runtime/content", "server", runtime.ContentTar),
+    Route("api/runtime/heartbeat", "server", runtime.HeartbeatPosted),
+    Route("api/runtime/check", "server", runtime.CheckPosted),
+)
+
+
+def rules(prefix: str, static: str) -> list[Any]:
+    """Return tornado's rules for all routes under ``prefix``."""
+    found: list[Any] = [
+        (re.escape(prefix) + route.pattern, route.handler, {"access": route.access}) for route in PAGES + RUNTIME + API
+    ]
+    found.append((re.escape(prefix) + "oauth_callback", HubOAuthCallbackHandler))
+    found.append((re.escape(prefix) + r"static/(.*)", StaticFileHandler, {"path": static}))
+    found.append((re.escape(prefix) + r"api(?:/(.*))?", api.NoSuchApi, {"access": "anyone"}))
+    found.append((r".*", apps.NotThere, {"access": "anyone"}))
+    return found

@@ -1,0 +1,210 @@
+"""How the Hub's spawner starts app servers: what they run, what they see, and that people get none of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+from jupyterhub.spawner import SimpleLocalProcessSpawner, Spawner, SpawnException
+from jupyterhub.traitlets import Command
+from traitlets import Dict, Unicode
+
+from vaas.slug import is_account
+
+__all__ = ["AppProcess", "AppServers", "token_scopes", "with_app_servers"]
+
+#: What an app server is told by the Hub. Everything else that the Hub would add stays away.
+TOLD = frozenset(
+    {
+        "HOME",
+        "JUPYTERHUB_API_TOKEN",
+        "JUPYTERHUB_API_URL",
+        "JUPYTERHUB_SERVER_NAME",
+        "JUPYTERHUB_SERVICE_PREFIX",
+        "JUPYTERHUB_SERVICE_URL",
+        "JUPYTERHUB_USER",
+        "LANG",
+        "LC_ALL",
+        "PATH",
+        "TZ",
+        "USER",
+    }
+)
+#: A version ("v3") or a draft ("d0a1b2c3d").
+_SERVER = re.compile(r"v[1-9][0-9]{0,8}|d[0-9a-f]{8}")
+_LOG_BYTES = 1_000_000
+#: Time, level and logger, which a person need not read.
+_LOG_HEAD = re.compile(r"^\[?\d[\dT :.,-]+(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)? ?[\w.]*[:\]] ")
+
+
+def token_scopes(spawner: Any) -> list[str]:
+    """Return the scopes of the token that a server gets: an app's may say which server it is, and no more."""
+    own = f"access:servers!server={spawner.user.name}/{spawner.name}"
+    return [own] if is_account(spawner.user.name) else ["users:activity!user", own]
+
+
+class AppServers(Spawner):
+    """A mixin for any spawner: app accounts run the app server and nothing else; people run nothing yet."""
+
+    app_cmd = Command(["python3", "-m", "vaas.runtime"], help="The command that starts an app server.").tag(config=True)
+    app_environment = Dict(help="Variables that every app server gets.").tag(config=True)
+
+    @property
+    def for_app(self) -> bool:
+        """Whether this is the server of an app's account."""
+        return is_account(self.user.name)
+
+    async def start(self) -> Any:
+        """Start the app server. What the caller asked for in ``user_options`` does not count."""
+        if not self.for_app:
+            raise SpawnException(
+                "People have no servers of their own here yet: open an app from the gallery instead.",
+                reason="no-servers-for-people",
+                status_code=403,
+            )
+        if not _SERVER.fullmatch(self.name):
+            raise SpawnException("An app's server is called after its version.", reason="server-name")
+        self.user_options: dict[str, Any] = {}
+        self.cmd = self.app_cmd
+        return await super().start()
+
+    async def stop(self, now: bool = False) -> Any:
+        """Stop it as the spawner does; the Hub wants the three verbs in each class."""
+        return await super().stop(now=now)
+
+    async def poll(self) -> Any:
+        """Tell how it ended as the spawner does."""
+        return await super().poll()
+
+    def get_args(self) -> list[str]:
+        """Add no arguments: all that the app server needs is in its environment."""
+        return [] if self.for_app else list(super().get_args())
+
+    def get_env(self) -> dict[str, str]:
+        """Return the little that an app server may know; the site's own ``c.Spawner.environment`` stays in."""
+        env: dict[str, str] = super().get_env()
+        if not self.for_app:
+            return env
+        told = TOLD | set(self.environment)
+        return {name: value for name, value in env.items() if name in told} | dict(self.app_environment)
+
+
+class AppProcess(AppServers, SimpleLocalProcessSpawner):
+    """App servers as processes of the Hub's own system user, each with its own home and its own log.
+
+    A start that fails says so at once, with the last line of the log, and a Hub that comes back adopts only
+    processes that are the servers it left: a process id alone may belong to a stranger by then.
+    """
+
+    home_root = Unicode(help="The folder of the servers' private homes, one folder for each account.").tag(config=True)
+    log_root = Unicode(help="The folder of the servers' logs, one folder for each account.").tag(config=True)
+
+    @property
+    def home(self) -> Path:
+        """The server's private home: new at every start, gone with the server."""
+        return Path(self.home_root) / self.user.name / self.name
+
+    @property
+    def log_file(self) -> Path:
+        """Where the server's output goes."""
+        return Path(self.log_root) / self.user.name / f"{self.name}.log"
+
+    def user_env(self, env: dict[str, str]) -> dict[str, str]:
+        """Name the account and its home."""
+        return env | {"USER": self.user.name, "HOME": str(self.home)}
+
+    def make_preexec_fn(self, name: str) -> Any:
+        """Do nothing between fork and exec: the home is made before, and the process starts in it."""
+        return None
+
+    async def start(self) -> Any:
+        """Start the process and return when it listens.
+
+        Raises
+        ------
+        SpawnException
+            It ended before; the message is the last line that it wrote.
+        """
+        if self.for_app:
+            await asyncio.to_thread(self._prepare)
+            with self.log_file.open("ab") as log:
+                self.popen_kwargs = {"stdout": log, "stderr": log, "cwd": str(self.home)}
+                address = await super().start()
+            self.popen_kwargs = {}
+            await self._listening(address)
+            return address
+        return await super().start()
+
+    async def poll(self) -> Any:
+        """Tell how the process ended, None while it runs; a stranger with its process id is not it."""
+        if self.proc is None and self.pid and not self._is_ours(self.pid):
+            self.clear_state()
+            return 0
+        return await super().poll()
+
+    async def delete_forever(self) -> None:
+        """Remove the server's home and log; the Hub calls it when the server or its account goes for good."""
+        if not self.for_app:
+            return
+        await asyncio.to_thread(shutil.rmtree, self.home, True)
+        for log in (self.log_file, self.log_file.with_suffix(".log.1")):
+            log.unlink(missing_ok=True)
+        for folder in (self.home.parent, self.log_file.parent):
+            # The last server to go takes the account's folder with it.
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+    def _prepare(self) -> None:
+        shutil.rmtree(self.home, ignore_errors=True)
+        self.home.mkdir(mode=0o700, parents=True)
+        self.log_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            if self.log_file.stat().st_size > _LOG_BYTES:
+                self.log_file.replace(self.log_file.with_suffix(".log.1"))
+
+    async def _listening(self, address: tuple[str, int]) -> None:
+        """Wait until something accepts connections there; the Hub's own wait would not see the process end."""
+        deadline = time.monotonic() + self.start_timeout
+        while time.monotonic() < deadline:
+            status = await self.poll()
+            if status is not None:
+                last = _last_line(self.log_file)
+                raise SpawnException(
+                    f"The app could not be started: {last or f'it ended with code {status}'}",
+                    reason="exited",
+                    status_code=500,
+                )
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection(*address)
+                writer.close()
+                return
+            await asyncio.sleep(0.05)
+
+    def _is_ours(self, pid: int) -> bool:
+        try:
+            env = psutil.Process(pid).environ()
+        except (psutil.Error, OSError):
+            return False
+        return env.get("JUPYTERHUB_USER") == self.user.name and env.get("JUPYTERHUB_SERVER_NAME", "") == self.name
+
+
+def with_app_servers(cls: type[Any]) -> type[Any]:
+    """Return ``cls`` so that it runs app servers; ``cls`` itself when it does already."""
+    if issubclass(cls, AppServers):
+        return cls
+    return type(cls.__name__, (AppServers, cls), {"__doc__": cls.__doc__, "__module__": cls.__module__})
+
+
+def _last_line(path: Path) -> str:
+    try:
+        lines = path.read_bytes()[-4000:].decode(errors="replace").split("\n")
+    except OSError:
+        return ""
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return _LOG_HEAD.sub("", last)[:300]

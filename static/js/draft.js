@@ -1,0 +1,107 @@
+// Follows the check of a draft, then brings its result into the page without losing what was typed meanwhile.
+import { duration } from "./duration.js";
+
+const RETRY_MS = 3000;
+
+function follow(section) {
+  const part = (name) => section.querySelector(`[data-check-${name}]`);
+  const started = performance.now();
+  const source = new EventSource(section.dataset.events);
+  const clock = setInterval(() => {
+    part("time").textContent = `${duration(Math.floor((performance.now() - started) / 1000))} so far.`;
+  }, 1000);
+
+  function show({ stage, cell, cells }) {
+    const bar = part("progress");
+    if (cell && cells) {
+      bar.max = cells;
+      bar.value = cell;
+    }
+    part("text").textContent =
+      stage === "finishing" ? "Looking at the result…"
+      : cell && cells ? `Running cell ${cell} of ${cells}…`
+      : "Starting…";
+  }
+
+  source.addEventListener("open", () => { part("lost").hidden = true; });
+  source.addEventListener("error", () => {
+    part("lost").hidden = false;
+    // Closed for good means that the portal refused: its page says why.
+    if (source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), RETRY_MS);
+  });
+  source.addEventListener("message", async (event) => {
+    part("lost").hidden = true;
+    const { state, progress } = JSON.parse(event.data);
+    if (state !== "done") {
+      if (state === "running") show(progress ?? {});
+      return;
+    }
+    clearInterval(clock);
+    source.close();
+    await swap();
+  });
+}
+
+/** Put the server's new parts of this page in place of the old ones. */
+async function swap() {
+  let fresh;
+  try {
+    const response = await fetch(location.href, { headers: { Accept: "text/html" } });
+    if (!response.ok) throw new Error(response.statusText);
+    fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+  } catch {
+    location.reload();
+    return;
+  }
+  for (const old of document.querySelectorAll("[data-swap]")) {
+    const next = fresh.querySelector(`[data-swap="${old.dataset.swap}"]`);
+    if (next) old.replaceWith(document.adoptNode(next));
+  }
+  const section = document.querySelector("[data-draft]");
+  if (section && section.dataset.draft !== "done") {
+    setTimeout(() => follow(section), RETRY_MS);
+    return;
+  }
+  preview();
+  const verdict = document.querySelector("#check h3");
+  if (verdict) {
+    document.title = `${verdict.textContent} · VaaS`;
+    const status = document.createElement("p");
+    status.className = "sr";
+    status.setAttribute("role", "status");
+    document.getElementById("check").append(status);
+    // A live region speaks only what changes after it is there.
+    setTimeout(() => { status.textContent = `The check is done. ${verdict.textContent}.`; }, 100);
+  }
+}
+
+function preview() {
+  const form = document.querySelector("form[data-preview]");
+  if (!form) return;
+  form.submit();
+  form.hidden = true;
+}
+
+/** Ask for people and groups only when they are chosen. */
+function audience(form) {
+  const whom = form.querySelector("[data-whom]");
+  if (!whom) return;
+  const update = () => {
+    whom.hidden = form.querySelector("[name=audience]:checked")?.value !== "people";
+  };
+  form.addEventListener("change", (event) => {
+    if (event.target.name !== "audience") return;
+    update();
+  });
+  update();
+}
+
+const section = document.querySelector("[data-draft]");
+if (section && section.dataset.draft !== "done") follow(section);
+else preview();
+
+const form = document.querySelector("form[data-publish]");
+if (form) {
+  form.hidden = false;
+  audience(form);
+}

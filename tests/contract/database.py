@@ -1,0 +1,351 @@
+"""What every database does: subclass DatabaseContract and give it the fixture ``database``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from random import Random
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from vaas import policy
+from vaas.db import schema
+from vaas.db.base import Query
+from vaas.db.sql import SqlDatabase
+from vaas.errors import Conflict, NotFound
+from vaas.model import (
+    EVERYONE,
+    SIGNED_IN,
+    Access,
+    App,
+    Draft,
+    File,
+    Grant,
+    Link,
+    Snapshot,
+    StoreAccount,
+    User,
+    Version,
+    Visitor,
+)
+
+NOW = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
+ADA = Visitor(User("ada"))
+SNAPSHOT = Snapshot("f" * 64, "lesson.ipynb", (File("data/ä.csv", "b" * 64, 2), File("lesson.ipynb", "a" * 64, 1)))
+REPORT = {"ok": False, "errors": [{"cell": 1, "message": "Zürich 東京 🌍"}], "picture": None, "seconds": 1.5}
+
+
+def app(number: int = 1, **changed: object) -> App:
+    """Return an app; ``changed`` as for dataclasses.replace."""
+    made = App(f"a{number}", f"app-{number}", f"App {number}", "ada", SNAPSHOT.hash, NOW, NOW)
+    return replace(made, **changed)  # type: ignore[arg-type]
+
+
+def grant(subject: str, access: Access = Access.VIEW, *, app_id: str = "a1", expires: datetime | None = None) -> Grant:
+    """Return a grant."""
+    return Grant(app_id, subject, access, "ada", NOW, expires)
+
+
+def draft(**changed: object) -> Draft:
+    """Return a draft; ``changed`` as for dataclasses.replace."""
+    return replace(Draft("0a1b2c3d", "ada", "a1", "", "Waves", SNAPSHOT, NOW, "home", "x/lesson.ipynb"), **changed)  # type: ignore[arg-type]
+
+
+class DatabaseContract:
+    """The tests; ``database`` has the newest schema and no rows."""
+
+    @pytest.fixture
+    def database(self) -> Iterator[SqlDatabase]:
+        raise NotImplementedError
+
+    def test_an_app_comes_back_as_it_was_saved(self, database: SqlDatabase) -> None:
+        whole = app(description="d" * 5000, category="Éarth", tags=("a", 'b"c', "東京"), cover="c" * 64)
+        whole = replace(whole, origin_store="home", origin_path="a/b.ipynb")
+        with database.begin() as records:
+            records.apps.save(whole)
+        with database.begin() as records:
+            assert records.apps.get("app-1") == records.apps.by_id("a1") == whole
+            assert records.apps.get("a1") is records.apps.by_id("app-1") is None
+
+    def test_saving_an_app_again_replaces_it_and_moves_it(self, database: SqlDatabase) -> None:
+        with database.begin() as records:
+            records.apps.save(app())
+            records.apps.save(app(title="New", slug="new"))
+            assert records.apps.get("app-1") is None
+            assert records.apps.get("new") == app(title="New", slug="new")
+
+    def test_a_slug_is_taken_once(self, database: SqlDatabase) -> None:
+        with database.begin() as records:
+            records.apps.save(app())
+        for other in (app(2, slug="app-1"),):
+            with pytest.raises(Conflict) as refused, database.begin() as records:
+                records.apps.save(other)
+            assert "app-1" in refused.value.message
+        with database.begin() as records:
+            assert records.apps.by_id("a2") is None
+            records.apps.save(app(2))
+
+    def test_the_longest_words_that_the_portal_lets_in_are_kept(self, database: SqlDatabase) -> None:
+        long = app(slug="s" * 60, title="é" * 200, owner="o" * 255, category="k" * 60, tags=("t" * 40,) * 20)
+        long = replace(long, origin_store="s" * 60, origin_path="p" * 4000)
+        with database.begin() as records:
+            records.apps.save(long)
+            records.grants.save(replace(grant("group:" + "g" * 251), granted_by="g" * 255))
+            records.drafts.save(draft(slug="s" * 60, title="ü" * 200, owner="o" * 255, origin_store="s" * 60))
+            assert records.apps.get("s" * 60) == long
+
+    def test_words_that_no_database_keeps_do_no_harm(self, database: SqlDatabase) -> None:
+        bad, kept = "a\0b\ud800c", "a\ufffdb\ufffdc"
+        with database.begin() as records:
+            records.apps.save(app(title=bad, tags=("c\udcffd",)))
+            records.drafts.save(draft(title=bad, report={"errors": [{"message": "c\udcffd"}], "nul": "\0"}))
+            assert records.apps.get(bad) is None
+            assert records.apps.visible(ADA, Query((bad, "\0"), category=bad), now=NOW) == []
+            records.grants.remove("a1", bad)
+        with database.begin() as records:
+            found, unpublished = records.apps.get("app-1"), records.drafts.get("0a1b2c3d")
+        assert found and unpublished
+        assert (found.title, found.tags, unpublished.title) == (kept, ("c\ufffdd",), kept)
+        assert unpublished.report == {"errors": [{"message": "c\ufffdd"}], "nul": "\0"}
+
+    def test_removing_an_app_takes_its_versions_grants_and_links(self, database: SqlDatabase) -> None:
+        with database.begin() as records:
+            for number in (1, 2):
+                records.apps.save(app(number))
+                records.versions.add(Version(f"a{number}", 1, SNAPSHOT, "ada", NOW))
+                records.grants.save(grant("user:bob", app_id=f"a{number}"))
+                records.links.add(Link(f"l{number}", f"a{number}", f"token-{number}", "ada", NOW), Access.VIEW)
+        with database.begin() as records:
+            records.apps.remove("a1")
+            records.apps.remove("a1")
+        with database.begin() as records:
+            assert records.apps.by_id("a1") is None
+            assert records.versions.of("a1") == records.grants.of(["a1"]) == records.links.of("a1") == []
+            assert records.links.by_token("token-1") is None
+            assert len(records.versions.of("a2")) == len(records.links.of("a2")) == 1
+            assert len(records.grants.of(["a2"])) == 2
+
+    def test_versions_come_newest_first_and_as_they_were_added(self, database: SqlDatabase) -> None:
+        added = [Version("a1", n, SNAPSHOT, "ada", NOW, f"note {n}", REPORT) for n in (1, 2, 10, 9)]
+        with database.begin() as records:
+            records.apps.save(app())
+            for version in added:
+                records.versions.add(version)
+        with database.begin() as records:
+            assert records.versions.of("a1") == sorted(added, key=lambda v: -v.number)
+            assert records.versions.of("a2") == []
+
+    def test_a_version_number_is_taken_once(self, database: SqlDatabase) -> None:
+        with database.begin() as records:
+            records.apps.save(app())
+            records.versions.add(Version("a1", 1, SNAPSHOT, "ada", NOW, "first"))
+        with pytest.raises(Conflict), database.begin() as records:
+            records.versions.add(Version("a1", 1, SNAPSHOT, "bob", NOW, "second"))
+        with database.begin() as records:
+            assert [version.note for version in records.versions.of("a1")] == ["first"]
+
+    def test_a_subject_holds_one_grant_for_an_app(self, database: SqlDatabase) -> None:
+        with database.begin() as records:
+            for each in (app(), app(2)):
+                records.apps.save(each)
+            records.grants.save(grant("user:bob", Access.WRITE))
+            records.grants.save(grant("user:bob", Access.READ, expires=NOW))
+            records.grants.save(grant("group:x"))
+            records.grants.save(grant("user:bob", app_id="a2"))
+            assert records.grants.of(["a1"]) == [grant("group:x"), grant("user:bob", Access.READ, expires=NOW)]
+            assert len(records.grants.of({"a1", "a2"})) == 3
+            assert records.grants.of([]) == records.grants.of(["none"]) == []
+            records.grants.remove("a1", "user:bob")
+            records.grants.remove("a1", "user:bob")
+            assert records.grants.of(["a1", "a2"]) == [grant("group:x"), grant("user:bob", app_id="a2")]
+            assert isinstance(records.grants.of(["a1"])[0].access, Access)
+
+    def test_a_link_is_found_by_its_token_and_goes_with_its_grant(self, database: SqlDatabase) -> None:
+        later = NOW + timedelta(days=1)
+        first, second = Link("l1", "a1", "t1", "ada", NOW), Link("l2", "a1", "t2", "ada", later, later)
+        with database.begin() as records:
+            records.apps.save(app())
+            records.links.add(first, Access.VIEW)
+            records.links.add(second, Access.READ)
+        with database.begin() as records:
+            assert (records.links.by_token("t1"), records.links.by_token("t2")) == (first, second)
+            assert records.links.by_token("t3") is records.links.by_token("") is None
+            assert records.links.of("a1") == [second, first]
+            grants = {g.subject: g for g in records.grants.of(["a1"])}
+            assert (grants["link:l1"].access, grants["link:l1"].expires) == (Access.VIEW, None)
+            assert (grants["link:l2"].access, grants["link:l2"].expires) == (Access.READ, later)
+            records.links.remove("a2", "l1")
+            assert records.links.by_token("t1") == first
+            records.links.remove("a1", "l1")
+            records.links.remove("a1", "l1")
+            assert records.links.of("a1") == [second]
+            assert [g.subject for g in records.grants.of(["a1"])] == ["link:l2"]
+
+    def test_a_draft_comes_back_as_it_was_saved(self, database: SqlDatabase) -> None:
+        with database.begin() as records:
+            records.drafts.save(draft())
+            records.drafts.save(draft(state="done", report=REPORT, progress={"cell": 1}))
+            assert records.drafts.get("0a1b2c3d") == draft(state="done", report=REPORT, progress={"cell": 1})
+            records.drafts.remove("0a1b2c3d")
+            records.drafts.remove("0a1b2c3d")
+            assert records.drafts.get("0a1b2c3d") is None
+
+    def test_old_drafts_are_those_made_before_a_time(self, database: SqlDatabase) -> None:
+        with database.begin() as records:
+            records.drafts.save(draft(created=NOW - timedelta(microseconds=1)))
+            records.drafts.save(draft(id="1" * 8, created=NOW))
+            assert [d.id for d in records.drafts.older(NOW)] == ["0a1b2c3d"]
+
+    def test_a_connected_account_is_its_owners_alone(self, database: SqlDatabase) -> None:
+        account = StoreAccount("dav-1", "ada", "Cloud", "https://cloud.example.org/dav/", "alice", NOW)
+        with database.begin() as records:
+            records.accounts.add(account, "pâss wörd")
+            records.accounts.add(replace(account, id="dav-2", title="Attic"), "second")
+        with database.begin() as records:
+            assert [a.title for a in records.accounts.of("ada")] == ["Attic", "Cloud"]
+            assert records.accounts.of("ada")[1] == account
+            assert records.accounts.of("bob") == []
+            assert records.accounts.password("dav-1") == "pâss wörd"
+            records.accounts.remove("bob", "dav-1")
+            assert len(records.accounts.of("ada")) == 2
+            records.accounts.remove("ada", "dav-1")
+            with pytest.raises(NotFound):
+                records.accounts.password("dav-1")
+
+    def test_a_transaction_that_raises_is_undone_as_a_whole(self, database: SqlDatabase) -> None:
+        with database.begin() as records:
+            records.apps.save(app())
+            records.grants.save(grant("user:bob"))
+        with pytest.raises(RuntimeError), database.begin() as records:
+            records.apps.save(app(title="Changed"))
+            records.apps.save(app(2))
+            records.grants.remove("a1", "user:bob")
+            records.drafts.save(draft())
+            raise RuntimeError("something else went wrong")
+        with database.begin() as records:
+            assert records.apps.get("app-1") == app()
+            assert records.apps.get("app-2") is records.drafts.get("0a1b2c3d") is None
+            assert records.grants.of(["a1"]) == [grant("user:bob")]
+
+    def test_a_conflict_undoes_what_came_before_it(self, database: SqlDatabase) -> None:
+        with database.begin() as records:
+            records.apps.save(app())
+        with pytest.raises(Conflict), database.begin() as records:
+            records.grants.save(grant("user:bob"))
+            records.apps.save(app(2, slug="app-1"))
+        with database.begin() as records:
+            assert records.grants.of(["a1"]) == []
+
+    def test_times_are_kept_to_the_microsecond_whatever_their_zone(self, database: SqlDatabase) -> None:
+        there = NOW.astimezone(timezone(timedelta(hours=-7)))
+        with database.begin() as records:
+            records.apps.save(app(created=there, updated=there))
+        with database.begin() as records:
+            found = records.apps.get("app-1")
+        assert found and found.created == NOW and found.created.utcoffset() is not None
+
+    def test_a_search_wants_all_words_in_title_description_owner_or_tags(self, database: SqlDatabase) -> None:
+        with database.begin() as records:
+            records.apps.save(app(1, title="Sea level", description="Tide gauges", tags=("Ocean", "CO₂")))
+            records.apps.save(app(2, title="Été à Zürich", description="100% of a_b", category="Earth"))
+            records.apps.save(app(3, title="ΣΊΣΥΦΟΣ", tags=("Ämter",)))
+
+        def found(*words: str, category: str = "") -> list[str]:
+            with database.begin() as records:
+                return sorted(a.id for a in records.apps.visible(ADA, Query(words, category), now=NOW))
+
+        assert found() == ["a1", "a2", "a3"]
+        assert found("SEA", "gauge") == found("ocean") == found("co₂") == ["a1"]
+        assert found("sea", "zürich") == []
+        assert found("été") == found("ÉTÉ") == found("ZÜRICH") == found("100%") == found("a_b") == ["a2"]
+        assert found("ämter") == ["a3"]
+        assert found("%") == ["a2"] and found("_") == ["a2"]
+        assert found("\\") == found("'; drop table apps; --") == []
+        assert found("ada") == ["a1", "a2", "a3"]
+        assert found(category="Earth") == ["a2"] and found(category="earth") == []
+
+    def test_what_is_listed_is_the_latest_first_and_not_more_than_asked_for(self, database: SqlDatabase) -> None:
+        with database.begin() as records:
+            for number in (1, 3, 2):
+                records.apps.save(app(number, updated=NOW + timedelta(hours=number)))
+            assert [a.id for a in records.apps.visible(ADA, Query(), now=NOW)] == ["a3", "a2", "a1"]
+            assert [a.id for a in records.apps.visible(ADA, Query(limit=1), now=NOW)] == ["a3"]
+
+    def test_mine_is_what_i_own_and_shared_is_what_names_me(self, database: SqlDatabase) -> None:
+        bob = Visitor(User("bob", frozenset({"physics"})), frozenset({"l1"}))
+        subjects = {2: EVERYONE, 3: SIGNED_IN, 4: "user:bob", 5: "group:physics", 6: "link:l1", 7: "user:eve"}
+        with database.begin() as records:
+            records.apps.save(app(1, owner="bob"))
+            records.grants.save(grant("user:bob", app_id="a1"))
+            for number, subject in subjects.items():
+                records.apps.save(app(number))
+                records.grants.save(grant(subject, app_id=f"a{number}"))
+
+        def ids(visitor: Visitor, show: str) -> list[str]:
+            with database.begin() as records:
+                return sorted(a.id for a in records.apps.visible(visitor, Query(show=show), now=NOW))
+
+        assert ids(bob, "mine") == ["a1"]
+        assert ids(bob, "shared") == ["a4", "a5", "a6"]
+        assert ids(bob, "all") == ["a1", "a2", "a3", "a4", "a5", "a6"]
+        assert ids(Visitor(), "mine") == ids(Visitor(), "shared") == []
+        admin = Visitor(User("root", admin=True))
+        assert len(ids(admin, "all")) == 7
+        assert ids(admin, "mine") == ids(admin, "shared") == []
+
+    def test_what_is_listed_is_what_the_policy_lets_see(self, database: SqlDatabase) -> None:
+        dice = Random(20260301)
+        apps, grants = _drawn(dice)
+        with database.begin() as records:
+            for each in apps:
+                records.apps.save(each)
+            for each in grants:
+                records.grants.save(each)
+            grants = records.grants.of([a.id for a in apps])
+            of = {a.id: [g for g in grants if g.app_id == a.id] for a in apps}
+            for _ in range(200):
+                visitor = _visitor(dice)
+                listed = {a.id for a in records.apps.visible(visitor, Query(), now=NOW)}
+                allowed = {a.id for a in apps if policy.access_of(visitor, a, of[a.id], now=NOW)[0]}
+                assert listed == allowed, visitor
+
+    def test_upgrading_what_is_up_to_date_changes_nothing(self, database: SqlDatabase) -> None:
+        with database.begin() as records:
+            records.apps.save(app())
+        database.upgrade()
+        database.upgrade()
+        with database.begin() as records:
+            assert records.apps.get("app-1") == app()
+
+    def test_the_migrations_make_the_tables_that_the_code_knows(self, database: SqlDatabase) -> None:
+        with database._engine.connect() as connection:
+            context = MigrationContext.configure(connection, opts={"compare_type": True})
+            assert compare_metadata(context, schema.metadata) == []
+            assert set(sa.inspect(connection).get_table_names()) == {*schema.metadata.tables, "alembic_version"}
+
+
+PEOPLE, GROUPS, LINKS = ["ada", "bob", "eve", "everyone"], ["physics", "ada", "signed-in"], ["l1", "l2", "ada"]
+MOMENTS = [None, None, NOW, NOW + timedelta(microseconds=1), NOW - timedelta(days=1), NOW + timedelta(days=1)]
+
+
+def _drawn(dice: Random) -> tuple[list[App], list[Grant]]:
+    apps = [app(number, owner=dice.choice([*PEOPLE, ""])) for number in range(40)]
+    subjects = [EVERYONE, SIGNED_IN]
+    subjects += [f"{kind}:{n}" for kind, names in (("user", PEOPLE), ("group", GROUPS), ("link", LINKS)) for n in names]
+    grants = [
+        Grant(dice.choice(apps).id, dice.choice(subjects), dice.choice(list(Access)), "ada", NOW, dice.choice(MOMENTS))
+        for _ in range(90)
+    ]
+    return apps, grants
+
+
+def _visitor(dice: Random) -> Visitor:
+    links = frozenset(dice.sample(LINKS, dice.randint(0, 2)))
+    if dice.random() < 0.25:
+        return Visitor(None, links)
+    groups = frozenset(dice.sample(GROUPS, dice.randint(0, 2)))
+    return Visitor(User(dice.choice(PEOPLE), groups, admin=dice.random() < 0.1), links)

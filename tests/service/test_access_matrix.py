@@ -1,0 +1,244 @@
+"""Every route as anonymous, stranger, viewer, reader, writer, owner, admin, service and app server."""
+
+from __future__ import annotations
+
+import base64
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+from hub_service.routes import API, PAGES, RUNTIME
+from tests.notebooks import notebook
+from tests.portal_fixture import RunningPortal
+
+pytestmark = pytest.mark.hub
+
+#: Everyone who asks, and the access that they hold on the app (OWNER is 4).
+RANK = {"anonymous": 0, "stranger": 0, "viewer": 1, "reader": 2, "writer": 3, "owner": 4, "admin": 4}
+PEOPLE = {"stranger": "stan", "viewer": "vera", "reader": "rita", "writer": "wim", "owner": "ada", "admin": "root-admin"}
+VIEW, READ, WRITE, OWNER = 1, 2, 3, 4
+#: For rows that are about nobody's app: anyone, and anyone who is signed in.
+ANY, PERSON = -1, 0
+
+
+@dataclass(frozen=True)
+class Row:
+    """A request, the access that it needs, and the status of a yes; ``mine`` is for what only its owner sees."""
+
+    method: str
+    path: str
+    needs: int
+    yes: int
+    body: Any = None
+    form: dict[str, str] | None = None
+    at: str = ""
+    mine: bool = False
+
+
+MATRIX = (
+    Row("get", "", ANY, 200),
+    Row("get", "apps/{slug}/", VIEW, 200),
+    Row("get", "apps/{slug}/cover", VIEW, 200),
+    Row("get", "apps/{slug}/open", VIEW, 200),
+    Row("get", "apps/{slug}/events", VIEW, 200),
+    Row("get", "apps/{slug}/launch", READ, 200),
+    Row("post", "apps/{slug}/launch", READ, 400, form={"store": "home", "folder": "a/../b"}),
+    Row("get", "apps/{slug}/source.zip", READ, 200),
+    Row("get", "apps/{slug}/share", WRITE, 200),
+    Row("post", "apps/{slug}/share", WRITE, 303, form={"do": "revoke", "subject": "user:nobody"}),
+    Row("get", "apps/{slug}/versions", READ, 200),
+    Row("post", "apps/{slug}/versions", WRITE, 303, form={"hash": "{hash}"}),
+    Row("get", "apps/{slug}/compare", READ, 200, at="?from=1&to=1"),
+    Row("get", "apps/{slug}/log", WRITE, 200),
+    Row("get", "apps/{slug}/settings", WRITE, 200),
+    Row("post", "apps/{slug}/settings", WRITE, 303, form={"do": "save", "title": "Matrix"}),
+    Row("get", "files/", PERSON, 200),
+    Row("get", "files/{store}/{path}", PERSON, 200),
+    Row("post", "upload", PERSON, 400, form={}),
+    Row("get", "stores/", PERSON, 200),
+    Row("post", "stores/", PERSON, 400, form={"do": "connect"}),
+    Row("post", "drafts/", PERSON, 404, form={"store": "home", "path": "none.ipynb"}),
+    Row("get", "drafts/{draft}/", OWNER, 200, mine=True),
+    Row("get", "drafts/{draft}/events", OWNER, 200, mine=True),
+    Row("get", "drafts/{draft}/publish", OWNER, 200, mine=True),
+    Row("post", "drafts/{draft}/publish", OWNER, 400, form={"slug": "NO"}, mine=True),
+    Row("post", "drafts/{draft}/check", OWNER, 303, form={}, mine=True),
+    Row("post", "drafts/{draft}/discard", OWNER, 303, form={}, mine=True),
+    Row("get", "l/{token}", ANY, 302),
+    Row("get", "login", ANY, 302),
+    Row("get", "logout", ANY, 302),
+    Row("get", "favicon.ico", ANY, 302),
+    Row("get", "health", ANY, 200),
+    Row("get", "api/openapi.json", ANY, 200),
+    Row("get", "api/me", ANY, 200),
+    Row("get", "api/apps", ANY, 200),
+    Row("get", "api/apps/{slug}", VIEW, 200),
+    Row("patch", "api/apps/{slug}", WRITE, 200, body={"title": "Matrix"}),
+    Row("get", "api/apps/{slug}/opening", VIEW, 200),
+    Row("post", "api/apps/{slug}/opening", VIEW, 200, body={}),
+    Row("get", "api/apps/{slug}/versions", READ, 200),
+    Row("put", "api/apps/{slug}/versions/current", WRITE, 200, body={"hash": "{hash}"}),
+    Row("get", "api/apps/{slug}/grants", WRITE, 200),
+    Row("put", "api/apps/{slug}/grants/{subject}", WRITE, 200, body={"access": "VIEW"}),
+    Row("delete", "api/apps/{slug}/grants/{subject}", WRITE, 204),
+    Row("get", "api/apps/{slug}/links", WRITE, 200),
+    Row("post", "api/apps/{slug}/links", WRITE, 201, body={"days": 1}),
+    Row("delete", "api/apps/{slug}/links/{link}", WRITE, 204),
+    Row("post", "api/drafts", PERSON, 404, body={"store": "home", "path": "none.ipynb"}),
+    Row("post", "api/uploads", PERSON, 400, body={}),
+    Row("get", "api/drafts/{draft}", OWNER, 200, mine=True),
+    Row("post", "api/drafts/{draft}/publish", OWNER, 400, body={"slug": "NO"}, mine=True),
+    Row("delete", "api/drafts/{draft}", OWNER, 204, mine=True),
+    Row("get", "api/stores", PERSON, 200),
+    Row("post", "api/stores", PERSON, 400, body={}),
+    Row("delete", "api/stores/{store}", PERSON, 204),
+    Row("get", "api/stores/{store}/files/{path}", PERSON, 200),
+    Row("put", "api/stores/{store}/files/{path}", PERSON, 400),
+    Row("get", "api/people", PERSON, 200),
+    Row("delete", "api/apps/{slug}", OWNER, 204),
+)
+
+
+@dataclass
+class World:
+    """A published app, people who hold something on it, and their tokens."""
+
+    portal: RunningPortal
+    tokens: dict[str, str]
+    slug: str
+    hash: str
+    files: dict[str, str]
+
+    def draft(self) -> str:
+        """Return a new draft of the owner, checked."""
+        return _draft(self.portal, self.tokens["owner"], self.files)
+
+    def ask(self, who: str, row: Row, names: dict[str, str]) -> int:
+        """Send the row's request and return the status."""
+        path = "/services/vaas/" + row.path.format(**names) + row.at
+        settings = self.portal.settings
+        headers = {"Host": f"{settings.domain}:{settings.port}"}
+        if token := self.tokens.get(who):
+            headers["Authorization"] = f"token {token}"
+        said: dict[str, Any] = {}
+        if row.form is not None:
+            said["data"] = {key: value.format(**names) for key, value in row.form.items()} or {"none": "1"}
+        elif row.body is not None:
+            said["json"] = {k: v.format(**names) if isinstance(v, str) else v for k, v in row.body.items()}
+        url = f"http://127.0.0.1:{settings.port}{path}"
+        with httpx.stream(row.method.upper(), url, headers=headers, timeout=30, **said) as answer:
+            return answer.status_code
+
+
+def _call(portal: RunningPortal, method: str, path: str, token: str, body: Any = None) -> Any:
+    answer = portal.request(method, f"/services/vaas/api/{path}", token=token, json=body)
+    assert answer.status_code < 300, answer.text
+    return answer.json() if answer.content else None
+
+
+def _draft(portal: RunningPortal, token: str, files: dict[str, str]) -> str:
+    made = _call(portal, "POST", "uploads", token, {"files": files})
+    deadline = time.monotonic() + 90
+    while _call(portal, "GET", f"drafts/{made['id']}", token)["state"] != "done":
+        assert time.monotonic() < deadline, "the check takes too long"
+        time.sleep(0.2)
+    return str(made["id"])
+
+
+@pytest.fixture(scope="module")
+def world(hub: RunningPortal) -> Iterator[World]:
+    """Return the world that the matrix is about."""
+    for name in {*PEOPLE.values()} - {"ada", "root-admin"}:
+        hub.hub("POST", f"/users/{name}")
+    tokens = {role: hub.token_for(name) for role, name in PEOPLE.items()}
+    tokens["service"] = hub.admin_token
+    files = {"matrix.ipynb": base64.b64encode(notebook("1 + 1")).decode()}
+    draft = _draft(hub, tokens["owner"], files)
+    app = _call(hub, "POST", f"drafts/{draft}/publish", tokens["owner"], {"title": "Matrix"})
+    for role, access in (("viewer", "VIEW"), ("reader", "READ"), ("writer", "WRITE")):
+        _call(hub, "PUT", f"apps/{app['slug']}/grants/user:{PEOPLE[role]}", tokens["owner"], {"access": access})
+    yield World(hub, tokens, app["slug"], app["version"], files)
+
+
+def _expected(row: Row, who: str) -> int:
+    """Say what the rules of the design say; a stranger may not learn that there is something."""
+    if who == "service":
+        return 403
+    rank, page = RANK[who], not row.path.startswith("api/")
+    signed_in_only = next(r.access for r in PAGES + API if r.path == row.path) == "signed-in"
+    if who == "anonymous" and signed_in_only:
+        return 302 if page and row.method == "get" else 401
+    if row.mine:
+        return row.yes if who == "owner" else 404
+    if row.needs > 0 and rank == 0:
+        return 404
+    if rank < row.needs:
+        return 403
+    return row.yes
+
+
+def test_every_route_is_in_the_matrix() -> None:
+    routes = {(method, route.path) for route in PAGES + API for method in route.methods}
+    rows = {(row.method, row.path) for row in MATRIX}
+    assert routes == rows
+
+
+@pytest.mark.parametrize("row", MATRIX, ids=lambda row: f"{row.method} {row.path}")
+def test_a_route_answers_as_the_rules_say(world: World, row: Row) -> None:
+    token = _call(world.portal, "POST", f"apps/{world.slug}/links", world.tokens["owner"], {"days": 1})["url"]
+    names = {
+        "slug": world.slug,
+        "hash": world.hash,
+        "store": "home",
+        "path": "",
+        "subject": "user:nobody" if row.method == "delete" else "group:students",
+        "link": "aaaaaaaaaaaa",
+        "token": token.rpartition("/")[2],
+        "draft": world.draft() if row.mine else "00000000",
+    }
+    asked = [who for who in (*RANK, "service") if who != "owner"] + ["owner"]  # the owner's yes may end the thing
+    if row.path == "api/apps/{slug}" and row.method == "delete":
+        asked.remove("admin")
+    found = {who: world.ask(who, row, names) for who in asked}
+    assert found == {who: _expected(row, who) for who in asked}
+
+
+@pytest.mark.parametrize("path", ["apps/{}/", "apps/{}/open", "apps/{}/cover", "api/apps/{}", "api/apps/{}/opening"])
+def test_hidden_and_unknown_look_the_same(world: World, path: str) -> None:
+    files = {"hidden.ipynb": base64.b64encode(notebook("2 + 2")).decode()}
+    draft = _draft(world.portal, world.tokens["owner"], files)
+    hidden = _call(world.portal, "POST", f"drafts/{draft}/publish", world.tokens["owner"], {"title": "Hidden"})["slug"]
+    unknown = "h" * len(hidden)
+    changing = {"date", "etag", "set-cookie"}
+    for who in ("anonymous", "stranger"):
+        answers = [
+            world.portal.get(f"/services/vaas/{path.format(slug)}", token=world.tokens.get(who, ""))
+            for slug in (hidden, unknown)
+        ]
+        seen = [
+            (a.status_code, a.text.replace(slug, ""), {k: v for k, v in a.headers.items() if k not in changing})
+            for a, slug in zip(answers, (hidden, unknown), strict=True)
+        ]
+        bodies = [_without_token(text) for _, text, _ in seen]
+        assert (seen[0][0], bodies[0], seen[0][2]) == (seen[1][0], bodies[1], seen[1][2])
+        assert seen[0][0] == 404
+
+
+def _without_token(page: str) -> str:
+    """Leave out the forgery token of the page, which is another one each time."""
+    return re.sub(r'name="_xsrf" value="[^"]*"', "", page)
+
+
+@pytest.mark.parametrize("route", RUNTIME, ids=lambda route: route.path)
+@pytest.mark.parametrize("who", ["anonymous", "stranger", "owner", "admin", "service"])
+def test_what_app_servers_ask_is_for_app_servers_alone(world: World, route: Any, who: str) -> None:
+    for method in route.methods:
+        answer = world.portal.request(
+            method.upper(), f"/services/vaas/{route.path}", token=world.tokens.get(who, ""), json={}
+        )
+        assert answer.status_code == 403

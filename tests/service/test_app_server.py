@@ -1,0 +1,361 @@
+"""The app server's doors: who comes in, what they reach, and what they can make a kernel do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from tornado.httpclient import HTTPClientError
+
+from tests.notebooks import markdown, notebook
+from tests.service.portal_stub import SERVER, AppProcess, LoadedPage, PortalStub, Visitor, running
+from tests.unit.test_frames import message, text, v1, with_buffers
+from vaas.model import ServerName
+from vaas.runtime.frames import V1
+
+pytestmark = [pytest.mark.app, pytest.mark.asyncio(loop_scope="module")]
+PICTURE = b"\x89PNG\r\n\x1a\n picture"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("app")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def portal(folder: Path) -> AsyncIterator[PortalStub]:
+    lesson = notebook(
+        markdown("# Tides\n\n![a picture](img/a.png) ![outside](../../secret.png)"),
+        f"import json, os; from pathlib import Path; proof = Path({str(folder)!r})",
+        "(proof / 'environment.json').write_text(json.dumps([dict(os.environ), os.getcwd(), os.listdir()]))",
+        "import ipywidgets; slider = ipywidgets.IntSlider()",
+        "slider.observe(lambda change: (proof / f'moved-{change.new}').touch(), 'value')",
+        "slider",
+    )
+    files = {
+        "course/lesson.ipynb": lesson,
+        "course/img/a.png": PICTURE,
+        "course/data.csv": b"1,2",
+        "course/helper.py": b"SECRET = 1",
+        "drawing.svg": b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>",
+    }
+    async with PortalStub(files, notebook="course/lesson.ipynb").served() as stub:
+        yield stub
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def app(portal: PortalStub, folder: Path) -> AsyncIterator[AppProcess]:
+    async with running(portal, folder=folder, environ={"SOME_SECRET": "hidden"}) as server:
+        yield server
+
+
+@pytest.fixture
+def bob(app: AppProcess, portal: PortalStub) -> Visitor:
+    return Visitor(app, portal=portal)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def page(app: AppProcess, portal: PortalStub) -> LoadedPage:
+    visitor = Visitor(app, portal=portal)
+    await visitor.enter()
+    return await visitor.page()
+
+
+# ---- tickets and visits
+
+
+async def test_a_ticket_opens_the_page(bob: Visitor) -> None:
+    answer = await bob.enter(query="?depth=3&place=A%26B")
+    assert (answer.code, answer.headers["Location"]) == (303, f"{SERVER.path}?depth=3&place=A%26B")
+    cookie = answer.headers["Set-Cookie"]
+    assert all(part in cookie for part in ("HttpOnly", "SameSite=Lax", f"Path={SERVER.path}"))
+    assert "<title>Waves &amp; &lt;tides&gt;</title>" in (await bob.page()).html
+
+
+async def test_without_a_visit_one_is_sent_to_the_portal_with_the_query(bob: Visitor) -> None:
+    answer = await bob.ask("?depth=3")
+    assert answer.code == 303
+    assert answer.headers["Location"] == "http://portal.example/services/vaas/apps/waves/?from=app&depth=3"
+
+
+async def test_a_made_up_cookie_is_no_visit(bob: Visitor) -> None:
+    bob.cookie = "A" * 43
+    assert (await bob.ask()).code == 303
+
+
+async def test_a_ticket_is_good_once(bob: Visitor, portal: PortalStub) -> None:
+    ticket = portal.ticket()
+    assert (await bob.enter(ticket)).code == 303
+    assert (await bob.enter(ticket)).code == 403
+
+
+async def test_bad_tickets_are_refused_and_set_no_cookie(bob: Visitor, portal: PortalStub) -> None:
+    elsewhere = ServerName("app-0123456789ab", "v2")
+    forged = PortalStub({}).ticket()
+    bad = ["", "x.y", forged, portal.ticket(expires=-1), portal.ticket(server=elsewhere), portal.ticket(purpose="poke")]
+    for ticket in bad:
+        answer = await bob.enter(ticket)
+        assert (answer.code, answer.headers.get("Set-Cookie")) == (403, None)
+        assert b"Open the app again" in answer.body
+
+
+@pytest.mark.parametrize("origin", [None, "null", "http://evil.example", "https://portal.example"])
+async def test_a_ticket_is_taken_from_the_portals_pages_only(bob: Visitor, origin: str | None) -> None:
+    assert (await bob.enter(origin=origin)).code == 403
+    assert bob.cookie == ""
+
+
+async def test_launch_is_offered_to_who_may_read(bob: Visitor, portal: PortalStub, page: LoadedPage) -> None:
+    await bob.enter(portal.ticket(access=2))
+    assert (await bob.page()).facts["launch"]
+    assert page.facts["launch"] == ""
+
+
+async def test_a_second_page_of_a_visit_has_a_kernel_of_its_own(bob: Visitor) -> None:
+    await bob.enter()
+    first, second = await bob.page(), await bob.page()
+    assert first.kernel != second.kernel
+    assert (await bob.ask(f"api/kernels/{first.kernel}")).code == 200
+
+
+# ---- what exists and what does not
+
+
+async def test_another_visits_kernel_looks_like_none(bob: Visitor, page: LoadedPage) -> None:
+    await bob.enter(query="")
+    unknown = await bob.ask("api/kernels/00000000-0000-0000-0000-000000000000")
+    foreign = await bob.ask(f"api/kernels/{page.kernel}")
+    assert (foreign.code, foreign.body) == (unknown.code, unknown.body)
+    assert foreign.code == 404
+    assert await bob.leave(page.token) == 404
+    with pytest.raises(HTTPClientError, match="404"):
+        await page.connect(cookie=bob.cookie)
+    assert (await page.visitor.ask(f"api/kernels/{page.kernel}")).code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "api/kernels",
+        "api/kernelspecs",
+        "api/sessions",
+        "api/contents",
+        "api/contents/course/lesson.ipynb",
+        "api/status",
+        "api/me",
+        "login",
+        "logout",
+        "files/course/lesson.ipynb",
+        "static/base/js/main.js",
+        "voila/tree",
+        "voila/render/course/lesson.ipynb",
+        "voila/api/contents",
+        "voila/api/themes/x",
+        "voila/templates/lab/static/index.css",
+        "voila/templates/x",
+        "voila/static/",
+        "voila/static/../vaas.js",
+        "voila/static/%2e%2e/conf.json",
+        "voila/static/%2e%2e%2fconf.json",
+        "voila/labextensions/../../../../etc/passwd",
+        "voila/labextensions/%00",
+        "terminals/1",
+        "lab",
+        "course/lesson.ipynb",
+        "metrics",
+        "favicon.ico",
+    ],
+)
+async def test_everything_else_is_one_and_the_same_404(page: LoadedPage, path: str) -> None:
+    expected = await page.visitor.ask("no/such/thing")
+    for method in ("GET", "POST", "PUT", "DELETE"):
+        answer = await page.visitor.ask(path, method=method)
+        assert (answer.code, answer.body) == (404, expected.body)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "visit"), ("PUT", ""), ("POST", ""), ("POST", "api"), ("GET", "vaas/poke"), ("GET", "vaas/farewell")],
+)
+async def test_a_route_knows_its_own_method_only(page: LoadedPage, method: str, path: str) -> None:
+    assert (await page.visitor.ask(path, method=method)).code == 404
+
+
+async def test_a_kernel_can_be_neither_stopped_nor_restarted_nor_interrupted(page: LoadedPage) -> None:
+    kernel = f"api/kernels/{page.kernel}"
+    for method, path in (("DELETE", kernel), ("POST", f"{kernel}/restart"), ("POST", f"{kernel}/interrupt")):
+        assert (await page.visitor.ask(path, method=method)).code == 404
+    assert (await page.visitor.ask(f"voila/api/shutdown/{page.kernel}", method="POST")).code == 404
+
+
+async def test_the_up_check_tells_nothing(bob: Visitor) -> None:
+    answer = await bob.ask("api")
+    assert (answer.code, answer.body, answer.headers.get("Server")) == (204, b"", None)
+
+
+@pytest.mark.parametrize("path", ["course/img/a.png", "course/img/%61.png"])
+async def test_pictures_of_the_version_are_served(page: LoadedPage, path: str) -> None:
+    answer = await page.visitor.ask(f"voila/files/{path}")
+    assert (answer.code, answer.body) == (200, PICTURE)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "course/lesson.ipynb",
+        "course/data.csv",
+        "course/helper.py",
+        "course/img",
+        "course/img/../img/a.png",
+        "course/img/%2e%2e/img/a.png",
+        "course/img/a.png/",
+        "../content/course/img/a.png",
+        "%2e%2e/%2e%2e/etc/passwd",
+        "/etc/passwd",
+        "course%5Cimg%5Ca.png",
+        "course/img/a.png%00",
+        "COURSE/IMG/A.PNG",
+    ],
+)
+async def test_no_other_file_is_served(page: LoadedPage, path: str) -> None:
+    assert (await page.visitor.ask(f"voila/files/{path}")).code == 404
+
+
+async def test_files_need_a_visit(bob: Visitor) -> None:
+    assert (await bob.ask("voila/files/course/img/a.png")).code == 404
+
+
+async def test_a_drawing_runs_no_scripts(page: LoadedPage) -> None:
+    answer = await page.visitor.ask("voila/files/drawing.svg")
+    assert answer.code == 200
+    assert "sandbox" in answer.headers["Content-Security-Policy"]
+
+
+async def test_libraries_are_compressed_and_kept_by_browsers(bob: Visitor, page: LoadedPage) -> None:
+    voila_js = page.config["fullStaticUrl"].removeprefix(SERVER.path) + "/voila.js"
+    answer = await bob.ask(voila_js, headers={"Accept-Encoding": "gzip"})
+    assert (answer.code, answer.headers.get("X-Consumed-Content-Encoding")) == (200, "gzip")
+    assert "immutable" in answer.headers["Cache-Control"]
+    plain = await bob.ask("voila/static/voila.js")
+    assert (plain.body, plain.headers["Cache-Control"]) == (answer.body, "public, max-age=3600")
+    again = await bob.ask(voila_js, headers={"Accept-Encoding": "gzip", "If-None-Match": answer.headers["Etag"]})
+    assert again.code == 304
+
+
+async def test_the_page_is_compressed(bob: Visitor) -> None:
+    await bob.enter()
+    answer = await bob.ask(headers={"Accept-Encoding": "gzip"})
+    assert answer.headers.get("X-Consumed-Content-Encoding") == "gzip"
+
+
+async def test_answers_carry_the_headers_that_confine_the_page(bob: Visitor, page: LoadedPage) -> None:
+    for headers in (page.headers, (await bob.ask("no/such/thing")).headers):
+        policy = headers["Content-Security-Policy"]
+        assert "frame-ancestors 'none'" in policy and "connect-src 'self'" in policy
+        assert (headers["X-Content-Type-Options"], headers["Referrer-Policy"]) == ("nosniff", "same-origin")
+        assert headers.get("Set-Cookie") is None
+
+
+# ---- the page
+
+
+async def test_the_page_names_no_other_host(page: LoadedPage) -> None:
+    addresses = set(re.findall(r"(?:src|href|url)\s*[=(:]\s*[\"']?(?:https?:)?//([^/\"')]+)", page.html))
+    assert addresses <= {"portal.example"}
+    assert "cdn" not in page.html.lower()
+
+
+async def test_the_page_holds_no_source_code(page: LoadedPage) -> None:
+    assert "slider.observe" not in page.html
+
+
+async def test_pictures_of_markdown_cells_are_in_the_page_and_none_from_elsewhere(page: LoadedPage) -> None:
+    assert page.html.count("data:image/png;base64,") == 1
+
+
+async def test_template_and_theme_cannot_be_chosen_by_visitors(bob: Visitor) -> None:
+    await bob.enter()
+    answer = await bob.ask("?template=reveal&voila-template=reveal&theme=dark")
+    assert b'id="vaas-page"' in answer.body
+    assert b'data-jp-theme-name="JupyterLab Light"' in answer.body
+
+
+async def test_a_kernel_runs_beside_its_notebook_and_knows_no_secret(page: LoadedPage, folder: Path) -> None:
+    environment, cwd, beside = json.loads((folder / "environment.json").read_text())
+    assert sorted(beside) == ["data.csv", "helper.py", "img", "lesson.ipynb"]
+    assert not [name for name in environment if name.startswith(("JUPYTERHUB_", "VAAS_"))]
+    assert not {page.visitor.portal.token, "hidden"} & set(environment.values())
+    assert environment["HOME"] != str(folder)
+    assert (Path(cwd).parents[1].stat().st_mode & 0o77, Path(cwd).parents[1].stat().st_mode & 0o700) == (0, 0o700)
+
+
+# ---- websockets
+
+
+def _moved(model: str, value: int) -> dict[str, Any]:
+    data = {"method": "update", "state": {"value": value}, "buffer_paths": []}
+    return message("comm_msg", {"comm_id": model, "data": data})
+
+
+async def _appears(path: Path) -> bool:
+    for _ in range(100):
+        if path.exists():
+            return True
+        await asyncio.sleep(0.05)
+    return False
+
+
+@pytest.mark.parametrize(("protocol", "value"), [(None, 11), (V1, 12)])
+async def test_a_visitor_moves_widgets_and_runs_no_code(
+    page: LoadedPage, folder: Path, protocol: str | None, value: int
+) -> None:
+    model = json.loads(re.findall(r'\{[^{}]*"model_id"[^{}]*\}', page.html)[-1])["model_id"]
+    evil = folder / f"evil-{value}"
+    code = {"code": f"open({str(evil)!r}, 'w')", "silent": False, "store_history": False, "allow_stdin": False}
+    socket = await page.connect(protocol=protocol)
+    for channel in ("shell", "control"):
+        forbidden = message("execute_request", code, channel=channel)
+        if protocol == V1:
+            await socket.write_message(v1(forbidden), binary=True)
+        else:
+            await socket.write_message(text(forbidden))
+            await socket.write_message(with_buffers(forbidden), binary=True)
+    allowed = _moved(model, value)
+    await socket.write_message(v1(allowed) if protocol == V1 else text(allowed), binary=protocol == V1)
+    assert await _appears(folder / f"moved-{value}")
+    assert not evil.exists()
+    socket.close()
+
+
+async def test_a_visitor_creates_no_widgets_of_their_own(page: LoadedPage, folder: Path) -> None:
+    socket = await page.connect()
+    names = {"_model_name": "IntSliderModel", "_view_name": "IntSliderView"}
+    modules = {f"_{part}_module": "@jupyter-widgets/controls" for part in ("model", "view")}
+    state = {**names, **modules, **{f"{module}_version": "2.0.0" for module in modules}, "value": 1}
+    data = {"state": state, "buffer_paths": []}
+    opening = {"comm_id": "mine", "target_name": "jupyter.widget", "target_module": None, "data": data}
+    await socket.write_message(text(message("comm_open", opening) | {"metadata": {"version": "2.1.0"}}))
+    await socket.write_message(text(message("comm_info_request", {"target_name": "jupyter.widget"})))
+    while True:
+        answer = json.loads(await asyncio.wait_for(socket.read_message(), 10) or "{}")
+        if answer["msg_type"] == "comm_info_reply":
+            break
+    assert answer["content"]["comms"] and "mine" not in answer["content"]["comms"]
+    socket.close()
+
+
+@pytest.mark.parametrize("origin", ["", "http://evil.example", "null"])
+async def test_a_websocket_is_only_for_pages_of_this_server(page: LoadedPage, origin: str) -> None:
+    with pytest.raises(HTTPClientError, match="403"):
+        await page.connect(origin=origin)
+
+
+async def test_a_websocket_needs_a_visit(page: LoadedPage) -> None:
+    with pytest.raises(HTTPClientError, match="404"):
+        await page.connect(cookie="")

@@ -1,0 +1,69 @@
+"""Times and sizes in words."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from hub_service.words import ago, size_words
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (-59, "just now"),
+        (0, "just now"),
+        (59.9, "just now"),
+        (60, "1 minute ago"),
+        (119, "1 minute ago"),
+        (120, "2 minutes ago"),
+        (3599, "59 minutes ago"),
+        (3600, "1 hour ago"),
+        (86399, "23 hours ago"),
+        (86400, "1 day ago"),
+        (7 * 86400, "1 week ago"),
+        (30 * 86400, "4 weeks ago"),
+        (31 * 86400, "1 month ago"),
+        (365 * 86400, "11 months ago"),
+        (366 * 86400, "1 year ago"),
+        (800 * 86400, "2 years ago"),
+    ],
+)
+def test_a_time_is_said_in_the_largest_whole_unit(seconds: float, words: str) -> None:
+    assert ago(NOW - timedelta(seconds=seconds), now=NOW) == words
+
+
+def test_a_time_to_come_is_said_as_a_date() -> None:
+    assert ago(NOW + timedelta(days=3), now=NOW) == "4 March 2026"
+
+
+def test_no_time_is_no_words() -> None:
+    assert ago(None) == ""
+
+
+def test_now_is_now() -> None:
+    assert ago(datetime.now(timezone(timedelta(hours=5)))) == "just now"
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        (0, "0 bytes"),
+        (999, "999 bytes"),
+        (1000, "1.0 kB"),
+        (1049, "1.0 kB"),
+        (99_900, "99.9 kB"),
+        (123_456, "123 kB"),
+        (999_499, "999 kB"),
+        (999_999, "1.0 MB"),
+        (1_000_000, "1.0 MB"),
+        (999_999_999, "1.0 GB"),
+        (5_250_000_000, "5.2 GB"),
+        (12_345_000_000_000, "12345 GB"),
+    ],
+)
+def test_a_size_is_said_with_a_decimal_unit(size: float, words: str) -> None:
+    assert size_words(size) == words

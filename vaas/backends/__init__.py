@@ -1,0 +1,1 @@
+"""Where app servers run: the port in base, one module a kind."""

@@ -1,0 +1,202 @@
+"""App servers and people by the Hub's REST API, with the portal's own least-privileged token."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from vaas.backends.base import Backend, Directory
+from vaas.errors import NotFound, Unavailable, VaasError
+from vaas.http import Http, Response
+from vaas.model import ServerName, ServerState, User
+from vaas.slug import is_account
+
+__all__ = ["HubApi", "HubBackend", "HubDirectory"]
+
+_DOWN = "The Hub does not answer. Try again in a moment."
+
+
+class HubApi:
+    """JSON over the Hub's REST API at ``url`` (".../hub/api"), as the holder of ``token``."""
+
+    def __init__(self, url: str, token: str, *, http: Http) -> None:
+        self._url, self._token, self._http = url.rstrip("/"), token, http
+
+    async def text(self, path: str) -> str:
+        """Return the answer to a GET as text, "" for an error status. Raises as Http does."""
+        headers = {"Authorization": f"token {self._token}"}
+        answer = await self._http.request("GET", self._url + path, headers=headers, seconds=5.0)
+        return answer.body.decode(errors="replace") if answer.status == 200 else ""
+
+    async def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """Return the decoded answer, None for an empty one. Raises NotFound for 404, Unavailable for other errors."""
+        headers = {"Authorization": f"token {self._token}", "Content-Type": "application/json"}
+        data = json.dumps(body).encode() if body is not None else (b"{}" if method in {"POST", "PUT"} else None)
+        try:
+            answer = await self._http.request(method, self._url + path, headers=headers, body=data)
+        except VaasError as error:
+            raise Unavailable(_DOWN, log_message=f"{method} {path}: {error.log_message}") from error
+        if answer.status == 404:
+            raise NotFound("The Hub knows nothing by this name.", log_message=f"{method} {path}: 404")
+        if answer.status >= 400:
+            raise Unavailable(_problem(answer), log_message=f"{method} {path}: {answer.status} {answer.body[:500]!r}")
+        return json.loads(answer.body) if answer.body else None
+
+
+def _problem(answer: Response) -> str:
+    try:
+        message = json.loads(answer.body).get("message", "")
+    except (ValueError, AttributeError):
+        message = ""
+    return f"The Hub refused: {message}" if message and answer.status < 500 else _DOWN
+
+
+class HubBackend(Backend):
+    """App servers are named servers of app accounts; ``origin`` gives an account's public origin.
+
+    ``proxy`` is an internal address of the proxy, by which a server that the Hub believes to be ready is
+    asked whether it is.
+    """
+
+    def __init__(
+        self, api: HubApi, *, http: Http, origin: Callable[[str], str], proxy: str, patience: float = 90.0
+    ) -> None:
+        self._api, self._http, self._origin = api, http, origin
+        self._proxy, self._patience = proxy.rstrip("/"), patience
+
+    async def start(self, server: ServerName) -> None:
+        """Ask for the server and its account, and wait until it answers; no-op when it runs or starts."""
+        await self._api.call("PUT", f"/vaas/accounts/{server.account}")
+        state = await self.state(server)
+        if state.phase == "failed":  # the Hub believes that it runs, but nothing answers
+            await self.stop(server)
+        if state.phase in {"failed", "stopping"}:
+            await self._until(server, {"stopped"})
+        if state.phase in {"failed", "stopping", "stopped"}:
+            await self._api.call("POST", self._path(server), {})
+        final = await self._until(server, {"ready", "stopped"})
+        if final.phase != "ready":
+            why = await self._why(server)
+            raise Unavailable(why or "The app's server did not start.", log_message=f"{server.path} failed: {why}")
+
+    async def state(self, server: ServerName) -> ServerState:
+        """Return how the server is doing; "failed" for one that should run and does not answer."""
+        try:
+            account = await self._api.call("GET", f"/users/{quote(server.account)}")
+        except NotFound:
+            return ServerState("stopped")
+        found = (account.get("servers") or {}).get(server.name)
+        if not found:
+            return ServerState("stopped")
+        if found.get("pending") == "stop":
+            return ServerState("stopping", 5)
+        if found.get("pending"):
+            return ServerState("starting", 40, "Starting the app.")
+        if not found.get("ready"):
+            return ServerState("stopped")
+        return ServerState("ready", 100) if await self._answers(server) else ServerState("failed", 20)
+
+    async def stop(self, server: ServerName) -> None:
+        """Stop the server; no-op when none runs."""
+        try:
+            await self._api.call("DELETE", self._path(server))
+        except NotFound:
+            return
+
+    async def forget(self, account: str) -> None:
+        """Stop all servers of the account and remove it; no-op when it does not exist."""
+        try:
+            await self._api.call("DELETE", f"/vaas/accounts/{account}")
+        except NotFound:
+            return
+
+    def url(self, server: ServerName) -> str:
+        """Return the server's public address."""
+        return self._origin(server.account) + server.path
+
+    async def poke(self, server: ServerName, ticket: str) -> None:
+        """Make a running server ask the portal again at once; silent when none runs."""
+        try:
+            await self._ask(server, "POST", "vaas/poke", f"ticket={quote(ticket)}".encode())
+        except VaasError:
+            return
+
+    async def _why(self, server: ServerName) -> str:
+        """Return what the Hub says of a start that failed, or ""."""
+        try:
+            events = await self._api.text(f"{self._path(server)}/progress")
+        except VaasError:
+            return ""
+        lines = (line.removeprefix("data:") for line in events.splitlines() if line.startswith("data:"))
+        told = [event for event in map(json.loads, lines) if event.get("failed")]
+        return str(told[-1].get("message", "")).removeprefix("Spawn failed: ")[:500] if told else ""
+
+    async def _answers(self, server: ServerName) -> bool:
+        try:
+            return (await self._ask(server, "GET", "api")).status in {200, 204}
+        except VaasError:
+            return False
+
+    async def _ask(self, server: ServerName, method: str, path: str, body: bytes | None = None) -> Response:
+        headers = {"Host": urlsplit(self._origin(server.account)).netloc}
+        if body is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        return await self._http.request(method, self._proxy + server.path + path, headers=headers, body=body)
+
+    async def _until(self, server: ServerName, phases: set[str]) -> ServerState:
+        deadline = time.monotonic() + self._patience
+        state = await self.state(server)
+        while state.phase not in phases:
+            if time.monotonic() > deadline:
+                raise Unavailable("The app's server takes too long to start. Try again later.")
+            await asyncio.sleep(0.15)
+            state = await self.state(server)
+        return state
+
+    def _path(self, server: ServerName) -> str:
+        return f"/users/{quote(server.account)}/servers/{quote(server.name)}"
+
+
+class HubDirectory(Directory):
+    """People and groups as the Hub knows them, kept for a few seconds."""
+
+    def __init__(self, api: HubApi, *, keep_seconds: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._api, self._keep, self._clock = api, keep_seconds, clock
+        self._known: dict[str, tuple[float, User | None]] = {}
+
+    async def user(self, name: str) -> User | None:
+        """Return the person with this name, or None; app accounts are no people."""
+        if not name or is_account(name):
+            return None
+        made, user = self._known.get(name, (float("-inf"), None))
+        if self._clock() - made > self._keep:
+            user = await self._fetch(name)
+            if len(self._known) > 10_000:
+                self._known.clear()
+            self._known[name] = (self._clock(), user)
+        return user
+
+    async def people(self) -> list[str]:
+        """Return the names of all people, sorted."""
+        found: list[str] = []
+        while True:
+            page = await self._api.call("GET", f"/users?limit=200&offset={len(found)}")
+            found += [user["name"] for user in page]
+            if len(page) < 200:
+                return sorted(name for name in found if not is_account(name))
+
+    async def groups(self) -> list[str]:
+        """Return the names of all groups of people, sorted."""
+        groups = await self._api.call("GET", "/groups?limit=200")
+        return sorted(group["name"] for group in groups if group["name"] != "vaas-apps")
+
+    async def _fetch(self, name: str) -> User | None:
+        try:
+            model = await self._api.call("GET", f"/users/{quote(name, safe='')}")
+        except NotFound:
+            return None
+        return User(model["name"], frozenset(model.get("groups") or ()), bool(model.get("admin")))

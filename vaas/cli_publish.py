@@ -1,0 +1,170 @@
+"""`vaas publish`: a notebook or a folder from the command line to an app, through the portal's REST interface."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from vaas.errors import Forbidden, Invalid, VaasError
+from vaas.http import Http, internal_http
+
+__all__ = ["add_publish", "run_publish"]
+
+_AUDIENCES = {"me": [], "signed-in": ["signed-in"], "everyone": ["everyone"]}
+
+
+def add_publish(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("path", type=Path, help="a notebook, or a folder that holds one")
+    parser.add_argument(
+        "--include", type=Path, action="append", default=[], help="a file or folder beside the notebook"
+    )
+    parser.add_argument("--notebook", default="", help="in a folder: the notebook to run")
+    parser.add_argument("--title", default="", help="default: the notebook's first heading")
+    parser.add_argument("--slug", default="", help="last part of the app's address")
+    parser.add_argument("--update", default="", metavar="SLUG", help="publish a new version of this app")
+    parser.add_argument("--description", default="")
+    parser.add_argument("--category", default="")
+    parser.add_argument("--tag", action="append", default=[], help="may be given more than once")
+    parser.add_argument(
+        "--access",
+        action="append",
+        default=[],
+        metavar="WHO",
+        help="me (default), signed-in, everyone, link, user:NAME or group:NAME; may be given more than once",
+    )
+    parser.add_argument("--anyway", action="store_true", help="publish even if the check fails")
+    parser.add_argument("--check-only", action="store_true", help="only check, publish nothing")
+    parser.add_argument("--url", default=os.environ.get("VAAS_URL", "http://vaas.localhost:8000/services/vaas/"))
+    parser.add_argument(
+        "--token-file", type=Path, help="a file with a Hub token; default: VAAS_TOKEN of the environment"
+    )
+
+
+def run_publish(options: argparse.Namespace) -> int:
+    """Publish; return 0, or 1 when the check failed, or 2 for everything else that went wrong."""
+    try:
+        return asyncio.run(_publish(options))
+    except (VaasError, OSError) as error:
+        print(f"vaas publish: {error}", file=sys.stderr)
+        return 2
+
+
+async def _publish(options: argparse.Namespace) -> int:
+    client = _Client(options.url, _token(options.token_file))
+    files, notebook = _collect(options.path, options.include, options.notebook)
+    encoded = {path: base64.b64encode(data).decode() for path, data in files.items()}
+    print(f"Sending {len(files)} file{'s' if len(files) != 1 else ''}…")
+    draft = await client.call("POST", "uploads", {"files": encoded, "notebook": notebook, "slug": options.update})
+    report = await _await_check(client, draft["id"])
+    _print_report(report)
+    if options.check_only or not (report.get("ok") or options.anyway):
+        await client.call("DELETE", f"drafts/{draft['id']}")
+        if not report.get("ok"):
+            print("Not published. Mend the notebook, or say --anyway.", file=sys.stderr)
+        return 0 if report.get("ok") else 1
+    app = await client.call("POST", f"drafts/{draft['id']}/publish", _publication(options))
+    print(f"Published: {app['url']}")
+    if "link" in app:
+        print(f"Link for anyone: {app['link']['url']}")
+    return 0
+
+
+def _publication(options: argparse.Namespace) -> dict[str, Any]:
+    subjects: list[str] = []
+    for who in options.access:
+        named = [who] if who.startswith(("user:", "group:")) else _AUDIENCES.get(who, [] if who == "link" else None)
+        if named is None:
+            raise Invalid(f"“{who}” is nobody: say me, signed-in, everyone, link, user:NAME or group:NAME.")
+        subjects += named
+    names = ("title", "slug", "description", "category", "anyway")
+    said = {name: getattr(options, name) for name in names}
+    return {**said, "tags": options.tag, "subjects": subjects, "link": "link" in options.access}
+
+
+async def _await_check(client: _Client, draft_id: str) -> Mapping[str, Any]:
+    shown = ""
+    while True:
+        draft = await client.call("GET", f"drafts/{draft_id}")
+        if draft["state"] == "done":
+            report: Mapping[str, Any] = draft["report"]
+            return report
+        progress = draft["progress"]
+        line = f"Checking: cell {progress.get('cell', 0)} of {progress.get('cells', '?')}" if progress else "Checking…"
+        if line != shown:
+            print(line)
+        shown = line
+        await asyncio.sleep(0.5)
+
+
+def _print_report(report: Mapping[str, Any]) -> None:
+    if report.get("ok"):
+        peak = report.get("peak_bytes", 0) / 1e6
+        print(f"The check passed: {report.get('seconds', 0):.1f} s, {peak:.0f} MB at most.")
+    for problem in report.get("problems", []):
+        print(f"! {problem['text']} {problem['fix']}")
+    for error in report.get("errors", []):
+        print(f"! Cell {error['cell']}: {error['name']}: {error['message']}\n{error['traceback']}")
+    for missing in report.get("missing_files", []):
+        print(f"? It reads {missing['path']}, which is not included.")
+    for address in report.get("addresses", []):
+        print(f"? It uses the outside address {address['host']}.")
+    for secret in report.get("secrets", []):
+        print(f"? Cell {secret['cell']} looks as if it held a secret: {secret['kind']}.")
+
+
+def _collect(path: Path, include: list[Path], notebook: str) -> tuple[dict[str, bytes], str]:
+    """Return what to send, by relative path, and the notebook among it ("" for: the portal finds it)."""
+    if path.is_dir():
+        return _read(path, [path]), notebook
+    if path.suffix != ".ipynb":
+        raise Invalid(f"{path} is neither a notebook (.ipynb) nor a folder.")
+    return _read(path.parent, [path, *include]), path.name
+
+
+def _read(base: Path, wanted: list[Path]) -> dict[str, bytes]:
+    found = {}
+    for path in wanted:
+        inside = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file() and not p.is_symlink()]
+        for file in inside:
+            name = file.resolve().relative_to(base.resolve()).as_posix()
+            if not any(part.startswith(".") or part == "__pycache__" for part in name.split("/")):
+                found[name] = file.read_bytes()
+    return found
+
+
+def _token(file: Path | None) -> str:
+    token = file.read_text().strip() if file else os.environ.get("VAAS_TOKEN", "")
+    if not token:
+        raise Forbidden("A token is needed: make one under /hub/token and put it into VAAS_TOKEN or --token-file.")
+    return token
+
+
+class _Client:
+    """The REST interface as the holder of a token."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self._url, self._token = url.rstrip("/") + "/api/", token
+        host = urlsplit(url).hostname or ""
+        self._http: Http = internal_http(url) if host else Http()
+
+    async def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Return the decoded answer; raise what the portal says in its own words."""
+        headers = {"Authorization": f"token {self._token}", "Content-Type": "application/json"}
+        data = json.dumps(body).encode() if body is not None else None
+        answer = await self._http.request(method, self._url + path, headers=headers, body=data, seconds=300)
+        if answer.status == 403 and not answer.body.startswith(b"{"):
+            raise Forbidden("The portal does not accept this token.")
+        value = answer.json() if answer.body else None
+        if answer.status >= 400:
+            said = value.get("error", {}) if isinstance(value, dict) else {}
+            raise Invalid(f"{said.get('message', 'The portal refused.')} {said.get('fix', '')}".strip())
+        return value

@@ -1,0 +1,171 @@
+"""Snapshots by content hash: files are kept once under their SHA-256, a snapshot is a list of them.
+
+The hash of a snapshot is the SHA-256 of its canonical JSON: the notebook's path and, by path, each file's
+SHA-256 and size. Nothing in the folder is ever changed; a file appears under its name only when it is whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import io
+import json
+import os
+import tarfile
+import tempfile
+from collections.abc import AsyncIterator, Iterable, Iterator
+from pathlib import Path
+
+from vaas.errors import Invalid, NotFound, StorageFull, TooLarge, Unavailable, VaasError
+from vaas.model import File, Snapshot
+
+__all__ = ["Content", "pack", "snapshot_of"]
+
+_CHUNK = 1 << 20
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+def snapshot_of(notebook: str, files: Iterable[File]) -> Snapshot:
+    """Return the snapshot that holds ``files`` and runs ``notebook``.
+
+    Raises
+    ------
+    Invalid
+        The notebook is not among the files, a path stands twice, or leaves the folder.
+    """
+    ordered = tuple(sorted(files, key=lambda file: file.path))
+    paths = [file.path for file in ordered]
+    folders = {path[:i] for path in paths for i, c in enumerate(path) if c == "/"}
+    if len(set(paths)) != len(paths) or folders & set(paths) or not all(map(_is_inside, paths)):
+        raise Invalid("Two of the files have the same name, or a name that cannot be used.")
+    if notebook not in paths:
+        raise Invalid("The notebook is not among the files.")
+    listing = {"notebook": notebook, "files": [[f.path, f.sha256, f.size] for f in ordered]}
+    digest = hashlib.sha256(json.dumps(listing, separators=(",", ":")).encode()).hexdigest()
+    return Snapshot(digest, notebook, ordered)
+
+
+def _is_inside(path: str) -> bool:
+    # Lone surrogates have no bytes, and no file system takes more than 255 of them for a name.
+    clean = not any(c == "\\" or ord(c) < 32 or "\ud800" <= c <= "\udfff" for c in path)
+    named = (part not in {"", ".", ".."} and len(part.encode()) <= 255 for part in path.split("/"))
+    return clean and len(path) <= 500 and all(named)
+
+
+class Content:
+    """Keep and give back files by their SHA-256, under one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        root.mkdir(parents=True, exist_ok=True)
+
+    def add(self, data: bytes) -> tuple[str, int]:
+        """Keep ``data``; return its SHA-256 and size. Raises StorageFull."""
+        digest = hashlib.sha256(data).hexdigest()
+        target = self._place(digest)
+        if not target.exists():
+            with self._room(target) as handle:
+                handle.write(data)
+                handle.keep()
+        return digest, len(data)
+
+    async def add_stream(self, chunks: AsyncIterator[bytes], *, limit: int) -> tuple[str, int]:
+        """Keep what ``chunks`` yields; return its SHA-256 and size. Raises StorageFull and TooLarge."""
+        sha, size = hashlib.sha256(), 0
+        with _Pending(self.root) as handle:
+            async for chunk in chunks:
+                size += len(chunk)
+                if size > limit:
+                    raise TooLarge(f"A file is larger than {limit // 1_000_000} MB, the limit of this portal.")
+                sha.update(chunk)
+                handle.write(chunk)
+            handle.target = self._place(sha.hexdigest())
+            handle.keep()
+        return sha.hexdigest(), size
+
+    def path(self, sha256: str) -> Path:
+        """Return where the file is. Raises NotFound."""
+        found = self._place(sha256)
+        if not found.is_file():
+            raise NotFound("A file of this app is missing on the server.", log_message=f"no content {sha256}")
+        return found
+
+    def read(self, sha256: str) -> bytes:
+        """Return the file's bytes. Raises NotFound."""
+        return self.path(sha256).read_bytes()
+
+    def sweep(self, keep: set[str]) -> int:
+        """Delete all files but those in ``keep``; return how many went. Only for when nobody publishes."""
+        gone = 0
+        for file in self.root.glob("??/*"):
+            if file.name not in keep:
+                file.unlink()
+                gone += 1
+        return gone
+
+    def _place(self, sha256: str) -> Path:
+        if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
+            raise NotFound("There is no such file.")
+        return self.root / sha256[:2] / sha256
+
+    def _room(self, target: Path) -> _Pending:
+        return _Pending(self.root, target)
+
+
+class _Pending:
+    """A file being written, that appears under its name on ``keep`` or not at all."""
+
+    def __init__(self, root: Path, target: Path | None = None) -> None:
+        self.root, self.target = root, target
+
+    def __enter__(self) -> _Pending:
+        try:
+            self._handle = tempfile.NamedTemporaryFile(dir=self.root, prefix=".pending-", delete=False)
+        except OSError as error:
+            raise _explain(error) from error
+        return self
+
+    def write(self, data: bytes) -> None:
+        try:
+            self._handle.write(data)
+        except OSError as error:
+            raise _explain(error) from error
+
+    def keep(self) -> None:
+        assert self.target is not None
+        try:
+            self._handle.flush()
+            os.fsync(self._handle.fileno())
+            self.target.parent.mkdir(exist_ok=True)
+            os.chmod(self._handle.name, 0o444)
+            os.replace(self._handle.name, self.target)
+        except OSError as error:
+            raise _explain(error) from error
+
+    def __exit__(self, *exc: object) -> None:
+        with contextlib.suppress(OSError):  # what is still buffered does not fit either, and was said already
+            self._handle.close()
+        Path(self._handle.name).unlink(missing_ok=True)
+
+
+def _explain(error: OSError) -> VaasError:
+    if error.errno in _FULL:
+        return StorageFull("The portal's disk is full. Nothing was changed; tell the people who run it.")
+    return Unavailable(
+        "The portal cannot keep files at the moment. Tell the people who run it.", log_message=f"content: {error}"
+    )
+
+
+def pack(content: Content, snapshot: Snapshot) -> Iterator[bytes]:
+    """Yield an uncompressed tar of the snapshot's files, with fixed owners, modes and times."""
+    for file in snapshot.files:
+        member = tarfile.TarInfo(file.path)
+        member.size, member.mode = file.size, 0o444
+        yield member.tobuf(tarfile.PAX_FORMAT)
+        with content.path(file.sha256).open("rb") as source:
+            while chunk := source.read(_CHUNK):
+                yield chunk
+        yield b"\0" * (-file.size % tarfile.BLOCKSIZE)
+    end = io.BytesIO(b"\0" * 2 * tarfile.BLOCKSIZE)
+    yield end.getvalue()

@@ -1,0 +1,1 @@
+"""The portal's records: the port in base, SQL through SQLAlchemy."""

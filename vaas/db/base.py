@@ -1,0 +1,155 @@
+"""The database port: records of the nouns, read and written in one transaction at a time."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+
+from vaas.model import Access, App, Draft, Grant, Link, StoreAccount, Version, Visitor
+
+__all__ = ["Accounts", "Apps", "Database", "Drafts", "Grants", "Links", "Query", "Records", "Versions"]
+
+
+@dataclass(frozen=True)
+class Query:
+    """What the gallery asks for: words that all must occur, a category, and "all", "mine" or "shared"."""
+
+    words: tuple[str, ...] = ()
+    category: str = ""
+    show: str = "all"
+    limit: int = 200
+
+
+class Apps(ABC):
+    """The published apps."""
+
+    @abstractmethod
+    def get(self, slug: str) -> App | None:
+        """Return the app at ``slug``, or None."""
+
+    @abstractmethod
+    def by_id(self, app_id: str) -> App | None:
+        """Return the app with this id, or None."""
+
+    @abstractmethod
+    def visible(self, visitor: Visitor, query: Query, *, now: datetime) -> list[App]:
+        """Return the apps that the visitor may see and that match, the latest updated first."""
+
+    @abstractmethod
+    def save(self, app: App) -> None:
+        """Add or replace the app; Conflict when its slug is another app's."""
+
+    @abstractmethod
+    def remove(self, app_id: str) -> None:
+        """Remove the app with its versions, grants and links; no-op when there is none."""
+
+
+class Versions(ABC):
+    """What each app's versions are."""
+
+    @abstractmethod
+    def of(self, app_id: str) -> list[Version]:
+        """Return the app's versions, newest first."""
+
+    @abstractmethod
+    def add(self, version: Version) -> None:
+        """Add it; Conflict when the app has one of this number."""
+
+
+class Grants(ABC):
+    """Who may do what."""
+
+    @abstractmethod
+    def of(self, app_ids: Collection[str]) -> list[Grant]:
+        """Return all grants of these apps, expired ones too, by subject."""
+
+    @abstractmethod
+    def save(self, grant: Grant) -> None:
+        """Add the grant, or replace the subject's."""
+
+    @abstractmethod
+    def remove(self, app_id: str, subject: str) -> None:
+        """Remove the subject's grant; no-op when there is none."""
+
+
+class Links(ABC):
+    """Addresses that open an app for whoever has them; their tokens are kept sealed."""
+
+    @abstractmethod
+    def by_token(self, token: str) -> Link | None:
+        """Return the link with this token, or None."""
+
+    @abstractmethod
+    def of(self, app_id: str) -> list[Link]:
+        """Return the app's links, newest first."""
+
+    @abstractmethod
+    def add(self, link: Link, access: Access) -> None:
+        """Keep the link together with its grant."""
+
+    @abstractmethod
+    def remove(self, app_id: str, link_id: str) -> None:
+        """Remove the link and its grant; no-op when the app has no such link."""
+
+
+class Drafts(ABC):
+    """Snapshots on their way to be published."""
+
+    @abstractmethod
+    def get(self, draft_id: str) -> Draft | None:
+        """Return the draft, or None."""
+
+    @abstractmethod
+    def older(self, before: datetime) -> list[Draft]:
+        """Return the drafts made before that time."""
+
+    @abstractmethod
+    def save(self, draft: Draft) -> None:
+        """Add or replace it."""
+
+    @abstractmethod
+    def remove(self, draft_id: str) -> None:
+        """Remove it; no-op when there is none."""
+
+
+class Accounts(ABC):
+    """The WebDAV accounts that people connected; passwords are kept sealed."""
+
+    @abstractmethod
+    def of(self, owner: str) -> list[StoreAccount]:
+        """Return the person's accounts, by title."""
+
+    @abstractmethod
+    def password(self, account_id: str) -> str:
+        """Return the account's password; NotFound when there is no such account."""
+
+    @abstractmethod
+    def add(self, account: StoreAccount, password: str) -> None:
+        """Keep the account."""
+
+    @abstractmethod
+    def remove(self, owner: str, account_id: str) -> None:
+        """Remove the account if it is this person's; no-op otherwise."""
+
+
+@dataclass(frozen=True)
+class Records:
+    """All records, as one transaction sees them."""
+
+    apps: Apps
+    versions: Versions
+    grants: Grants
+    links: Links
+    drafts: Drafts
+    accounts: Accounts
+
+
+class Database(ABC):
+    """Where the records are."""
+
+    @abstractmethod
+    def begin(self) -> AbstractContextManager[Records]:
+        """Open a transaction: kept when the block ends, undone when it raises."""

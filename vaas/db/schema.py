@@ -1,0 +1,141 @@
+"""The tables; changes go through an Alembic migration as well."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, Column, DateTime, ForeignKey, Integer, MetaData, String, Table, Text, TypeDecorator
+
+__all__ = ["accounts", "apps", "drafts", "grants", "links", "metadata", "storable", "versions"]
+
+
+class Moment(TypeDecorator[datetime]):
+    """A time in UTC: SQLite forgets time zones, so that we put it back."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
+        """Store in UTC."""
+        return value.astimezone(UTC) if value else None
+
+    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
+        """Return with the time zone."""
+        return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value
+
+
+def storable(text: str) -> str:
+    """Return ``text`` without what no database keeps: NULs and lone surrogates become U+FFFD.
+
+    Notebooks, error messages and file names may hold both, and must not make a record impossible.
+    """
+    return re.sub("[\0\ud800-\udfff]", "\ufffd", text)
+
+
+class Words(TypeDecorator[str]):
+    """A short text, storable."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
+        """Make it storable."""
+        return None if value is None else storable(value)
+
+
+class LongWords(Words):
+    """A text of any length, storable."""
+
+    impl = Text
+    cache_ok = True
+
+
+metadata = MetaData()
+
+
+def _app_id(*, primary: bool = False) -> Column[str]:
+    return Column("app_id", Words(20), ForeignKey("apps.id", ondelete="CASCADE"), primary_key=primary, index=True)
+
+
+apps = Table(
+    "apps",
+    metadata,
+    Column("id", Words(20), primary_key=True),
+    Column("slug", Words(60), nullable=False, unique=True),
+    Column("title", Words(200), nullable=False),
+    Column("description", LongWords, nullable=False),
+    Column("category", Words(60), nullable=False),
+    Column("tags", JSON, nullable=False),
+    Column("owner", Words(255), nullable=False, index=True),
+    Column("version", Words(64), nullable=False),
+    Column("cover", Words(64), nullable=False),
+    Column("origin_store", Words(60), nullable=False),
+    Column("origin_path", LongWords, nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("updated", Moment, nullable=False),
+)
+versions = Table(
+    "versions",
+    metadata,
+    _app_id(primary=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("hash", Words(64), nullable=False),
+    Column("notebook", LongWords, nullable=False),
+    Column("files", JSON, nullable=False),
+    Column("author", Words(255), nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("note", LongWords, nullable=False),
+    Column("report", JSON, nullable=False),
+)
+grants = Table(
+    "grants",
+    metadata,
+    _app_id(primary=True),
+    Column("subject", Words(300), primary_key=True, index=True),
+    Column("access", Integer, nullable=False),
+    Column("granted_by", Words(255), nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("expires", Moment),
+)
+links = Table(
+    "links",
+    metadata,
+    Column("id", Words(20), primary_key=True),
+    _app_id(),
+    Column("token_hash", Words(64), nullable=False, unique=True),
+    Column("token_sealed", LongWords, nullable=False),
+    Column("created_by", Words(255), nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("expires", Moment),
+)
+drafts = Table(
+    "drafts",
+    metadata,
+    Column("id", Words(20), primary_key=True),
+    Column("owner", Words(255), nullable=False, index=True),
+    Column("app_id", Words(20), nullable=False, index=True),
+    Column("slug", Words(60), nullable=False),
+    Column("title", Words(200), nullable=False),
+    Column("hash", Words(64), nullable=False),
+    Column("notebook", LongWords, nullable=False),
+    Column("files", JSON, nullable=False),
+    Column("origin_store", Words(60), nullable=False),
+    Column("origin_path", LongWords, nullable=False),
+    Column("state", Words(20), nullable=False),
+    Column("progress", JSON, nullable=False),
+    Column("report", JSON, nullable=False),
+    Column("created", Moment, nullable=False, index=True),
+)
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", Words(20), primary_key=True),
+    Column("owner", Words(255), nullable=False, index=True),
+    Column("title", Words(200), nullable=False),
+    Column("url", LongWords, nullable=False),
+    Column("username", Words(255), nullable=False),
+    Column("password_sealed", LongWords, nullable=False),
+    Column("created", Moment, nullable=False),
+)

@@ -1,0 +1,360 @@
+"""Read a notebook (.ipynb): its cells, what it says about itself, what it needs, and what changed between two."""
+
+from __future__ import annotations
+
+import difflib
+import html
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import Any
+
+from vaas.errors import Invalid
+from vaas.files import FileIndex
+from vaas.source import Source, outside_hosts, read_other, read_python
+
+__all__ = ["Cell", "CellChange", "Notebook", "compare", "parse", "suggest_files"]
+
+#: More is not a notebook that somebody wrote.
+MAX_BYTES = 64_000_000
+MAX_CELLS = 5_000
+#: Longer cells are not compared line by line: it would take minutes.
+MAX_COMPARED_LINES = 2_000
+
+_HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+(.+?)[ \t]*#*$|^[ \t]*<h[1-6][^>]*>(.+?)</h[1-6]>", re.IGNORECASE)
+_UNDERLINE = re.compile(r"^ {0,3}(=+|-+)\s*$")
+_NO_PROSE = re.compile(r"^\s*([#>|<$!]|[-*+]\s|\d+[.)]\s|```|~~~|---|===|\*\*\*|\[[^\]]*\]:|:::)")
+_IMAGE = re.compile(r"!\[[^\]]*\]\(\s*<?([^)\s>]+)[^)]*\)|\bsrc\s*=\s*[\"']?([^\"'\s>]+)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: ``kind`` is "code", "markdown" or "raw"; ``index`` counts all cells from 1.
+
+    ``outputs`` are the texts of the outputs that were saved with it.
+    """
+
+    index: int
+    kind: str
+    source: str
+    tags: tuple[str, ...] = ()
+    id: str = ""
+    outputs: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def runs(self) -> bool:
+        """Whether there is something to execute."""
+        return self.kind == "code" and bool(self.source.strip())
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """A notebook that was read; what it needs is found by reading its source, never by running it."""
+
+    name: str
+    cells: tuple[Cell, ...]
+    #: The name of its kernel, "" when it names none.
+    kernel: str = ""
+    language: str = "python"
+    #: What its metadata asks of Voilà, "" for nothing.
+    template: str = ""
+    theme: str = ""
+
+    @property
+    def code(self) -> tuple[Cell, ...]:
+        """The cells that there is something to execute in."""
+        return tuple(cell for cell in self.cells if cell.runs)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no cell says anything."""
+        return not any(cell.source.strip() for cell in self.cells)
+
+    @property
+    def has_parameters(self) -> bool:
+        """Whether a cell is tagged as the one that holds the parameters."""
+        return any("parameters" in cell.tags for cell in self.cells)
+
+    @cached_property
+    def title(self) -> str:
+        """The first heading, else the file's name."""
+        headings = (heading for cell in self._prose for heading in _headings(cell.source))
+        return next(headings, "") or PurePosixPath(self.name).stem or "Untitled"
+
+    @cached_property
+    def description(self) -> str:
+        """The first paragraph of prose, in plain text, shortened; "" when there is none."""
+        paragraphs = (text for cell in self._prose for text in _paragraphs(cell.source))
+        return next((_shorten(text, 300) for text in paragraphs if text), "")
+
+    @cached_property
+    def sources(self) -> Mapping[int, Source]:
+        """What each code cell says, by its index."""
+        read = read_python if self.language == "python" else read_other
+        return {cell.index: read(cell.source) for cell in self.code}
+
+    @property
+    def imports(self) -> frozenset[str]:
+        """Top-level names of the modules that it cannot do without."""
+        return frozenset().union(*(source.imports for source in self.sources.values()))
+
+    @cached_property
+    def addresses(self) -> tuple[tuple[str, int], ...]:
+        """Outside hosts that strings of its code name, each with the first cell that does."""
+        found: dict[str, int] = {}
+        for index, source in self.sources.items():
+            for host in outside_hosts("\n".join(source.strings)):
+                found.setdefault(host, index)
+        return tuple(found.items())
+
+    @cached_property
+    def page_addresses(self) -> tuple[tuple[str, int], ...]:
+        """Outside hosts that pictures in its text are loaded from, each with the first cell that does."""
+        found: dict[str, int] = {}
+        for cell in self._prose:
+            for host in outside_hosts("\n".join(_images(cell.source))):
+                found.setdefault(host, cell.index)
+        return tuple(found.items())
+
+    @property
+    def _prose(self) -> Iterator[Cell]:
+        return (cell for cell in self.cells if cell.kind == "markdown")
+
+
+@dataclass(frozen=True)
+class CellChange:
+    """A cell that differs: ``change`` is "added", "removed" or "changed"; ``old`` and ``new`` its indexes.
+
+    ``lines`` are (sign, line), where the sign is "+", "-", " " for context, or "…" for lines left out.
+    """
+
+    change: str
+    kind: str
+    old: int | None
+    new: int | None
+    lines: tuple[tuple[str, str], ...]
+
+
+def parse(data: bytes, *, name: str = "") -> Notebook:
+    """Return the notebook that ``data`` holds; ``name`` is its file's name.
+
+    Formats 4.x and 3 are read.
+
+    Raises
+    ------
+    Invalid
+        It is not JSON, not a notebook, too large, too deep, or of a format that is not read.
+    """
+    if len(data) > MAX_BYTES:
+        raise Invalid(f"The notebook is larger than {MAX_BYTES // 1_000_000} MB. Clear its outputs and save it again.")
+    try:
+        document = json.loads(data.decode("utf-8-sig"))
+    except RecursionError as error:
+        raise Invalid("The notebook is nested too deep to be read.") from error
+    except ValueError as error:
+        raise Invalid("This is not a notebook: it is not JSON. Save it again from Jupyter.") from error
+    if not isinstance(document, dict) or not isinstance(document.get("nbformat"), int):
+        raise Invalid("This is not a notebook: it is JSON, but not what Jupyter writes.")
+    metadata = _mapping(document.get("metadata"))
+    kernel, voila = _mapping(metadata.get("kernelspec")), _mapping(metadata.get("voila"))
+    language = _text(kernel.get("language")) or _text(_mapping(metadata.get("language_info")).get("name"))
+    cells = tuple(_cell(i, raw) for i, raw in enumerate(_raw_cells(document), start=1))
+    return Notebook(
+        name=name,
+        cells=cells,
+        kernel=_text(kernel.get("name")),
+        language=language.lower() or "python",
+        template=_text(voila.get("template")),
+        theme=_text(voila.get("theme")),
+    )
+
+
+def suggest_files(
+    notebook: Notebook, available: Iterable[str], *, sources: Mapping[str, str] | None = None
+) -> set[str]:
+    """Return the ``available`` files that should travel with the notebook.
+
+    Those are the files that its source mentions and the local modules that it imports, and what these
+    modules mention and import in turn, for those whose text ``sources`` holds. All names are relative
+    to the notebook's folder.
+    """
+    index = FileIndex(name for name in available if name != notebook.name)
+    images = tuple(image for cell in notebook.cells if cell.kind == "markdown" for image in _images(cell.source))
+    found = index.mentioned(Source(strings=images))
+    waiting = list(notebook.sources.values())
+    while waiting:
+        new = index.mentioned(waiting.pop()) - found
+        found |= new
+        texts = (sources[name] for name in sorted(new) if sources and name.endswith(".py") and name in sources)
+        waiting.extend(read_python(text) for text in texts)
+    return found
+
+
+def compare(old: Notebook, new: Notebook) -> list[CellChange]:
+    """Return the cells that differ in kind or source, in the order of the notebooks; outputs do not count."""
+    changes: list[CellChange] = []
+    matcher = difflib.SequenceMatcher(a=_keys(old.cells), b=_keys(new.cells), autojunk=False)
+    for tag, i1, i2, j1, j2 in matcher.get_opcodes():
+        if tag != "equal":
+            pairs = _pair(old.cells[i1:i2], new.cells[j1:j2])
+            changes.extend(_change(before, after) for before, after in pairs)
+    return changes
+
+
+def _raw_cells(document: Mapping[str, Any]) -> list[Any]:
+    major = document["nbformat"]
+    if major == 4:
+        cells = document.get("cells")
+    elif major == 3:
+        cells = [cell for sheet in _list(document.get("worksheets")) for cell in _list(_mapping(sheet).get("cells"))]
+    else:
+        raise Invalid(f"The notebook is in format {major}, which is not read. Save it again from a current Jupyter.")
+    if not isinstance(cells, list):
+        raise Invalid("This is not a notebook: it holds no list of cells.")
+    if len(cells) > MAX_CELLS:
+        raise Invalid(f"The notebook has {len(cells)} cells; up to {MAX_CELLS} are read.")
+    return cells
+
+
+def _cell(index: int, raw: Any) -> Cell:
+    if not isinstance(raw, dict) or not isinstance(raw.get("cell_type"), str):
+        raise Invalid(f"Cell {index} of the notebook is damaged.")
+    kind, source = raw["cell_type"], _text(raw.get("source", raw.get("input", "")))
+    if kind == "heading":
+        level = raw.get("level")
+        kind, source = "markdown", "#" * (level if isinstance(level, int) and 1 <= level <= 6 else 1) + " " + source
+    return Cell(
+        index=index,
+        kind=kind if kind in {"code", "markdown"} else "raw",
+        source=source,
+        tags=tuple(tag for tag in _list(_mapping(raw.get("metadata")).get("tags")) if isinstance(tag, str)),
+        id=_text(raw.get("id")),
+        outputs=tuple(text for output in _list(raw.get("outputs")) for text in _output_texts(_mapping(output))),
+    )
+
+
+def _output_texts(output: Mapping[str, Any]) -> Iterator[str]:
+    # Format 3 has the bundle's texts in the output itself.
+    bundle = _mapping(output.get("data"))
+    parts = (output.get("text"), output.get("evalue"), output.get("traceback"), output.get("html"))
+    texts = (bundle[mime] for mime in bundle if mime.startswith("text/"))
+    yield from (text for text in map(_text, (*parts, *texts)) if text)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _text(value: Any) -> str:
+    """Return a text that may be written as a list of its lines; "" for anything else."""
+    if isinstance(value, list):
+        return "".join(part for part in value if isinstance(part, str))
+    return value if isinstance(value, str) else ""
+
+
+def _headings(markdown: str) -> Iterator[str]:
+    lines = _outside_fences(markdown)
+    for i, line in enumerate(lines):
+        if match := _HEADING.match(line):
+            yield _shorten(_plain(match[1] or match[2]), 120)
+        elif i and _UNDERLINE.match(line) and lines[i - 1].strip() and not _NO_PROSE.match(lines[i - 1]):
+            yield _shorten(_plain(lines[i - 1]), 120)
+
+
+def _paragraphs(markdown: str) -> Iterator[str]:
+    """Yield the paragraphs of prose, without headings, lists, tables, formulas and markup."""
+    for block in re.split(r"\n\s*\n", "\n".join(_outside_fences(markdown))):
+        lines = block.strip("\n").split("\n")
+        while lines and _HEADING.match(lines[0]):
+            del lines[0]
+        if lines and lines[0].strip() and not any(map(_UNDERLINE.match, lines)) and not _NO_PROSE.match(lines[0]):
+            yield _plain(" ".join(lines))
+
+
+def _outside_fences(markdown: str) -> list[str]:
+    kept, fence = [], ""
+    for line in markdown.split("\n"):
+        mark = line.strip()[:3]
+        if mark in {"```", "~~~"} and (not fence or mark == fence):
+            fence = "" if fence else mark
+        elif not fence:
+            kept.append(line)
+    return kept
+
+
+def _plain(markdown: str) -> str:
+    """Return one line of text without Markdown's and HTML's marks."""
+    text = re.sub(r"!\[[^\]]*\]\([^)]*\)", "", markdown)
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
+    text = html.unescape(re.sub(r"<[^<>]*>", "", text))
+    text = re.sub(r"(\*\*|__|~~|`)", "", text)
+    text = re.sub(r"(?<!\w)[*_](?=\S)(.*?\S)[*_](?!\w)", r"\1", text)
+    return " ".join(text.split())
+
+
+def _shorten(text: str, length: int) -> str:
+    if len(text) <= length:
+        return text
+    return text[:length].rsplit(" ", 1)[0].rstrip(".,;:") + " …"
+
+
+def _images(markdown: str) -> tuple[str, ...]:
+    return tuple(a or b for a, b in _IMAGE.findall(markdown))
+
+
+def _keys(cells: Iterable[Cell]) -> list[tuple[str, str]]:
+    return [(cell.kind, cell.source.rstrip()) for cell in cells]
+
+
+def _pair(old: Iterable[Cell], new: Iterable[Cell]) -> Iterator[tuple[Cell | None, Cell | None]]:
+    """Yield which of the old cells became which of the new ones, in order; None where there is no counterpart."""
+    rest = list(new)
+    for before in old:
+        place = next((i for i, after in enumerate(rest) if _resemble(before, after)), None)
+        if place is None:
+            yield before, None
+            continue
+        yield from ((None, after) for after in rest[:place])
+        yield before, rest[place]
+        del rest[: place + 1]
+    yield from ((None, after) for after in rest)
+
+
+def _resemble(before: Cell, after: Cell) -> bool:
+    if before.kind != after.kind:
+        return False
+    if before.id and before.id == after.id:
+        return True
+    matcher = difflib.SequenceMatcher(a=before.source[:4_000].split(), b=after.source[:4_000].split())
+    return matcher.real_quick_ratio() >= 0.5 and matcher.quick_ratio() >= 0.5 and matcher.ratio() >= 0.5
+
+
+def _change(before: Cell | None, after: Cell | None) -> CellChange:
+    cell = after or before
+    assert cell is not None
+    return CellChange(
+        change="added" if before is None else "removed" if after is None else "changed",
+        kind=cell.kind,
+        old=before.index if before else None,
+        new=after.index if after else None,
+        lines=tuple(_diff(before.source if before else "", after.source if after else "")),
+    )
+
+
+def _diff(before: str, after: str) -> Iterator[tuple[str, str]]:
+    old, new = before.splitlines(), after.splitlines()
+    if max(len(old), len(new)) > MAX_COMPARED_LINES:
+        yield "…", f"{len(old)} lines before, {len(new)} lines after: too long to show line by line."
+        return
+    for line in list(difflib.unified_diff(old, new, lineterm="", n=3))[2:]:
+        if not line.startswith("@@"):
+            yield line[0], line[1:]
+        elif not line.startswith(("@@ -1 ", "@@ -1,", "@@ -0,")):
+            yield "…", ""

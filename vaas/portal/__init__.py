@@ -1,0 +1,28 @@
+"""The portal: the façade with the verbs, which knows ports and no concrete adapter."""
+
+from __future__ import annotations
+
+from vaas.portal.copies import Copies
+from vaas.portal.core import Core, Limits
+from vaas.portal.drafts import Drafts, Publication
+from vaas.portal.gallery import Gallery, Listed
+from vaas.portal.opening import Opening, Progress
+from vaas.portal.servers import Servers
+from vaas.portal.sharing import Sharing
+from vaas.portal.versions import Versions
+
+__all__ = ["Core", "Limits", "Listed", "Portal", "Progress", "Publication"]
+
+
+class Portal:
+    """All that people can do, grouped by what it is done to; each group is made from the same core."""
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+        self.gallery = Gallery(core)
+        self.drafts = Drafts(core)
+        self.versions = Versions(core)
+        self.sharing = Sharing(core)
+        self.opening = Opening(core)
+        self.copies = Copies(core)
+        self.servers = Servers(core)

@@ -1,0 +1,128 @@
+"""What every verb stands on: the ports, the clock, and the one way to an app past the policy."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from vaas import policy
+from vaas.backends.base import Backend, Directory
+from vaas.content import Content
+from vaas.db.base import Database, Records
+from vaas.model import App, ServerName, Version, Visitor
+from vaas.slug import account_of
+from vaas.stores.base import StoreSource
+from vaas.tickets import Ticket, derive_key, sign
+
+__all__ = ["Core", "Limits", "Seen", "version_server"]
+
+_log = logging.getLogger("vaas")
+_ID_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a site allows. Times are in seconds, sizes in bytes."""
+
+    check_seconds: int = 300
+    cell_seconds: int = 600
+    idle_after: int = 600
+    superseded_after: int = 15
+    lost_after: int = 60
+    heartbeat: int = 5
+    ticket_seconds: int = 60
+    visits: int = 200
+    notebook_bytes: int = 50_000_000
+    file_bytes: int = 500_000_000
+    draft_bytes: int = 1_000_000_000
+    draft_files: int = 2_000
+    draft_hours: int = 72
+    cover_bytes: int = 3_000_000
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An app as one visitor sees it: how much they may do, and why."""
+
+    app: App
+    access: int
+    reason: str
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def _no_poke(_server: ServerName, _ticket: str) -> None:
+    """Tell nobody: the app server asks by itself within its heartbeat."""
+
+
+@dataclass
+class Core:
+    """The ports and settings that the verbs share."""
+
+    database: Database
+    content: Content
+    backend: Backend
+    directory: Directory
+    stores: StoreSource
+    master_key: bytes = field(repr=False)
+    limits: Limits = Limits()
+    now: Callable[[], datetime] = _now
+    #: Tells an app server to ask again at once; takes its name and a ticket for "poke".
+    poke: Callable[[ServerName, str], Coroutine[None, None, None]] = _no_poke
+    #: Returns the last lines that a server wrote, for those who may read its log; "" where logs are elsewhere.
+    log_of: Callable[[ServerName], str] = lambda _server: ""
+    tasks: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
+
+    def see(self, visitor: Visitor, slug: str, action: str = "see") -> Seen:
+        """Return the app if the visitor may do ``action`` with it; raises as vaas.policy.require does."""
+        with self.database.begin() as records:
+            return self.see_in(records, visitor, slug, action)
+
+    def see_in(self, records: Records, visitor: Visitor, slug: str, action: str) -> Seen:
+        """Do the same inside a transaction that is open already."""
+        app = records.apps.get(slug)
+        grants = records.grants.of([app.id]) if app else []
+        decision = policy.require(visitor, action, app, grants, now=self.now())
+        assert app is not None
+        return Seen(app, decision.access, decision.reason)
+
+    def new_id(self, length: int = 12) -> str:
+        """Return a random id of small letters and digits."""
+        return "".join(secrets.choice(_ID_LETTERS) for _ in range(length))
+
+    def ticket(self, server: ServerName, visitor: Visitor, *, purpose: str, access: int) -> str:
+        """Return a signed ticket for that server."""
+        expires = self.now().timestamp() + self.limits.ticket_seconds
+        links = tuple(sorted(visitor.links))
+        ticket = Ticket(purpose, server.path, visitor.name, links, access, secrets.token_urlsafe(12), expires)
+        return sign(ticket, key=derive_key(self.master_key, server))
+
+    def spawn(self, work: Coroutine[None, None, None]) -> None:
+        """Run ``work`` in the background; what goes wrong is logged, never lost."""
+        task = asyncio.get_running_loop().create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self.tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            _log.error("Background work failed: %s", getattr(error, "log_message", error), exc_info=error)
+
+    def poke_app(self, app: App) -> None:
+        """Make the app's running servers ask again who may stay."""
+        with self.database.begin() as records:
+            versions = records.versions.of(app.id)
+        for version in versions[:5]:
+            server = version_server(app.id, version)
+            self.spawn(self.poke(server, self.ticket(server, Visitor(), purpose="poke", access=0)))
+
+
+def version_server(app_id: str, version: Version) -> ServerName:
+    """Return the server that runs this version: one each, so that visitors keep theirs."""
+    return ServerName(account_of(app_id), f"v{version.number}")

@@ -1,0 +1,113 @@
+"""Opening an app: policy, a running server, and a ticket for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from vaas.errors import NotFound, VaasError
+from vaas.model import App, Draft, ServerName, Visitor
+from vaas.policy import ACTIONS, OWNER
+from vaas.portal.core import Core, version_server
+
+__all__ = ["Opening", "Progress"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an opening is; ``ticket`` and ``action`` are set when it is ready, ``error`` when it failed."""
+
+    app: App
+    phase: str
+    progress: int = 0
+    message: str = ""
+    action: str = ""
+    ticket: str = field(default="", repr=False)
+    error: str = ""
+    #: The end of the server's log, for those who may read it.
+    detail: str = ""
+
+
+_MESSAGES = {
+    "starting": "Starting the app. It was asleep because nobody used it.",
+    "stopping": "The app is just going to sleep; it is woken in a moment.",
+    "stopped": "Waking the app.",
+}
+
+
+class Opening:
+    """The one door to an app."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._failed: dict[ServerName, str] = {}
+        self._starting: set[ServerName] = set()
+
+    async def begin(self, visitor: Visitor, slug: str) -> Progress:
+        """Start the app's server unless it runs, and return how far it is; forgets an earlier failure."""
+        app, server, access = self._find(visitor, slug)
+        self._failed.pop(server, None)
+        return await self._progress(app, server, visitor, access)
+
+    async def progress(self, visitor: Visitor, slug: str) -> Progress:
+        """Return how far the opening is; after a failure it stays failed until somebody begins anew."""
+        app, server, access = self._find(visitor, slug)
+        return await self._progress(app, server, visitor, access)
+
+    async def running(self, app: App) -> str:
+        """Return the phase of the server that new visitors get."""
+        return (await self._core.backend.state(self._server(app))).phase
+
+    def log(self, visitor: Visitor, slug: str) -> str:
+        """Return the last lines that the current version's server wrote; for WRITE."""
+        app = self._core.see(visitor, slug, "read log").app
+        return self._core.log_of(self._server(app))
+
+    async def preview(self, draft: Draft, visitor: Visitor) -> tuple[str, str]:
+        """Return the address to post to and a ticket for the draft's own server; empty while it is not up."""
+        server = draft_server(draft)
+        if (await self._core.backend.state(server)).phase != "ready":
+            return "", ""
+        ticket = self._core.ticket(server, visitor, purpose="visit", access=OWNER)
+        return self._core.backend.url(server) + "visit", ticket
+
+    def _find(self, visitor: Visitor, slug: str) -> tuple[App, ServerName, int]:
+        seen = self._core.see(visitor, slug, "open")
+        return seen.app, self._server(seen.app), seen.access
+
+    def _server(self, app: App) -> ServerName:
+        with self._core.database.begin() as records:
+            versions = records.versions.of(app.id)
+        current = next((version for version in versions if version.snapshot.hash == app.version), None)
+        if current is None:
+            raise NotFound("This app has no version to open. Its owner can publish one.")
+        return version_server(app.id, current)
+
+    async def _progress(self, app: App, server: ServerName, visitor: Visitor, access: int) -> Progress:
+        state = await self._core.backend.state(server)
+        if server in self._failed:  # looked up last: a start can fail while we ask
+            detail = self._core.log_of(server) if access >= ACTIONS["read log"] else ""
+            return Progress(app, "failed", error=self._failed[server], detail=detail)
+        if state.phase == "ready":
+            ticket = self._core.ticket(server, visitor, purpose="visit", access=access)
+            return Progress(app, "ready", 100, "Ready.", self._core.backend.url(server) + "visit", ticket)
+        if state.phase in {"stopped", "failed"} and server not in self._starting:
+            self._starting.add(server)
+            self._core.spawn(self._start(server))
+        message = state.message or _MESSAGES.get(state.phase, _MESSAGES["starting"])
+        return Progress(app, "starting", state.progress, message)
+
+    async def _start(self, server: ServerName) -> None:
+        try:
+            await self._core.backend.start(server)
+        except VaasError as error:
+            self._failed[server] = error.message
+            raise
+        finally:
+            self._starting.discard(server)
+
+
+def draft_server(draft: Draft) -> ServerName:
+    """Return the server that checks and previews this draft."""
+    from vaas.slug import account_of
+
+    return ServerName(account_of(draft.app_id), f"d{draft.id}")

@@ -1,0 +1,171 @@
+"""What app servers ask the portal: what to run, whether their visitors may stay, and what a check found."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from vaas import policy
+from vaas.content import pack
+from vaas.errors import NotFound, Unavailable
+from vaas.model import App, Draft, Grant, ServerName, Snapshot, Visitor
+from vaas.portal.core import Core
+from vaas.slug import ACCOUNT_PREFIX
+from vaas.tickets import derive_key
+
+__all__ = ["Heartbeat", "Servers", "Visit"]
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A visit as its server reports it."""
+
+    id: str
+    user: str
+    links: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """What an app server says of itself; ``idle_seconds`` since the last visit ended."""
+
+    visits: tuple[Visit, ...]
+    idle_seconds: float
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What a server is there for: a version of an app, or a draft (whose app may not exist yet)."""
+
+    app: App | None
+    draft: Draft | None
+    snapshot: Snapshot
+    current: bool
+
+
+class Servers:
+    """The portal's side of the talk with app servers."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._stopping: set[ServerName] = set()
+
+    def manifest(self, server: ServerName, *, public_url: str) -> dict[str, Any]:
+        """Return all that the server needs to know. Raises NotFound when nothing is to run there."""
+        task = self._task(server)
+        limits = self._core.limits
+        page = f"{public_url}apps/{task.app.slug}/" if task.app and not task.draft else public_url
+        if task.draft:
+            page = f"{public_url}drafts/{task.draft.id}/"
+        return {
+            "server": server.path,
+            "app": _about(task),
+            "version": "draft" if task.draft else server.name.removeprefix("v"),
+            "hash": task.snapshot.hash,
+            "notebook": task.snapshot.notebook,
+            "files": [asdict(file) for file in task.snapshot.files],
+            "ticket_key": base64.urlsafe_b64encode(derive_key(self._core.master_key, server)).decode(),
+            "portal": public_url,
+            "about": page,
+            "launch": f"{page}launch" if task.app and not task.draft else page,
+            "open": page if task.draft else f"{page}open",
+            "check": {"seconds": limits.check_seconds} if task.draft and task.draft.state != "done" else None,
+            "limits": {
+                "heartbeat": limits.heartbeat,
+                "lost_after": limits.lost_after,
+                "visits": limits.visits,
+                "cell_seconds": limits.cell_seconds,
+            },
+            "frame_ancestors": [public_url.split("/services/")[0]] if task.draft else ["'none'"],
+        }
+
+    def content(self, server: ServerName) -> Iterator[bytes]:
+        """Return the files as a tar."""
+        return pack(self._core.content, self._task(server).snapshot)
+
+    async def heartbeat(self, server: ServerName, beat: Heartbeat) -> dict[str, Any]:
+        """Return which visits must end, and whether the server is of no more use; stops idle servers."""
+        try:
+            task = self._task(server)
+        except NotFound:
+            return {"revoked": [visit.id for visit in beat.visits], "stop": True}
+        revoked = await self._revoked(task, beat.visits)
+        if self._is_idle(task, beat) and server not in self._stopping:
+            self._stopping.add(server)
+            self._core.spawn(self._stop(server))
+        return {"revoked": revoked, "stop": False}
+
+    def checked(self, server: ServerName, *, progress: Mapping[str, Any], report: Mapping[str, Any]) -> None:
+        """Keep what a check says of itself; a non-empty report ends it."""
+        with self._core.database.begin() as records:
+            draft = records.drafts.get(server.name.removeprefix("d"))
+            ours = draft is not None and server == ServerName(f"{ACCOUNT_PREFIX}{draft.app_id}", f"d{draft.id}")
+            if draft is None or not ours:
+                raise NotFound("There is no such draft.")
+            if draft.state == "done":
+                return
+            state = "done" if report else "running"
+            records.drafts.save(
+                replace(draft, state=state, progress=progress or draft.progress, report=report or draft.report)
+            )
+
+    def _task(self, server: ServerName) -> _Task:
+        app_id = server.account.removeprefix(ACCOUNT_PREFIX)
+        with self._core.database.begin() as records:
+            app = records.apps.by_id(app_id)
+            if server.name.startswith("d"):
+                draft = records.drafts.get(server.name.removeprefix("d"))
+                if draft and draft.app_id == app_id:
+                    return _Task(app, draft, draft.snapshot, current=True)
+            elif app:
+                for version in records.versions.of(app_id):
+                    if f"v{version.number}" == server.name:
+                        current = version.snapshot.hash == app.version
+                        return _Task(app, None, version.snapshot, current)
+        raise NotFound("Nothing is published for this server.")
+
+    async def _revoked(self, task: _Task, visits: Iterable[Visit]) -> list[str]:
+        with self._core.database.begin() as records:
+            grants = records.grants.of([task.app.id]) if task.app else []
+        return [visit.id for visit in visits if not await self._may_stay(task, visit, grants)]
+
+    async def _may_stay(self, task: _Task, visit: Visit, grants: list[Grant]) -> bool:
+        if task.draft:
+            return visit.user == task.draft.owner
+        assert task.app is not None
+        user = await self._core.directory.user(visit.user) if visit.user else None
+        if visit.user and user is None:
+            return False
+        visitor = Visitor(user, frozenset(visit.links))
+        return policy.decide(visitor, "open", task.app, grants, now=self._core.now()).allowed
+
+    def _is_idle(self, task: _Task, beat: Heartbeat) -> bool:
+        limits = self._core.limits
+        patience = limits.idle_after if task.current else limits.superseded_after
+        checking = task.draft is not None and task.draft.state != "done"
+        return not beat.visits and not checking and beat.idle_seconds >= patience
+
+    async def _stop(self, server: ServerName) -> None:
+        try:
+            await self._core.backend.stop(server)
+        except Unavailable:
+            pass  # the next heartbeat tries again
+        finally:
+            self._stopping.discard(server)
+
+
+def _about(task: _Task) -> dict[str, str]:
+    if task.app:
+        app = task.app
+        return {
+            "id": app.id,
+            "slug": app.slug,
+            "title": task.draft.title if task.draft else app.title,
+            "owner": app.owner,
+            "description": app.description,
+        }
+    assert task.draft is not None
+    draft = task.draft
+    return {"id": draft.app_id, "slug": "", "title": draft.title, "owner": draft.owner, "description": ""}

@@ -1,0 +1,110 @@
+"""Who can see an app: granting, revoking, and links."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterable
+from datetime import timedelta
+
+from vaas import policy
+from vaas.errors import Invalid, NotFound
+from vaas.model import EVERYONE, SIGNED_IN, Access, App, Grant, Link, Visitor
+from vaas.portal.core import Core
+
+__all__ = ["Sharing", "check_subject"]
+
+_SUBJECT = re.compile(r"(?:user|group):[^\s:\x00-\x1f][^\x00-\x1f]{0,250}")
+
+
+#: What a form calls the field that such a subject was typed into.
+_FIELD = {"user": "people", "group": "groups"}
+
+
+def check_subject(subject: str) -> str:
+    """Return ``subject`` if a person can name it in a grant. Raises Invalid."""
+    if subject in {EVERYONE, SIGNED_IN} or _SUBJECT.fullmatch(subject):
+        return subject
+    raise Invalid("Share with a person, a group, everyone who can sign in, or anyone.")
+
+
+class Sharing:
+    """Grants and links of one app at a time."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def grants(self, visitor: Visitor, slug: str) -> tuple[App, list[Grant], list[Link]]:
+        """Return the app, who holds what, and its links."""
+        with self._core.database.begin() as records:
+            app = self._core.see_in(records, visitor, slug, "list grants").app
+            return app, records.grants.of([app.id]), records.links.of(app.id)
+
+    async def grant(self, visitor: Visitor, slug: str, *, subject: str, access: Access) -> Grant:
+        """Give ``subject`` that access instead of what it held. Raises Invalid for a person or group unknown here."""
+        self._core.see(visitor, slug, "grant")
+        await self.check_known([check_subject(subject)])
+        if subject in {EVERYONE, SIGNED_IN} and access is Access.WRITE:
+            raise Invalid("Publishing new versions is for people and groups that you name.")
+        with self._core.database.begin() as records:
+            app = self._core.see_in(records, visitor, slug, "grant").app
+            grant = Grant(app.id, subject, access, visitor.name, self._core.now())
+            records.grants.save(grant)
+        self._core.poke_app(app)
+        return grant
+
+    def revoke(self, visitor: Visitor, slug: str, subject: str) -> App:
+        """Take the subject's grant away; no-op when it holds none. Open pages close within seconds."""
+        with self._core.database.begin() as records:
+            app = self._core.see_in(records, visitor, slug, "revoke").app
+            records.grants.remove(app.id, subject)
+            if subject.startswith("link:"):
+                records.links.remove(app.id, subject.removeprefix("link:"))
+        self._core.poke_app(app)
+        return app
+
+    def make_link(self, visitor: Visitor, slug: str, *, days: int = 0, access: Access = Access.VIEW) -> Link:
+        """Make an address that opens the app for whoever has it; ``days`` 0 means until it is revoked."""
+        if not 0 <= days <= 3650 or access is Access.WRITE:
+            raise Invalid("A link lets people look, for at most ten years.")
+        now = self._core.now()
+        with self._core.database.begin() as records:
+            app = self._core.see_in(records, visitor, slug, "grant").app
+            expires = now + timedelta(days=days) if days else None
+            link = Link(self._core.new_id(), app.id, secrets.token_urlsafe(24), visitor.name, now, expires)
+            records.links.add(link, access)
+        return link
+
+    def drop_link(self, visitor: Visitor, slug: str, link_id: str) -> App:
+        """Revoke the link; no-op when the app has no such one."""
+        with self._core.database.begin() as records:
+            app = self._core.see_in(records, visitor, slug, "revoke").app
+            records.links.remove(app.id, link_id)
+        self._core.poke_app(app)
+        return app
+
+    def enter(self, token: str) -> tuple[App, Link]:
+        """Return the app that a link opens. Raises NotFound for one unknown, revoked or expired."""
+        gone = NotFound("This link does not work any more. Ask whoever sent it for a new one.")
+        with self._core.database.begin() as records:
+            link = records.links.by_token(token)
+            app = records.apps.by_id(link.app_id) if link else None
+            grants = records.grants.of([app.id]) if app else []
+        if link is None or app is None:
+            raise gone
+        visitor = Visitor(links=frozenset({link.id}))
+        live = [grant for grant in grants if grant.subject == f"link:{link.id}"]
+        if not policy.decide(visitor, "open", app, live, now=self._core.now()).allowed:
+            raise gone
+        return app, link
+
+    async def check_known(self, subjects: Iterable[str]) -> None:
+        """Raise Invalid when one of the subjects is a person or a group that the Hub does not know."""
+        for subject in subjects:
+            kind, _, name = subject.partition(":")
+            if kind == "user" and await self._core.directory.user(name) is None:
+                raise Invalid(
+                    f"Nobody here is called “{name}”. Check the spelling, or make a link instead.", field=_FIELD[kind]
+                )
+            if kind == "group" and name not in await self._core.directory.groups():
+                raise Invalid(f"There is no group called “{name}” here.", field=_FIELD[kind])

@@ -1,0 +1,160 @@
+"""Start the app server: ask the portal what to serve, fetch it, serve it, and leave nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+
+from vaas.errors import Invalid, Unavailable, VaasError
+from vaas.runtime import patches
+from vaas.runtime.content import discard, unpack
+from vaas.runtime.manifest import Manifest
+from vaas.runtime.portal_client import PortalClient
+
+__all__ = ["Place", "main"]
+
+_MOST_IN_A_BODY = 1 << 20
+_PATIENCE_AT_START = 10
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the Hub wants this server, and how it finds its portal."""
+
+    host: str
+    port: int
+    base_url: str
+    portal: str
+    token: str
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> Place:
+        """Read what the Hub's spawner sets; Invalid names what is missing."""
+        needed = ("VAAS_PORTAL_URL", "JUPYTERHUB_API_TOKEN", "JUPYTERHUB_SERVICE_PREFIX", "JUPYTERHUB_SERVICE_URL")
+        missing = [name for name in needed if not environ.get(name)]
+        if missing:
+            raise Invalid(f"This is started by the Hub, which sets {', '.join(missing)}.")
+        address = urlsplit(environ["JUPYTERHUB_SERVICE_URL"])
+        return cls(
+            host=address.hostname or "127.0.0.1",
+            port=address.port or 0,
+            base_url=environ["JUPYTERHUB_SERVICE_PREFIX"],
+            portal=environ["VAAS_PORTAL_URL"],
+            token=environ["JUPYTERHUB_API_TOKEN"],
+        )
+
+
+def main() -> int:
+    """Run until told to stop; the result is the process's exit code."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("tornado.access").setLevel(logging.ERROR)
+    folder = Path(tempfile.mkdtemp(prefix="vaas-"))
+    try:
+        return asyncio.run(_run(Place.from_environment(os.environ), folder=folder))
+    except VaasError as error:
+        log.error("%s", error.message if error.message == error.log_message else f"{error.message} {error.log_message}")
+        return 1
+    finally:
+        discard(folder)
+
+
+async def _run(place: Place, *, folder: Path) -> int:
+    work = asyncio.ensure_future(_serve(place, folder=folder))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, work.cancel)
+    try:
+        await work
+    except asyncio.CancelledError:
+        log.info("Stopped")
+    return 0
+
+
+async def _serve(place: Place, *, folder: Path) -> None:
+    portal = PortalClient(place.portal, token=place.token)
+    # The slow imports go on in a thread while the portal answers.
+    imports = asyncio.get_running_loop().run_in_executor(None, _import_server)
+    manifest = await _manifest(portal)
+    await _fetch(manifest, portal=portal, folder=folder)
+    make = await imports
+    server = make(manifest, portal=portal, folder=folder, base_url=place.base_url, environ=dict(os.environ))
+    http = HTTPServer(server.application(), xheaders=True, max_body_size=_MOST_IN_A_BODY)
+    sockets = bind_sockets(place.port, address=place.host)
+    http.add_sockets(sockets)
+    address = f"http://{place.host}:{sockets[0].getsockname()[1]}{place.base_url}"
+    log.info("Serving %r, version %s, at %s", manifest.title, manifest.version, address)
+    chores = [asyncio.ensure_future(work) for work in (server.beat(), server.sweep(), _check(server, portal=portal))]
+    try:
+        await server.stopped.wait()
+    finally:
+        http.stop()
+        for chore in chores:
+            chore.cancel()
+        await server.close()
+        await asyncio.gather(*chores, return_exceptions=True)
+        portal.close()
+
+
+def _import_server() -> Any:
+    patches.skip_slow_imports()
+    patches.apply()
+    from vaas.runtime.server import AppServer
+
+    return AppServer
+
+
+async def _manifest(portal: PortalClient) -> Manifest:
+    """Ask for the manifest, patiently: Hub, portal and servers may all be starting at once."""
+    for _ in range(_PATIENCE_AT_START):
+        try:
+            return await portal.manifest()
+        except Unavailable as error:
+            log.warning("%s (%s)", error.message, error.log_message)
+            await asyncio.sleep(1)
+    return await portal.manifest()
+
+
+async def _fetch(manifest: Manifest, *, portal: PortalClient, folder: Path) -> None:
+    content = folder / "content"
+    content.mkdir(mode=0o700)
+    with tempfile.TemporaryFile(dir=folder) as archive:
+        await portal.content(archive)
+        archive.seek(0)
+        await asyncio.to_thread(unpack, archive, content, files=manifest.files)
+
+
+async def _check(server: Any, *, portal: PortalClient) -> None:
+    """Run the notebook once for its publisher, if the portal asks for it, and hand over what came out."""
+    seconds = server.manifest.check_seconds
+    if seconds is None:
+        return
+
+    async def report_progress(progress: dict[str, Any]) -> None:
+        try:
+            await portal.check({"progress": progress})
+        except VaasError as error:
+            log.warning("Progress of the check: %s", error.log_message)
+
+    try:
+        from vaas.runtime.check import run_check
+
+        report = await run_check(
+            server.content, server.manifest.notebook, seconds=seconds, report_progress=report_progress
+        )
+    except Exception:
+        log.exception("The check broke")
+        problem = {"kind": "died", "text": "The check itself broke.", "fix": "Check again; the server's log says more."}
+        report = {"ok": False, "errors": [], "problems": [problem]}
+    await portal.check({"report": report})

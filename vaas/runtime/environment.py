@@ -1,0 +1,58 @@
+"""What a kernel's process may know of the server's environment: an allow-list and a private home."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+__all__ = ["kernel_environment"]
+
+_KEPT = frozenset(
+    {
+        *("PATH", "LANG", "LANGUAGE", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+        *("PYTHONPATH", "VIRTUAL_ENV", "CONDA_PREFIX", "LD_LIBRARY_PATH"),
+        *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_MAX_THREADS"),
+    }
+)
+#: An operator names further variables here, separated by commas; what is secret stays out even so.
+_MORE = "VAAS_KERNEL_ENV"
+_NEVER = ("JUPYTERHUB_", "VAAS_", "JPY_")
+
+
+def kernel_environment(
+    source: Mapping[str, str], *, home: Path, shared: Path, request: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the environment of a kernel.
+
+    Parameters
+    ----------
+    source:
+        The server's own environment.
+    home:
+        The kernel's private folder; its home and its temporary folder lie in it.
+    shared:
+        A folder for caches that are costly to make anew for each visit (matplotlib's list of fonts takes seconds).
+    request:
+        What Voilà tells notebooks of the visitor's request.
+    """
+    more = {name.strip() for name in source.get(_MORE, "").split(",")}
+    kept = {
+        name: value
+        for name, value in source.items()
+        if (name in _KEPT or name in more or name.startswith("LC_")) and not name.startswith(_NEVER)
+    }
+    temporary = str(home / "tmp")
+    return {
+        **kept,
+        **request,
+        "HOME": str(home),
+        "TMPDIR": temporary,
+        "IPYTHONDIR": str(home / ".ipython"),
+        "MPLCONFIGDIR": str(shared / "matplotlib"),
+        "XDG_CACHE_HOME": str(home / ".cache"),
+        "XDG_CONFIG_HOME": str(home / ".config"),
+        "XDG_DATA_HOME": str(home / ".local/share"),
+        # Otherwise plotly's default sends its whole library along with every figure.
+        "PLOTLY_RENDERER": "plotly_mimetype",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }

@@ -1,0 +1,293 @@
+"""Run a notebook once in a fresh kernel of its own, as Voilà would, and watch it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import re
+import signal
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import psutil
+from jupyter_client.kernelspec import NoSuchKernel
+from jupyter_client.manager import AsyncKernelManager
+from nbclient.client import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+
+from vaas.notebook import Cell, Notebook
+from vaas.runtime import audit, patches
+from vaas.runtime.environment import kernel_environment
+from vaas.runtime.kernel import AUDIT_FILE, AUDIT_FOLDER
+from vaas.runtime.outputs import Outcome, plain_traceback, size_of
+from vaas.runtime.specs import AppSpecs
+
+__all__ = ["Execution"]
+
+_log = logging.getLogger(__name__)
+
+_START_SECONDS = 60
+#: Outputs beyond this are dropped: a page of that size would not show anyway.
+_MAX_OUTPUT = 30_000_000
+_MAX_KEPT_TEXT = 500_000
+_MAX_FAILURES = 5
+_MAX_SOCKET_PATH = 95
+_SAMPLE_SECONDS = 0.25
+_BULKY = {"stream", "display_data", "execute_result", "update_display_data"}
+
+
+class _Client(NotebookClient):
+    """nbclient, with an eye on what passes by and an end to what it keeps."""
+
+    outcome: Outcome
+    budget = _MAX_OUTPUT
+    #: Tracebacks that the cell showed: its own, or one that an Output widget caught.
+    failures: list[dict[str, Any]]
+
+    def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
+        """Look at the message, then let nbclient have it, unless the notebook has put out too much already."""
+        kind, content, number = msg["msg_type"], msg["content"], cell_index + 1
+        if kind in _BULKY:
+            self.budget -= size_of(content)
+            if self.budget < 0:
+                return None
+            self.outcome.seen.output(content, number)
+            self._keep_text(content.get("text") or content.get("data", {}).get("text/plain"), number)
+        elif kind == "error" and len(self.failures) < _MAX_FAILURES:
+            self.failures.append(content)
+        elif kind in {"comm_open", "comm_msg"}:
+            return self._process_comm(msg, cell, cell_index)
+        return super().process_message(msg, cell, cell_index)
+
+    def _process_comm(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
+        content = msg["content"]
+        data, comm_id = content.get("data"), content.get("comm_id")
+        self.outcome.seen.widget(data.get("state") if isinstance(data, dict) else None, cell_index + 1)
+        result = super().process_message(msg, cell, cell_index)
+        # nbclient needs what it knows of Output widgets, and keeps the data of all the others as well.
+        if comm_id not in self.comm_objects:
+            self.widget_state.pop(comm_id, None)
+            self.widget_buffers.pop(comm_id, None)
+        return result
+
+    def _keep_text(self, text: Any, number: int) -> None:
+        kept = self.outcome.texts.get(number, "")
+        if isinstance(text, str) and len(kept) < _MAX_KEPT_TEXT:
+            self.outcome.texts[number] = kept + text
+
+
+class Execution:
+    """One run of a notebook; ``outcome`` can be read at any time."""
+
+    def __init__(self, notebook: Notebook, *, folder: Path, cwd: Path, kernel: str) -> None:
+        self._notebook = notebook
+        self._folder = folder
+        self._cwd = cwd
+        self._kernel = kernel
+        self._family: set[psutil.Process] = set()
+        #: The cells that the kernel counts as In[1], In[2] …
+        self._counted: list[int] = []
+        self._over = False
+        self.outcome = Outcome(cells=len(notebook.code))
+
+    async def run(self, *, seconds: int, on_cell: Callable[[], Awaitable[None]]) -> Outcome:
+        """Run the cells until one fails, the kernel dies or the time is up; ``on_cell`` is awaited before each.
+
+        No process of the notebook is left when this returns or is cancelled.
+        """
+        patches.apply()
+        started = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="vaas-check-", ignore_cleanup_errors=True) as private:
+            try:
+                await self._run_in(Path(private), seconds=seconds, on_cell=on_cell)
+            finally:
+                self.outcome.seconds = round(time.monotonic() - started, 2)
+                self.outcome.events = audit.read(Path(private) / "audit")
+        return self.outcome
+
+    async def _run_in(self, private: Path, *, seconds: int, on_cell: Callable[[], Awaitable[None]]) -> None:
+        connection = str(private / "k")
+        manager = AsyncKernelManager(
+            kernel_name=self._kernel,
+            kernel_spec_manager=AppSpecs(),
+            # Nobody else on this machine can listen at a socket in a private folder; its path has to be short.
+            transport="ipc" if len(connection) < _MAX_SOCKET_PATH else "tcp",
+            connection_file=connection,
+        )
+        work = asyncio.create_task(self._work(manager, private, seconds=seconds, on_cell=on_cell))
+        watch = asyncio.create_task(self._watch(manager))
+        try:
+            # A cancelled nbclient takes that for a dead kernel, so it runs in a task of its own.
+            await asyncio.wait({work}, timeout=seconds)
+            if work.done():
+                work.result()
+            else:
+                self._say_timeout(seconds, line=await self._interrupt(manager, work))
+        except Exception:
+            _log.exception("The check of a notebook failed by itself.")
+            self._say("died", "The check came to an unexpected end; the server's log says why.", "Check it again.")
+        finally:
+            self._over = True
+            watch.cancel()
+            self._measure(manager)
+            self._kill()
+            work.cancel()
+            await asyncio.wait({work, watch}, timeout=5)
+            with contextlib.suppress(RuntimeError, OSError, asyncio.TimeoutError):
+                await asyncio.wait_for(manager.shutdown_kernel(now=True), 5)
+
+    async def _work(self, manager: Any, private: Path, *, seconds: int, on_cell: Callable[[], Awaitable[None]]) -> None:
+        node = nbformat.from_dict(_as_nbformat(self._notebook))
+        client = _Client(node, km=manager, iopub_timeout=30)
+        client.outcome, client.failures = self.outcome, []
+        try:
+            await self._start(manager, client, private, seconds=seconds)
+            for index, cell in enumerate(self._notebook.cells):
+                if cell.runs and "skip-execution" not in cell.tags:
+                    self.outcome.started += 1
+                    self.outcome.cell = cell.index
+                    self._counted.append(cell.index)
+                    audit.mark_cell(private / "audit", cell.index)
+                    await on_cell()
+                    await client.async_execute_cell(node.cells[index], index)
+                    self._add_errors(cell, client.failures)
+        except CellExecutionError as error:
+            shown = client.failures or [{"ename": error.ename, "evalue": error.evalue, "traceback": []}]
+            self._add_errors(self._notebook.cells[self.outcome.cell - 1], shown)
+        except DeadKernelError:
+            if not self._over:
+                self._say_died(manager)
+        except _NotStarted as error:
+            self._say("kernel", str(error), "Choose another kernel in Jupyter and save the notebook, or ask for help.")
+        finally:
+            if client.kc is not None:
+                client.kc.stop_channels()
+
+    async def _start(self, manager: Any, client: _Client, private: Path, *, seconds: int) -> None:
+        home = private / "home"
+        (home / "tmp").mkdir(parents=True, mode=0o700)
+        env = kernel_environment(os.environ, home=home, shared=private, request={})
+        env |= {AUDIT_FILE: str(private / "audit"), AUDIT_FOLDER: str(self._folder)}
+        log = private / "log"
+        try:
+            with log.open("wb") as stream:
+                await manager.start_kernel(cwd=str(self._cwd), env=env, stdout=stream, stderr=stream)
+            client.kc = manager.client()
+            client.kc.start_channels()
+            await client.kc.wait_for_ready(timeout=min(_START_SECONDS, seconds))
+        except (RuntimeError, OSError, NoSuchKernel) as error:
+            last = log.read_text(errors="replace").strip().rsplit("\n", 1)[-1] if log.exists() else ""
+            last = re.sub(r"(?:/[\w.@+-]+)+/(?=[\w.-])", "", last)[:300]
+            raise _NotStarted(f"The kernel “{self._kernel}” did not start: {last or error}") from error
+        client.kc.allow_stdin = False
+
+    async def _watch(self, manager: Any) -> None:
+        while True:
+            # In a thread: it looks through all processes of the machine.
+            await asyncio.to_thread(self._measure, manager)
+            await asyncio.sleep(_SAMPLE_SECONDS)
+
+    def _measure(self, manager: Any) -> None:
+        """Note who belongs to the kernel's family, and how much memory they have together."""
+        with contextlib.suppress(psutil.Error, AttributeError, TypeError):
+            main = psutil.Process(manager.provisioner.pid)
+            family = [main, *main.children(recursive=True)]
+            self._family.update(family)
+            together = sum(_resident(process) for process in family)
+            self.outcome.peak_bytes = max(self.outcome.peak_bytes, together, _high_water(main.pid))
+
+    def _kill(self) -> None:
+        # psutil knows a process by its start too, so nobody is killed who got the same number.
+        for process in list(self._family):
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+
+    async def _interrupt(self, manager: Any, work: asyncio.Task[None]) -> int:
+        """Ask the stuck cell where it is; 0 when it does not say."""
+        if not manager.has_kernel:
+            return 0
+        await manager.interrupt_kernel()
+        await asyncio.wait({work}, timeout=2)
+        if not self.outcome.errors or self.outcome.errors[-1]["name"] != "KeyboardInterrupt":
+            return 0
+        lines = re.findall(r"^Cell \d+, line (\d+)", self.outcome.errors.pop()["traceback"], re.MULTILINE)
+        return int(lines[0]) if lines else 0
+
+    def _add_errors(self, cell: Cell, failures: list[dict[str, Any]]) -> None:
+        for content in failures if "raises-exception" not in cell.tags else ():
+            self.outcome.errors.append(
+                {
+                    "cell": cell.index,
+                    "name": str(content.get("ename", "")),
+                    "message": str(content.get("evalue", ""))[:2_000],
+                    "traceback": self._readable(content.get("traceback") or ()),
+                    "source": cell.source[:20_000],
+                }
+            )
+        failures.clear()
+
+    def _readable(self, lines: Iterable[Any]) -> str:
+        hidden = {f"{folder}/": "" for folder in (self._cwd, self._folder)}
+        hidden |= {f"Cell In[{count}]": f"Cell {index}" for count, index in enumerate(self._counted, start=1)}
+        return plain_traceback(list(map(str, lines)), hidden=hidden)
+
+    def _say(self, kind: str, text: str, fix: str) -> None:
+        self.outcome.problems.append({"kind": kind, "text": text, "fix": fix})
+
+    def _say_timeout(self, seconds: int, *, line: int) -> None:
+        if not self.outcome.cell:
+            self._say("timeout", f"The kernel was not ready after {seconds} seconds.", "Check it again.")
+            return
+        where = f" at line {line}" if line else ""
+        self._say(
+            "timeout",
+            f"Cell {self.outcome.cell} was still running{where} when the {seconds} seconds of the check were over.",
+            "Visitors would wait as long. Compute beforehand, save the result to a file, and load that.",
+        )
+
+    def _say_died(self, manager: Any) -> None:
+        process = getattr(manager.provisioner, "process", None)
+        code = process.poll() if process is not None else None
+        reasons = {
+            -signal.SIGKILL: "it was killed, most likely because the memory ran out",
+            -signal.SIGSEGV: "a compiled library crashed",
+            -signal.SIGABRT: "a compiled library gave up",
+        }
+        reason = reasons.get(code or 0, f"it ended itself with code {code}" if code is not None else "it ended")
+        fix = "Use less data or load only the columns you need." if code == -signal.SIGKILL else "Run it in Jupyter."
+        self._say("died", f"The kernel died while cell {self.outcome.cell} ran: {reason}.", fix)
+
+
+class _NotStarted(Exception):
+    """The kernel did not come up; the message says why."""
+
+
+def _as_nbformat(notebook: Notebook) -> dict[str, Any]:
+    """Return the cells alone, without what was saved as their outputs."""
+    return {"nbformat": 4, "nbformat_minor": 4, "metadata": {}, "cells": [_as_cell(cell) for cell in notebook.cells]}
+
+
+def _as_cell(cell: Cell) -> dict[str, Any]:
+    made: dict[str, Any] = {"cell_type": cell.kind, "source": cell.source, "metadata": {"tags": list(cell.tags)}}
+    return {**made, "outputs": [], "execution_count": None} if cell.kind == "code" else made
+
+
+def _resident(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.Error:
+        return 0
+
+
+def _high_water(pid: int) -> int:
+    """Return the most memory that the process ever had, which sampling may have missed; 0 where that is not told."""
+    with contextlib.suppress(OSError):
+        found = re.search(r"^VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+        return int(found[1]) * 1024 if found else 0
+    return 0

@@ -1,0 +1,337 @@
+"""The app server's requests. Each handler says nothing about who may come: its route does, and `Guarded` holds it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
+from jupyter_server.services.kernels.websocket import KernelWebsocketHandler
+from tornado.iostream import StreamClosedError
+from tornado.web import HTTPError, RequestHandler
+
+from vaas.errors import Invalid, Unavailable, VaasError
+from vaas.runtime import frames
+from vaas.runtime.visits import Page, Visit
+from vaas.tickets import Ticket
+
+if TYPE_CHECKING:
+    from vaas.runtime.server import AppServer
+
+__all__ = ["COOKIE", "Channels", "Enter", "Farewell", "Guarded", "Kernel", "Missing", "NotebookPage", "Poke", "Up"]
+
+COOKIE = "vaas-visit"
+Access = Literal["open", "visit", "ticket"]
+_STATUS: dict[type[VaasError], int] = {Invalid: 403, Unavailable: 503}
+#: Proxies give up on a connection that is silent for long; a cell may take minutes.
+_KEEP_ALIVE = 10.0
+log = logging.getLogger(__name__)
+
+
+class Guarded(RequestHandler):
+    """Let in who the route's access marker lets in; answer everybody else as if there were nothing."""
+
+    #: What a ticket has to be for, where the route asks for one.
+    purpose = ""
+    visit: Visit | None = None
+    ticket: Ticket | None = None
+
+    def initialize(self, *, server: AppServer, access: Access) -> None:
+        """Take what the route table gives."""
+        self.server = server
+        self.access = access
+
+    async def prepare(self) -> None:
+        """Hold the route's access marker."""
+        answer = getattr(type(self), (self.request.method or "").lower(), None)
+        if answer in (None, RequestHandler._unimplemented_method):
+            raise HTTPError(404)
+        if self.access == "ticket":
+            self.check_sender()
+            self.ticket = self.server.take_ticket(self.get_body_argument("ticket", ""), purpose=self.purpose)
+        elif self.access == "visit":
+            self.visit = self.server.visits.find(self.get_cookie(COOKIE) or "")
+            if self.visit is None:
+                self.turn_away()
+                return
+        inherited = super().prepare()
+        if inherited is not None:
+            await inherited
+
+    def check_sender(self) -> None:
+        """Refuse a ticket that comes from the wrong place; by default any place will do."""
+
+    def turn_away(self) -> None:
+        """Answer somebody without a visit."""
+        raise HTTPError(404)
+
+    def set_default_headers(self) -> None:
+        """Set what every answer carries."""
+        self.clear_header("Server")
+        for name, value in self.settings["vaas_headers"].items():
+            self.set_header(name, value)
+
+    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
+        """Keep errors for visitors out of the log, which is for those of the server."""
+        if isinstance(value, VaasError):
+            log.info("%s: %s", self.request.path, value.log_message)
+        elif not isinstance(value, HTTPError) or value.status_code >= 500:
+            super().log_exception(typ, value, tb)
+
+    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
+        """Answer errors of ours with their own status."""
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        super().send_error(_STATUS.get(type(error), status_code), **kwargs)
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Show a page that a visitor understands."""
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        text = error.message if isinstance(error, VaasError) else ""
+        if status_code == 503:
+            self.set_header("Retry-After", "30")
+        self.finish(self.server.message(status_code, text=text))
+
+
+class Missing(Guarded):
+    """Everything that no route names."""
+
+    def prepare(self) -> None:  # type: ignore[override]
+        """Answer before a method is chosen, so that all of them look the same."""
+        raise HTTPError(404)
+
+
+class Up(Guarded):
+    """Tell the Hub that the server is up, and nobody anything else."""
+
+    def get(self) -> None:
+        """Answer with nothing."""
+        self.set_status(204)
+
+
+class Enter(Guarded):
+    """Turn the portal's ticket into a visit."""
+
+    purpose = "visit"
+
+    def check_sender(self) -> None:
+        """Accept the portal's own page only: another site must not log its visitors in with a ticket of its own."""
+        if self.request.headers.get("Origin", "").lower() != self.server.manifest.portal_origin:
+            raise Invalid("This way in is not valid. Open the app from the portal.")
+
+    def post(self) -> None:
+        """Set the visit's cookie and show the page."""
+        assert self.ticket is not None
+        visit = self.server.admit(self.ticket, secret=self.get_cookie(COOKIE) or "")
+        self.set_cookie(
+            COOKIE,
+            visit.secret,
+            path=self.server.base_url,
+            httponly=True,
+            samesite="Lax",
+            secure=self.server.manifest.secure,
+        )
+        query = urlencode(parse_qsl(self.get_body_argument("query", "").lstrip("?"), keep_blank_values=True))
+        self.redirect(self.server.base_url + (f"?{query}" if query else ""), status=303)
+
+
+class Poke(Guarded):
+    """Ask the portal at once who may stay."""
+
+    purpose = "poke"
+
+    def post(self) -> None:
+        """Have the next heartbeat now."""
+        self.server.poked.set()
+        self.set_status(204)
+
+
+class Farewell(Guarded):
+    """The page says that it is gone (a beacon that browsers send while they close it)."""
+
+    def post(self) -> None:
+        """End the page's kernel. The token in the body proves that the page itself says so, not another site."""
+        assert self.visit is not None
+        page = self.visit.pages.get(self.request.body.decode("ascii", "replace").strip())
+        if page is None:
+            raise HTTPError(404)
+        self.server.end(page, why="left")
+        self.set_status(204)
+
+
+class Kernel(Guarded):
+    """What Jupyter's front end asks before it connects."""
+
+    def get(self, kernel_id: str) -> None:
+        """Describe a kernel of the own visit."""
+        if self.server.visits.page_of(self.visit, kernel_id) is None or kernel_id not in self.server.kernels.mapping:
+            raise HTTPError(404)
+        self.set_header("Content-Type", "application/json")
+        self.finish(json.dumps(self.server.kernels.model(kernel_id), default=str))
+
+
+class NotebookPage(Guarded):
+    """Run the notebook for this visitor and send the page while it grows."""
+
+    page: Page | None = None
+
+    def turn_away(self) -> None:
+        """Send somebody without a visit to the portal's door, with the query they came with."""
+        there = urlsplit(self.server.manifest.open)
+        query = "&".join(filter(None, [there.query, self.request.query]))
+        self.redirect(there._replace(query=query).geturl(), status=303)
+
+    async def get(self) -> None:
+        """Send the page; the kernel ends at once if the visitor goes away meanwhile."""
+        assert self.visit is not None
+        page = self.page = self.server.open_page(self.visit)
+        work = asyncio.ensure_future(self._send(page, visit=self.visit))
+        self.server.rendering[page.token] = work
+        try:
+            await work
+        except (asyncio.CancelledError, StreamClosedError):
+            self.server.end(page, why="left")
+            self._say_ended(page.ended)
+        except Exception:
+            log.exception("The page could not be rendered")
+            self.server.end(page, why="died")
+            if not self._headers_written:
+                raise
+            self._say_ended(page.ended)
+        finally:
+            self.server.rendering.pop(page.token, None)
+
+    def _say_ended(self, why: str) -> None:
+        """Tell a page that is under way that it will not be completed; no-op for one whose visitor left."""
+        if why != "left":
+            self.write(f"<script>window.vaas && window.vaas.end({json.dumps(why)})</script>")
+
+    def on_connection_close(self) -> None:
+        """End what nobody waits for."""
+        super().on_connection_close()
+        if self.page is not None:
+            self.server.end(self.page, why="left")
+
+    async def _send(self, page: Page, *, visit: Visit) -> None:
+        server = self.server
+        renderer = await server.rendered.open(server.manifest.title, page=server.page_facts(page, visit=visit))
+        name = renderer.notebook.metadata.kernelspec.name
+        kernel_id = await server.bring_kernel(page, name=name, request=self._request_facts())
+        queue: asyncio.Queue[str | None] = asyncio.Queue()
+
+        async def produce() -> None:
+            try:
+                async for snippet in server.rendered.snippets(renderer, kernel_id):
+                    queue.put_nowait(snippet)
+            finally:
+                queue.put_nowait(None)
+
+        producer = asyncio.ensure_future(produce())
+        try:
+            while await self._send_next(queue):
+                pass
+            await producer
+        finally:
+            producer.cancel()
+        server.visits.rendered(page, now=server.clock())
+
+    async def _send_next(self, queue: asyncio.Queue[str | None]) -> bool:
+        """Send all that is ready in one piece; False after the last."""
+        try:
+            pieces = [await asyncio.wait_for(queue.get(), _KEEP_ALIVE)]
+        except TimeoutError:
+            pieces = ["<script>window.voila_heartbeat()</script>\n"]
+        while not queue.empty():
+            pieces.append(queue.get_nowait())
+        self.write("".join(piece for piece in pieces if piece is not None))
+        await self.flush()
+        return pieces[-1] is not None
+
+    def _request_facts(self) -> dict[str, str]:
+        """What Voilà tells notebooks of a request, in CGI's words."""
+        host, _, port = self.request.host.lower().partition(":")
+        return {
+            "SCRIPT_NAME": self.request.path,
+            "PATH_INFO": "",
+            "QUERY_STRING": self.request.query,
+            "SERVER_SOFTWARE": "voila",
+            "SERVER_PROTOCOL": self.request.version,
+            "SERVER_NAME": host,
+            "SERVER_PORT": port,
+            "VOILA_PREHEAT": "False",
+            "VOILA_BASE_URL": self.server.base_url,
+            "VOILA_SERVER_URL": self.server.base_url,
+            "VOILA_REQUEST_URL": self.request.full_url(),
+            "VOILA_APP_PORT": port,
+        }
+
+
+class _Connection(ZMQChannelsWebsocketConnection):
+    """Jupyter's bridge between websocket and kernel, with our gate in both directions."""
+
+    def handle_incoming_message(self, incoming_msg: str | bytes) -> None:
+        frame = frames.admit(incoming_msg, protocol=self.subprotocol)
+        if frame is not None:
+            super().handle_incoming_message(frame)
+
+    def handle_outgoing_message(self, stream: Any, outgoing_msg: list[Any]) -> None:
+        # Not deserialize(): it takes each message once only, and the bridge has yet to read this one.
+        _, (_, packed, _, _, body, *_) = self.session.feed_identities(outgoing_msg)
+        header = self.session.unpack(packed)
+        content = self.session.unpack(body) if header["msg_type"] in ("error", "stream") else {}
+        if header["msg_type"] == "error":
+            log.warning("Kernel %s: %s", self.kernel_id, "\n".join(content.get("traceback", ())))
+        if frames.may_leave(header, content):
+            super().handle_outgoing_message(stream, outgoing_msg)
+        elif header["msg_type"] == "stream":
+            log.info("Kernel %s: %s", self.kernel_id, content.get("text", ""))
+
+
+class Channels(Guarded, KernelWebsocketHandler):
+    """The websocket between a page's widgets and its kernel."""
+
+    page: Page | None = None
+    connected = False
+
+    @property
+    def kernel_websocket_connection_class(self) -> type[_Connection]:
+        """The bridge with the gate."""
+        return _Connection
+
+    def set_default_headers(self) -> None:
+        """Set nothing: the answer is a change of protocol."""
+
+    def check_origin(self, origin: str | None = None) -> bool:
+        """Accept pages of this very server only."""
+        return origin is not None and urlsplit(origin.lower()).netloc == self.request.host.lower()
+
+    async def get(self, kernel_id: str) -> None:
+        """Connect to a kernel of the own visit."""
+        # tornado asks check_origin() only if there is an origin; every browser names one, so who does not is no page.
+        if "Origin" not in self.request.headers:
+            raise HTTPError(403)
+        self.page = self.server.visits.page_of(self.visit, kernel_id)
+        if self.page is None or kernel_id not in self.server.kernels.mapping:
+            raise HTTPError(404)
+        connecting = super().get(kernel_id=kernel_id)
+        assert connecting is not None  # Jupyter's get() is a coroutine
+        await connecting
+
+    async def open(self, kernel_id: str) -> None:
+        """Note that somebody is there."""
+        assert self.page is not None
+        self.connected = True
+        self.server.visits.connected(self.page)
+        self.server.sockets.setdefault(self.page.token, set()).add(self)
+        await super().open(kernel_id)
+
+    def on_close(self) -> None:
+        """Note that nobody is there any more."""
+        if self.page is not None and self.connected:
+            self.connected = False
+            self.server.visits.disconnected(self.page, now=self.server.clock())
+            self.server.sockets.get(self.page.token, set()).discard(self)
+        if self.connection is not None:
+            super().on_close()

@@ -1,0 +1,65 @@
+"""The kernel of apps, ``python -m vaas.runtime.kernel -f CONNECTION_FILE``: ipykernel without what no page needs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["AUDIT_FILE", "AUDIT_FOLDER", "main"]
+
+#: Where to write what the notebook reads and connects to, and the folder that is its own; unset: nowhere.
+AUDIT_FILE = "VAAS_AUDIT_FILE"
+AUDIT_FOLDER = "VAAS_AUDIT_FOLDER"
+
+
+def main() -> None:
+    """Run an IPython kernel until it is told to stop."""
+    audit_file, audit_folder = os.environ.pop(AUDIT_FILE, ""), os.environ.pop(AUDIT_FOLDER, "")
+    _forget_working_folder()
+    # vois and plotly come to jsonschema by many ways, and with this optional extra that costs seconds:
+    # it compiles 38 grammars on import, to check formats that no notebook has.
+    sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
+    with _absent("debugpy"):
+        import ipykernel.debugger  # noqa: F401 (imported here, where it finds no debugpy)
+    from ipykernel.kernelapp import IPKernelApp
+    from traitlets.config import Config
+
+    # Nobody types into this kernel: no history to keep, and no thread that writes it.
+    app = IPKernelApp.instance(config=Config({"HistoryManager": {"enabled": False}}))
+    app.initialize()
+    _add_working_folder()
+    if audit_file:
+        from vaas.runtime import audit
+
+        audit.install(audit_file, folder=audit_folder or os.getcwd())
+    app.start()
+
+
+def _forget_working_folder() -> None:
+    """Keep a ``json.py`` beside the notebook from breaking the kernel's own imports; a no-op under ``python -P``."""
+    if not sys.flags.safe_path and sys.path and Path(sys.path[0] or ".").resolve() == Path.cwd():
+        del sys.path[0]
+
+
+def _add_working_folder() -> None:
+    """Let the notebook import modules that lie beside it, after the standard library; IPython does not under ``-P``."""
+    if "" not in sys.path:
+        places = (i for i, path in enumerate(sys.path) if path.endswith(("site-packages", "dist-packages")))
+        sys.path.insert(next(places, len(sys.path)), "")
+
+
+@contextmanager
+def _absent(name: str) -> Iterator[None]:
+    """Make a module look absent: importing debugpy is more than half of a kernel's start."""
+    sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""What the portal tells an app server about itself, as frozen values."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from vaas.errors import Invalid
+from vaas.model import File, ServerName
+
+__all__ = ["Limits", "Manifest"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much and how long, in seconds where it is time."""
+
+    heartbeat: float = 5.0
+    lost_after: float = 60.0
+    visits: int = 200
+    cell_seconds: int = 600
+    #: How long visits live on while the portal does not answer; then they are closed.
+    unreachable: float = 30.0
+    #: How long after a page was sent its first websocket may take.
+    connect_within: float = 60.0
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One version of one app, and where its portal is."""
+
+    server: ServerName
+    app_id: str
+    title: str
+    version: str
+    hash: str
+    notebook: str
+    files: tuple[File, ...]
+    ticket_key: bytes = field(repr=False)
+    portal: str
+    about: str
+    launch: str
+    open: str
+    check_seconds: int | None
+    limits: Limits
+    frame_ancestors: tuple[str, ...]
+
+    @property
+    def portal_origin(self) -> str:
+        """Scheme and host of the portal as browsers write them in ``Origin``."""
+        parts = urlsplit(self.portal)
+        return f"{parts.scheme}://{parts.netloc}".lower()
+
+    @property
+    def secure(self) -> bool:
+        """Whether visitors come by https."""
+        return urlsplit(self.portal).scheme == "https"
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Manifest:
+        """Return the manifest that the portal sent.
+
+        Raises
+        ------
+        Invalid
+            A field is missing or of the wrong kind.
+        """
+        try:
+            _, _, account, name, _ = data["server"].rsplit("/", 4)
+            padded = data["ticket_key"] + "=" * (-len(data["ticket_key"]) % 4)
+            known = Limits.__dataclass_fields__
+            manifest = cls(
+                server=ServerName(account, name),
+                app_id=data["app"]["id"],
+                title=data["app"]["title"],
+                version=str(data["version"]),
+                hash=data["hash"],
+                notebook=data["notebook"],
+                files=tuple(File(file["path"], file["sha256"], int(file["size"])) for file in data["files"]),
+                ticket_key=base64.urlsafe_b64decode(padded),
+                portal=data["portal"],
+                about=data["about"],
+                launch=data["launch"],
+                open=data["open"],
+                check_seconds=int(data["check"]["seconds"]) if data.get("check") else None,
+                limits=Limits(**{key: value for key, value in data["limits"].items() if key in known}),
+                frame_ancestors=tuple(data["frame_ancestors"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise Invalid(f"The portal's manifest cannot be used: {error!r}.") from error
+        if len(manifest.ticket_key) < 32 or not any(file.path == manifest.notebook for file in manifest.files):
+            raise Invalid("The portal's manifest cannot be used: its key is short or its notebook is not listed.")
+        return manifest

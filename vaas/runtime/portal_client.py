@@ -1,0 +1,86 @@
+"""Talk to the portal: manifest, content, heartbeats, the check's report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import IO, Any
+
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest, HTTPResponse
+from tornado.simple_httpclient import SimpleAsyncHTTPClient
+
+from vaas.errors import Forbidden, Unavailable
+from vaas.runtime.manifest import Manifest
+
+__all__ = ["PortalClient"]
+
+_MOST_CONTENT = 1 << 36
+_REFUSED = frozenset({401, 403, 404})
+
+
+class PortalClient:
+    """The portal's runtime API, for the server whose token this is.
+
+    Every method raises Forbidden when the portal does not know the token, and Unavailable when it does not answer.
+    """
+
+    def __init__(self, url: str, *, token: str) -> None:
+        self._url = url.rstrip("/") + "/api/runtime/"
+        self._headers = {"Authorization": f"token {token}", "Accept": "application/json"}
+        # An instance of its own: the shared one belongs to whoever configures it first.
+        self._http: AsyncHTTPClient = SimpleAsyncHTTPClient(force_instance=True, max_body_size=_MOST_CONTENT)
+
+    async def manifest(self) -> Manifest:
+        """Fetch what this server is to serve."""
+        response = await self._fetch(self._request("manifest"))
+        return Manifest.from_json(json.loads(response.body))
+
+    async def content(self, into: IO[bytes]) -> None:
+        """Write the tar with the version's files into an open file."""
+        await self._fetch(self._request("content", timeout=600, into=into))
+
+    async def heartbeat(self, *, visits: list[dict[str, object]], idle_seconds: float) -> tuple[list[str], bool]:
+        """Say who is in; return the visits that are revoked, and whether to stop."""
+        body = {"visits": visits, "idle_seconds": round(idle_seconds, 1)}
+        response = await self._fetch(self._request("heartbeat", body=body, timeout=10))
+        answer = json.loads(response.body)
+        return list(answer.get("revoked", ())), bool(answer.get("stop"))
+
+    async def check(self, body: Mapping[str, Any]) -> None:
+        """Hand over progress of the check or its report."""
+        await self._fetch(self._request("check", body=body, timeout=60))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def _request(
+        self, path: str, *, body: Mapping[str, Any] | None = None, timeout: float = 20, into: IO[bytes] | None = None
+    ) -> HTTPRequest:
+        return HTTPRequest(
+            self._url + path,
+            method="GET" if body is None else "POST",
+            headers=self._headers | ({} if body is None else {"Content-Type": "application/json"}),
+            body=None if body is None else json.dumps(body),
+            connect_timeout=min(5.0, timeout),
+            request_timeout=timeout,
+            follow_redirects=False,
+            streaming_callback=None if into is None else _writer(into),
+        )
+
+    async def _fetch(self, request: HTTPRequest) -> HTTPResponse:
+        try:
+            return await self._http.fetch(request)
+        except HTTPClientError as error:
+            if error.code in _REFUSED:
+                raise Forbidden("The portal does not know this server.", log_message=str(error)) from error
+            raise Unavailable("The portal does not answer as it should.", log_message=str(error)) from error
+        except (OSError, ValueError) as error:
+            raise Unavailable("The portal cannot be reached.", log_message=str(error)) from error
+
+
+def _writer(into: IO[bytes]) -> Any:
+    def write(chunk: bytes) -> None:
+        into.write(chunk)
+
+    return write

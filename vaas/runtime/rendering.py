@@ -1,0 +1,168 @@
+"""Render the notebook for one page with Voilà's machinery, in our template, without what a visitor may not see."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import mimetypes
+import os
+from base64 import b64encode
+from collections.abc import AsyncIterator, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import nbformat
+import voila
+from traitlets.config import Config
+from voila.configuration import VoilaConfiguration
+from voila.execute import VoilaExecutor
+from voila.notebook_renderer import NotebookRenderer
+from voila.paths import collect_static_paths, collect_template_paths
+from voila.utils import get_page_config, get_voila_labextensions_path
+
+import vaas
+from vaas.runtime.kernels import HIDDEN_ERROR, Kernels
+from vaas.runtime.manifest import Manifest
+
+__all__ = ["Rendering"]
+
+_TEMPLATE = "vaas"
+_APPS = ["voila", "nbconvert"]
+log = logging.getLogger(__name__)
+
+
+class _Executor(VoilaExecutor):
+    """Run cells; what an Output widget captures loses its tracebacks before it becomes the widget's state."""
+
+    def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
+        captured = bool(self.output_hook_stack[msg["parent_header"].get("msg_id")])
+        if captured and msg["msg_type"] == "error":
+            log.warning("An error inside an Output widget:\n%s", "\n".join(msg["content"].get("traceback", ())))
+            msg["content"] = {"ename": "ExecutionError", "evalue": "", "traceback": [HIDDEN_ERROR]}
+        elif captured and msg["msg_type"] == "stream" and msg["content"].get("name") == "stderr":
+            log.info("Standard error inside an Output widget: %s", msg["content"].get("text", ""))
+            return None
+        return super().process_message(msg, cell, cell_index)
+
+
+class _Images:
+    """Hand the version's pictures to the exporter, which puts those of Markdown cells into the page."""
+
+    def __init__(self, folder: Path, listed: frozenset[Path]) -> None:
+        self._folder = folder
+        self._listed = listed
+
+    def file_exists(self, path: str) -> bool:
+        """Tell whether the address in a Markdown cell is a file of the version."""
+        return self._find(path) in self._listed
+
+    def get(self, path: str, *, format: str) -> dict[str, str]:
+        """Return the file's content in Base64."""
+        assert format == "base64"
+        return {"content": b64encode(self._find(path).read_bytes()).decode()}
+
+    def _find(self, path: str) -> Path:
+        return Path(os.path.normpath(self._folder / unquote(path)))
+
+
+class _Renderer(NotebookRenderer):
+    """Voilà's renderer, reading the notebook from the version's folder and running it with our executor."""
+
+    async def load_notebook(self, path: str) -> Any:
+        notebook = await asyncio.to_thread(nbformat.read, path, as_version=4)
+        return await self.fix_notebook(notebook)
+
+    async def _jinja_kernel_start(self, nb: Any, kernel_id: str, kernel_future: Any) -> str:
+        self.executor = _Executor(nb, km=kernel_future, config=self.traitlet_config, show_tracebacks=False)
+        self.executor.kc = await self.executor.async_start_new_kernel_client()
+        self.kernel_started = True
+        return kernel_id
+
+
+class Rendering:
+    """Everything about pages that is the same for all visits of this server."""
+
+    def __init__(self, *, manifest: Manifest, folder: Path, base_url: str, kernels: Kernels) -> None:
+        self._notebook = folder / "content" / manifest.notebook
+        self._base_url = base_url
+        self._kernels = kernels
+        listed = frozenset(folder / "content" / file.path for file in manifest.files)
+        self._images = _Images(self._notebook.parent, listed)
+        _announce_template(folder / "jupyter")
+        self._config = Config(
+            {
+                "VoilaExecutor": {"timeout": manifest.limits.cell_seconds, "cell_error_instruction": ""},
+                "VoilaConfiguration": {
+                    "template": _TEMPLATE,
+                    "allow_template_override": "NO",
+                    "allow_theme_override": "NO",
+                    "show_tracebacks": False,
+                    "strip_sources": True,
+                },
+            }
+        )
+        self._voila = VoilaConfiguration(config=self._config)
+        self._template_paths = collect_template_paths(_APPS, _TEMPLATE, prune=True)
+        self.static_paths = [path for path in collect_static_paths(_APPS, _TEMPLATE) if os.path.isdir(path)]
+        self.labextension_paths = [path for path in get_voila_labextensions_path() if os.path.isdir(path)]
+        self.stamp = _stamp(self.static_paths)
+        self._page_config = self._make_page_config()
+
+    async def open(self, title: str, *, page: Mapping[str, object]) -> _Renderer:
+        """Return a renderer with the notebook loaded and its kernel chosen; ``page`` is what our template needs."""
+        renderer = _Renderer(
+            voila_configuration=self._voila,
+            traitlet_config=self._config,
+            notebook_path=str(self._notebook),
+            template_paths=self._template_paths,
+            contents_manager=self._images,
+            base_url=self._base_url,
+            kernel_spec_manager=self._kernels.specs,
+            page_config=self._page_config,
+        )
+        await renderer.initialize()
+        renderer.notebook.metadata["title"] = title
+        renderer.resources["vaas"] = dict(page)
+        return renderer
+
+    async def snippets(self, renderer: _Renderer, kernel_id: str) -> AsyncIterator[str]:
+        """Run the notebook and yield the page as it grows."""
+        kernel = self._kernels.mapping.get_kernel(kernel_id)
+        async for snippet, _ in renderer.generate_content_generator(kernel_id, kernel):
+            yield snippet
+
+    def _make_page_config(self) -> dict[str, Any]:
+        page_config: dict[str, Any] = get_page_config(
+            base_url=self._base_url,
+            # Without these two, Voilà names a CDN for MathJax instead of the one that it bundles.
+            settings={"mathjax_config": None, "mathjax_url": None},
+            log=log,
+            voila_configuration=self._voila,
+        )
+        page_config["fullStaticUrl"] = f"{self._base_url}voila/static/v-{self.stamp}"
+        return page_config
+
+
+def _announce_template(folder: Path) -> None:
+    """Make our template visible to Voilà, which looks for templates in Jupyter's data folders only."""
+    templates = folder / "voila" / "templates"
+    templates.mkdir(mode=0o700, parents=True)
+    (templates / _TEMPLATE).symlink_to(Path(vaas.__file__).parent.parent / "templates" / "voila" / _TEMPLATE)
+    os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [str(folder), os.environ.get("JUPYTER_PATH", "")]))
+
+
+def _stamp(paths: list[str]) -> str:
+    """Return what changes when the static files do, so that browsers may keep them for ever."""
+    digest = sha256(voila.__version__.encode())
+    for path in paths:
+        for entry in sorted(os.scandir(path), key=lambda entry: entry.name):
+            status = entry.stat()
+            digest.update(f"{entry.name}:{status.st_size}:{status.st_mtime_ns}".encode())
+    return digest.hexdigest()[:12]
+
+
+# Voilà guesses types of pictures by this table, which lacks newer ones on some systems.
+for suffix, kind in {".webp": "image/webp", ".avif": "image/avif"}.items():
+    mimetypes.add_type(kind, suffix)

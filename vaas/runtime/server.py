@@ -1,0 +1,235 @@
+"""One running app server: visits, their kernels and pages, and what happens by itself while they last."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from jinja2 import Environment, FileSystemLoader
+from tornado.web import Application, HTTPError
+from tornado.websocket import WebSocketHandler
+
+import vaas
+from vaas import tickets
+from vaas.errors import Unavailable, VaasError
+from vaas.runtime.assets import Squeezer
+from vaas.runtime.handlers import Missing
+from vaas.runtime.kernels import Kernels
+from vaas.runtime.manifest import Manifest
+from vaas.runtime.portal_client import PortalClient
+from vaas.runtime.rendering import Rendering
+from vaas.runtime.routes import route_table, rules
+from vaas.runtime.settings import application_settings
+from vaas.runtime.visits import Page, Patience, Visit, Visits
+from vaas.tickets import Ticket
+
+__all__ = ["AppServer", "Why"]
+
+#: Why a page ended. The page gets the matching code with the end of its websocket and says so in a banner.
+Why = Literal["left", "lost", "died", "revoked", "closing"]
+_CLOSE_CODES: dict[str, int] = {"left": 1000, "lost": 4408, "died": 4410, "revoked": 4403, "closing": 4410}
+_SWEEP = 1.0
+log = logging.getLogger(__name__)
+
+
+class AppServer:
+    """Everything that handlers share.
+
+    Parameters
+    ----------
+    manifest:
+        What to serve.
+    portal:
+        Who to ask.
+    folder:
+        A private folder that has the version's files in ``content``.
+    base_url:
+        The path under which the server answers, with slashes at both ends.
+    environ:
+        The server's own environment, of which kernels get a little.
+    clock:
+        Seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        *,
+        portal: PortalClient,
+        folder: Path,
+        base_url: str,
+        environ: Mapping[str, str],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        limits = manifest.limits
+        self.manifest = manifest
+        self.base_url = base_url
+        self.clock = clock
+        self.content = folder / "content"
+        patience = Patience(lost=limits.lost_after, connect=limits.connect_within)
+        self.visits = Visits(limit=limits.visits, patience=patience)
+        self.kernels = Kernels(folder=folder, notebook=manifest.notebook, environ=environ)
+        self.rendered = Rendering(manifest=manifest, folder=folder, base_url=base_url, kernels=self.kernels)
+        self.squeezer = Squeezer()
+        self.rendering: dict[str, asyncio.Future[None]] = {}
+        self.sockets: dict[str, set[WebSocketHandler]] = {}
+        self.poked = asyncio.Event()
+        self.stopped = asyncio.Event()
+        self._portal = portal
+        self._started = self._heard = clock()
+        self._tasks: set[asyncio.Future[Any]] = set()
+        templates = Path(vaas.__file__).parent.parent / "templates" / "voila" / "vaas"
+        self._messages = Environment(loader=FileSystemLoader(templates), autoescape=True)
+
+    def application(self) -> Application:
+        """Return the web application with its routes."""
+        routes = route_table(static=self.rendered.static_paths, labextensions=self.rendered.labextension_paths)
+        settings = application_settings(self.manifest, base_url=self.base_url, kernels=self.kernels)
+        missing = {"server": self, "access": "open"}
+        return Application(
+            rules(routes, base_url=self.base_url, server=self),
+            default_handler_class=Missing,
+            default_handler_args=missing,
+            **settings,
+        )
+
+    def take_ticket(self, text: str, *, purpose: str) -> Ticket:
+        """Return the portal's ticket and see that it is not used again; Invalid if it is not good."""
+        now = self.clock()
+        manifest = self.manifest
+        ticket = tickets.verify(text, key=manifest.ticket_key, purpose=purpose, server=manifest.server, now=now)
+        self.visits.spend(ticket, now)
+        return ticket
+
+    def admit(self, ticket: Ticket, *, secret: str) -> Visit:
+        """Return the visit of the ticket's holder; ``secret`` is the cookie that they came with."""
+        self._check_portal()
+        visit, ended = self.visits.admit(ticket, secret=secret, now=self.clock())
+        for page in ended:
+            self.end(page, why="closing")
+        return visit
+
+    def open_page(self, visit: Visit) -> Page:
+        """Return a new page of the visit; Unavailable when there are too many."""
+        self._check_portal()
+        return self.visits.open_page(visit, now=self.clock())
+
+    def page_facts(self, page: Page, *, visit: Visit) -> dict[str, object]:
+        """Return what our template shows and needs."""
+        manifest = self.manifest
+        return {
+            "title": manifest.title,
+            "about": manifest.about,
+            "launch": manifest.launch if visit.may_read else "",
+            "open": manifest.open,
+            "token": page.token,
+            "farewell": f"{self.base_url}vaas/farewell",
+        }
+
+    async def bring_kernel(self, page: Page, *, name: str, request: Mapping[str, str]) -> str:
+        """Start the page's kernel; it ends by itself if the page has ended meanwhile."""
+
+        async def bring() -> str:
+            kernel_id = await self.kernels.start(name, request=request)
+            page.kernel = kernel_id
+            if page.ended:
+                await self.kernels.stop(kernel_id, now=True)
+            return kernel_id
+
+        # Shielded: a start that is cancelled half-way would leave a process that nobody knows.
+        return await asyncio.shield(self._keep(bring()))
+
+    def end(self, page: Page, *, why: Why) -> None:
+        """End a page: its websocket, its rendering, its kernel; no-op when it has ended."""
+        if not self.visits.forget(page, why=why, now=self.clock()):
+            return
+        log.info("A page ends: %s", why)
+        work = self.rendering.pop(page.token, None)
+        if work is not None:
+            work.cancel()
+        for socket in self.sockets.pop(page.token, set()):
+            socket.close(_CLOSE_CODES[why], why)
+        if page.kernel:
+            self._keep(self.kernels.stop(page.kernel, now=why in ("died", "closing")))
+
+    def end_visit(self, visit_id: str, *, why: Why) -> None:
+        """End all pages of a visit; its cookie opens nothing any more."""
+        for page in self.visits.end(visit_id, now=self.clock()):
+            self.end(page, why=why)
+
+    def message(self, status: int, *, text: str = "") -> str:
+        """Return a page that says what is wrong."""
+        template = self._messages.get_template("message.html.j2")
+        return template.render(status=status, text=text, title=self.manifest.title, open=self.manifest.open)
+
+    async def beat(self) -> None:
+        """Ask the portal at short intervals, and when poked, who may stay; without an answer for long, nobody may."""
+        while not self.stopped.is_set():
+            try:
+                await self._beat_once()
+            except VaasError as error:
+                log.warning("Heartbeat: %s (%s)", error.message, error.log_message)
+            except Exception:
+                log.exception("Heartbeat")
+            if self._unreachable():
+                for page in self.visits.end_all(now=self.clock()):
+                    self.end(page, why="revoked")
+            try:
+                await asyncio.wait_for(self.poked.wait(), self.manifest.limits.heartbeat)
+            except TimeoutError:
+                continue
+
+    async def sweep(self) -> None:
+        """End what nobody looks at any more, and what died."""
+        while not self.stopped.is_set():
+            await asyncio.sleep(_SWEEP)
+            try:
+                for page in self.visits.overdue(self.clock()):
+                    self.end(page, why="lost")
+                dead = await self.kernels.dead()
+                for page in [page for page in self.visits.pages() if page.kernel in dead]:
+                    self.end(page, why="died")
+            except Exception:
+                log.exception("Looking after pages")
+
+    async def close(self) -> None:
+        """End everything."""
+        for page in self.visits.end_all(now=self.clock()):
+            self.end(page, why="closing")
+        await self.kernels.stop_all()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _beat_once(self) -> None:
+        self.poked.clear()
+        now = self.clock()
+        idle = self.visits.idle_seconds(started=self._started, now=now)
+        revoked, stop = await self._portal.heartbeat(visits=self.visits.report(), idle_seconds=idle)
+        self._heard = self.clock()
+        for visit_id in revoked:
+            self.end_visit(visit_id, why="revoked")
+        if stop:
+            log.info("The portal says that this server is no longer needed")
+            self.stopped.set()
+
+    def _unreachable(self) -> bool:
+        return self.clock() - self._heard > self.manifest.limits.unreachable
+
+    def _check_portal(self) -> None:
+        if self._unreachable():
+            raise Unavailable("The portal does not answer at the moment. Please try again in a minute.")
+
+    def _keep(self, work: Coroutine[Any, Any, Any]) -> asyncio.Future[Any]:
+        """Run in the background, and say in the log what goes wrong."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Future[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) and not isinstance(error, HTTPError):
+            log.error("A kernel could not be started or ended", exc_info=error)

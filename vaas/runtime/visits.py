@@ -1,0 +1,205 @@
+"""Who is in: visits, their pages and kernels, spent tickets, and what is overdue. No I/O; the time comes in.
+
+A visit is one visitor's session (a cookie); a page is one load of the notebook inside it, with a kernel of
+its own, so that a reload or a second tab never shares state with the first.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from vaas.errors import Invalid, Unavailable
+from vaas.tickets import Ticket
+
+__all__ = ["Page", "Patience", "Visit", "Visits"]
+
+
+@dataclass(frozen=True)
+class Patience:
+    """For how many seconds a page or a visit is kept when nobody seems to be there."""
+
+    #: After the websocket was lost.
+    lost: float = 60.0
+    #: Between the end of rendering and the first websocket.
+    connect: float = 60.0
+    #: A visit without a page, so that a reload need not go through the portal.
+    linger: float = 600.0
+
+
+@dataclass
+class Page:
+    """One load of the notebook: its farewell token, its kernel, and whether somebody is connected."""
+
+    token: str
+    visit: str
+    quiet_since: float
+    kernel: str = ""
+    rendered: bool = False
+    connected: bool = False
+    sockets: int = 0
+    #: Why it ended; "" while it goes on.
+    ended: str = ""
+
+    def overdue(self, now: float, patience: Patience) -> bool:
+        """Tell whether nobody has been there for longer than allowed."""
+        if self.sockets or not (self.rendered or self.connected):
+            return False
+        return now - self.quiet_since > (patience.lost if self.connected else patience.connect)
+
+
+@dataclass
+class Visit:
+    """One visitor's session. ``id`` is what the portal hears; ``secret`` is the cookie and never leaves otherwise."""
+
+    id: str
+    secret: str = field(repr=False)
+    user: str
+    links: tuple[str, ...]
+    may_read: bool
+    seen: float
+    pages: dict[str, Page] = field(default_factory=dict)
+
+
+def _random() -> str:
+    return secrets.token_urlsafe(32)
+
+
+class Visits:
+    """All visits of this app server.
+
+    Parameters
+    ----------
+    limit:
+        How many pages (so kernels) may be open at once.
+    patience:
+        How long somebody may be silent.
+    random:
+        Makes unguessable strings.
+    """
+
+    def __init__(self, *, limit: int, patience: Patience, random: Callable[[], str] = _random) -> None:
+        self._limit = limit
+        self._patience = patience
+        self._random = random
+        self._visits: dict[str, Visit] = {}
+        self._spent: dict[str, float] = {}
+        self._active: float | None = None
+
+    def spend(self, ticket: Ticket, now: float) -> None:
+        """Take the ticket's nonce.
+
+        Raises
+        ------
+        Invalid
+            It was taken before.
+        """
+        self._spent = {nonce: expires for nonce, expires in self._spent.items() if now < expires}
+        if ticket.nonce in self._spent:
+            raise Invalid("This way in was used already. Open the app again from the portal.")
+        self._spent[ticket.nonce] = ticket.expires
+
+    def admit(self, ticket: Ticket, *, secret: str, now: float) -> tuple[Visit, list[Page]]:
+        """Return the visit of the ticket's holder, and the pages that have to end because of it.
+
+        Who is in already and comes again as the same user keeps the visit, so that open tabs go on. Somebody
+        else in the same browser gets a new one, and what the former left open ends.
+        """
+        former = self.find(secret)
+        if former is not None and former.user == ticket.user:
+            former.links, former.may_read, former.seen = ticket.links, ticket.may_read, now
+            return former, []
+        ended = self.end(former.id, now=now) if former is not None else []
+        visit = Visit(self._random(), self._random(), ticket.user, ticket.links, ticket.may_read, now)
+        self._visits[visit.id] = visit
+        self._active = now
+        return visit, ended
+
+    def find(self, secret: str) -> Visit | None:
+        """Return the visit that has this cookie."""
+        sent = secret.encode()
+        for visit in self._visits.values():
+            if hmac.compare_digest(visit.secret.encode(), sent):
+                return visit
+        return None
+
+    def open_page(self, visit: Visit, *, now: float) -> Page:
+        """Return a new page of the visit.
+
+        Raises
+        ------
+        Unavailable
+            As many pages as allowed are open.
+        """
+        if len(list(self.pages())) >= self._limit:
+            raise Unavailable("Many people are here at the moment. Please try again in a minute.")
+        page = Page(self._random(), visit.id, now)
+        visit.pages[page.token] = page
+        visit.seen = self._active = now
+        return page
+
+    def page_of(self, visit: Visit | None, kernel: str) -> Page | None:
+        """Return the visit's page that has this kernel; None for any other kernel."""
+        pages = visit.pages.values() if visit is not None else ()
+        return next((page for page in pages if kernel and page.kernel == kernel), None)
+
+    def rendered(self, page: Page, *, now: float) -> None:
+        """Note that the page was sent completely; from now on a websocket is expected."""
+        page.rendered, page.quiet_since = True, now
+
+    def connected(self, page: Page) -> None:
+        """Note a websocket of the page."""
+        page.connected = True
+        page.sockets += 1
+
+    def disconnected(self, page: Page, *, now: float) -> None:
+        """Note the loss of a websocket of the page."""
+        page.sockets = max(0, page.sockets - 1)
+        page.quiet_since = self._active = now
+
+    def forget(self, page: Page, *, why: str, now: float) -> bool:
+        """Forget one page; False when it had ended before."""
+        if page.ended:
+            return False
+        page.ended = why
+        visit = self._visits.get(page.visit)
+        if visit is not None:
+            visit.pages.pop(page.token, None)
+            visit.seen = now
+        self._active = now
+        return True
+
+    def end(self, visit_id: str, *, now: float) -> list[Page]:
+        """Forget a visit and return the pages it had; no-op for an unknown one."""
+        visit = self._visits.pop(visit_id, None)
+        if visit is None:
+            return []
+        self._active = now
+        return list(visit.pages.values())
+
+    def end_all(self, *, now: float) -> list[Page]:
+        """Forget all visits and return the pages they had."""
+        return [page for visit_id in list(self._visits) for page in self.end(visit_id, now=now)]
+
+    def overdue(self, now: float) -> list[Page]:
+        """Return the pages that nobody looks at any more, and drop visits that have had none for long."""
+        for visit in list(self._visits.values()):
+            if not visit.pages and now - visit.seen > self._patience.linger:
+                del self._visits[visit.id]
+        return [page for page in self.pages() if page.overdue(now, self._patience)]
+
+    def pages(self) -> Iterable[Page]:
+        """All open pages."""
+        return (page for visit in self._visits.values() for page in visit.pages.values())
+
+    def idle_seconds(self, *, started: float, now: float) -> float:
+        """For how long no page has been open; 0 while one is."""
+        if any(True for _ in self.pages()):
+            return 0.0
+        return max(0.0, now - (started if self._active is None else self._active))
+
+    def report(self) -> list[dict[str, object]]:
+        """What the portal's heartbeat wants to know of each visit."""
+        return [{"id": visit.id, "user": visit.user, "links": list(visit.links)} for visit in self._visits.values()]

@@ -1,0 +1,1 @@
+"""Places that hold files: the port in base, one module a kind."""

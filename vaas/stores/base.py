@@ -1,0 +1,93 @@
+"""The store port: a place that holds files, seen as one tree of relative paths."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from vaas.errors import Forbidden, Invalid, TooLarge
+from vaas.model import Entry, StoreAccount, User
+
+__all__ = ["Store", "StoreSource", "check_path"]
+
+
+def check_path(path: str) -> str:
+    """Return ``path`` in its one form: relative, "/" between parts, "" for the root.
+
+    Raises
+    ------
+    Invalid
+        A part is "." or "..", or it holds a backslash, a NUL or another control character.
+    """
+    parts = [part for part in path.split("/") if part]
+    if any(part in {".", ".."} for part in parts) or any(c == "\\" or ord(c) < 32 for c in path):
+        raise Invalid("This path cannot be used.")
+    return "/".join(parts)
+
+
+class Store(ABC):
+    """A place that holds files.
+
+    Paths are relative to the store's root, with "/" between parts; every method checks them and raises
+    Invalid for one that leaves the tree, NotFound for one that does not exist (or is hidden: names that
+    begin with a dot are never listed), Forbidden where the store refuses, and Unavailable, naming the
+    store, when the store does not answer. ``id`` is stable and safe in an address; ``title`` is for people.
+    """
+
+    id: str
+    title: str
+
+    @abstractmethod
+    async def list(self, path: str) -> tuple[Entry, ...]:
+        """Return what is in the folder, folders first, by name without regard to case."""
+
+    @abstractmethod
+    async def stat(self, path: str) -> Entry:
+        """Return the entry at ``path``; for a file its etag is set and changes with its content."""
+
+    @abstractmethod
+    def chunks(self, path: str) -> AsyncGenerator[bytes, None]:
+        """Yield the file's bytes in order; Invalid for a folder."""
+
+    @abstractmethod
+    async def write(self, path: str, data: bytes, *, if_match: str | None) -> Entry:
+        """Write the whole file or nothing, and return its new entry.
+
+        ``if_match`` is the etag it must still have (Conflict otherwise); None means that it must not
+        exist yet (Conflict otherwise). The parent folder must exist. StorageFull when there is no room.
+        """
+
+    async def make_folder(self, path: str) -> None:
+        """Make the folder; its parent must exist. Conflict when there is something at ``path`` already."""
+        raise Forbidden(f"No folders can be made in “{self.title}”.")
+
+    async def read(self, path: str, *, limit: int) -> bytes:
+        """Return the file's bytes; TooLarge when there are more than ``limit``."""
+        found = bytearray()
+        async with aclosing(self.chunks(path)) as chunks:  # so that a connection is not left open
+            async for chunk in chunks:
+                found += chunk
+                if len(found) > limit:
+                    raise TooLarge(f"“{path}” is larger than {limit // 1_000_000} MB.")
+        return bytes(found)
+
+
+class StoreSource(ABC):
+    """Which stores a person has: the configured folders, and the accounts that they connected."""
+
+    @abstractmethod
+    def of(self, user: User) -> list[Store]:
+        """Return the person's stores, their own folder first."""
+
+    @abstractmethod
+    def accounts(self, user: User) -> list[StoreAccount]:
+        """Return the WebDAV accounts that the person connected."""
+
+    @abstractmethod
+    async def connect(self, user: User, *, title: str, url: str, username: str, password: str) -> StoreAccount:
+        """Try the account and keep it; Invalid, Forbidden or Unavailable when it does not work."""
+
+    @abstractmethod
+    def disconnect(self, user: User, account_id: str) -> None:
+        """Forget the account; no-op when the person has no such one."""

@@ -1,0 +1,87 @@
+"""Tickets: short-lived signed statements of the portal, which an app server verifies without asking back.
+
+A ticket is ``base64url(JSON) "." base64url(HMAC-SHA256)``. The key is derived for one server from the
+portal's master key, so that a server that leaks its key speaks for itself alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from dataclasses import asdict, dataclass
+
+from vaas.errors import Invalid
+from vaas.model import Access, ServerName
+
+__all__ = ["Ticket", "derive_key", "sign", "verify"]
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """One statement: this visitor may do ``purpose`` on this server until ``expires``.
+
+    ``user`` is "" for an anonymous visitor; ``links`` are the ids of the links they came by; ``nonce``
+    makes it usable once; ``expires`` is in seconds since the epoch.
+    """
+
+    purpose: str
+    server: str
+    user: str
+    links: tuple[str, ...]
+    access: int
+    nonce: str
+    expires: float
+
+    @property
+    def may_read(self) -> bool:
+        """Whether the holder may see the source and launch a copy."""
+        return self.access >= Access.READ
+
+
+def derive_key(master: bytes, server: ServerName) -> bytes:
+    """Return the 32-byte key of one server."""
+    return hmac.new(master, f"vaas-ticket:{server.path}".encode(), hashlib.sha256).digest()
+
+
+def sign(ticket: Ticket, *, key: bytes) -> str:
+    """Return the ticket as a string that :func:`verify` accepts."""
+    body = _encode(json.dumps(asdict(ticket), separators=(",", ":")).encode())
+    return f"{body}.{_encode(_mac(body, key))}"
+
+
+def verify(text: str, *, key: bytes, purpose: str, server: ServerName, now: float) -> Ticket:
+    """Return the ticket that ``text`` holds.
+
+    Raises
+    ------
+    Invalid
+        Forged, damaged, expired, for another purpose or for another server. Using it once is up to the caller.
+    """
+    refused = Invalid("This way in is no longer valid. Open the app again from the portal.")
+    body, _, signature = text.partition(".")
+    try:
+        # As text: base64 has several spellings of the same bytes, and only ours may pass.
+        if not hmac.compare_digest(signature.encode(), _encode(_mac(body, key)).encode()):
+            raise refused
+        fields = json.loads(_decode(body))
+        ticket = Ticket(**{**fields, "links": tuple(fields["links"])})
+        fits = ticket.purpose == purpose and ticket.server == server.path and now < ticket.expires
+    except (ValueError, TypeError, KeyError) as error:
+        raise refused from error
+    if not fits:
+        raise refused
+    return ticket
+
+
+def _mac(body: str, key: bytes) -> bytes:
+    return hmac.new(key, body.encode(), hashlib.sha256).digest()
+
+
+def _encode(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _decode(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text.encode() + b"=" * (-len(text) % 4))
