@@ -93,9 +93,7 @@ def test_a_failing_notebook_needs_an_explicit_publish_anyway(ada: Person) -> Non
     ada.page.wait_for_url(re.compile("/apps/broken"))
 
 
-def test_rolling_back_gives_new_visitors_the_old_version_and_leaves_those_who_are_in(
-    ada: Person, sam: Person
-) -> None:
+def test_rolling_back_gives_new_visitors_the_old_version_and_leaves_those_who_are_in(ada: Person, sam: Person) -> None:
     slug = ada.publishes_waves(audience="signed-in")
     name = next((ada.site.portal.data / "homes" / "ada").glob(f"*{slug.rpartition('-')[2]}*")).name
     sam.opens(slug)

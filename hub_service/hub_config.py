@@ -17,7 +17,7 @@ from traitlets.config import Config
 from hub_service.accounts import APP_GROUP, CUSTOM_SCOPES, with_app_accounts
 from hub_service.demo_authenticator import DemoAuthenticator
 from hub_service.demo_people import ADMIN, GROUPS, PEOPLE
-from hub_service.settings import Settings, find_node
+from hub_service.settings import ROOT, Settings, find_node
 from hub_service.spawner import AppProcess, token_scopes, with_app_servers
 from vaas.db.seal import ensure_secret
 from vaas.errors import Invalid
@@ -63,7 +63,7 @@ def configure(c: Config, settings: Settings, environ: Mapping[str, str] = os.env
     storage(c, settings)
     proxy(c, settings, environ)
     sign_in(c, settings)
-    portal(c, settings)
+    portal(c, settings, environ)
     app_servers(c, settings)
 
 
@@ -76,6 +76,7 @@ def addresses(c: Config, settings: Settings) -> None:
     # Only there: on an app's own host, a page of the Hub would be within reach of the app's scripts.
     c.JupyterHub.hub_routespec = f"{settings.domain}/"
     c.JupyterHub.default_url = f"/services/{SERVICE}/"
+    c.JupyterHub.template_paths = [*_given(c, "template_paths"), str(ROOT / "templates" / "hub")]
 
 
 def host_of(name: str, domain: str, kind: str) -> str:
@@ -130,12 +131,14 @@ def sign_in(c: Config, settings: Settings) -> None:
 
 def _demo_people(c: Config, settings: Settings) -> None:
     c.DemoAuthenticator.password = settings.demo_password
+    people = [{"name": name, "text": text} for name, text in PEOPLE.items()]
+    c.JupyterHub.template_vars = {"demo_people": people, "demo_password": settings.demo_password}
     c.DemoAuthenticator.allowed_users = set(PEOPLE)
     c.DemoAuthenticator.admin_users = {ADMIN}
     c.JupyterHub.load_groups = {group: {"users": list(people)} for group, people in GROUPS.items()}
 
 
-def portal(c: Config, settings: Settings) -> None:
+def portal(c: Config, settings: Settings, environ: Mapping[str, str]) -> None:
     """Add the portal as a service of the Hub, with its scopes and no more."""
     c.JupyterHub.custom_scopes = dict(CUSTOM_SCOPES)
     c.JupyterHub.extra_user_scopes = [*_given(c, "extra_user_scopes"), *USER_SCOPES]
@@ -149,7 +152,7 @@ def portal(c: Config, settings: Settings) -> None:
             "name": SERVICE,
             "url": f"http://127.0.0.1:{settings.portal_port}",
             "command": [sys.executable, "-P", "-m", "hub_service"],
-            "environment": settings.to_environ() | {"PYTHONUNBUFFERED": "1"},
+            "environment": _for_portal(environ) | settings.to_environ() | {"PYTHONUNBUFFERED": "1"},
             "oauth_no_confirm": True,
             "oauth_client_allowed_scopes": list(LENT_SCOPES),
             "display": False,
@@ -167,6 +170,11 @@ def _look_closely() -> None:
     start_wait, scale_factor, max_wait, *rest = hub_utils.exponential_backoff.__defaults__
     quick = (min(start_wait, 0.1), min(scale_factor, 1.5), min(max_wait, 0.5))
     hub_utils.exponential_backoff.__defaults__ = (*quick, *rest)
+
+
+def _for_portal(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that only the portal reads: its limits, its database, what WebDAV may reach."""
+    return {name: value for name, value in environ.items() if name.startswith("VAAS_")}
 
 
 def app_servers(c: Config, settings: Settings) -> None:

@@ -18,9 +18,11 @@ __all__ = ["API", "MARKERS", "PAGES", "RUNTIME", "Route", "rules"]
 
 MARKERS = frozenset({"anyone", "signed-in", "server"})
 _KINDS = {
+    "account": r"app-[a-z0-9]{12}",
+    "status": r"[45][0-9]{2}",
     "slug": r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?",
     "draft": r"[0-9a-f]{8}",
-    "store": r"[a-z0-9-]{1,60}",
+    "store": r"[A-Za-z0-9_-]{1,60}",
     "link": r"[a-z0-9]{12}",
     "token": r"[A-Za-z0-9_-]{32}",
     "subject": r"[^/]+",
@@ -76,6 +78,8 @@ PAGES = (
     Route("drafts/{draft}/publish", "signed-in", drafts.PublishPage),
     Route("drafts/{draft}/check", "signed-in", drafts.DraftAgain),
     Route("drafts/{draft}/discard", "signed-in", drafts.DraftDiscard),
+    Route("wake/{account}", "anyone", apps.Wake),
+    Route("proxy-errors/{status}", "anyone", apps.ProxyError),
     Route("l/{token}", "anyone", session.EnterLink),
     Route("login", "anyone", session.Login),
     Route("logout", "anyone", session.Logout),

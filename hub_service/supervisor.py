@@ -137,7 +137,7 @@ def proxy_child(settings: Settings, environ: Mapping[str, str]) -> Child:
     command = [str(find_node(settings, environ)), str(settings.proxy_script)]
     command += ["--ip", settings.bind, "--port", str(settings.port)]
     command += ["--api-ip", "127.0.0.1", "--api-port", str(settings.proxy_port)]
-    command += ["--error-target", f"http://127.0.0.1:{settings.hub_port}/hub/error"]
+    command += ["--error-target", f"{settings.portal_internal_url}proxy-errors"]
     command += ["--host-routing", "--log-level", "warn"]
     env = {name: environ[name] for name in ("PATH", "LANG", "HOME") if name in environ}
     env["CONFIGPROXY_AUTH_TOKEN"] = ensure_secret(settings.secrets / "proxy_token").hex()

@@ -21,7 +21,21 @@ from vaas.portal.opening import draft_server
 from vaas.stores.base import Store, StoreSource
 from vaas.stores.folder import FolderStore
 
-__all__ = ["ADA", "BOB", "EVE", "NOBODY", "OK", "PUBLIC_URL", "ROOT", "Clock", "Homes", "Machines", "People", "World", "made"]
+__all__ = [
+    "ADA",
+    "BOB",
+    "EVE",
+    "NOBODY",
+    "OK",
+    "PUBLIC_URL",
+    "ROOT",
+    "Clock",
+    "Homes",
+    "Machines",
+    "People",
+    "World",
+    "made",
+]
 
 ADA = User("ada", frozenset({"physics"}))
 BOB = User("bob", frozenset({"physics"}))
@@ -187,10 +201,18 @@ class World:
         return ServerName(f"app-{app.id}", f"v{number}")
 
 
-def made(folder: Path, **limits: int) -> World:
-    """Return a new portal in that folder, where ada, bob, eve and root are known."""
+def tables(folder: Path) -> bytes:
+    """Return a database file with all tables and no rows: copying one is quicker than making one."""
     database = SqlDatabase(f"sqlite:///{folder / 'portal.sqlite'}", seal=Seal(b"seal"))
     database.upgrade()
+    database.close()
+    return (folder / "portal.sqlite").read_bytes()
+
+
+def made(folder: Path, *, empty: bytes) -> World:
+    """Return a new portal in that folder, where ada, bob, eve and root are known; ``empty`` is its database."""
+    (folder / "portal.sqlite").write_bytes(empty)
+    database = SqlDatabase(f"sqlite:///{folder / 'portal.sqlite'}", seal=Seal(b"seal"))
     machines, people, clock = Machines(), People(ADA, BOB, EVE, ROOT), Clock()
     core = Core(
         database=database,
@@ -199,7 +221,7 @@ def made(folder: Path, **limits: int) -> World:
         directory=people,
         stores=Homes(folder / "homes"),
         master_key=b"m" * 32,
-        limits=Limits(**limits),
+        limits=Limits(),
         now=clock,
     )
     return World(core, machines, people, clock, folder / "homes")

@@ -133,8 +133,12 @@ def _collect(path: Path, include: list[Path], notebook: str) -> tuple[dict[str, 
 def _read(base: Path, wanted: list[Path]) -> dict[str, bytes]:
     found = {}
     for path in wanted:
+        if not path.exists():
+            raise Invalid(f"There is no {path}.")
         inside = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file() and not p.is_symlink()]
         for file in inside:
+            if not file.resolve().is_relative_to(base.resolve()):
+                raise Invalid(f"{file} does not lie beside the notebook, so it cannot travel along. Copy it there.")
             name = file.resolve().relative_to(base.resolve()).as_posix()
             if not any(part.startswith(".") or part == "__pycache__" for part in name.split("/")):
                 found[name] = file.read_bytes()

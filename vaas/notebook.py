@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import unquote
 
 from vaas.errors import Invalid
 from vaas.files import FileIndex
@@ -27,6 +28,7 @@ MAX_COMPARED_LINES = 2_000
 _HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+(.+?)[ \t]*#*$|^[ \t]*<h[1-6][^>]*>(.+?)</h[1-6]>", re.IGNORECASE)
 _UNDERLINE = re.compile(r"^ {0,3}(=+|-+)\s*$")
 _NO_PROSE = re.compile(r"^\s*([#>|<$!]|[-*+]\s|\d+[.)]\s|```|~~~|---|===|\*\*\*|\[[^\]]*\]:|:::)")
+_SCHEME = re.compile(r"[A-Za-z][\w+.-]*:")
 _IMAGE = re.compile(r"!\[[^\]]*\]\(\s*<?([^)\s>]+)[^)]*\)|\bsrc\s*=\s*[\"']?([^\"'\s>]+)", re.IGNORECASE)
 
 
@@ -117,6 +119,17 @@ class Notebook:
         for cell in self._prose:
             for host in outside_hosts("\n".join(_images(cell.source))):
                 found.setdefault(host, cell.index)
+        return tuple(found.items())
+
+    @cached_property
+    def page_files(self) -> tuple[tuple[str, int], ...]:
+        """Files beside the notebook that its text shows, each with the first cell that does."""
+        found: dict[str, int] = {}
+        for cell in self._prose:
+            for image in _images("\n".join(_outside_fences(cell.source))):
+                path = unquote(image.partition("#")[0].partition("?")[0])
+                if "." in PurePosixPath(path).name and not path.startswith("/") and not _SCHEME.match(path):
+                    found.setdefault(path, cell.index)
         return tuple(found.items())
 
     @property

@@ -111,15 +111,17 @@ class AppJson(Api):
 
     async def patch(self, slug: str) -> None:
         """Change how it presents itself, or whose it is (``owner``)."""
-        app = self.portal.core.see(self.visitor, slug, "edit").app
-        if owner := self.text("owner"):
-            app = await self.portal.gallery.give(self.visitor, slug, owner)
+        owner = self.text("owner")
+        app = self.portal.core.see(self.visitor, slug, "give away" if owner else "edit").app
+        await self.portal.sharing.check_known([f"user:{owner}"] if owner else [])
         names = ("title", "description", "category")
         if self.json.keys() & {*names, "tags"}:
             tags = self.json.get("tags", list(app.tags))
             title, description, category = (self.text(name, getattr(app, name)) for name in names)
             change = Appearance(title, description, category, _strings("tags", tags))
             app = self.portal.gallery.edit(self.visitor, slug, change)
+        if owner:  # last: who gives it away may not edit it afterwards
+            app = await self.portal.gallery.give(self.visitor, slug, owner)
         self.reply(app_json(app, base=self.public_url))
 
     def delete(self, slug: str) -> None:
@@ -197,7 +199,7 @@ class LinksJson(Api):
     def post(self, slug: str) -> None:
         """Make one that works for ``days`` (0: until revoked)."""
         days = self.json.get("days", 0)
-        if not isinstance(days, int):
+        if not isinstance(days, int) or isinstance(days, bool):
             raise Invalid("“days” must be a whole number.")
         link = self.portal.sharing.make_link(self.visitor, slug, days=days)
         self.reply(link_json(link, base=self.public_url), status=201)

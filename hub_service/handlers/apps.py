@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import tarfile
 import zipfile
 from io import BytesIO
@@ -12,13 +13,13 @@ from tornado import web
 from tornado.iostream import StreamClosedError
 
 from hub_service.covers import draw_cover
-from hub_service.handlers.base import Page
+from hub_service.handlers.base import Page, origin_of
 from vaas.db.base import Query
 from vaas.errors import Conflict, Forbidden, Invalid, NotFound, VaasError
 from vaas.model import Access
 from vaas.policy import subject_title
 from vaas.portal import Progress
-from vaas.portal.gallery import Appearance
+from vaas.portal.gallery import Appearance, why
 
 __all__ = [
     "AppPage",
@@ -56,7 +57,7 @@ class GalleryPage(Page):
             "show": show,
             "total": len(everything),
         }
-        self.show("gallery.html", title="Apps", context=context)
+        self.show("gallery.html", title="Gallery", context=context)
 
 
 class AppPage(Page):
@@ -69,16 +70,16 @@ class AppPage(Page):
         seen = self.portal.gallery.app(self.visitor, slug)
         version = self.portal.gallery.current(seen.app)
         reads = seen.access >= Access.READ
-        grants = self.portal.gallery.grants(seen.app) if seen.access >= Access.WRITE else []
+        grants = self.portal.gallery.grants(seen.app)
         context = {
             "app": seen.app,
             "access_level": seen.access,
-            "why": seen.reason,
+            "why": why(self.visitor, seen.app, grants),
             "version": version,
             "versions": self.portal.versions.list(self.visitor, slug)[1] if reads else [],
             "files": list(version.snapshot.files) if version and reads else [],
             "running": await self._running(seen.app.slug),
-            "shared_with": [subject_title(grant.subject) for grant in grants],
+            "shared_with": [subject_title(g.subject) for g in grants] if seen.access >= Access.WRITE else [],
         }
         self.show("app.html", title=seen.app.title, context=context)
 
@@ -201,7 +202,8 @@ class SettingsPage(Page):
     def get(self, slug: str) -> None:
         """Show the form."""
         seen = self.portal.core.see(self.visitor, slug, "edit")
-        self.show("settings.html", title="Settings", context={"app": seen.app, "access_level": seen.access})
+        context = {"app": seen.app, "access_level": seen.access, "categories": self.categories()}
+        self.show("settings.html", title="Settings", context=context)
 
     async def post(self, slug: str) -> None:
         """Do what the pressed button says."""
@@ -264,6 +266,30 @@ class LaunchPage(Page):
             await self.get(slug)
             return
         self.done(f"files/{store_id}/{path}", "The copy is here.")
+
+
+class Wake(Page):
+    """The way back to an app from the address of one of its servers, which may be gone."""
+
+    def get(self, account: str) -> None:
+        """Go to the app's door, for those who may know of it."""
+        app = self.portal.opening.app_of(self.visitor, account)
+        self.redirect(f"{self.base}apps/{app.slug}/open")
+
+
+class ProxyError(Page):
+    """What the proxy shows where nothing answers: at the address of an app's server, the way back to it."""
+
+    def get(self, status: str) -> None:
+        """Show where to go; tells nothing about whether there is such an app."""
+        found = re.match(r"/user/(app-[a-z0-9]{12})/", self.get_query_argument("url", ""))
+        way = f"{self.public_url}wake/{found[1]}" if found else self.public_url
+        styles = origin_of(self.public_url)  # this page is shown on the app's origin
+        policy = f"default-src 'none'; style-src {styles}; base-uri 'none'; frame-ancestors 'none'"
+        self.set_header("Content-Security-Policy", policy)
+        self.set_status(int(status))
+        context = {"way": way, "portal": self.public_url}
+        self.show("asleep.html", title="This page has gone to sleep", context=context)
 
 
 class SourceZip(Page):

@@ -13,6 +13,7 @@ from tornado import web
 
 from hub_service.words import ago, size_words
 from vaas import errors, policy
+from vaas.db.base import Query
 from vaas.model import User, Visitor
 from vaas.portal import Portal
 from vaas.slug import ACCOUNT_PREFIX
@@ -169,6 +170,10 @@ class Page(Base):
         self.set_header("Content-Type", "text/html; charset=utf-8")
         self.finish(page.render({**names, **(context or {})}))
 
+    def categories(self) -> list[str]:
+        """Return the categories of the apps that the visitor may see, to choose from."""
+        return sorted({listed.app.category for listed in self.portal.gallery.apps(self.visitor, Query())} - {""})
+
     def fail_form(self, error: errors.VaasError) -> None:
         """Make the page say the error at its field when it is shown again; raise one that has no field."""
         if not error.field:
@@ -224,7 +229,7 @@ class Api(Base):
         """The body as an object. Raises Invalid."""
         try:
             body = json.loads(self.request.body or b"{}")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise errors.Invalid("The body is not JSON.") from error
         if not isinstance(body, dict):
             raise errors.Invalid("The body must be a JSON object.")

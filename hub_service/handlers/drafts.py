@@ -17,12 +17,10 @@ class DraftsPage(Page):
     async def post(self) -> None:
         """Make a draft of a notebook in a store, with what travels along."""
         store, path = self.get_body_argument("store"), self.get_body_argument("path")
-        chosen, again = self.get_body_arguments("include"), self.get_body_argument("again", "")
-        if again:  # from a draft's page, where paths are relative to the notebook's folder
-            folder = path.rpartition("/")[0]
-            chosen = [f"{folder}/{name}".lstrip("/") for name in chosen]
-        said = chosen or again or self.get_body_argument("chosen", "")
-        draft = await self.portal.drafts.begin(self.person, store, path, include=chosen if said else None)
+        chosen = self.get_body_arguments("include")
+        said = chosen or self.get_body_argument("chosen", "")
+        slug = self.get_body_argument("slug", "")
+        draft = await self.portal.drafts.begin(self.person, store, path, include=chosen if said else None, slug=slug)
         self.done(f"drafts/{draft.id}/")
 
 
@@ -45,6 +43,7 @@ class DraftPage(Page):
             "app": seen.app if seen else None,
             "groups": sorted(self.person.groups),
             "people": await self.portal.core.directory.people(),
+            "categories": self.categories(),
         }
         self.show("draft.html", title=f"Publish {draft.title}", context=context)
 

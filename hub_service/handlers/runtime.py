@@ -57,7 +57,7 @@ class HeartbeatPosted(FromServer):
     async def post(self) -> None:
         """Answer which visits must end."""
         try:
-            visits = tuple(Visit(v["id"], v["user"], tuple(v["links"])) for v in self.json["visits"])
+            visits = tuple(_visit(v["id"], v["user"], *v["links"]) for v in self.json["visits"])
             beat = Heartbeat(visits, float(self.json["idle_seconds"]))
         except (KeyError, TypeError, ValueError) as error:
             raise Invalid("This is no heartbeat.") from error
@@ -74,3 +74,9 @@ class CheckPosted(FromServer):
             raise Invalid("This is no report.")
         self.portal.servers.checked(self.server, progress=progress, report=report)
         self.reply({})
+
+
+def _visit(id: str, user: str, *links: str) -> Visit:
+    if not all(isinstance(word, str) for word in (id, user, *links)):
+        raise TypeError("words only")
+    return Visit(id, user, links)

@@ -6,7 +6,7 @@ import json
 
 from tornado import web
 
-from hub_service.handlers.base import Base, Page
+from hub_service.handlers.base import Page
 
 __all__ = ["EnterLink", "Login", "Logout"]
 
@@ -37,7 +37,7 @@ class EnterLink(Page):
     def get(self, token: str) -> None:
         """Remember the link in a signed cookie."""
         app, link = self.portal.sharing.enter(token)
-        links = sorted({*self.visitor.links, link.id})[-40:]
+        links = [*sorted(self.visitor.links - {link.id})[-39:], link.id]
         secure = self.request.protocol == "https"
         self.set_signed_cookie(
             "vaas-links", json.dumps(links), path=self.base, httponly=True, samesite="Lax", secure=secure
@@ -45,7 +45,7 @@ class EnterLink(Page):
         self.redirect(f"{self.base}apps/{app.slug}/")
 
 
-class Favicon(Base):
+class Favicon(Page):
     """Our icon, where browsers ask for it unasked."""
 
     def get(self) -> None:

@@ -33,7 +33,7 @@ class SharePage(Page):
             ],
             "groups": await self.portal.core.directory.groups(),
             "people": await self.portal.core.directory.people(),
-            "access_names": {"VIEW": "can open", "READ": "can open and copy", "WRITE": "can edit and share"},
+            "access_level": self.portal.gallery.app(self.visitor, slug).access,
         }
         self.show("share.html", title=f"Share {app.title}", context=context)
 
@@ -68,7 +68,7 @@ class SharePage(Page):
 
     async def _link(self, slug: str) -> str:
         days = self.get_body_argument("expires", "never")
-        self.portal.sharing.make_link(self.visitor, slug, days=int(days) if days.isdecimal() else 0)
+        self.portal.sharing.make_link(self.visitor, slug, days=int(days) if days.isdecimal() and len(days) < 10 else 0)
         return "The link is ready to be copied."
 
     async def _unlink(self, slug: str) -> str:
@@ -102,7 +102,7 @@ class ComparePage(Page):
     def get(self, slug: str) -> None:
         """Show it by file and by cell."""
         numbers = [self.get_query_argument(name, "") for name in ("from", "to")]
-        if not all(number.isdecimal() for number in numbers):
+        if not all(number.isdecimal() and len(number) < 10 for number in numbers):
             raise Invalid("Choose two versions to compare.")
         app, found = self.portal.versions.compare(self.visitor, slug, old=int(numbers[0]), new=int(numbers[1]))
         names = ("old", "new", "added", "removed", "changed")

@@ -21,19 +21,9 @@ from vaas.model import Access, Link, StoreAccount, User, Visitor
 PASSWORD, TOKEN = "correct-horse-battery-staple", "tokentokentokentokentokentoken42"
 
 
-@pytest.fixture(scope="session")
-def upgraded(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A database file with all tables and no rows."""
-    path = tmp_path_factory.mktemp("sqlite") / "portal.sqlite"
-    database = SqlDatabase(f"sqlite:///{path}", seal=Seal(b"seal"))
-    database.upgrade()
-    database.close()
-    return path.read_bytes()
-
-
 @pytest.fixture
-def database(upgraded: bytes, tmp_path: Path) -> Iterator[SqlDatabase]:
-    (tmp_path / "portal.sqlite").write_bytes(upgraded)
+def database(empty_database: bytes, tmp_path: Path) -> Iterator[SqlDatabase]:
+    (tmp_path / "portal.sqlite").write_bytes(empty_database)
     made = SqlDatabase(f"sqlite:///{tmp_path / 'portal.sqlite'}", seal=Seal(b"seal"))
     yield made
     made.close()
@@ -43,8 +33,8 @@ class TestSqliteDatabase(DatabaseContract):
     """The contract, on a file."""
 
     @pytest.fixture
-    def database(self, upgraded: bytes, tmp_path: Path) -> Iterator[SqlDatabase]:
-        (tmp_path / "portal.sqlite").write_bytes(upgraded)
+    def database(self, empty_database: bytes, tmp_path: Path) -> Iterator[SqlDatabase]:
+        (tmp_path / "portal.sqlite").write_bytes(empty_database)
         made = SqlDatabase(f"sqlite:///{tmp_path / 'portal.sqlite'}", seal=Seal(b"seal"))
         yield made
         made.close()

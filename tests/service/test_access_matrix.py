@@ -20,7 +20,14 @@ pytestmark = pytest.mark.hub
 
 #: Everyone who asks, and the access that they hold on the app (OWNER is 4).
 RANK = {"anonymous": 0, "stranger": 0, "viewer": 1, "reader": 2, "writer": 3, "owner": 4, "admin": 4}
-PEOPLE = {"stranger": "stan", "viewer": "vera", "reader": "rita", "writer": "wim", "owner": "ada", "admin": "root-admin"}
+PEOPLE = {
+    "stranger": "stan",
+    "viewer": "vera",
+    "reader": "rita",
+    "writer": "wim",
+    "owner": "ada",
+    "admin": "root-admin",
+}
 VIEW, READ, WRITE, OWNER = 1, 2, 3, 4
 #: For rows that are about nobody's app: anyone, and anyone who is signed in.
 ANY, PERSON = -1, 0
@@ -70,6 +77,8 @@ MATRIX = (
     Row("post", "drafts/{draft}/check", OWNER, 303, form={}, mine=True),
     Row("post", "drafts/{draft}/discard", OWNER, 303, form={}, mine=True),
     Row("get", "l/{token}", ANY, 302),
+    Row("get", "wake/{account}", VIEW, 302),
+    Row("get", "proxy-errors/{status}", ANY, 404),
     Row("get", "login", ANY, 302),
     Row("get", "logout", ANY, 302),
     Row("get", "favicon.ico", ANY, 302),
@@ -111,6 +120,7 @@ class World:
     portal: RunningPortal
     tokens: dict[str, str]
     slug: str
+    app_id: str
     hash: str
     files: dict[str, str]
 
@@ -162,7 +172,7 @@ def world(hub: RunningPortal) -> Iterator[World]:
     app = _call(hub, "POST", f"drafts/{draft}/publish", tokens["owner"], {"title": "Matrix"})
     for role, access in (("viewer", "VIEW"), ("reader", "READ"), ("writer", "WRITE")):
         _call(hub, "PUT", f"apps/{app['slug']}/grants/user:{PEOPLE[role]}", tokens["owner"], {"access": access})
-    yield World(hub, tokens, app["slug"], app["version"], files)
+    yield World(hub, tokens, app["slug"], app["id"], app["version"], files)
 
 
 def _expected(row: Row, who: str) -> int:
@@ -193,6 +203,8 @@ def test_a_route_answers_as_the_rules_say(world: World, row: Row) -> None:
     token = _call(world.portal, "POST", f"apps/{world.slug}/links", world.tokens["owner"], {"days": 1})["url"]
     names = {
         "slug": world.slug,
+        "account": f"app-{world.app_id}",
+        "status": "404",
         "hash": world.hash,
         "store": "home",
         "path": "",

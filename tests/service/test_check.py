@@ -119,6 +119,9 @@ async def test_the_first_error_ends_the_run_and_is_readable(tmp_path: Path) -> N
 async def test_frames_of_libraries_are_one_line_and_those_of_ipython_none(tmp_path: Path) -> None:
     report = await check(tmp_path, "import json\njson.loads('{')", "x = 1")
     assert "json/decoder.py" in report["errors"][0]["traceback"]
+    assert "json/__init__.py" in report["errors"][0]["traceback"]
+    assert "-> 1 import json" not in report["errors"][0]["traceback"]
+    assert report["errors"][0]["traceback"].count("-->") == 1
     report = await check(tmp_path, "%time 1/0")
     assert "ZeroDivisionError" in report["errors"][0]["traceback"]
     assert "IPython" not in report["errors"][0]["traceback"]
@@ -257,6 +260,28 @@ async def test_files_that_are_not_included_are_told(tmp_path: Path) -> None:
         {"path": "optional.json", "cell": 3},
         {"path": "data/gone.csv", "cell": 4},
     ]
+
+
+async def test_files_are_named_as_the_author_knows_them(tmp_path: Path) -> None:
+    (tmp_path / "content/sub").mkdir(parents=True)
+    (tmp_path / "content/sub/there.png").write_bytes(base64.b64decode(PIXEL))
+    text = markdown("![](there.png) ![](../gone.png)")
+    cells = [text, "import os\nopen(os.path.abspath('../../beside/data.csv'))"]
+    write_notebook(tmp_path / "content/sub/n.ipynb", *cells)
+    _, report = await check_all(tmp_path / "content", "sub/n.ipynb")
+    assert report["missing_files"] == [{"path": "../beside/data.csv", "cell": 2}, {"path": "gone.png", "cell": 1}]
+
+
+async def test_a_name_that_is_only_tried_as_a_file_is_none(tmp_path: Path) -> None:
+    cells = ["for name in ('seaborn-white', 'settings.json'):\n    try: open(name)\n    except OSError: pass"]
+    assert (await check(tmp_path, *cells))["missing_files"] == [{"path": "settings.json", "cell": 1}]
+    named = await check(tmp_path, "open('measurements')")
+    assert named["missing_files"] == [{"path": "measurements", "cell": 1}]
+
+
+async def test_an_address_that_is_asked_is_not_told_again_for_its_string(tmp_path: Path) -> None:
+    report = await check(tmp_path, "from IPython.display import Image\nImage(url='https://pictures.example.org/x.png')")
+    assert [(told["host"], told["how"]) for told in report["addresses"]] == [("pictures.example.org", "in the page")]
 
 
 async def test_addresses_are_told_with_how_they_are_asked(tmp_path: Path) -> None:

@@ -82,6 +82,7 @@ def test_there_are_many_ways_to_read(watch: Watch, folder: Path, code: str) -> N
         "import os; os.listdir('/'); os.listdir('.'); os.listdir('..')",
         "import sqlite3; sqlite3.connect(':memory:')",
         "import os; os.fdopen(os.open('/dev/null', 0))",
+        "import os\ntry: os.listdir('__editable__.x-1.finder.__path_hook__')\nexcept OSError: pass",
     ],
 )
 def test_writing_and_the_systems_own_files_are_no_news(watch: Watch, code: str) -> None:

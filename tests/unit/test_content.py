@@ -18,13 +18,22 @@ from random import Random
 import pytest
 
 from vaas.content import Content, pack, snapshot_of
-from vaas.errors import Invalid, NotFound, StorageFull, TooLarge, Unavailable
+from vaas.errors import Invalid, NotFound, TooLarge, Unavailable
 from vaas.model import File
 from vaas.runtime.content import unpack
 
 A, B = File("a.ipynb", "a" * 64, 1), File("data/b.csv", "b" * 64, 2)
 LONG = "/".join(["folder-with-a-long-name"] * 12) + "/data.csv"
-NAMES = ["a.ipynb", "data/b.csv", "with space", LONG, "x" * 200, "Zürich – 東京 🌍.txt", f"{'é' * 100}/{'ø' * 50}.txt", "-"]
+NAMES = [
+    "a.ipynb",
+    "data/b.csv",
+    "with space",
+    LONG,
+    "x" * 200,
+    "Zürich – 東京 🌍.txt",
+    f"{'é' * 100}/{'ø' * 50}.txt",
+    "-",
+]
 
 
 @pytest.fixture
@@ -43,7 +52,7 @@ def left(content: Content) -> list[str]:
 
 
 def test_the_hash_of_a_snapshot_is_that_of_its_canonical_listing() -> None:
-    listing = '{"notebook":"a.ipynb","files":[["a.ipynb","%s",1],["data/b.csv","%s",2]]}' % ("a" * 64, "b" * 64)
+    listing = f'{{"notebook":"a.ipynb","files":[["a.ipynb","{A.sha256}",1],["data/b.csv","{B.sha256}",2]]}}'
     assert snapshot_of("a.ipynb", [A, B]).hash == hashlib.sha256(listing.encode()).hexdigest()
 
 
@@ -147,7 +156,9 @@ async def test_a_stream_that_is_given_up_leaves_nothing_behind(content: Content)
     assert left(content) == []
 
 
-@pytest.mark.parametrize("name", ["", "..", "../../etc/passwd", "A" * 64, "g" * 64, "a" * 63, "a" * 65, "a" * 62 + "/x"])
+@pytest.mark.parametrize(
+    "name", ["", "..", "../../etc/passwd", "A" * 64, "g" * 64, "a" * 63, "a" * 65, "a" * 62 + "/x"]
+)
 def test_only_a_hash_names_a_file(content: Content, name: str) -> None:
     with pytest.raises(NotFound):
         content.read(name)
@@ -256,5 +267,3 @@ def test_a_full_disk_is_said_in_words_and_nothing_is_left_behind(tmp_path: Path)
         pytest.skip("this system does not let us make a small disk")
     result = subprocess.run([*private, script, "sh", ON_A_FULL_DISK], capture_output=True, text=True, timeout=30)
     assert result.stdout == "as it should be\n", result.stderr
-
-

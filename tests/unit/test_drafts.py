@@ -41,7 +41,14 @@ class TestFromAStore:
 
     async def test_only_what_is_named_travels_along(self, world: World) -> None:
         world.put(ADA, "lesson.ipynb", notebook("open('needed.csv')"))
-        for name in ("needed.csv", "data/public.csv", "data/secret.csv", "data/deep/er.csv", "more/a.txt", "moreover.txt"):
+        for name in (
+            "needed.csv",
+            "data/public.csv",
+            "data/secret.csv",
+            "data/deep/er.csv",
+            "more/a.txt",
+            "moreover.txt",
+        ):
             world.put(ADA, name, "x")
         for include, expected in (
             ([], []),
@@ -132,13 +139,18 @@ class TestUploads:
         files |= {f"c/{name}": b"x" for name in (".env", ".git/config", "a/.ssh/key", "__pycache__/a.pyc", "ok/a.csv")}
         assert paths(upload(world, files)) == ["lesson.ipynb", "ok/a.csv"]
 
-    @pytest.mark.parametrize("path", ["../x", "a/../../x", "a\\b", "a\0b", "./a", "x" * 600, "\ud800", "lesson.ipynb/a"])
+    @pytest.mark.parametrize(
+        "path", ["../x", "a/../../x", "a\\b", "a\0b", "./a", "x" * 600, "\ud800", "lesson.ipynb/a"]
+    )
     async def test_names_that_leave_the_folder_or_fit_none_are_refused(self, world: World, path: str) -> None:
         with pytest.raises(Invalid):
             upload(world, {"lesson.ipynb": notebook("x"), path: b"x"})
 
     async def test_an_absolute_path_is_taken_below_the_draft(self, world: World) -> None:
-        assert paths(upload(world, {"/etc/passwd": b"x", "lesson.ipynb": notebook("x")})) == ["etc/passwd", "lesson.ipynb"]
+        assert paths(upload(world, {"/etc/passwd": b"x", "lesson.ipynb": notebook("x")})) == [
+            "etc/passwd",
+            "lesson.ipynb",
+        ]
 
     @pytest.mark.parametrize("files", [{}, {"a.csv": b"1"}, {".hidden.ipynb": b"{}"}, {"a.ipynb": b"not JSON"}])
     async def test_files_without_a_notebook_are_refused(self, world: World, files: dict[str, bytes]) -> None:
@@ -162,7 +174,10 @@ class TestLimits:
             upload(world, {**files, "one-more.csv": b"x"})
         for name, data in files.items():
             world.put(ADA, f"d/{name}", data)
-        assert len(paths(await world.portal.drafts.begin(ADA, "home", "d/lesson.ipynb", include=["d/0.csv", "d/1.csv"]))) == 3
+        assert (
+            len(paths(await world.portal.drafts.begin(ADA, "home", "d/lesson.ipynb", include=["d/0.csv", "d/1.csv"])))
+            == 3
+        )
         world.put(ADA, "d/more/2.csv", b"x")
         with pytest.raises(TooLarge):
             await world.portal.drafts.begin(ADA, "home", "d/lesson.ipynb", include=["d/0.csv", "d/1.csv", "d/more"])

@@ -82,7 +82,12 @@ class TestEditing:
                 world.portal.gallery.edit(visitor, app.slug, change)
         world.clock.forward(seconds=1)
         edited = world.portal.gallery.edit(AS_ADA, app.slug, change)
-        assert (edited.title, edited.description, edited.category, edited.tags) == ("New", "Text", "Earth", ("a", "b c"))
+        assert (edited.title, edited.description, edited.category, edited.tags) == (
+            "New",
+            "Text",
+            "Earth",
+            ("a", "b c"),
+        )
         assert (edited.slug, edited.version, edited.owner) == (app.slug, app.version, "ada")
         assert edited.updated > app.updated
         assert world.portal.gallery.app(NOBODY, app.slug).app == edited

@@ -181,6 +181,14 @@ class TestAddresses:
         found = read(markdown("[a](https://a.example.org) ![b](https://b.example.org/x.png)"))
         assert found.page_addresses == (("b.example.org", 1),)
 
+    def test_pictures_beside_the_notebook_are_files_that_it_shows(self) -> None:
+        shown = "![](a%20b.png) <img src='images/c.svg?x#y'> ![](a%20b.png)"
+        elsewhere = "![](https://b.example.org/x.png) ![](attachment:d.png) ![](/e.png) ![](data:image/png;base64,AA)"
+        assert read(markdown(f"{shown}\n{elsewhere}\n```\n![](f.png)\n```")).page_files == (
+            ("a b.png", 1),
+            ("images/c.svg", 1),
+        )
+
     def test_damaged_addresses_are_passed_over(self) -> None:
         assert list(outside_hosts("http://[::1/ https://a..b/ https://ok.example.org, http://1.2.3.4:80")) == [
             "ok.example.org",

@@ -171,3 +171,14 @@ async def test_a_start_that_went_wrong_in_the_background_is_a_line_in_the_log(
     await world.settle()
     await asyncio.sleep(0)
     assert "for operators" in caplog.text
+
+
+async def test_a_servers_account_leads_back_to_its_app_for_those_who_may_know_of_it(world: World) -> None:
+    app = await world.published(ADA, to=("user:bob",))
+    assert world.portal.opening.app_of(AS_BOB, f"app-{app.id}") == app
+    said = set()
+    for visitor, account in ((AS_EVE, f"app-{app.id}"), (NOBODY, f"app-{app.id}"), (AS_BOB, "app-aaaaaaaaaaaa")):
+        with pytest.raises(NotFound) as refused:
+            world.portal.opening.app_of(visitor, account)
+        said.add(refused.value.message)
+    assert len(said) == 1

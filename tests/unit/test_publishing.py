@@ -78,7 +78,9 @@ class TestPublishing:
         assert app.slug == "tides-2"
 
     async def test_addresses_made_from_titles_are_numbered(self, world: World) -> None:
-        slugs = [(await world.published(user, f"x = {n}", title="Tides!")).slug for n, user in enumerate((ADA, BOB, ADA))]
+        slugs = [
+            (await world.published(user, f"x = {n}", title="Tides!")).slug for n, user in enumerate((ADA, BOB, ADA))
+        ]
         assert slugs == ["tides", "tides-2", "tides-3"]
 
     @pytest.mark.parametrize("said", [{"slug": "Not good"}, {"subjects": ("link:x",)}, {"subjects": ("bob",)}])
@@ -182,7 +184,10 @@ class TestVersions:
         for draft in (third, second):
             world.portal.drafts.publish(ADA, draft.id, Publication())
         found = world.portal.versions.list(AS_ADA, app.slug)
-        assert [(v.number, v.snapshot.hash) for v in found[1][:2]] == [(3, second.snapshot.hash), (2, third.snapshot.hash)]
+        assert [(v.number, v.snapshot.hash) for v in found[1][:2]] == [
+            (3, second.snapshot.hash),
+            (2, third.snapshot.hash),
+        ]
         assert found[0].version == second.snapshot.hash
 
     async def test_going_back_is_for_new_visitors_and_for_writers(self, world: World) -> None:
@@ -246,5 +251,3 @@ class TestVersions:
             with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
                 read = archive.extractfile("lesson.ipynb")
                 assert read and read.read() == notebook(source)
-
-

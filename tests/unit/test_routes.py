@@ -17,11 +17,13 @@ PREFIX = "/services/vaas/"
 SAMPLES = {
     "slug": ("tide-tables", "Tide", "-a", "a/b", ""),
     "draft": ("0a1b2c3d", "0a1b2c3", "0A1B2C3D", "0a1b2c3d/"),
-    "store": ("dav-1a2b", "a/b", ""),
+    "store": ("shared-Physics_1", "a.b", "a b", ""),
     "link": ("abcdefghijkl", "abc", "ABCDEFGHIJKL"),
     "token": ("a" * 30 + "-_", "a" * 31, "a" * 33, "a" * 31 + "/"),
     "subject": ("group:a%20b", "a/b", ""),
     "path": ("a/b%20c.ipynb",),
+    "account": ("app-abc123def456", "ada", "app-short", "app-abc123def4567"),
+    "status": ("503", "50", "5033", "abc"),
 }
 
 
@@ -77,7 +79,9 @@ def test_an_address_leads_to_its_own_handler(route: Route) -> None:
 
 
 @pytest.mark.parametrize(
-    ("route", "kind"), [(r, k) for r in ALL for k in re.findall(r"\{(\w+)\}", r.path)], ids=lambda v: getattr(v, "path", v)
+    ("route", "kind"),
+    [(r, k) for r in ALL for k in re.findall(r"\{(\w+)\}", r.path)],
+    ids=lambda v: getattr(v, "path", v),
 )
 def test_a_parameter_takes_only_what_it_may_look_like(route: Route, kind: str) -> None:
     for wrong in SAMPLES[kind][1:]:

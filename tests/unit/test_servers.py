@@ -195,13 +195,13 @@ class TestIdle:
     async def test_a_current_version_that_nobody_visits_stops_after_a_while(self, world: World) -> None:
         app = await world.published(ADA, to=(EVERYONE,))
         assert not await self.stopped(world, world.server(app, 1), idle=599)
-        assert not await self.stopped(world, world.server(app, 1), visit(), idle=10_000)
+        assert not await self.stopped(world, world.server(app, 1), visit(), idle=0)
         assert await self.stopped(world, world.server(app, 1), idle=600)
 
     async def test_a_superseded_version_stops_soon_after_its_last_visitor_left(self, world: World) -> None:
         app = await world.published(ADA, "x = 1", to=(EVERYONE,))
         await world.published(ADA, "x = 2", slug_of=app.slug)
-        assert not await self.stopped(world, world.server(app, 1), visit(), idle=100)
+        assert not await self.stopped(world, world.server(app, 1), visit(), idle=0)
         assert not await self.stopped(world, world.server(app, 1), idle=14)
         assert await self.stopped(world, world.server(app, 1), idle=15)
         assert not await self.stopped(world, world.server(app, 2), idle=15)

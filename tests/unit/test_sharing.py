@@ -20,7 +20,9 @@ def sees(world: World, visitor: Visitor, app: App) -> bool:
     return True
 
 
-@pytest.mark.parametrize("subject", [EVERYONE, SIGNED_IN, "user:bob", "group:a b", "user:b@x.org", "group:a:b", "user:é"])
+@pytest.mark.parametrize(
+    "subject", [EVERYONE, SIGNED_IN, "user:bob", "group:a b", "user:b@x.org", "group:a:b", "user:é"]
+)
 def test_a_subject_that_people_can_name(subject: str) -> None:
     assert check_subject(subject) == subject
 
@@ -179,10 +181,12 @@ class TestLinks:
 
     async def test_a_link_that_is_public_as_well_is_still_revoked_by_itself(self, world: World) -> None:
         app = await world.published(ADA, to=(EVERYONE,))
-        link = world.portal.sharing.make_link(AS_ADA, app.slug)
-        world.portal.sharing.drop_link(AS_ADA, app.slug, link.id)
-        with pytest.raises(NotFound):
-            world.portal.sharing.enter(link.token)
+        revoked, expired = (world.portal.sharing.make_link(AS_ADA, app.slug, days=days) for days in (0, 1))
+        world.portal.sharing.drop_link(AS_ADA, app.slug, revoked.id)
+        world.clock.forward(days=1)
+        for link in (revoked, expired):
+            with pytest.raises(NotFound):
+                world.portal.sharing.enter(link.token)
 
     async def test_links_are_listed_newest_first_for_writers(self, world: World) -> None:
         app = await world.published(ADA)

@@ -52,7 +52,8 @@ def test_the_account_of_an_app_is_known_by_its_name() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["ada", "app-", "app-short", "app-abc123def4567", "app-ABC123DEF456", "xapp-abc123def456", "app-abc123def45\n"]
+    "name",
+    ["ada", "app-", "app-short", "app-abc123def4567", "app-ABC123DEF456", "xapp-abc123def456", "app-abc123def45\n"],
 )
 def test_a_person_is_not_taken_for_an_account(name: str) -> None:
     assert not is_account(name)

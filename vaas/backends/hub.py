@@ -44,7 +44,17 @@ class HubApi:
             raise NotFound("The Hub knows nothing by this name.", log_message=f"{method} {path}: 404")
         if answer.status >= 400:
             raise Unavailable(_problem(answer), log_message=f"{method} {path}: {answer.status} {answer.body[:500]!r}")
-        return json.loads(answer.body) if answer.body else None
+        try:
+            return json.loads(answer.body) if answer.body else None
+        except ValueError as error:
+            raise Unavailable(_DOWN, log_message=f"{method} {path}: no JSON: {answer.body[:100]!r}") from error
+
+    async def names(self, path: str) -> list[str]:
+        """Return the names of all that is listed there, sorted, however many pages that are."""
+        found: list[str] = []
+        while page := await self.call("GET", f"{path}?limit=200&offset={len(found)}"):
+            found += [each["name"] for each in page]
+        return sorted(found)
 
 
 def _problem(answer: Response) -> str:
@@ -101,7 +111,9 @@ class HubBackend(Backend):
         return ServerState("ready", 100) if await self._answers(server) else ServerState("failed", 20)
 
     async def stop(self, server: ServerName) -> None:
-        """Stop the server; no-op when none runs."""
+        """Stop the server; no-op when none runs. The Hub stops none that is still starting, so we wait for it."""
+        if (await self.state(server)).phase == "starting":
+            await self._until(server, {"ready", "stopped", "failed"})
         try:
             await self._api.call("DELETE", self._path(server))
         except NotFound:
@@ -182,17 +194,11 @@ class HubDirectory(Directory):
 
     async def people(self) -> list[str]:
         """Return the names of all people, sorted."""
-        found: list[str] = []
-        while True:
-            page = await self._api.call("GET", f"/users?limit=200&offset={len(found)}")
-            found += [user["name"] for user in page]
-            if len(page) < 200:
-                return sorted(name for name in found if not is_account(name))
+        return [name for name in await self._api.names("/users") if not is_account(name)]
 
     async def groups(self) -> list[str]:
         """Return the names of all groups of people, sorted."""
-        groups = await self._api.call("GET", "/groups?limit=200")
-        return sorted(group["name"] for group in groups if group["name"] != "vaas-apps")
+        return [name for name in await self._api.names("/groups") if name != "vaas-apps"]
 
     async def _fetch(self, name: str) -> User | None:
         try:

@@ -67,11 +67,14 @@ class Drafts:
         entries = [e for e in await store.list(folder) if e.path != path and e.name not in _LEFT_OUT]
         return store, parsed, entries, await self._suggested(store, parsed, entries, folder)
 
-    async def begin(self, user: User, store_id: str, path: str, *, include: Collection[str] | None = None) -> Draft:
+    async def begin(
+        self, user: User, store_id: str, path: str, *, include: Collection[str] | None = None, slug: str = ""
+    ) -> Draft:
         """Fetch the notebook and what travels with it into a draft, and start its check.
 
         ``include`` names files and folders beside the notebook by their path in the store; None takes what
-        the notebook seems to need. Raises Invalid for what is no notebook, TooLarge and StorageFull.
+        the notebook seems to need. ``slug`` names an app that gets a new version. Raises Invalid for what is
+        no notebook, TooLarge and StorageFull.
         """
         path = check_path(path)
         store, parsed, entries, suggested = await self.around(user, store_id, path)
@@ -80,7 +83,7 @@ class Drafts:
         wanted = [await store.stat(path)] + [e for e in entries if _is_chosen(e, chosen)]
         files = await self._fetch(store, wanted, chosen={path, *chosen}, strip=len(folder) + 1 if folder else 0)
         name = path.rpartition("/")[2]
-        return self._save(user, snapshot_of(name, files), parsed, origin=(store_id, path))
+        return self._save(user, snapshot_of(name, files), parsed, origin=(store_id, path), slug=slug)
 
     def begin_upload(self, user: User, uploaded: Mapping[str, bytes], *, slug: str = "", path: str = "") -> Draft:
         """Make a draft from files sent by the browser or the command line, by relative path.

@@ -8,6 +8,7 @@ from vaas.errors import NotFound, VaasError
 from vaas.model import App, Draft, ServerName, Visitor
 from vaas.policy import ACTIONS, OWNER
 from vaas.portal.core import Core, version_server
+from vaas.slug import ACCOUNT_PREFIX, account_of
 
 __all__ = ["Opening", "Progress"]
 
@@ -56,6 +57,12 @@ class Opening:
     async def running(self, app: App) -> str:
         """Return the phase of the server that new visitors get."""
         return (await self._core.backend.state(self._server(app))).phase
+
+    def app_of(self, visitor: Visitor, account: str) -> App:
+        """Return the app whose servers run under this account. Raises NotFound, for hidden ones too."""
+        with self._core.database.begin() as records:
+            app = records.apps.by_id(account.removeprefix(ACCOUNT_PREFIX))
+        return self._core.see(visitor, app.slug if app else "", "open").app
 
     def log(self, visitor: Visitor, slug: str) -> str:
         """Return the last lines that the current version's server wrote; for WRITE."""
@@ -108,6 +115,4 @@ class Opening:
 
 def draft_server(draft: Draft) -> ServerName:
     """Return the server that checks and previews this draft."""
-    from vaas.slug import account_of
-
     return ServerName(account_of(draft.app_id), f"d{draft.id}")

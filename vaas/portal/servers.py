@@ -29,7 +29,7 @@ class Visit:
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """What an app server says of itself; ``idle_seconds`` since the last visit ended."""
+    """What an app server says of itself; ``idle_seconds`` since its last open page, 0 while there is one."""
 
     visits: tuple[Visit, ...]
     idle_seconds: float
@@ -145,7 +145,7 @@ class Servers:
         limits = self._core.limits
         patience = limits.idle_after if task.current else limits.superseded_after
         checking = task.draft is not None and task.draft.state != "done"
-        return not beat.visits and not checking and beat.idle_seconds >= patience
+        return not checking and beat.idle_seconds >= patience
 
     async def _stop(self, server: ServerName) -> None:
         try:

@@ -25,6 +25,8 @@ _MAX_SEEN = 5_000
 _MAX_NAME = 1_000
 _SYSTEM = ("/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/run", "/sbin", "/sys", "/tmp", "/usr",
            "/var/lib", "/var/tmp")  # fmt: skip
+#: What is opened or listed like a path and is none; setuptools puts the last into sys.path.
+_NO_PATHS = ("<", ":memory:", "file:", "__editable__.")
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ class _Hook:
         if isinstance(path, int) or path is None:
             return
         name = os.fsdecode(path)
-        if not name or name.startswith(("<", ":memory:", "file:")) or (kind, name) in self._seen:
+        if not name or name.startswith(_NO_PATHS) or (kind, name) in self._seen:
             return
         full = os.path.abspath(name)
         if self._is_ours(full):

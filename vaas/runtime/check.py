@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import platform
 import re
 import signal
@@ -94,7 +95,7 @@ async def _check(
     return _report(
         outcome,
         problems=problems,
-        missing_files=_missing_files(outcome, folder=folder, cwd=path.parent),
+        missing_files=_missing_files(notebook, outcome, folder=folder, cwd=path.parent),
         addresses=_addresses(notebook, outcome),
         secrets=await asyncio.to_thread(_secrets, notebook, outcome, folder, path),
     )
@@ -180,22 +181,32 @@ def _is_local(module: str, folder: Path, cwd: Path) -> bool:
                                                                     is not None)  # fmt: skip
 
 
-def _missing_files(outcome: Outcome, *, folder: Path, cwd: Path) -> list[dict[str, Any]]:
-    """Return what was to be read and is not there, or is there only on this machine."""
+def _missing_files(notebook: Notebook, outcome: Outcome, *, folder: Path, cwd: Path) -> list[dict[str, Any]]:
+    """Return what was to be read or shown and is not there, or is there only on this machine."""
     found: dict[str, int] = {}
     for event in outcome.events:
         path = Path(event.name)
-        inside = path.is_relative_to(folder)
-        if event.kind in {"read", "list"} and not (inside and (event.exists or path.exists())):
-            found.setdefault(path.relative_to(folder).as_posix() if inside else event.name, event.cell)
+        there = event.exists or path.exists()
+        # Libraries try a name they are given as a file too, before they look it up in a list of their own.
+        bare = not there and path.parent == cwd and "." not in path.name
+        if event.kind in {"read", "list"} and not (path.is_relative_to(folder) and (there or bare)):
+            found.setdefault(_name_of(event.name, folder=folder, cwd=cwd), event.cell)
     for error in outcome.errors:
         # A C library opens files where nobody watches; its complaint tells.
         named = re.search(r"No such file or directory:? b?['\"]([^'\"\n]+)", f"{error['message']}")
         if named:
-            path = Path(named[1]) if named[1].startswith("/") else (cwd / named[1])
-            name = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
-            found.setdefault(name, error["cell"])
+            found.setdefault(_name_of(named[1], folder=folder, cwd=cwd), error["cell"])
+    for shown, cell in notebook.page_files:
+        if not (cwd / shown).exists():
+            found.setdefault(_name_of(shown, folder=folder, cwd=cwd), cell)
     return [{"path": path, "cell": cell} for path, cell in list(found.items())[:_MAX_ENTRIES]]
+
+
+def _name_of(path: str, *, folder: Path, cwd: Path) -> str:
+    """Return the path as the author knows it: from the folder on, unless it lies in another part of the machine."""
+    full = os.path.normpath(cwd / path)
+    near = not path.startswith("/") or Path(full).is_relative_to(folder.parent)
+    return Path(os.path.relpath(full, folder)).as_posix() if near else full
 
 
 def _addresses(notebook: Notebook, outcome: Outcome) -> list[dict[str, Any]]:
@@ -207,8 +218,11 @@ def _addresses(notebook: Notebook, outcome: Outcome) -> list[dict[str, Any]]:
     }
     found: dict[tuple[str, str], int] = {}
     for how, hosts in sources.items():
+        # That a string names a host is of interest only while nobody was seen to ask it.
+        known = {host for host, _ in found} if how == "in the source" else set()
         for host, cell in hosts:
-            found.setdefault((host, how), cell)
+            if host not in known:
+                found.setdefault((host, how), cell)
     told = [{"host": host, "how": how, "cell": cell} for (host, how), cell in found.items()]
     return told[:_MAX_ENTRIES]
 

@@ -52,7 +52,7 @@ _FRAME = re.compile(r"^(?:File (?P<file>[^\n,]+?)(?::\d+)?(?:,| in )|Cell (?:In\
 _PLACE = re.compile(
     r"^File (?:\S*/(?:site-packages|lib/python[\d.]+)/)?(?P<place>.*?)(?:(?P<function>, in [\w.<>]+)\(.*)?$"
 )
-_LIBRARY = re.compile(r"^File (?:\S*/site-packages/|\S+\.pyx\b|<)")
+_LIBRARY = re.compile(r"^File (?:\S*/(?:site-packages|lib/python[\d.]+)/|\S+\.pyx\b|<)")
 _PICTURES = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff"}
 
 

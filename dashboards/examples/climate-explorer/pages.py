@@ -131,6 +131,7 @@ class Carbon(Page):
             width=260,
             onchange=self.refresh,
             clearable=False,
+            color="var(--accent)",
         )
         self.decade = selectSingle.selectSingle(
             "Decade",
@@ -139,6 +140,7 @@ class Carbon(Page):
             width=200,
             onchange=self.refresh,
             clearable=False,
+            color="var(--accent)",
         )
         self.chart, self.cycle = figure(340), figure(260)
         self.chart.add_scatter(
@@ -244,7 +246,13 @@ class Weather(Page):
     def build(self) -> list[object]:
         """The year's temperatures and rain, and what the days are like."""
         self.city = selectSingle.selectSingle(
-            "City", list(CITIES), selection=CITIES[0], width=240, onchange=self.refresh, clearable=False
+            "City",
+            list(CITIES),
+            selection=CITIES[0],
+            width=240,
+            onchange=self.refresh,
+            clearable=False,
+            color="var(--accent)",
         )
         self.year, self.rain, self.days = figure(300), figure(280), figure(280, left=64)
         line = {"shape": "spline", "width": 3}
@@ -305,6 +313,7 @@ class Data(Page):
             width=280,
             onchange=self.refresh,
             clearable=False,
+            color="var(--accent)",
         )
         self.place = block("table")
         return [

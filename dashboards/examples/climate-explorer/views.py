@@ -71,9 +71,16 @@ class ClimateExplorer:
             width=320,
             onchange=self._changed,
             clearable=False,
+            color="var(--accent)",
         )
         self.smoothing = selectSingle.selectSingle(
-            "Running mean", list(SMOOTHING), selection="10 years", width=320, onchange=self._changed, clearable=False
+            "Running mean",
+            list(SMOOTHING),
+            selection="10 years",
+            width=320,
+            onchange=self._changed,
+            clearable=False,
+            color="var(--accent)",
         )
         words = w.HTML(
             "<p>What counts as normal? The baseline sets the zero line of every temperature in this app.</p>"

@@ -181,5 +181,14 @@
     theme();
   });
 
+  // Voilà's script takes the cells out of <main> into a shell of its own, which is the main part from then on.
+  new MutationObserver((_, observer) => {
+    const shell = document.querySelector("body > .jp-LabShell");
+    if (!shell) return;
+    observer.disconnect();
+    shell.setAttribute("role", "main");
+    find("vaas-content").setAttribute("role", "none");
+  }).observe(document.documentElement, { childList: true, subtree: true });
+
   window.vaas = Object.freeze({ end, theme });
 })();

@@ -1,0 +1,65 @@
+"""`vaas publish`: what it sends, and what it says when there is nothing sensible to send."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from tests.notebooks import write_notebook
+from vaas.cli_publish import add_publish, run_publish
+
+
+def run(*words: str) -> int:
+    parser = argparse.ArgumentParser()
+    add_publish(parser)
+    # Port 9 answers nobody: whatever gets so far fails as well, but in other words.
+    return run_publish(parser.parse_args([*words, "--url", "http://127.0.0.1:9/services/vaas/"]))
+
+
+@pytest.fixture(autouse=True)
+def token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VAAS_TOKEN", "secret")
+
+
+@pytest.mark.parametrize("missing", ["none.ipynb", "none"])
+def test_a_path_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], missing: str) -> None:
+    assert run(str(tmp_path / missing)) == 2
+    assert missing in capsys.readouterr().err
+
+
+def test_what_is_included_has_to_be_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lesson = write_notebook(tmp_path / "lesson.ipynb", "x")
+    assert run(str(lesson), "--include", str(tmp_path / "waves.csv")) == 2
+    assert "waves.csv" in capsys.readouterr().err
+
+
+def test_what_is_included_lies_beside_the_notebook(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lesson = write_notebook(tmp_path / "course" / "lesson.ipynb", "x")
+    (tmp_path / "outside.csv").write_text("1")
+    (tmp_path / "course" / "link.csv").symlink_to(tmp_path / "outside.csv")
+    for include in (tmp_path / "outside.csv", tmp_path / "course" / "link.csv"):
+        assert run(str(lesson), "--include", str(include)) == 2
+        said = capsys.readouterr().err
+        assert include.name in said and "Traceback" not in said
+
+
+def test_another_kind_of_file_is_no_notebook(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "notes.txt").write_text("x")
+    assert run(str(tmp_path / "notes.txt")) == 2
+    assert "notes.txt" in capsys.readouterr().err
+
+
+def test_without_a_token_it_says_where_to_get_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("VAAS_TOKEN")
+    assert run(str(write_notebook(tmp_path / "lesson.ipynb", "x"))) == 2
+    assert "/hub/token" in capsys.readouterr().err
+
+
+def test_a_portal_that_does_not_answer_is_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(str(write_notebook(tmp_path / "lesson.ipynb", "x"))) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("vaas publish: ") and said.count("\n") == 1

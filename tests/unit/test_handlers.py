@@ -1,0 +1,240 @@
+"""The handlers, over HTTP and with a small Hub that believes every token to be its holder's name."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from jinja2 import DictLoader, Environment
+from jupyterhub.services.auth import HubOAuth
+from tornado.httpserver import HTTPServer
+from tornado.httputil import HTTPServerRequest
+from tornado.netutil import bind_sockets
+from tornado.web import Application, decode_signed_value
+
+from hub_service import openapi, routes
+from tests.notebooks import markdown, notebook
+from tests.portal_parts import ADA, PUBLIC_URL, World
+from tests.servers import web
+from vaas.model import Access, App, Visitor
+
+PREFIX, SECRET = "/services/vaas/", "c" * 32
+AS_ADA = Visitor(ADA)
+
+
+def hub(request: HTTPServerRequest) -> tuple[int, dict[str, str], bytes]:
+    """Answer as the Hub does: ``token ada`` is ada's; ``token ada:read`` may only read."""
+    name, _, rights = request.headers.get("Authorization", "").removeprefix("token ").partition(":")
+    scopes = ["custom:vaas:read"] + ([] if rights == "read" else ["custom:vaas:write"])
+    if rights.startswith("server="):
+        scopes = [f"access:servers!{right}" for right in rights.split(",")]
+    model = {"kind": "user", "name": name, "groups": [], "admin": False, "scopes": scopes}
+    return (200, {}, json.dumps(model).encode()) if name else (404, {}, b"{}")
+
+
+@pytest.fixture
+async def site(world: World, tmp_path: Path) -> AsyncIterator[str]:
+    """Serve the portal on a free port and yield its address."""
+    async with web(hub) as port:
+        HubOAuth.clear_instance()
+        HubOAuth.instance(
+            api_url=f"http://127.0.0.1:{port}/hub/api",
+            api_token="portal",
+            oauth_client_id="service-vaas",
+            base_url=PREFIX,
+            cache_max_age=0,
+        )
+        application = Application(
+            routes.rules(PREFIX, str(tmp_path)),
+            portal=world.portal,
+            prefix=PREFIX,
+            public_url=PUBLIC_URL,
+            templates=Environment(loader=DictLoader({"error.html": "{{ text }}"}), autoescape=True),
+            openapi=openapi.document(PUBLIC_URL),
+            app_origins="http://*.vaas.localhost",
+            isolated=True,
+            static_path=str(tmp_path),
+            cookie_secret=SECRET,
+        )
+        server, sockets = HTTPServer(application), bind_sockets(0, "127.0.0.1")
+        server.add_sockets(sockets)
+        yield f"http://127.0.0.1:{sockets[0].getsockname()[1]}{PREFIX}"
+        server.stop()
+        HubOAuth.clear_instance()
+
+
+def client(site: str, token: str = "", **options: Any) -> httpx.AsyncClient:
+    headers = {"Authorization": f"token {token}"} if token else {}
+    return httpx.AsyncClient(base_url=site, headers=headers, trust_env=False, **options)
+
+
+async def test_a_files_etag_is_the_stores_so_that_it_can_be_written_back(world: World, site: str) -> None:
+    world.put(ADA, "notes.txt", "one")
+    async with client(site, "ada") as ada:
+        read = await ada.get("api/stores/home/files/notes.txt", params={"content": "1"})
+        assert (read.status_code, read.content) == (200, b"one")
+        wrote = await ada.put(
+            "api/stores/home/files/notes.txt", content=b"two", headers={"If-Match": read.headers["Etag"]}
+        )
+        assert wrote.status_code == 200, wrote.text
+        lost = await ada.put(
+            "api/stores/home/files/notes.txt", content=b"3", headers={"If-Match": read.headers["Etag"]}
+        )
+        assert (lost.status_code, lost.json()["error"]["kind"]) == (409, "Conflict")
+    assert (world.homes / "ada" / "notes.txt").read_text() == "two"
+
+
+async def test_an_app_can_be_changed_and_given_away_in_one_request(world: World, site: str) -> None:
+    app = await world.published(ADA, "x = 1")
+    async with client(site, "ada") as ada:
+        answer = await ada.patch(f"api/apps/{app.slug}", json={"owner": "bob", "title": "For Bob"})
+    assert answer.status_code == 200, answer.text
+    kept = world.portal.gallery.app(Visitor(world.people.known["bob"]), app.slug).app
+    assert (kept.owner, kept.title) == ("bob", "For Bob")
+
+
+async def test_nothing_is_changed_when_the_new_owner_is_unknown(world: World, site: str) -> None:
+    app = await world.published(ADA, "x = 1")
+    async with client(site, "ada") as ada:
+        answer = await ada.patch(f"api/apps/{app.slug}", json={"owner": "nobody", "title": "Changed"})
+    assert answer.status_code == 400
+    assert world.portal.gallery.app(AS_ADA, app.slug).app == app
+
+
+async def test_of_many_links_the_last_is_always_kept(world: World, site: str) -> None:
+    app = await world.published(ADA, "x = 1")
+    links = [world.portal.sharing.make_link(AS_ADA, app.slug) for _ in range(60)]
+    async with client(site) as comer:
+        for link in links:
+            assert (await comer.get(f"l/{link.token}")).status_code == 302
+            held = decode_signed_value(SECRET, "vaas-links", comer.cookies["vaas-links"].strip('"'), max_age_days=10)
+            kept = json.loads(held or b"[]")
+            assert link.id in kept and len(kept) <= 40
+
+
+@pytest.mark.parametrize("days", [True, 1.5, "7", None, [1]])
+async def test_days_are_a_whole_number(world: World, site: str, days: Any) -> None:
+    app = await world.published(ADA, "x = 1")
+    async with client(site, "ada") as ada:
+        assert (await ada.post(f"api/apps/{app.slug}/links", json={"days": days})).status_code == 400
+
+
+async def test_numbers_that_are_too_long_are_no_numbers(world: World, site: str) -> None:
+    app = await world.published(ADA, "x = 1")
+    async with client(site, "ada") as ada:
+        answer = await ada.get(f"apps/{app.slug}/compare", params={"from": "1", "to": "9" * 5000})
+        assert answer.status_code == 400
+        assert (
+            await ada.post(f"api/apps/{app.slug}/links", content=b'{"days": 1' + b"0" * 5000 + b"}")
+        ).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[]", b"null", b"{", b"\xff", b'"x"', b"[" * 100_000, b'{"files": {}}', b'{"files": {"a": 3}}']
+    + [b'{"files": {"a.ipynb": "no base64!"}}', b'{"files": [1]}', b'{"files": {"a.ipynb": "\\u00e9"}}']
+    + [b'{"files": {"a.ipynb": ""}, "slug": 3}', b'{"files": {"\\ud800.ipynb": "e30="}}', b'{"files": {"": "e30="}}'],
+)
+async def test_a_body_that_makes_no_sense_is_refused_in_the_one_shape(world: World, site: str, body: bytes) -> None:
+    async with client(site, "ada") as ada:
+        answer = await ada.post("api/uploads", content=body)
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["error"].keys() >= {"kind", "message", "fix"}
+
+
+async def test_odd_letters_are_no_error_of_ours(world: World, site: str) -> None:
+    app = await world.published(ADA, "x = 1")
+    files = {"lesson.ipynb": base64.b64encode(notebook(markdown("# a\0b"))).decode()}
+    async with client(site, "ada") as ada:
+        odd = b'{"title": "a\\ud800b\\u0000c", "tags": ["\\udfff"], "category": "\\u0000"}'
+        assert (await ada.patch(f"api/apps/{app.slug}", content=odd)).status_code == 200
+        assert (await ada.get(f"api/apps/{app.slug}")).json()["title"] == "a\ufffdb\ufffdc"
+        assert (await ada.post("api/uploads", json={"files": files, "slug": "\0"})).status_code == 404
+        assert (
+            await ada.post("api/uploads", content=b'{"files": {"a.ipynb": "e30="}, "slug": "\\ud800"}')
+        ).status_code in {
+            400,
+            404,
+        }
+        assert (await ada.delete(f"api/apps/{app.slug}/grants/user:%00")).status_code == 204
+        assert (await ada.get("api/apps", params={"q": "\0 %_"})).status_code == 200
+        assert (await ada.put("api/apps/x/versions/current", content=b'{"hash": "\\ud800"}')).status_code == 404
+
+
+async def test_a_token_that_may_only_read_changes_nothing(world: World, site: str) -> None:
+    app = await world.published(ADA, "x = 1")
+    async with client(site, "ada:read") as ada:
+        assert (await ada.get(f"api/apps/{app.slug}")).status_code == 200
+        for method, path in (
+            ("DELETE", f"api/apps/{app.slug}"),
+            ("PATCH", f"api/apps/{app.slug}"),
+            ("POST", "api/uploads"),
+        ):
+            assert (await ada.request(method, path, json={"title": "x"})).status_code == 403
+    assert world.portal.gallery.app(AS_ADA, app.slug).app == app
+
+
+class TestAppServers:
+    """What app servers ask, and nobody else."""
+
+    async def test_a_server_gets_its_own_manifest_by_its_own_token(self, world: World, site: str) -> None:
+        app = await world.published(ADA, "x = 1")
+        token = f"app-{app.id}:server=app-{app.id}/v1"
+        async with client(site, token) as server:
+            manifest = (await server.get("api/runtime/manifest")).json()
+            assert (manifest["app"]["id"], manifest["version"]) == (app.id, "1")
+            beat = {"visits": [{"id": "a", "user": "ada", "links": []}, {"id": "e", "user": "eve", "links": []}]}
+            answer = await server.post("api/runtime/heartbeat", json={**beat, "idle_seconds": 0})
+            assert answer.json() == {"revoked": ["e"], "stop": False}
+
+    @pytest.mark.parametrize(
+        "token",
+        [
+            "",
+            "ada",
+            "ada:server=ada/v1",
+            "{account}",
+            "{account}:server=app-aaaaaaaaaaaa/v1",
+            "{account}:read",
+            "{account}:server={account}/v1,server={account}/v2",
+        ],
+    )
+    async def test_nobody_else_does(self, world: World, site: str, token: str) -> None:
+        app = await world.published(ADA, "x = 1")
+        async with client(site, token.format(account=f"app-{app.id}")) as other:
+            for method, name in (("GET", "manifest"), ("GET", "content"), ("POST", "heartbeat"), ("POST", "check")):
+                answer = await other.request(method, f"api/runtime/{name}")
+                assert (answer.status_code, answer.json()["error"]["kind"]) == (403, "Forbidden")
+
+    async def test_an_app_servers_token_is_nobody_on_the_pages_and_in_rest(self, world: World, site: str) -> None:
+        app = await world.published(ADA, "x = 1")
+        async with client(site, f"app-{app.id}:server=app-{app.id}/v1") as server:
+            assert (await server.get("api/me")).json()["name"] == ""
+            assert (await server.get(f"api/apps/{app.slug}")).status_code == 404
+            assert (await server.get("api/stores")).status_code == 401
+
+    @pytest.mark.parametrize(
+        "body",
+        [b"", b"[]", b"{}", b'{"visits": 3, "idle_seconds": 0}', b'{"visits": [], "idle_seconds": "x"}']
+        + [b'{"visits": [{"id": "a"}], "idle_seconds": 0}', b'{"visits": [], "idle_seconds": null}']
+        + [b'{"visits": [{"id": "a", "user": ["x"], "links": []}], "idle_seconds": 0}']
+        + [b'{"visits": [{"id": "a", "user": "", "links": [[]]}], "idle_seconds": 0}'],
+    )
+    async def test_what_is_no_heartbeat_is_refused(self, world: World, site: str, body: bytes) -> None:
+        app = await world.published(ADA, "x = 1")
+        async with client(site, f"app-{app.id}:server=app-{app.id}/v1") as server:
+            assert (await server.post("api/runtime/heartbeat", content=body)).status_code == 400
+
+
+async def test_a_stranger_learns_the_same_of_a_hidden_app_and_of_none(world: World, site: str) -> None:
+    app: App = await world.published(ADA, "x = 1")
+    await world.portal.sharing.grant(AS_ADA, app.slug, subject="user:bob", access=Access.READ)
+    async with client(site, "eve") as eve:
+        for path in ("api/apps/{}", "api/apps/{}/versions", "api/apps/{}/grants", "api/apps/{}/links"):
+            answers = [await eve.get(path.format(slug)) for slug in (app.slug, "none")]
+            assert {(a.status_code, a.text) for a in answers} == {(404, answers[0].text)}
