@@ -28,13 +28,14 @@ from vaas.db.sql import SqlDatabase
 from vaas.errors import VaasError
 from vaas.http import Http, internal_http
 from vaas.portal import Core, Limits, Portal
+from vaas.slug import slugify
 from vaas.stores.mounted import MountedStores, SharedFolder
 
 __all__ = ["main", "make_application", "make_portal"]
 
 _log = logging.getLogger("vaas")
 _SWEEP_SECONDS = 3600
-_MAX_BODY = 600_000_000
+_MAX_BODY = 250_000_000
 
 
 def make_portal(settings: Settings, environ: Mapping[str, str]) -> Portal:
@@ -164,7 +165,9 @@ def _shared(data: Path) -> tuple[SharedFolder, ...]:
     root.mkdir(parents=True, exist_ok=True)
     found = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
     return tuple(
-        SharedFolder(f"shared-{path.name}", f"Shared: {path.name}", path, "" if path.name == "everyone" else path.name)
+        SharedFolder(
+            f"shared-{slugify(path.name)}", f"Shared: {path.name}", path, "" if path.name == "everyone" else path.name
+        )
         for path in found
     )
 

@@ -75,6 +75,7 @@ def _place_copy(said: dict[str, Any], folder: Path, homes: Path) -> None:
     """Put the notebook and its files into the author's own folder; never over what is there."""
     target = homes / said["author"] / "examples" / folder.name
     if not target.exists():
+        (homes / said["author"]).mkdir(parents=True, exist_ok=True, mode=0o700)
         shutil.copytree(folder, target, ignore=shutil.ignore_patterns(*_NOT_CONTENT))
 
 

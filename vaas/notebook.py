@@ -25,7 +25,12 @@ MAX_CELLS = 5_000
 #: Longer cells are not compared line by line: it would take minutes.
 MAX_COMPARED_LINES = 2_000
 
-_HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+(.+?)[ \t]*#*$|^[ \t]*<h[1-6][^>]*>(.+?)</h[1-6]>", re.IGNORECASE)
+_HEADING = re.compile(
+    r"^ {0,3}(?P<marks>#{1,6})[ \t]+(?P<text>.+?)[ \t]*#*$|^[ \t]*<h(?P<level>[1-6])[^>]*>(?P<html>.+?)</h[1-6]>",
+    re.IGNORECASE,
+)
+#: Licences and authors are often set in smaller headings, above the title.
+_SMALLEST_TITLE = 4
 _UNDERLINE = re.compile(r"^ {0,3}(=+|-+)\s*$")
 _NO_PROSE = re.compile(r"^\s*([#>|<$!]|[-*+]\s|\d+[.)]\s|```|~~~|---|===|\*\*\*|\[[^\]]*\]:|:::)")
 _SCHEME = re.compile(r"[A-Za-z][\w+.-]*:")
@@ -82,9 +87,12 @@ class Notebook:
 
     @cached_property
     def title(self) -> str:
-        """The first heading, else the file's name."""
-        headings = (heading for cell in self._prose for heading in _headings(cell.source))
-        return next(headings, "") or PurePosixPath(self.name).stem or "Untitled"
+        """The first heading that is not small print, else the file's name."""
+        headings = [heading for cell in self._prose for heading in _headings(cell.source)]
+        large = (text for level, text in headings if level <= _SMALLEST_TITLE)
+        return (
+            next(large, "") or next((text for _, text in headings), "") or PurePosixPath(self.name).stem or "Untitled"
+        )
 
     @cached_property
     def description(self) -> str:
@@ -272,13 +280,15 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _headings(markdown: str) -> Iterator[str]:
+def _headings(markdown: str) -> Iterator[tuple[int, str]]:
+    """Yield level and text of each heading."""
     lines = _outside_fences(markdown)
     for i, line in enumerate(lines):
         if match := _HEADING.match(line):
-            yield _shorten(_plain(match[1] or match[2]), 120)
+            level = int(match["level"] or len(match["marks"] or ""))
+            yield level, _shorten(_plain(match["text"] or match["html"]), 120)
         elif i and _UNDERLINE.match(line) and lines[i - 1].strip() and not _NO_PROSE.match(lines[i - 1]):
-            yield _shorten(_plain(lines[i - 1]), 120)
+            yield (1 if line.strip()[0] == "=" else 2), _shorten(_plain(lines[i - 1]), 120)
 
 
 def _paragraphs(markdown: str) -> Iterator[str]:

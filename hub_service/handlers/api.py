@@ -135,7 +135,7 @@ class OpeningJson(Api):
 
     async def get(self, slug: str) -> None:
         """Send phase, progress and message."""
-        went = await self.portal.opening.progress(self.visitor, slug)
+        went = await self.portal.opening.look(self.visitor, slug)
         self._say(went.phase, went.progress, went.error or went.message, slug)
 
     async def post(self, slug: str) -> None:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shutil
 import tarfile
+import tempfile
 import zipfile
+from collections.abc import Iterator
 from io import BytesIO
+from typing import IO
 
 from tornado import web
 from tornado.iostream import StreamClosedError
@@ -295,17 +299,28 @@ class ProxyError(Page):
 class SourceZip(Page):
     """The notebook and its files as a ZIP archive; for READ."""
 
-    def get(self, slug: str) -> None:
-        """Send the archive."""
+    async def get(self, slug: str) -> None:
+        """Send the archive in pieces; it is packed on the disk, beside the work of others."""
         app, version, chunks = self.portal.versions.source(self.visitor, slug)
-        packed = BytesIO()
-        with tarfile.open(fileobj=BytesIO(b"".join(chunks))) as tar, zipfile.ZipFile(packed, "w") as archive:
-            for member in tar:
-                source = tar.extractfile(member)
-                archive.writestr(member.name, source.read() if source else b"", zipfile.ZIP_DEFLATED)
         self.set_header("Content-Type", "application/zip")
         self.set_header("Content-Disposition", f'attachment; filename="{app.slug}-v{version.number}.zip"')
-        self.finish(packed.getvalue())
+        with tempfile.TemporaryFile() as packed:
+            await asyncio.to_thread(_pack_zip, chunks, packed)
+            while piece := packed.read(1 << 20):
+                self.write(piece)
+                await self.flush()
+
+
+def _pack_zip(chunks: Iterator[bytes], target: IO[bytes]) -> None:
+    with tempfile.TemporaryFile() as tarred:
+        tarred.writelines(chunks)
+        tarred.seek(0)
+        with tarfile.open(fileobj=tarred) as tar, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+            for member in tar:
+                source = tar.extractfile(member)
+                with archive.open(member.name, "w", force_zip64=True) as into:
+                    shutil.copyfileobj(source or BytesIO(), into)
+    target.seek(0)
 
 
 class NotThere(Page):

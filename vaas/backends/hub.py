@@ -148,16 +148,18 @@ class HubBackend(Backend):
         return str(told[-1].get("message", "")).removeprefix("Spawn failed: ")[:500] if told else ""
 
     async def _answers(self, server: ServerName) -> bool:
+        """Tell whether the server is there: where nothing listens the proxy says so; silence is only busy."""
         try:
             return (await self._ask(server, "GET", "api")).status in {200, 204}
         except VaasError:
-            return False
+            return True
 
     async def _ask(self, server: ServerName, method: str, path: str, body: bytes | None = None) -> Response:
         headers = {"Host": urlsplit(self._origin(server.account)).netloc}
         if body is not None:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
-        return await self._http.request(method, self._proxy + server.path + path, headers=headers, body=body)
+        url = self._proxy + server.path + path
+        return await self._http.request(method, url, headers=headers, body=body, seconds=5.0)
 
     async def _until(self, server: ServerName, phases: set[str]) -> ServerState:
         deadline = time.monotonic() + self._patience

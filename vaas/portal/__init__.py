@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from vaas.portal.copies import Copies
 from vaas.portal.core import Core, Limits
-from vaas.portal.drafts import Drafts, Publication
+from vaas.portal.drafts import Drafts
 from vaas.portal.gallery import Gallery, Listed
 from vaas.portal.opening import Opening, Progress
+from vaas.portal.publishing import Publication
 from vaas.portal.servers import Servers
 from vaas.portal.sharing import Sharing
 from vaas.portal.versions import Versions

@@ -54,6 +54,11 @@ class Opening:
         app, server, access = self._find(visitor, slug)
         return await self._progress(app, server, visitor, access)
 
+    async def look(self, visitor: Visitor, slug: str) -> Progress:
+        """Return how far it is without starting anything."""
+        app, server, access = self._find(visitor, slug)
+        return await self._progress(app, server, visitor, access, start=False)
+
     async def running(self, app: App) -> str:
         """Return the phase of the server that new visitors get."""
         return (await self._core.backend.state(self._server(app))).phase
@@ -89,7 +94,9 @@ class Opening:
             raise NotFound("This app has no version to open. Its owner can publish one.")
         return version_server(app.id, current)
 
-    async def _progress(self, app: App, server: ServerName, visitor: Visitor, access: int) -> Progress:
+    async def _progress(
+        self, app: App, server: ServerName, visitor: Visitor, access: int, *, start: bool = True
+    ) -> Progress:
         state = await self._core.backend.state(server)
         if server in self._failed:  # looked up last: a start can fail while we ask
             detail = self._core.log_of(server) if access >= ACTIONS["read log"] else ""
@@ -97,6 +104,8 @@ class Opening:
         if state.phase == "ready":
             ticket = self._core.ticket(server, visitor, purpose="visit", access=access)
             return Progress(app, "ready", 100, "Ready.", self._core.backend.url(server) + "visit", ticket)
+        if not start and server not in self._starting and state.phase in {"stopped", "failed"}:
+            return Progress(app, "stopped", message="The app sleeps.")
         if state.phase in {"stopped", "failed"} and server not in self._starting:
             self._starting.add(server)
             self._core.spawn(self._start(server))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -16,6 +17,9 @@ from vaas.slug import ACCOUNT_PREFIX
 from vaas.tickets import derive_key
 
 __all__ = ["Heartbeat", "Servers", "Visit"]
+
+#: How many people of one heartbeat the Hub is asked for at a time.
+_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,15 @@ class Servers:
     async def _revoked(self, task: _Task, visits: Iterable[Visit]) -> list[str]:
         with self._core.database.begin() as records:
             grants = records.grants.of([task.app.id]) if task.app else []
-        return [visit.id for visit in visits if not await self._may_stay(task, visit, grants)]
+        some = asyncio.Semaphore(_AT_ONCE)
+
+        async def stays(visit: Visit) -> bool:
+            async with some:
+                return await self._may_stay(task, visit, grants)
+
+        known = list(visits)
+        answers = await asyncio.gather(*(stays(visit) for visit in known))
+        return [visit.id for visit, stay in zip(known, answers, strict=True) if not stay]
 
     async def _may_stay(self, task: _Task, visit: Visit, grants: list[Grant]) -> bool:
         if task.draft:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from vaas.db.base import Database
-from vaas.errors import Invalid
+from vaas.errors import Invalid, Unavailable
 from vaas.http import Http
 from vaas.model import StoreAccount, User
 from vaas.stores.base import Store, StoreSource
@@ -18,6 +19,8 @@ from vaas.stores.folder import FolderStore
 from vaas.stores.webdav import WebdavStore, connect
 
 __all__ = ["MountedStores", "SharedFolder"]
+
+_log = logging.getLogger("vaas")
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class MountedStores(StoreSource):
         for folder in self._shared:
             if not folder.group or folder.group in user.groups:
                 stores.append(FolderStore(folder.id, folder.title, folder.root, writable=folder.writable))
-        return stores + [self._open(account) for account in self.accounts(user)]
+        return stores + [store for account in self.accounts(user) if (store := self._open(account))]
 
     def accounts(self, user: User) -> list[StoreAccount]:
         """Return the WebDAV accounts that the person connected."""
@@ -63,8 +66,10 @@ class MountedStores(StoreSource):
         """Try the account and keep it."""
         if not (url.strip() and username.strip() and password):
             raise Invalid("Fill in the address, the user name and the app password.")
+        if len(username) > 255:
+            raise Invalid("The user name is too long.", field="username")
         root = await connect(url.strip(), username.strip(), password, http=self._http)
-        name = title.strip()[:100] or root.split("//")[-1].split("/")[0]
+        name = title.strip()[:100] or root.split("//")[-1].split("/")[0][:100]
         account_id = f"dav-{secrets.token_hex(6)}"
         account = StoreAccount(account_id, user.name, name, root, username.strip(), self._now())
         with self._database.begin() as records:
@@ -82,7 +87,12 @@ class MountedStores(StoreSource):
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         return home
 
-    def _open(self, account: StoreAccount) -> WebdavStore:
-        with self._database.begin() as records:
-            password = records.accounts.password(account.id)
+    def _open(self, account: StoreAccount) -> WebdavStore | None:
+        """Return the account's store; None for one whose password cannot be read, which hides no other store."""
+        try:
+            with self._database.begin() as records:
+                password = records.accounts.password(account.id)
+        except Unavailable as error:
+            _log.warning("The account %s of %s cannot be used: %s", account.id, account.owner, error.log_message)
+            return None
         return WebdavStore(account.id, account.title, account.url, account.username, password, http=self._http)
