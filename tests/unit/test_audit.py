@@ -82,6 +82,7 @@ def test_there_are_many_ways_to_read(watch: Watch, folder: Path, code: str) -> N
         "import os; os.listdir('/'); os.listdir('.'); os.listdir('..')",
         "import sqlite3; sqlite3.connect(':memory:')",
         "import os; os.fdopen(os.open('/dev/null', 0))",
+        "import importlib.metadata; list(importlib.metadata.distributions())",
         "import os\ntry: os.listdir('__editable__.x-1.finder.__path_hook__')\nexcept OSError: pass",
     ],
 )

@@ -99,6 +99,9 @@ class TestTitleAndDescription:
             ("```\n# not this\n```\n# This", "This"),
             ("no heading at all", "lesson"),
             ("#no heading either", "lesson"),
+            ("###### Content under CC-BY\n# Sea ice", "Sea ice"),
+            ("<h5>By Ada</h5>\n\nSea ice\n-------", "Sea ice"),
+            ("###### Only this", "Only this"),
         ],
     )
     def test_the_title_is_the_first_heading_else_the_files_name(self, text: str, title: str) -> None:

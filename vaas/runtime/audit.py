@@ -138,7 +138,7 @@ class _Hook:
         real = os.path.realpath(full)
         if (real + "/").startswith(self._folder):
             return "/__pycache__/" in real or "/.ipynb_checkpoints/" in real
-        return full.startswith(self._ignored) or real.startswith(self._ignored)
+        return any(_with_slash(path).startswith(self._ignored) for path in (full, real))
 
     def _on_lookup(self, args: tuple[Any, ...]) -> None:
         host, port = args[0], args[1]
