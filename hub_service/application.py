@@ -25,7 +25,7 @@ from vaas.backends.hub import HubApi, HubBackend, HubDirectory
 from vaas.content import Content
 from vaas.db.seal import Seal, ensure_secret
 from vaas.db.sql import SqlDatabase
-from vaas.errors import VaasError
+from vaas.errors import Invalid, VaasError
 from vaas.http import Http, internal_http
 from vaas.portal import Core, Limits, Portal
 from vaas.slug import slugify
@@ -62,6 +62,7 @@ def make_portal(settings: Settings, environ: Mapping[str, str]) -> Portal:
             stores=stores,
             master_key=ensure_secret(settings.secrets / "tickets"),
             limits=limits(environ),
+            picture_sources=picture_sources(environ.get("VAAS_PICTURE_SOURCES", "https:")),
             poke=backend.poke,
             log_of=lambda server: last_lines(settings.logs / "apps" / server.account / f"{server.name}.log"),
         )
@@ -84,10 +85,20 @@ def last_lines(path: Path, *, count: int = 200) -> str:
         return ""
 
 
+def picture_sources(text: str) -> tuple[str, ...]:
+    """Return where apps may load pictures from. Raises Invalid for what would end or widen the policy."""
+    if any(c in text for c in ";,\n\r'\""):
+        raise Invalid(f"VAAS_PICTURE_SOURCES={text}: write hosts or schemes with blanks between, such as “https:”.")
+    return tuple(text.split())
+
+
 def limits(environ: Mapping[str, str]) -> Limits:
     """Return the site's limits: each can be set as VAAS_LIMIT_<NAME>."""
-    names = [name for name in Limits.__dataclass_fields__ if f"VAAS_LIMIT_{name.upper()}" in environ]
-    return Limits(**{name: int(environ[f"VAAS_LIMIT_{name.upper()}"]) for name in names})
+    said = {name: environ.get(f"VAAS_LIMIT_{name.upper()}", "") for name in Limits.__dataclass_fields__}
+    for name, text in said.items():
+        if text and not text.isdecimal():
+            raise Invalid(f"VAAS_LIMIT_{name.upper()}={text} is no whole number.")
+    return Limits(**{name: int(text) for name, text in said.items() if text})
 
 
 def make_application(portal: Portal, settings: Settings) -> Application:

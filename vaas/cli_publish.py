@@ -115,10 +115,13 @@ def _print_report(report: Mapping[str, Any]) -> None:
         print(f"! Cell {error['cell']}: {error['name']}: {error['message']}\n{error['traceback']}")
     for missing in report.get("missing_files", []):
         print(f"? It reads {missing['path']}, which is not included.")
-    for address in report.get("addresses", []):
-        print(f"? It uses the outside address {address['host']}.")
+    for hint in report.get("hints", []):
+        print(f"? {hint['text']} {hint['fix']}")
+    for host in sorted({address["host"] for address in report.get("addresses", [])}):
+        print(f"? It uses the outside address {host}.")
     for secret in report.get("secrets", []):
-        print(f"? Cell {secret['cell']} looks as if it held a secret: {secret['kind']}.")
+        place = secret.get("file") or f"Cell {secret['cell']}"
+        print(f"? {place} looks as if it held a secret: {secret['kind']}.")
 
 
 def _collect(path: Path, include: list[Path], notebook: str) -> tuple[dict[str, bytes], str]:

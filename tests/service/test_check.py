@@ -155,6 +155,13 @@ async def test_a_missing_module_is_named_with_its_package(tmp_path: Path) -> Non
     assert "scikit-image" in report["problems"][1]["fix"]
 
 
+async def test_a_cell_that_installs_packages_is_told_and_installs_nothing(tmp_path: Path) -> None:
+    write_notebook(tmp_path / "n.ipynb", "1", "%pip install -q six-that-does-not-exist", "!pip install nothing-either")
+    report = (await check_all(tmp_path))[1]
+    assert report["ok"]
+    assert [hint["text"].split(" installs")[0] for hint in report["hints"]] == ["Cell 2", "Cell 3"]
+
+
 async def test_a_module_that_a_local_module_misses_is_named_too(tmp_path: Path) -> None:
     (tmp_path / "helpers.py").write_text("import nowhere_to_be_found\n")
     report = await check(tmp_path, "import helpers")

@@ -82,6 +82,7 @@ class Servers:
                 "visits": limits.visits,
                 "cell_seconds": limits.cell_seconds,
             },
+            "picture_sources": list(self._core.picture_sources),
             "frame_ancestors": [public_url.split("/services/")[0]] if task.draft else ["'none'"],
         }
 

@@ -35,6 +35,8 @@ __all__ = ["main", "run_check"]
 Report = dict[str, Any]
 _log = logging.getLogger(__name__)
 
+#: A cell that changes the environment: by a magic, by the shell, or by starting pip.
+_INSTALLS = re.compile(r"^\s*[%!]{1,2}\s*(?:pip3?|conda|mamba)\s+(?:un)?install|[\"']pip[\"']\s*,\s*[\"']install", re.M)
 _PROGRESS_SECONDS = 0.5
 _MAX_ENTRIES = 100
 _MAX_FILE = 1_000_000
@@ -98,6 +100,7 @@ async def _check(
         missing_files=_missing_files(notebook, outcome, folder=folder, cwd=path.parent),
         addresses=_addresses(notebook, outcome),
         secrets=await asyncio.to_thread(_secrets, notebook, outcome, folder, path),
+        hints=_hints(notebook),
     )
 
 
@@ -108,6 +111,7 @@ def _report(
     missing_files: list[dict[str, Any]] | None = None,
     addresses: list[dict[str, Any]] | None = None,
     secrets: list[dict[str, Any]] | None = None,
+    hints: list[dict[str, str]] | None = None,
 ) -> Report:
     return {
         "ok": not outcome.errors and not problems,
@@ -121,12 +125,21 @@ def _report(
         "missing_files": missing_files or [],
         "addresses": addresses or [],
         "secrets": secrets or [],
+        "hints": hints or [],
         "picture": outcome.seen.picture,
     }
 
 
 def _problem(kind: str, text: str, fix: str) -> dict[str, str]:
     return {"kind": kind, "text": text, "fix": fix}
+
+
+def _hints(notebook: Notebook) -> list[dict[str, str]]:
+    """Return what works and does not do what its author may think."""
+    installs = [cell.index for cell in notebook.code if _INSTALLS.search(cell.source)]
+    text = "Cell {} installs packages. Apps cannot: they run with what is installed for all of them."
+    fix = "Take the line out; ask for what is missing to be installed."
+    return [_problem("install", text.format(index), fix) for index in installs]
 
 
 def _static_problems(notebook: Notebook, kernel: str | None) -> list[dict[str, str]]:
@@ -151,7 +164,7 @@ def _has_template(name: str) -> bool:
 
 
 def _missing_modules(notebook: Notebook, outcome: Outcome, *, folder: Path, cwd: Path) -> list[dict[str, str]]:
-    """Return a problem for each module that is not there; after the run, for a cell may install what it needs."""
+    """Return a problem for each module that is not there."""
     wanted: dict[str, int] = {}
     for cell, source in notebook.sources.items():
         wanted.update({module: cell for module in sorted(source.imports) if module not in wanted})

@@ -55,4 +55,8 @@ def kernel_environment(
         # Otherwise plotly's default sends its whole library along with every figure.
         "PLOTLY_RENDERER": "plotly_mimetype",
         "PYTHONDONTWRITEBYTECODE": "1",
+        # The packages are those of all apps: a cell that installs something only says what it would do.
+        "PIP_DRY_RUN": "1",
+        "PIP_NO_INPUT": "1",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     }

@@ -47,6 +47,8 @@ class Manifest:
     check_seconds: int | None
     limits: Limits
     frame_ancestors: tuple[str, ...]
+    #: Where pages may load pictures, sound and video from, besides the server itself, as a CSP writes it.
+    picture_sources: tuple[str, ...] = ()
 
     @property
     def portal_origin(self) -> str:
@@ -88,6 +90,7 @@ class Manifest:
                 check_seconds=int(data["check"]["seconds"]) if data.get("check") else None,
                 limits=Limits(**{key: value for key, value in data["limits"].items() if key in known}),
                 frame_ancestors=tuple(data["frame_ancestors"]),
+                picture_sources=tuple(data.get("picture_sources", ())),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise Invalid(f"The portal's manifest cannot be used: {error!r}.") from error

@@ -23,6 +23,8 @@ from voila.paths import collect_static_paths, collect_template_paths
 from voila.utils import get_page_config, get_voila_labextensions_path
 
 import vaas
+from vaas.errors import Unavailable
+from vaas.notebook import parse
 from vaas.runtime.kernels import HIDDEN_ERROR, Kernels
 from vaas.runtime.manifest import Manifest
 
@@ -122,10 +124,17 @@ class Rendering:
             kernel_spec_manager=self._kernels.specs,
             page_config=self._page_config,
         )
+        self._require_kernel()
         await renderer.initialize()
         renderer.notebook.metadata["title"] = title
         renderer.resources["vaas"] = dict(page)
         return renderer
+
+    def _require_kernel(self) -> None:
+        notebook = parse(self._notebook.read_bytes())
+        if self._kernels.specs.name_for(notebook.kernel, language=notebook.language) is None:
+            kernel = notebook.kernel or notebook.language
+            raise Unavailable(f"This app needs the kernel “{kernel}”, which is not installed here. Tell its owner.")
 
     async def snippets(self, renderer: _Renderer, kernel_id: str) -> AsyncIterator[str]:
         """Run the notebook and yield the page as it grows."""

@@ -15,7 +15,7 @@ from vaas.runtime.manifest import Manifest
 __all__ = ["application_settings", "response_headers"]
 
 #: Pings find a network that went away without a word; milliseconds.
-_PING, _PONG = 10_000, 20_000
+_PING, _PONG = 20_000, 20_000
 _MOST_IN_A_FRAME = 32 << 20
 
 
@@ -49,14 +49,16 @@ def application_settings(manifest: Manifest, *, base_url: str, kernels: Kernels)
 
 
 def response_headers(manifest: Manifest) -> dict[str, str]:
-    """Return the headers of every answer. A notebook's scripts may run, and may reach nothing but this server."""
+    """Return the headers of every answer. A notebook's scripts may run, and may reach nothing but this server;
+    pictures (a map's tiles) may come from where the site allows."""
     ancestors = " ".join(manifest.frame_ancestors) or "'none'"
+    outside = "".join(f" {source}" for source in manifest.picture_sources)
     policy = {
         "default-src": "'self'",
         "script-src": "'self' 'unsafe-inline' 'unsafe-eval' blob:",
         "style-src": "'self' 'unsafe-inline'",
-        "img-src": "'self' data: blob:",
-        "media-src": "'self' data: blob:",
+        "img-src": f"'self' data: blob:{outside}",
+        "media-src": f"'self' data: blob:{outside}",
         "font-src": "'self' data:",
         "connect-src": "'self' data: blob:",
         "worker-src": "'self' blob:",

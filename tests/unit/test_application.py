@@ -1,0 +1,43 @@
+"""The portal's settings that come from the environment, and what it reads from its surroundings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hub_service.application import app_origin, last_lines, limits, picture_sources
+from vaas.errors import Invalid
+
+
+def test_each_app_has_an_origin_one_label_below_the_portal() -> None:
+    assert app_origin("https://vaas.example.org", "app-1") == "https://app-1.vaas.example.org"
+    assert app_origin("http://vaas.localhost:8000", "app-1") == "http://app-1.vaas.localhost:8000"
+
+
+def test_a_limit_is_set_by_its_name() -> None:
+    found = limits({"VAAS_LIMIT_IDLE_AFTER": "7", "VAAS_LIMIT_NONSENSE": "8"})
+    assert found.idle_after == 7
+    assert found.visits == limits({}).visits
+
+
+def test_a_limit_that_is_no_number_is_named() -> None:
+    with pytest.raises(Invalid, match="VAAS_LIMIT_VISITS=many"):
+        limits({"VAAS_LIMIT_VISITS": "many"})
+
+
+def test_pictures_may_come_from_where_the_site_says() -> None:
+    assert picture_sources("https: tiles.example.org") == ("https:", "tiles.example.org")
+    assert picture_sources("") == ()
+
+
+@pytest.mark.parametrize("text", ["https:; script-src *", "a, b", "'unsafe-inline'"])
+def test_a_source_cannot_widen_the_policy(text: str) -> None:
+    with pytest.raises(Invalid, match="VAAS_PICTURE_SOURCES"):
+        picture_sources(text)
+
+
+def test_the_end_of_a_log_is_shown_and_none_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "v1.log").write_text("\n".join(map(str, range(1000))))
+    assert last_lines(tmp_path / "v1.log", count=2) == "998\n999"
+    assert last_lines(tmp_path / "none.log") == ""
