@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import Any
 
 from jupyterhub.apihandlers.base import APIHandler
@@ -21,6 +22,9 @@ __all__ = ["APP_GROUP", "CUSTOM_SCOPES", "AccountHandler", "AppAccounts", "with_
 
 #: The Hub group of every app account, and of nobody else: the portal's rights on servers are those of this group.
 APP_GROUP = "vaas-apps"
+
+#: For how many seconds the removal of an account waits for a server that somebody else stops.
+_STOPPING = 30.0
 
 CUSTOM_SCOPES = {
     "custom:vaas:read": {"description": "See and open what you may see and open in VaaS"},
@@ -67,7 +71,8 @@ class AccountHandler(APIHandler):
                 # The Hub stops no server that is still starting: take its process away, and the start fails.
                 await spawner.stop(now=True)
                 await asyncio.wait([starting], timeout=30)
-            if spawner.active:
+            await _stopped(spawner)
+            if spawner.active and not spawner.pending:
                 await self.stop_single_user(user, name)
             if spawner.pending:
                 raise web.HTTPError(503, f"A server of {user.name} is still stopping. Try again in a moment.")
@@ -120,6 +125,13 @@ def with_app_accounts(cls: type[Any]) -> type[Any]:
         return cls
     # Under its own name, so that c.<Name>.… in a site's configuration means what it says.
     return type(cls.__name__, (AppAccounts, cls), {"__doc__": cls.__doc__, "__module__": cls.__module__})
+
+
+async def _stopped(spawner: Any) -> None:
+    """Wait for a server that is stopping already: the Hub does not stop it twice."""
+    deadline = time.monotonic() + _STOPPING
+    while spawner.pending == "stop" and time.monotonic() < deadline:
+        await asyncio.sleep(0.1)
 
 
 def _without_group(person: Any) -> Any:

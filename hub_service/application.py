@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Mapping
@@ -16,10 +17,10 @@ from urllib.parse import urlsplit
 import jinja2
 from jupyterhub.services.auth import HubOAuth
 from tornado.httpserver import HTTPServer
-from tornado.web import Application
 
 from hub_service import demo_content, openapi, routes
-from hub_service.handlers.base import filters
+from hub_service.bodies import SizedApplication
+from hub_service.handlers.base import filters, masked
 from hub_service.settings import ROOT, Settings
 from vaas.backends.hub import HubApi, HubBackend, HubDirectory
 from vaas.content import Content
@@ -35,7 +36,6 @@ __all__ = ["main", "make_application", "make_portal"]
 
 _log = logging.getLogger("vaas")
 _SWEEP_SECONDS = 3600
-_MAX_BODY = 250_000_000
 
 
 def make_portal(settings: Settings, environ: Mapping[str, str]) -> Portal:
@@ -101,7 +101,7 @@ def limits(environ: Mapping[str, str]) -> Limits:
     return Limits(**{name: int(text) for name, text in said.items() if text})
 
 
-def make_application(portal: Portal, settings: Settings) -> Application:
+def make_application(portal: Portal, settings: Settings) -> SizedApplication:
     """Return the web application of the portal."""
     prefix = urlsplit(settings.portal_url).path
     templates = jinja2.Environment(
@@ -111,8 +111,8 @@ def make_application(portal: Portal, settings: Settings) -> Application:
     )
     templates.filters.update(filters())
     parts = urlsplit(settings.public_url)
-    return Application(
-        routes.rules(prefix, str(ROOT / "static")),
+    application = SizedApplication(
+        routes.elsewhere(),
         portal=portal,
         prefix=prefix,
         public_url=settings.portal_url,
@@ -125,11 +125,15 @@ def make_application(portal: Portal, settings: Settings) -> Application:
         cookie_secret=ensure_secret(settings.secrets / "cookies"),
         log_function=_log_request,
     )
+    # The proxy sends us what no server answers, of every host: our pages are for our own, and for app servers.
+    own = rf"^(?:{re.escape(settings.domain)}|127\.0\.0\.1)$"
+    application.add_handlers(own, routes.rules(prefix, str(ROOT / "static")))
+    return application
 
 
 async def serve(portal: Portal, settings: Settings, *, with_demo: bool) -> None:
     """Answer until a signal comes, or the Hub that started us is gone."""
-    server = HTTPServer(make_application(portal, settings), max_body_size=_MAX_BODY, xheaders=True)
+    server = HTTPServer(make_application(portal, settings), xheaders=True)
     server.listen(settings.portal_port, address="127.0.0.1")
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -165,9 +169,15 @@ async def _sweep(portal: Portal) -> None:
 def _log_request(handler: Any) -> None:
     """Log without query and without what a link's address holds."""
     request = handler.request
-    path = "…/l/…" if "/l/" in request.path else request.path
+    path = masked(request.path)
     level = logging.ERROR if handler.get_status() >= 500 else logging.INFO
     _log.log(level, "%d %s %s %.0f ms", handler.get_status(), request.method, path, 1000 * request.request_time())
+
+
+def _mask(record: logging.LogRecord) -> bool:
+    """Take the tokens of links out of whatever any library logs."""
+    record.msg, record.args = masked(record.getMessage()), ()
+    return True
 
 
 def _shared(data: Path) -> tuple[SharedFolder, ...]:
@@ -192,6 +202,9 @@ def main() -> int:
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="[%(levelname).1s %(asctime)s %(name)s] %(message)s"
     )
+    os.umask(0o077)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_mask)
     try:
         settings = Settings.from_environ(os.environ)
         HubOAuth.instance(cache_max_age=10)

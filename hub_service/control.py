@@ -13,9 +13,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
-from hub_service.data_folder import ensure_folder
+from hub_service.data_folder import PRIVATE, ensure_folder
 from hub_service.demo_people import ADMIN, GROUPS, PEOPLE
 from hub_service.running import Note, is_held, stop_leftovers
 from hub_service.settings import Settings, find_node
@@ -29,6 +29,7 @@ _TOO_MANY_DEATHS = 2
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 when it was done, 2 when it cannot be, with a sentence that says why."""
+    os.umask(PRIVATE)
     args = _parser().parse_args(argv)
     commands = {"up": up, "down": down, "status": status}
     try:
@@ -89,7 +90,8 @@ def status(settings: Settings, args: argparse.Namespace, environ: Mapping[str, s
     if note is None:
         print(f"Nothing runs for {settings.data}.")
         return 1
-    answers = _answers(_reach(settings.bind), note.ports["public"], note.url)
+    here, port = _reach(settings.bind), note.ports["public"]
+    answers = all(_answers(here, port, url) for url in (urljoin(note.url, "/hub/api/"), note.url))
     print(f"VaaS {'answers at' if answers else 'runs, but does not answer yet at'} {note.url}")
     print(f"Data in {settings.data}, logs in {settings.logs}")
     if note.deaths:
@@ -207,7 +209,9 @@ def _wait_until_ready(settings: Settings, process: subprocess.Popen[bytes], bega
             print(f"  {time.monotonic() - began:4.1f} s  the {steps.pop(0)[0]} listens", flush=True)
         # First by itself: each try through the proxy that fails is a line in the Hub's log.
         if not steps and _answers("127.0.0.1", settings.portal_port, settings.portal_url):
-            if _answers(here, settings.port, settings.portal_url):
+            # The proxy hands the portal what has no route: only a page of the Hub tells that the Hub has set its own.
+            hub = urljoin(settings.portal_url, "/hub/api/")
+            if _answers(here, settings.port, hub) and _answers(here, settings.port, settings.portal_url):
                 return
             time.sleep(0.2)
         note = Note.read(settings.run)
@@ -233,7 +237,7 @@ def _listens(address: str, port: int) -> bool:
 
 
 def _answers(address: str, port: int, url: str) -> bool:
-    """Tell whether the portal's own page comes through the proxy (and not a page of the Hub in its stead)."""
+    """Tell whether the page itself comes, of the portal or the Hub (and not one of the Hub in the portal's stead)."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(address, port, timeout=5)
     try:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 from pathlib import Path
 
 from vaas.errors import Invalid
 
-__all__ = ["FORMAT", "ensure_folder"]
+__all__ = ["FORMAT", "PRIVATE", "ensure_folder"]
 
 #: Raised when an older program could not read what this one writes. Tables have migrations of their own.
 FORMAT = 1
+#: The umask of all that works with the folder: it holds what people may not see of each other.
+PRIVATE = 0o077
 _MARK = "vaas.json"
 _OURS = frozenset({"secrets", "logs", "run", "hub.sqlite"})
 
 
 def ensure_folder(folder: Path) -> None:
-    """Make the data folder, or take the one that is there.
+    """Make the data folder, or take the one that is there, and close it to the machine's other users.
 
     Raises
     ------
@@ -26,7 +29,10 @@ def ensure_folder(folder: Path) -> None:
     """
     _check_not_foreign(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # A folder that belongs to somebody else, who lets us write, is theirs to close.
+        with contextlib.suppress(PermissionError):
+            folder.chmod(0o700)
         for name in ("logs", "run", "secrets"):
             (folder / name).mkdir(mode=0o700, exist_ok=True)
             _check_writable(folder / name)

@@ -76,7 +76,9 @@ def _place_copy(said: dict[str, Any], folder: Path, homes: Path) -> None:
     target = homes / said["author"] / "examples" / folder.name
     if not target.exists():
         (homes / said["author"]).mkdir(parents=True, exist_ok=True, mode=0o700)
-        shutil.copytree(folder, target, ignore=shutil.ignore_patterns(*_NOT_CONTENT))
+        # Without the modes that the files have in the checkout: a copy is its author's alone.
+        ignored = shutil.ignore_patterns(*_NOT_CONTENT)
+        shutil.copytree(folder, target, ignore=ignored, copy_function=shutil.copyfile)
 
 
 def _travels(path: Path, folder: Path) -> bool:

@@ -73,6 +73,8 @@ def addresses(c: Config, settings: Settings) -> None:
     c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{settings.hub_port}"
     c.JupyterHub.subdomain_host = settings.public_url
     c.JupyterHub.subdomain_hook = host_of
+    # With TLS no app's page can plant a cookie for the Hub or the portal; browsers want TLS for such cookies.
+    c.JupyterHub.cookie_host_prefix_enabled = settings.public_url.startswith("https:")
     # Only there: on an app's own host, a page of the Hub would be within reach of the app's scripts.
     c.JupyterHub.hub_routespec = f"{settings.domain}/"
     c.JupyterHub.default_url = f"/services/{SERVICE}/"
@@ -102,7 +104,11 @@ def proxy(c: Config, settings: Settings, environ: Mapping[str, str]) -> None:
     c.ConfigurableHTTPProxy.should_start = not settings.hosted_proxy
     c.ConfigurableHTTPProxy.pid_file = str(settings.run / "proxy.pid")
     if not settings.hosted_proxy:
-        c.ConfigurableHTTPProxy.command = [str(find_node(settings, environ)), str(settings.proxy_script)]
+        c.ConfigurableHTTPProxy.command = [
+            *(str(find_node(settings, environ)), str(settings.proxy_script)),
+            # Hosts and paths without a route get the portal's own page, as under the supervisor.
+            *("--default-target", f"http://127.0.0.1:{settings.portal_port}"),
+        ]
         c.ConfigurableHTTPProxy.check_running_interval = WATCH
     # With each look at the activity the Hub compares the proxy's routes with its own and mends them.
     c.JupyterHub.last_activity_interval = WATCH

@@ -14,7 +14,7 @@ from tornado.web import RequestHandler, StaticFileHandler
 
 from hub_service.handlers import api, apps, drafts, files, health, runtime, session, sharing
 
-__all__ = ["API", "MARKERS", "PAGES", "RUNTIME", "Route", "rules"]
+__all__ = ["API", "MARKERS", "PAGES", "RUNTIME", "Route", "elsewhere", "rules"]
 
 MARKERS = frozenset({"anyone", "signed-in", "server"})
 _KINDS = {
@@ -115,6 +115,11 @@ RUNTIME = (
 )
 
 
+def elsewhere() -> list[Any]:
+    """Return tornado's rules for hosts that are not the portal's: the addresses of apps whose server sleeps."""
+    return [(r".*", apps.NotThere, {"access": "anyone"})]
+
+
 def rules(prefix: str, static: str) -> list[Any]:
     """Return tornado's rules for all routes under ``prefix``."""
     found: list[Any] = [
@@ -123,5 +128,4 @@ def rules(prefix: str, static: str) -> list[Any]:
     found.append((re.escape(prefix) + "oauth_callback", HubOAuthCallbackHandler))
     found.append((re.escape(prefix) + r"static/(.*)", StaticFileHandler, {"path": static}))
     found.append((re.escape(prefix) + r"api(?:/(.*))?", api.NoSuchApi, {"access": "anyone"}))
-    found.append((r".*", apps.NotThere, {"access": "anyone"}))
-    return found
+    return found + elsewhere()

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from hub_service.data_folder import ensure_folder
+from hub_service.data_folder import PRIVATE, ensure_folder
 from hub_service.running import Note, Process, app_servers, hold, portals, stop
 from hub_service.settings import ROOT, Settings, find_node
 from vaas.db.seal import ensure_secret
@@ -138,6 +138,8 @@ def proxy_child(settings: Settings, environ: Mapping[str, str]) -> Child:
     command += ["--ip", settings.bind, "--port", str(settings.port)]
     command += ["--api-ip", "127.0.0.1", "--api-port", str(settings.proxy_port)]
     command += ["--error-target", f"{settings.portal_internal_url}proxy-errors"]
+    # Hosts and paths without a route get the portal's own page. The Hub leaves this route: it is not of its making.
+    command += ["--default-target", f"http://127.0.0.1:{settings.portal_port}"]
     command += ["--host-routing", "--log-level", "warn"]
     env = {name: environ[name] for name in ("PATH", "LANG", "HOME") if name in environ}
     env["CONFIGPROXY_AUTH_TOKEN"] = ensure_secret(settings.secrets / "proxy_token").hex()
@@ -153,6 +155,7 @@ def hub_child(settings: Settings, environ: Mapping[str, str]) -> Child:
 
 def main() -> int:
     """Supervise with the settings of the environment."""
+    os.umask(PRIVATE)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
         settings = Settings.from_environ(os.environ)

@@ -84,7 +84,8 @@ class RunningPortal:
     def answers(self) -> bool:
         """Tell whether the portal's page answers through the proxy now."""
         with contextlib.suppress(httpx.HTTPError):
-            return self.get("/services/vaas/").status_code == 200
+            # The portal gets what has no route, too: only the Hub's own page tells that the routes are set.
+            return all(self.get(path).status_code == 200 for path in ("/hub/api/", "/services/vaas/"))
         return False
 
     def get(self, path: str, *, host: str = "", token: str = "") -> httpx.Response:

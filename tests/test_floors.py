@@ -47,6 +47,7 @@ AREAS = {
     "vaas.notebook": "thought",
     "vaas.source": "thought",
     "vaas.files": "thought",
+    "vaas.prose": "thought",
     "vaas.slug": "thought",
     "vaas.tickets": "thought",
     "vaas.content": "thought",

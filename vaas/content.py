@@ -138,7 +138,7 @@ class _Pending:
             self._handle.flush()
             os.fsync(self._handle.fileno())
             self.target.parent.mkdir(exist_ok=True)
-            os.chmod(self._handle.name, 0o444)
+            os.chmod(self._handle.name, 0o400)
             os.replace(self._handle.name, self.target)
         except OSError as error:
             raise _explain(error) from error

@@ -310,7 +310,8 @@ class _Exchange:
         elif self.status >= 200:
             length = self.headers.get("content-length", "")
             if self._has_body and length.isdecimal():
-                self._check_size(int(length))
+                # A number that int() would refuse for its length is larger than any limit.
+                self._check_size(int(length) if len(length) <= 18 else 10**18)
             self._ready.set()
 
     async def _take_chunk(self, chunk: bytes) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import difflib
-import html
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
+from math import isqrt
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
 from vaas.errors import Invalid
 from vaas.files import FileIndex
+from vaas.prose import headings, images, outside_fences, paragraphs, shorten, without_data
 from vaas.source import Source, outside_hosts, read_other, read_python
 
 __all__ = ["Cell", "CellChange", "Notebook", "compare", "parse", "suggest_files"]
@@ -25,16 +28,21 @@ MAX_CELLS = 5_000
 #: Longer cells are not compared line by line: it would take minutes.
 MAX_COMPARED_LINES = 2_000
 
-_HEADING = re.compile(
-    r"^ {0,3}(?P<marks>#{1,6})[ \t]+(?P<text>.+?)[ \t]*#*$|^[ \t]*<h(?P<level>[1-6])[^>]*>(?P<html>.+?)</h[1-6]>",
-    re.IGNORECASE,
-)
+#: Longer notebooks are compared from their two ends only: cells times cells.
+MAX_COMPARED_CELLS = 400_000
+#: Of more cells in a row it is not found out which of the old ones became which of the new ones.
+MAX_PAIRED_CELLS = 300
+#: What it may cost to find out what became of the cells, and to show what changed in them.
+_PATIENCE = 5_000_000
+#: So much of the text in Markdown cells is looked at, and so many of its headings and paragraphs.
+_MAX_PROSE = 400_000
+_MAX_PROSE_LINES = 50_000
+_MAX_HEADINGS = 200
+_MAX_PARAGRAPHS = 100
+
 #: Licences and authors are often set in smaller headings, above the title.
 _SMALLEST_TITLE = 4
-_UNDERLINE = re.compile(r"^ {0,3}(=+|-+)\s*$")
-_NO_PROSE = re.compile(r"^\s*([#>|<$!]|[-*+]\s|\d+[.)]\s|```|~~~|---|===|\*\*\*|\[[^\]]*\]:|:::)")
 _SCHEME = re.compile(r"[A-Za-z][\w+.-]*:")
-_IMAGE = re.compile(r"!\[[^\]]*\]\(\s*<?([^)\s>]+)[^)]*\)|\bsrc\s*=\s*[\"']?([^\"'\s>]+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -88,17 +96,15 @@ class Notebook:
     @cached_property
     def title(self) -> str:
         """The first heading that is not small print, else the file's name."""
-        headings = [heading for cell in self._prose for heading in _headings(cell.source)]
-        large = (text for level, text in headings if level <= _SMALLEST_TITLE)
-        return (
-            next(large, "") or next((text for _, text in headings), "") or PurePosixPath(self.name).stem or "Untitled"
-        )
+        found = list(islice((heading for _, text in self._prose for heading in headings(text)), _MAX_HEADINGS))
+        large = (text for level, text in found if level <= _SMALLEST_TITLE)
+        return next(large, "") or next((text for _, text in found), "") or PurePosixPath(self.name).stem or "Untitled"
 
     @cached_property
     def description(self) -> str:
         """The first paragraph of prose, in plain text, shortened; "" when there is none."""
-        paragraphs = (text for cell in self._prose for text in _paragraphs(cell.source))
-        return next((_shorten(text, 300) for text in paragraphs if text), "")
+        found = islice((paragraph for _, text in self._prose for paragraph in paragraphs(text)), _MAX_PARAGRAPHS)
+        return next((shorten(text, 300) for text in found if text), "")
 
     @cached_property
     def sources(self) -> Mapping[int, Source]:
@@ -124,25 +130,33 @@ class Notebook:
     def page_addresses(self) -> tuple[tuple[str, int], ...]:
         """Outside hosts that pictures in its text are loaded from, each with the first cell that does."""
         found: dict[str, int] = {}
-        for cell in self._prose:
-            for host in outside_hosts("\n".join(_images(cell.source))):
-                found.setdefault(host, cell.index)
+        for index, text in self._prose:
+            for host in outside_hosts("\n".join(images(text))):
+                found.setdefault(host, index)
         return tuple(found.items())
 
     @cached_property
     def page_files(self) -> tuple[tuple[str, int], ...]:
         """Files beside the notebook that its text shows, each with the first cell that does."""
         found: dict[str, int] = {}
-        for cell in self._prose:
-            for image in _images("\n".join(_outside_fences(cell.source))):
+        for index, text in self._prose:
+            for image in images("\n".join(outside_fences(text))):
                 path = unquote(image.partition("#")[0].partition("?")[0])
                 if "." in PurePosixPath(path).name and not path.startswith("/") and not _SCHEME.match(path):
-                    found.setdefault(path, cell.index)
+                    found.setdefault(path, index)
         return tuple(found.items())
 
-    @property
-    def _prose(self) -> Iterator[Cell]:
-        return (cell for cell in self.cells if cell.kind == "markdown")
+    @cached_property
+    def _prose(self) -> tuple[tuple[int, str], ...]:
+        """The texts of the Markdown cells by their indexes, up to what a person may have written."""
+        found: list[tuple[int, str]] = []
+        room, lines = _MAX_PROSE, _MAX_PROSE_LINES
+        for cell in self.cells:
+            if cell.kind == "markdown" and room > 0 and lines > 0:
+                text = "\n".join(without_data(cell.source)[:room].split("\n", lines)[:lines])
+                room, lines = room - len(text), lines - text.count("\n") - 1
+                found.append((cell.index, text))
+        return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -203,9 +217,8 @@ def suggest_files(
     to the notebook's folder.
     """
     index = FileIndex(name for name in available if name != notebook.name)
-    images = tuple(image for cell in notebook.cells if cell.kind == "markdown" for image in _images(cell.source))
-    found = index.mentioned(Source(strings=images))
-    waiting = list(notebook.sources.values())
+    found = index.mentioned(Source(strings=tuple(image for _, text in notebook._prose for image in images(text))))
+    waiting = list(notebook.sources.values())[::-1]
     while waiting:
         new = index.mentioned(waiting.pop()) - found
         found |= new
@@ -215,14 +228,35 @@ def suggest_files(
 
 
 def compare(old: Notebook, new: Notebook) -> list[CellChange]:
-    """Return the cells that differ in kind or source, in the order of the notebooks; outputs do not count."""
+    """Return the cells that differ in kind or source, in the order of the notebooks; outputs do not count.
+
+    Of very long or very repetitive notebooks the differences are shown more coarsely.
+    """
     changes: list[CellChange] = []
-    matcher = difflib.SequenceMatcher(a=_keys(old.cells), b=_keys(new.cells), autojunk=False)
-    for tag, i1, i2, j1, j2 in matcher.get_opcodes():
-        if tag != "equal":
-            pairs = _pair(old.cells[i1:i2], new.cells[j1:j2])
-            changes.extend(_change(before, after) for before, after in pairs)
+    finding, showing = _Patience(_PATIENCE), _Patience(_PATIENCE)
+    for i1, i2, j1, j2 in _differing(_keys(old.cells), _keys(new.cells)):
+        pairs = _pair(old.cells[i1:i2], new.cells[j1:j2], finding)
+        changes.extend(_change(before, after, showing) for before, after in pairs)
     return changes
+
+
+class _Patience:
+    """What may still be spent on comparing: difflib can take the third power of the length."""
+
+    def __init__(self, left: int) -> None:
+        self._left = left
+
+    def takes(self, cost: int) -> bool:
+        """Tell whether there is enough left for this, and take it off."""
+        self._left -= cost
+        return self._left >= 0
+
+
+def _cost(old: Sequence[str], new: Sequence[str]) -> int:
+    """Return what it costs to match the two: their pairs of equals, each looked at again and again."""
+    counts, others = Counter(old), Counter(new)
+    pairs = sum(count * others[key] for key, count in counts.items() if key in others)
+    return len(old) + len(new) + pairs * isqrt(min(len(old), len(new)))
 
 
 def _raw_cells(document: Mapping[str, Any]) -> list[Any]:
@@ -280,67 +314,34 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _headings(markdown: str) -> Iterator[tuple[int, str]]:
-    """Yield level and text of each heading."""
-    lines = _outside_fences(markdown)
-    for i, line in enumerate(lines):
-        if match := _HEADING.match(line):
-            level = int(match["level"] or len(match["marks"] or ""))
-            yield level, _shorten(_plain(match["text"] or match["html"]), 120)
-        elif i and _UNDERLINE.match(line) and lines[i - 1].strip() and not _NO_PROSE.match(lines[i - 1]):
-            yield (1 if line.strip()[0] == "=" else 2), _shorten(_plain(lines[i - 1]), 120)
-
-
-def _paragraphs(markdown: str) -> Iterator[str]:
-    """Yield the paragraphs of prose, without headings, lists, tables, formulas and markup."""
-    for block in re.split(r"\n\s*\n", "\n".join(_outside_fences(markdown))):
-        lines = block.strip("\n").split("\n")
-        while lines and _HEADING.match(lines[0]):
-            del lines[0]
-        if lines and lines[0].strip() and not any(map(_UNDERLINE.match, lines)) and not _NO_PROSE.match(lines[0]):
-            yield _plain(" ".join(lines))
-
-
-def _outside_fences(markdown: str) -> list[str]:
-    kept, fence = [], ""
-    for line in markdown.split("\n"):
-        mark = line.strip()[:3]
-        if mark in {"```", "~~~"} and (not fence or mark == fence):
-            fence = "" if fence else mark
-        elif not fence:
-            kept.append(line)
-    return kept
-
-
-def _plain(markdown: str) -> str:
-    """Return one line of text without Markdown's and HTML's marks."""
-    text = re.sub(r"!\[[^\]]*\]\([^)]*\)", "", markdown)
-    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
-    text = html.unescape(re.sub(r"<[^<>]*>", "", text))
-    text = re.sub(r"(\*\*|__|~~|`)", "", text)
-    text = re.sub(r"(?<!\w)[*_](?=\S)(.*?\S)[*_](?!\w)", r"\1", text)
-    return " ".join(text.split())
-
-
-def _shorten(text: str, length: int) -> str:
-    if len(text) <= length:
-        return text
-    return text[:length].rsplit(" ", 1)[0].rstrip(".,;:") + " …"
-
-
-def _images(markdown: str) -> tuple[str, ...]:
-    return tuple(a or b for a, b in _IMAGE.findall(markdown))
-
-
 def _keys(cells: Iterable[Cell]) -> list[tuple[str, str]]:
     return [(cell.kind, cell.source.rstrip()) for cell in cells]
 
 
-def _pair(old: Iterable[Cell], new: Iterable[Cell]) -> Iterator[tuple[Cell | None, Cell | None]]:
+def _differing(old: Sequence[tuple[str, str]], new: Sequence[tuple[str, str]]) -> Iterator[tuple[int, int, int, int]]:
+    """Yield where the two differ: first and last of the old, first and last of the new."""
+    start, shorter = 0, min(len(old), len(new))
+    end = 0
+    if len(old) * len(new) > MAX_COMPARED_CELLS:
+        while start < shorter and old[start] == new[start]:
+            start += 1
+        while end < shorter - start and old[-1 - end] == new[-1 - end]:
+            end += 1
+    a, b = old[start : len(old) - end], new[start : len(new) - end]
+    if len(a) * len(b) > MAX_COMPARED_CELLS:
+        yield start, start + len(a), start, start + len(b)
+        return
+    for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(a=a, b=b, autojunk=False).get_opcodes():
+        if tag != "equal":
+            yield start + i1, start + i2, start + j1, start + j2
+
+
+def _pair(old: Sequence[Cell], new: Sequence[Cell], patience: _Patience) -> Iterator[tuple[Cell | None, Cell | None]]:
     """Yield which of the old cells became which of the new ones, in order; None where there is no counterpart."""
+    alike = len(old) + len(new) <= MAX_PAIRED_CELLS
     rest = list(new)
     for before in old:
-        place = next((i for i, after in enumerate(rest) if _resemble(before, after)), None)
+        place = next((i for i, after in enumerate(rest) if alike and _resemble(before, after, patience)), None)
         if place is None:
             yield before, None
             continue
@@ -350,16 +351,20 @@ def _pair(old: Iterable[Cell], new: Iterable[Cell]) -> Iterator[tuple[Cell | Non
     yield from ((None, after) for after in rest)
 
 
-def _resemble(before: Cell, after: Cell) -> bool:
+def _resemble(before: Cell, after: Cell, patience: _Patience) -> bool:
     if before.kind != after.kind:
         return False
     if before.id and before.id == after.id:
         return True
-    matcher = difflib.SequenceMatcher(a=before.source[:4_000].split(), b=after.source[:4_000].split())
-    return matcher.real_quick_ratio() >= 0.5 and matcher.quick_ratio() >= 0.5 and matcher.ratio() >= 0.5
+    old, new = before.source[:4_000].split(), after.source[:4_000].split()
+    if not patience.takes(len(old) + len(new)):
+        return False
+    matcher = difflib.SequenceMatcher(a=old, b=new)
+    perhaps = matcher.real_quick_ratio() >= 0.5 and matcher.quick_ratio() >= 0.5
+    return perhaps and patience.takes(_cost(old, new)) and matcher.ratio() >= 0.5
 
 
-def _change(before: Cell | None, after: Cell | None) -> CellChange:
+def _change(before: Cell | None, after: Cell | None, patience: _Patience) -> CellChange:
     cell = after or before
     assert cell is not None
     return CellChange(
@@ -367,13 +372,13 @@ def _change(before: Cell | None, after: Cell | None) -> CellChange:
         kind=cell.kind,
         old=before.index if before else None,
         new=after.index if after else None,
-        lines=tuple(_diff(before.source if before else "", after.source if after else "")),
+        lines=tuple(_diff(before.source if before else "", after.source if after else "", patience)),
     )
 
 
-def _diff(before: str, after: str) -> Iterator[tuple[str, str]]:
+def _diff(before: str, after: str, patience: _Patience) -> Iterator[tuple[str, str]]:
     old, new = before.splitlines(), after.splitlines()
-    if max(len(old), len(new)) > MAX_COMPARED_LINES:
+    if max(len(old), len(new)) > MAX_COMPARED_LINES or (old and new and not patience.takes(_cost(old, new))):
         yield "…", f"{len(old)} lines before, {len(new)} lines after: too long to show line by line."
         return
     for line in list(difflib.unified_diff(old, new, lineterm="", n=3))[2:]:

@@ -20,10 +20,14 @@ _INSIDE = (".localhost", ".local", ".internal", ".invalid", ".test", ".example")
 
 #: Cell magics after which the rest of the cell is Python still.
 _PYTHON_MAGICS = {"time", "timeit", "capture", "prun", "python", "python3", "pypy", "debug", "memit", "mprun"}
-_MAGIC_LINE = re.compile(r"(?P<indent>\s*)(?:[%!?].*|[\w.]+\?{1,2}\s*)\Z")
-_MAGIC_VALUE = re.compile(r"(?P<head>\s*[\w.,\s\[\]\"']+=\s*)[%!](?P<rest>.*)\Z")
+_MAGIC_LINE = re.compile(r"(?P<indent>\s*+)(?:[%!?].*|[\w.]++\?{1,2}+\s*+)\Z")
+_MAGIC_VALUE = re.compile(r"(?P<head>[\w.,\s\[\]\"']++=\s*+)[%!](?P<rest>.*)\Z")
 _QUOTED = re.compile(r"\"([^\"\n]{1,1000})\"|'([^'\n]{1,1000})'")
-_IMPORT_LINE = re.compile(r"^\s*(?:from\s+([A-Za-z_]\w*)[\w.]*\s+import\b|import\s+([\w., ]+))", re.MULTILINE)
+_IMPORT_LINE = re.compile(
+    r"^[ \t]*+(?:from[ \t]++([A-Za-z_]\w*+)[\w.]*+[ \t]++import\b|import[ \t]++([\w., ]+))", re.MULTILINE
+)
+#: What cannot be parsed and is longer is no program; its first part tells enough.
+_MAX_ROUGH = 200_000
 
 #: Calls whose string arguments may name a folder that is read as a whole.
 _FOLDER_CALLS = {
@@ -131,6 +135,7 @@ def _without_magics(text: str) -> tuple[str, list[str]]:
 
 
 def _read_roughly(text: str, shell_lines: list[str]) -> Source:
+    text = text[:_MAX_ROUGH]
     imports: set[str] = set()
     for origin, names in _IMPORT_LINE.findall(text):
         imports |= {origin} if origin else {name.split()[0].split(".")[0] for name in names.split(",") if name.strip()}

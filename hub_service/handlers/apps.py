@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 #: How long a page of progress is kept open at most, in seconds.
-_PATIENCE = 180
+_PATIENCE = 600
 
 
 class GalleryPage(Page):
@@ -146,7 +146,7 @@ class EventStream(Page):
         self.set_header("Cache-Control", "no-store")
         self.set_header("X-Accel-Buffering", "no")
         self._closed, last, waited = False, "", 0.0
-        while not self._closed and waited < _PATIENCE * 10:
+        while not self._closed and waited < _PATIENCE:
             over, value = await self.state()
             text = json.dumps(value)
             try:
@@ -278,22 +278,31 @@ class Wake(Page):
     def get(self, account: str) -> None:
         """Go to the app's door, for those who may know of it."""
         app = self.portal.opening.app_of(self.visitor, account)
-        self.redirect(f"{self.base}apps/{app.slug}/open")
+        query = f"?{self.request.query}" if self.request.query else ""
+        self.redirect(f"{self.base}apps/{app.slug}/open{query}")
 
 
-class ProxyError(Page):
-    """What the proxy shows where nothing answers: at the address of an app's server, the way back to it."""
+class Asleep(Page):
+    """What is shown at an address of an app's server where none answers: the way back to the app."""
 
-    def get(self, status: str) -> None:
+    def show_way(self, path: str) -> None:
         """Show where to go; tells nothing about whether there is such an app."""
-        found = re.match(r"/user/(app-[a-z0-9]{12})/", self.get_query_argument("url", ""))
+        found = re.match(r"/user/(app-[a-z0-9]{12})/", path)
         way = f"{self.public_url}wake/{found[1]}" if found else self.public_url
         styles = origin_of(self.public_url)  # this page is shown on the app's origin
-        policy = f"default-src 'none'; style-src {styles}; base-uri 'none'; frame-ancestors 'none'"
-        self.set_header("Content-Security-Policy", policy)
-        self.set_status(int(status))
-        context = {"way": way, "portal": self.public_url}
+        policy = f"default-src 'none'; style-src {styles}; form-action 'none'; base-uri 'none'"
+        self.set_header("Content-Security-Policy", f"{policy}; frame-ancestors 'none'")
+        context = {"way": way, "portal": self.public_url, "policy": policy}
         self.show("asleep.html", title="This page has gone to sleep", context=context)
+
+
+class ProxyError(Asleep):
+    """What the proxy shows where a server should answer and does not; the proxy drops our headers."""
+
+    def get(self, status: str) -> None:
+        """Show the way back."""
+        self.set_status(int(status))
+        self.show_way(self.get_query_argument("url", ""))
 
 
 class SourceZip(Page):
@@ -323,11 +332,18 @@ def _pack_zip(chunks: Iterator[bytes], target: IO[bytes]) -> None:
     target.seek(0)
 
 
-class NotThere(Page):
-    """Any address that is none of ours."""
+class NotThere(Asleep):
+    """Any address that is none of ours; the proxy sends those of apps whose server sleeps here too."""
 
     def get(self) -> None:
+        """Say so, or show the way back to the app."""
+        if not self.request.path.startswith("/user/app-"):
+            raise web.HTTPError(404)
+        self.set_status(404)
+        self.show_way(self.request.path)
+
+    def post(self) -> None:
         """Say so."""
         raise web.HTTPError(404)
 
-    post = put = delete = patch = get
+    put = delete = patch = post

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -81,8 +82,25 @@ class Base(HubOAuthenticated, web.RequestHandler):
             raise errors.SignInNeeded("Sign in to do this.")
         return self.user
 
+    def own_cookie(self, name: str) -> str:
+        """Return the cookie's name: with TLS one that no other host, an app's for instance, can set for us."""
+        return f"__Host-{name}" if self.public_url.startswith("https:") else name
+
+    def keep(self, name: str, value: str, *, days: float | None = None) -> None:
+        """Set one of our own signed cookies."""
+        secure = self.public_url.startswith("https:")
+        path = "/" if secure else self.base
+        self.set_signed_cookie(
+            self.own_cookie(name), value, expires_days=days, httponly=True, samesite="Lax", secure=secure, path=path
+        )
+
+    def drop(self, name: str) -> None:
+        """Take one of our own cookies away."""
+        secure = self.public_url.startswith("https:")
+        self.clear_cookie(self.own_cookie(name), path="/" if secure else self.base, secure=secure)
+
     def _links(self) -> frozenset[str]:
-        cookie = self.get_signed_cookie("vaas-links", max_age_days=3650)
+        cookie = self.get_signed_cookie(self.own_cookie("vaas-links"), max_age_days=3650)
         return frozenset(json.loads(cookie)) if cookie else frozenset()
 
     async def prepare(self) -> None:
@@ -95,6 +113,9 @@ class Base(HubOAuthenticated, web.RequestHandler):
             raise errors.Forbidden("This account may not use the portal.") from error
         if self.access == SIGNED_IN_ONLY:
             _ = self.person
+        scope = f"custom:vaas:{'read' if self.request.method in {'GET', 'HEAD'} else 'write'}"
+        if self.user and not self.hub_auth.check_scopes({scope}, self.current_user):
+            raise errors.Forbidden("This token may not do that.", log_message=f"scope {scope} is missing")
 
     def check_xsrf_cookie(self) -> None:
         """Let our own pages read with their cookie: an EventSource cannot send a header."""
@@ -111,6 +132,7 @@ class Base(HubOAuthenticated, web.RequestHandler):
             f"connect-src 'self'; form-action 'self' {apps}; frame-src {apps}; base-uri 'none'; "
             "frame-ancestors 'none'",
         )
+        self.set_header("Cross-Origin-Opener-Policy", "same-origin")
         self.set_header("X-Content-Type-Options", "nosniff")
         # "same-origin" would send "Origin: null" with the form that leads into an app.
         self.set_header("Referrer-Policy", "strict-origin-when-cross-origin")
@@ -120,7 +142,8 @@ class Base(HubOAuthenticated, web.RequestHandler):
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         """Keep an expected error to one line; everything else with its traceback."""
         if isinstance(value, errors.VaasError):
-            _log.info("%s %s: %s: %s", self.request.method, self.request.path, typ.__name__, value.log_message)
+            path = masked(self.request.path)
+            _log.info("%s %s: %s: %s", self.request.method, path, typ.__name__, value.log_message)
         else:
             super().log_exception(typ, value, tb)
 
@@ -191,14 +214,16 @@ class Page(Base):
     def done(self, path: str, notice: str = "") -> None:
         """Answer a form: go to ``path`` under the portal and say there what was done."""
         if notice:
-            self.set_signed_cookie("vaas-notice", notice, expires_days=1, path=self.base, httponly=True, samesite="Lax")
+            bound = json.dumps([self.visitor.name, notice])  # nobody can be shown what was said to another
+            self.keep("vaas-notice", bound, days=1)
         self.redirect(self.base + path, status=303)
 
     def _notice(self) -> str:
-        said = self.get_signed_cookie("vaas-notice", max_age_days=1)
+        said = self.get_signed_cookie(self.own_cookie("vaas-notice"), max_age_days=1)
         if said and not self._finished:
-            self.clear_cookie("vaas-notice", path=self.base)
-        return said.decode() if said else ""
+            self.drop("vaas-notice")
+        name, notice = json.loads(said) if said else ("", "")
+        return str(notice) if name == self.visitor.name else ""
 
     def _static(self, path: str) -> str:
         return self.static_url(path)
@@ -216,13 +241,6 @@ class Page(Base):
 
 class Api(Base):
     """A handler that speaks JSON, for the Hub's tokens and for our own pages."""
-
-    async def prepare(self) -> None:
-        """Ask for our scopes as well, once somebody is signed in."""
-        await super().prepare()
-        scope = f"custom:vaas:{'read' if self.request.method in {'GET', 'HEAD'} else 'write'}"
-        if self.user and not self.hub_auth.check_scopes({scope}, self.current_user):
-            raise errors.Forbidden("This token may not do that.", log_message=f"scope {scope} is missing")
 
     @property
     def json(self) -> dict[str, Any]:
@@ -259,6 +277,11 @@ class Api(Base):
 def filters() -> dict[str, Any]:
     """Return the template filters."""
     return {"ago": ago, "size": size_words, "subject_title": policy.subject_title}
+
+
+def masked(path: str) -> str:
+    """Return the path without what the address of a link holds."""
+    return re.sub(r"/l/[A-Za-z0-9_-]{8,}", "/l/…", path)
 
 
 def origin_of(url: str) -> str:

@@ -18,7 +18,11 @@ class Login(Page):
     def get(self) -> None:
         """Go on to ``next``, a path of this portal."""
         target = self.get_query_argument("next", self.base)
-        self.redirect(target if target.startswith(self.base) and "\\" not in target else self.base)
+        self.redirect(target if _is_local(target, self.base) else self.base)
+
+
+def _is_local(target: str, base: str) -> bool:
+    return target.startswith(base) and not any(c == "\\" or ord(c) < 33 for c in target)
 
 
 class Logout(Page):
@@ -27,7 +31,7 @@ class Logout(Page):
     def get(self) -> None:
         """Go on to the Hub's own sign-out."""
         self.hub_auth.clear_cookie(self)
-        self.clear_cookie("vaas-links", path=self.base)
+        self.drop("vaas-links")
         self.redirect(self.hub_auth.hub_prefix + "logout")
 
 
@@ -38,10 +42,7 @@ class EnterLink(Page):
         """Remember the link in a signed cookie."""
         app, link = self.portal.sharing.enter(token)
         links = [*sorted(self.visitor.links - {link.id})[-39:], link.id]
-        secure = self.request.protocol == "https"
-        self.set_signed_cookie(
-            "vaas-links", json.dumps(links), path=self.base, httponly=True, samesite="Lax", secure=secure
-        )
+        self.keep("vaas-links", json.dumps(links), days=365)
         self.redirect(f"{self.base}apps/{app.slug}/")
 
 

@@ -243,6 +243,37 @@ async def test_an_answer_that_is_no_plain_multistatus_is_refused(body: bytes) ->
             await at(port).list("")
 
 
+@pytest.mark.parametrize(
+    ("size", "shown"), [("9" * 18, 10**18 - 1), ("9" * 19, 0), ("9" * 5_000, 0), ("²", 0), ("-1", 0), ("", 0)]
+)
+def test_a_size_that_no_file_has_is_not_believed(size: str, shown: int) -> None:
+    body = listing(status("/a").replace("length>1<", f"length>{size}<"))
+    assert [one.size for one in parse_multistatus(body)] == [shown]
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        "Fri, 20 Nov 99999999999999999999 12:49:54 GMT",
+        "Fri, 20 Nov 2026 12:49:54 +99999999999999999999",
+        "Fri, 20 Nov 2026 99999999999999999999:49:54 GMT",
+        f"Fri, 20 Nov {'9' * 5_000} 12:49:54 GMT",
+        "yesterday",
+        "",
+    ],
+)
+def test_a_time_that_never_was_is_none(time: str) -> None:
+    body = listing(status("/a").replace("Fri, 20 Nov 2026 12:49:54 GMT", time))
+    assert [(one.parts, one.modified) for one in parse_multistatus(body)] == [(("a",), None)]
+
+
+def test_entries_and_properties_inside_of_others_do_not_count() -> None:
+    inner = status("/inner")
+    body = listing(f"<d:x>{inner}</d:x>", status("/outer").replace("</d:response>", f"{inner}</d:response>"))
+    assert [one.parts for one in parse_multistatus(body)] == [("outer",)]
+    assert parse_multistatus(listing(f"<d:response><d:href>/a</d:href>{inner}</d:response>")) == ()
+
+
 async def test_a_listing_without_end_is_too_large() -> None:
     async with web(always(207, b" " * 21_000_000)) as port:
         with pytest.raises(TooLarge, match="more files than can be shown"):

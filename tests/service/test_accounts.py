@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import httpx
 import pytest
@@ -97,6 +98,26 @@ def test_removing_an_account_stops_its_servers(hub_with_stand_ins: RunningPortal
     assert hub_with_stand_ins.hub("DELETE", f"/vaas/accounts/{account}", token=token).status_code == 204
     assert app_servers(inside) == []
     assert not (hub_with_stand_ins.settings.run / "apps" / account).exists()
+
+
+def test_removing_an_account_waits_for_a_server_that_is_stopping_already(
+    hub_with_stand_ins: RunningPortal, account: str
+) -> None:
+    portal = hub_with_stand_ins
+    _start(portal, account)
+    server = f"/users/{account}/servers/v1"
+    (process,) = app_servers(portal.settings.portal_internal_url)
+    # It cannot end before it goes on, so that the removal comes while it stops.
+    process.suspend()
+    with ThreadPoolExecutor() as pool:
+        stopping = pool.submit(portal.hub, "DELETE", server, token=portal.portal_token)
+        until(lambda: portal.hub("GET", server).json()["pending"] == "stop", seconds=10, what="the stop")
+        removing = pool.submit(portal.hub, "DELETE", f"/vaas/accounts/{account}", token=portal.portal_token)
+        assert not wait([removing], timeout=1).done
+        process.resume()
+        assert (stopping.result().status_code, removing.result().status_code) == (204, 204)
+    assert portal.hub("GET", f"/users/{account}").status_code == 404
+    assert app_servers(portal.settings.portal_internal_url) == []
 
 
 def test_an_app_server_knows_little_and_what_the_caller_asks_for_does_not_count(

@@ -80,6 +80,13 @@ def test_status_says_where_it_answers(started: Place) -> None:
     assert f"VaaS answers at {started.settings.portal_url}" in done.stdout
 
 
+def test_nobody_else_on_the_machine_may_read_what_it_keeps(started: Place) -> None:
+    found = [started.data, *started.data.rglob("*")]
+    assert {path.name for path in found} >= {"hub.sqlite", "portal.sqlite", "content", "homes"}
+    closed = {started.data, *started.data.glob("*"), *(path for path in found if path.is_file())}
+    assert [str(path) for path in closed if path.stat().st_mode & 0o077] == []
+
+
 def test_a_port_in_use_is_said_with_another_one_to_take(place: Place) -> None:
     with socket.create_server(("127.0.0.1", place.settings.port)):
         done = place.vaas("up")

@@ -123,7 +123,7 @@ async def test_the_same_bytes_are_kept_once_however_they_come(content: Content) 
     assert await content.add_stream(chunks(data[:7], b"", data[7:]), limit=5000) == (known, 5000)
     assert left(content) == [known]
     assert content.read(known) == data
-    assert stat.S_IMODE(content.path(known).stat().st_mode) == 0o444
+    assert stat.S_IMODE(content.path(known).stat().st_mode) == 0o400
 
 
 async def test_a_stream_over_the_limit_leaves_nothing_behind(content: Content) -> None:

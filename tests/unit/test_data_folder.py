@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,25 @@ def test_it_is_taken_again_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "content").mkdir()
     ensure_folder(tmp_path)
     assert (tmp_path / "content").is_dir()
+
+
+def test_nobody_else_on_the_machine_may_look_into_it(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        ensure_folder(tmp_path / "new")
+        (tmp_path / "old").mkdir(mode=0o777)
+        ensure_folder(tmp_path / "old")
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("new", "old")] == [0o700, 0o700]
+
+
+def test_a_folder_that_is_refused_keeps_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("")
+    tmp_path.chmod(0o755)
+    with pytest.raises(Invalid):
+        ensure_folder(tmp_path)
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
 
 
 def test_nothing_in_it_says_where_it_lies(tmp_path: Path) -> None:

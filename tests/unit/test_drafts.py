@@ -9,9 +9,9 @@ import pytest
 
 from tests.notebooks import markdown, notebook
 from tests.portal_parts import ADA, BOB, OK, World
-from vaas.errors import Forbidden, Invalid, NotFound, TooLarge, Unavailable
+from vaas.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge, Unavailable
 from vaas.model import Access, Draft, ServerName, Visitor
-from vaas.portal import Publication
+from vaas.portal import Limits, Publication
 from vaas.portal.opening import draft_server
 from vaas.stores.folder import FolderStore
 
@@ -40,6 +40,7 @@ class TestFromAStore:
         assert (draft.origin_store, draft.origin_path) == ("home", "course/lesson.ipynb")
 
     async def test_only_what_is_named_travels_along(self, world: World) -> None:
+        world.core.limits = Limits(checks_each=100)
         world.put(ADA, "lesson.ipynb", notebook("open('needed.csv')"))
         for name in (
             "needed.csv",
@@ -360,3 +361,16 @@ class TestOwners:
         with pytest.raises(NotFound):
             world.portal.drafts.get(ADA, old.id)
         assert world.portal.drafts.get(ADA, young.id).id == young.id
+
+
+async def test_nobody_has_more_checks_or_drafts_than_one_person_may(world: World) -> None:
+    world.core.limits = Limits(checks_each=2, drafts_each=3)
+    drafts = [upload(world, {"lesson.ipynb": notebook(f"x = {n}")}) for n in range(2)]
+    with pytest.raises(Conflict, match="still running"):
+        upload(world, {"lesson.ipynb": notebook("x = 2")})
+    for draft in drafts:
+        world.report(draft)
+    world.report(upload(world, {"lesson.ipynb": notebook("x = 3")}))
+    with pytest.raises(Conflict, match="many drafts"):
+        upload(world, {"lesson.ipynb": notebook("x = 4")})
+    assert world.portal.drafts.begin_upload(BOB, {"lesson.ipynb": notebook("x = 5")}).owner == "bob"

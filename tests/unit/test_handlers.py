@@ -15,9 +15,10 @@ from jupyterhub.services.auth import HubOAuth
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPServerRequest
 from tornado.netutil import bind_sockets
-from tornado.web import Application, decode_signed_value
+from tornado.web import create_signed_value, decode_signed_value
 
 from hub_service import openapi, routes
+from hub_service.bodies import SizedApplication
 from tests.notebooks import markdown, notebook
 from tests.portal_parts import ADA, PUBLIC_URL, World
 from tests.servers import web
@@ -49,12 +50,17 @@ async def site(world: World, tmp_path: Path) -> AsyncIterator[str]:
             base_url=PREFIX,
             cache_max_age=0,
         )
-        application = Application(
+        application = SizedApplication(
             routes.rules(PREFIX, str(tmp_path)),
             portal=world.portal,
             prefix=PREFIX,
             public_url=PUBLIC_URL,
-            templates=Environment(loader=DictLoader({"error.html": "{{ text }}"}), autoescape=True),
+            templates=Environment(
+                loader=DictLoader(
+                    {"error.html": "{{ text }}", "asleep.html": "{{ way }}", "gallery.html": "({{ notice }})"}
+                ),
+                autoescape=True,
+            ),
             openapi=openapi.document(PUBLIC_URL),
             app_origins="http://*.vaas.localhost",
             isolated=True,
@@ -153,7 +159,7 @@ async def test_odd_letters_are_no_error_of_ours(world: World, site: str) -> None
     async with client(site, "ada") as ada:
         odd = b'{"title": "a\\ud800b\\u0000c", "tags": ["\\udfff"], "category": "\\u0000"}'
         assert (await ada.patch(f"api/apps/{app.slug}", content=odd)).status_code == 200
-        assert (await ada.get(f"api/apps/{app.slug}")).json()["title"] == "a\ufffdb\ufffdc"
+        assert (await ada.get(f"api/apps/{app.slug}")).json()["title"] == "a\ufffdbc"
         assert (await ada.post("api/uploads", json={"files": files, "slug": "\0"})).status_code == 404
         assert (
             await ada.post("api/uploads", content=b'{"files": {"a.ipynb": "e30="}, "slug": "\\ud800"}')
@@ -238,3 +244,44 @@ async def test_a_stranger_learns_the_same_of_a_hidden_app_and_of_none(world: Wor
         for path in ("api/apps/{}", "api/apps/{}/versions", "api/apps/{}/grants", "api/apps/{}/links"):
             answers = [await eve.get(path.format(slug)) for slug in (app.slug, "none")]
             assert {(a.status_code, a.text) for a in answers} == {(404, answers[0].text)}
+
+
+@pytest.mark.parametrize("path", ["settings", "share", "versions", "launch"])
+async def test_pages_ask_for_the_scopes_of_a_token_as_rest_does(world: World, site: str, path: str) -> None:
+    app = await world.published(ADA, "x = 1")
+    async with client(site, "ada:read") as ada:
+        assert (await ada.post(f"apps/{app.slug}/{path}", data={"do": "save", "title": "Changed"})).status_code == 403
+    assert world.portal.gallery.app(AS_ADA, app.slug).app.title == app.title
+
+
+@pytest.mark.parametrize("path", ["", "api/apps", "upload", "api/uploads"])
+async def test_a_stranger_can_send_nothing_large(site: str, path: str) -> None:
+    async with client(site) as stranger:
+        try:
+            status = (await stranger.post(path, content=b"x" * 3_000_000)).status_code
+        except httpx.TransportError:  # the connection may be closed while we still send
+            status = 400
+    assert status == 400
+
+
+async def test_people_can_upload_what_is_large(world: World, site: str) -> None:
+    padded = notebook(markdown("# Large"), markdown("x" * 3_000_000))
+    async with client(site, "ada") as ada:
+        sent = await ada.post("api/uploads", json={"files": {"large.ipynb": base64.b64encode(padded).decode()}})
+    assert sent.status_code == 201
+
+
+async def test_a_sleeping_servers_address_leads_back_under_a_policy_that_lets_nothing_run(site: str) -> None:
+    async with client(site) as stranger:
+        origin = site.removesuffix(PREFIX)
+        answer = await stranger.get(f"{origin}/user/app-aaaaaaaaaaaa/v1/x.png")
+        assert (answer.status_code, answer.text) == (404, f"{PUBLIC_URL}wake/app-aaaaaaaaaaaa")
+        policy = answer.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy and "script-src" not in policy and "form-action 'none'" in policy
+
+
+async def test_a_notice_is_shown_only_to_whom_it_was_said(site: str) -> None:
+    signed = create_signed_value(SECRET, "vaas-notice", json.dumps(["ada", "Saved."])).decode()
+    for name, shown in (("ada", "(Saved.)"), ("sam", "()"), ("", "()")):
+        async with client(site, name, cookies={"vaas-notice": signed}) as person:
+            assert (await person.get("")).text == shown

@@ -26,6 +26,18 @@ async def test_more_than_the_limit_is_refused(declared: bool) -> None:
             await internal_http().request("GET", f"http://127.0.0.1:{port}/", max_bytes=1_000_000)
 
 
+@pytest.mark.parametrize("digits", [19, 5_000])
+async def test_a_length_beyond_all_numbers_is_too_large(digits: int, caplog: pytest.LogCaptureFixture) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * digits + b"\r\n\r\nx")
+        await writer.drain()
+
+    async with raw(talk) as port:
+        with pytest.raises(TooLarge, match="larger than 1 MB"):
+            await internal_http().request("GET", f"http://127.0.0.1:{port}/", max_bytes=1_000_000)
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
 async def test_a_body_at_the_limit_is_whole() -> None:
     async with web(lambda _: (200, {}, b"x" * 300_000)) as port:
         answer = await internal_http().request("GET", f"http://127.0.0.1:{port}/", max_bytes=300_000)

@@ -160,6 +160,22 @@ def test_the_hub_starts_the_proxy_when_no_supervisor_does(tmp_path: Path) -> Non
     assert c.ConfigurableHTTPProxy.should_start is True
 
 
+def test_what_has_no_route_goes_to_the_portal_whoever_starts_the_proxy(tmp_path: Path) -> None:
+    node = tmp_path / "node"
+    node.write_text("#!/bin/sh\necho v22.0.0\n")
+    node.chmod(0o755)
+    script = tmp_path / "proxy" / "node_modules" / "configurable-http-proxy" / "bin" / "configurable-http-proxy"
+    environ = {"VAAS_DATA": str(tmp_path / "data"), "VAAS_DEMO": "1", "VAAS_NODE": str(node)}
+    settings = Settings.from_environ(environ | {"VAAS_PROXY": str(tmp_path / "proxy")})
+    assert settings.proxy_script == script
+    c = Config()
+    configure(c, settings, environ)
+    assert c.ConfigurableHTTPProxy.command == [
+        *(str(node), str(script)),
+        *("--default-target", c.JupyterHub.services[0]["url"]),
+    ]
+
+
 def test_the_waits_that_are_shortened_are_still_the_hubs(settings: Settings) -> None:
     names = [*inspect.signature(hub_utils.exponential_backoff).parameters]
     assert names[2:7] == ["start_wait", "scale_factor", "max_wait", "timeout", "timeout_tolerance"]

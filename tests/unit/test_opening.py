@@ -78,7 +78,7 @@ async def test_a_failed_start_stays_failed_until_somebody_begins_anew(world: Wor
     await world.settle()
     for _ in range(3):
         failed = await world.portal.opening.progress(NOBODY, app.slug)
-        assert (failed.phase, failed.error) == ("failed", "The app could not be started: no more memory.")
+        assert (failed.phase, failed.error) == ("failed", "The app could not be started.")
         await world.settle()
     assert world.machines.starts == [server]
     world.machines.broken.clear()
@@ -121,7 +121,8 @@ async def test_the_log_is_for_writers(world: World) -> None:
     assert (await world.portal.opening.progress(NOBODY, app.slug)).detail == ""
     assert (await world.portal.opening.progress(AS_BOB, app.slug)).detail == ""
     log = f"log of {world.server(app, 1).path}"
-    assert (await world.portal.opening.progress(AS_ADA, app.slug)).detail == log
+    detail = (await world.portal.opening.progress(AS_ADA, app.slug)).detail
+    assert detail == f"The app could not be started: no more memory.\n{log}"
     assert world.portal.opening.log(AS_ADA, app.slug) == log
     for visitor, refusal in ((AS_BOB, Forbidden), (NOBODY, SignInNeeded)):
         with pytest.raises(refusal):

@@ -45,7 +45,7 @@ class TestManifest:
         assert (read.server, read.app_id, read.title, read.version) == (server, app.id, "Tides", "1")
         assert (read.hash, read.notebook) == (app.version, "lesson.ipynb")
         assert read.ticket_key == derive_key(world.core.master_key, server)
-        assert (read.portal, read.open) == (PUBLIC_URL, f"{PUBLIC_URL}apps/tides/open")
+        assert (read.portal, read.open) == (PUBLIC_URL, f"{PUBLIC_URL}wake/{server.account}")
         assert (read.about, read.launch) == (f"{PUBLIC_URL}apps/tides/", f"{PUBLIC_URL}apps/tides/launch")
         assert (read.check_seconds, read.frame_ancestors) == (None, ("'none'",))
         assert sent["app"]["owner"] == "ada" and sent["app"]["description"] == "About"

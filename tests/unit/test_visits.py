@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vaas.errors import Invalid, Unavailable
-from vaas.runtime.visits import Page, Patience, Visit, Visits
+from vaas.runtime.visits import PAGES, Page, Patience, Visit, Visits
 from vaas.tickets import Ticket
 
 PATIENCE = Patience(lost=60, connect=30, linger=600)
@@ -115,6 +115,30 @@ def test_no_more_pages_open_than_allowed_and_a_place_is_free_again_when_one_ends
         house.open_page(bob, now=0)
     house.forget(page, why="left", now=1)
     house.open_page(bob, now=1)
+
+
+def test_one_visit_has_so_many_pages_and_leaves_the_other_places_to_others() -> None:
+    house = visits(limit=PAGES + 1)
+    bob, eve = enter(house), enter(house, "eve")
+    pages = [house.open_page(bob, now=0) for _ in range(PAGES)]
+    with pytest.raises(Unavailable, match="close a tab"):
+        house.open_page(bob, now=0)
+    house.forget(house.open_page(eve, now=0), why="left", now=1)
+    house.forget(pages[3], why="left", now=1)
+    house.open_page(bob, now=1)
+
+
+def test_the_oldest_visits_without_a_page_are_dropped_when_they_are_too_many() -> None:
+    house = visits(limit=2)
+    inside = enter(house, "inside", now=0)
+    house.open_page(inside, now=0)
+    waiting = [enter(house, f"visitor-{i}", now=i) for i in range(1, 5)]
+    assert all(house.find(visit.secret) is visit for visit in [inside, *waiting])
+    house.admit(ticket("visitor-1"), secret=waiting[0].secret, now=9)
+    newest = enter(house, "newest", now=10)
+    assert house.find(waiting[1].secret) is None
+    kept = [inside, waiting[0], *waiting[2:], newest]
+    assert [visit for visit in kept if house.find(visit.secret) is not visit] == []
 
 
 def test_a_page_that_is_still_being_rendered_is_not_overdue() -> None:

@@ -103,6 +103,10 @@ class Drafts(ABC):
         """Return the draft, or None."""
 
     @abstractmethod
+    def of(self, owner: str) -> list[Draft]:
+        """Return the person's drafts."""
+
+    @abstractmethod
     def older(self, before: datetime) -> list[Draft]:
         """Return the drafts made before that time."""
 

@@ -201,6 +201,9 @@ class _Drafts(_Table, base.Drafts):
         found = self._rows(sa.select(schema.drafts).where(schema.drafts.c.id == draft_id))
         return _draft(found[0]) if found else None
 
+    def of(self, owner: str) -> list[Draft]:
+        return [_draft(row) for row in self._rows(sa.select(schema.drafts).where(schema.drafts.c.owner == owner))]
+
     def older(self, before: datetime) -> list[Draft]:
         return [_draft(row) for row in self._rows(sa.select(schema.drafts).where(schema.drafts.c.created < before))]
 

@@ -34,13 +34,15 @@ class Limits:
     superseded_after: int = 15
     lost_after: int = 60
     heartbeat: int = 5
-    ticket_seconds: int = 60
+    ticket_seconds: int = 30
     visits: int = 200
     notebook_bytes: int = 50_000_000
     file_bytes: int = 500_000_000
     draft_bytes: int = 1_000_000_000
     draft_files: int = 2_000
     draft_hours: int = 72
+    drafts_each: int = 50
+    checks_each: int = 4
     cover_bytes: int = 3_000_000
 
 

@@ -11,9 +11,10 @@ from datetime import timedelta
 from vaas import notebook
 from vaas.content import snapshot_of
 from vaas.db.base import Query, Records
-from vaas.errors import Invalid, NotFound, TooLarge, VaasError
+from vaas.errors import Conflict, Invalid, NotFound, TooLarge, VaasError
 from vaas.model import Access, App, Draft, Entry, File, Grant, Link, Snapshot, User, Visitor
 from vaas.portal.core import Core
+from vaas.portal.gallery import clean_text
 from vaas.portal.gathering import LEFT_OUT, check_sizes, choose_notebook, fetch, is_chosen, suggested, without_top
 from vaas.portal.opening import draft_server
 from vaas.portal.publishing import Publication, Publishing, require_checked
@@ -98,8 +99,10 @@ class Drafts:
 
     def check_again(self, user: User, draft_id: str) -> Draft:
         """Run the check anew on a fresh server."""
-        draft = replace(self.get(user, draft_id), state="waiting", progress={}, report={})
         with self._core.database.begin() as records:
+            draft = replace(self._own(records, user, draft_id), state="waiting", progress={}, report={})
+            if draft.slug:  # it runs under the app's account
+                self._core.see_in(records, Visitor(user), draft.slug, "publish version")
             records.drafts.save(draft)
         self._run_check(draft, again=True)
         return draft
@@ -173,6 +176,7 @@ class Drafts:
         self, user: User, snapshot: Snapshot, parsed: notebook.Notebook, *, origin: tuple[str, str], slug: str = ""
     ) -> Draft:
         with self._core.database.begin() as records:
+            self._check_share(records, user)
             app = self._target(records, user, origin, slug)
             title = app.title if app else parsed.title or snapshot.notebook.rpartition("/")[2].removesuffix(".ipynb")
             draft = Draft(
@@ -180,7 +184,7 @@ class Drafts:
                 owner=user.name,
                 app_id=app.id if app else self._core.new_id(),
                 slug=app.slug if app else "",
-                title=title[:200],
+                title=clean_text(title)[:200],
                 snapshot=snapshot,
                 created=self._core.now(),
                 origin_store=origin[0],
@@ -196,6 +200,15 @@ class Drafts:
             return self._core.see_in(records, Visitor(user), slug, "publish version").app
         mine = records.apps.visible(Visitor(user), Query(show="mine", limit=10_000), now=self._core.now())
         return next((a for a in mine if origin[0] and (a.origin_store, a.origin_path) == origin), None)
+
+    def _check_share(self, records: Records, user: User) -> None:
+        """Raise Conflict for who has as many checks or drafts as one person may have."""
+        mine = records.drafts.of(user.name)
+        limits = self._core.limits
+        if sum(draft.state != "done" for draft in mine) >= limits.checks_each:
+            raise Conflict("Some of your checks are still running. Wait for one of them, or discard it.")
+        if len(mine) >= limits.drafts_each:
+            raise Conflict("You have many drafts that are not published. Publish or discard some of them first.")
 
     def _run_check(self, draft: Draft, *, again: bool = False) -> None:
         self._starting.add(draft.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass, replace
 
 from vaas import policy
@@ -11,7 +12,7 @@ from vaas.model import EVERYONE, SIGNED_IN, App, Grant, Version, Visitor
 from vaas.portal.core import Core, Seen
 from vaas.slug import account_of
 
-__all__ = ["Appearance", "Gallery", "Listed", "clean_tags", "why"]
+__all__ = ["Appearance", "Gallery", "Listed", "clean_tags", "clean_text", "why"]
 
 _PICTURES = {b"\x89PNG\r\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp", b"GIF8": "image/gif"}
 
@@ -110,21 +111,26 @@ class Gallery:
 
 
 def _presented(app: App, change: Appearance) -> App:
-    title = change.title.strip()
+    title = " ".join(clean_text(change.title).split())
     if not title or len(title) > 200:
         raise Invalid("An app needs a title of at most 200 characters.", field="title")
     return replace(
         app,
         title=title,
-        description=change.description.strip()[:5000],
-        category=change.category.strip()[:60],
+        description=clean_text(change.description)[:5000],
+        category=clean_text(change.category)[:60],
         tags=clean_tags(change.tags),
     )
 
 
+def clean_text(text: str) -> str:
+    """Return ``text`` without control characters and without marks that turn the direction of what follows."""
+    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in {"Cc", "Cf"}).strip()
+
+
 def clean_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
     """Return the tags without blanks and doubles, in order, twenty at most."""
-    trimmed = (" ".join(tag.split())[:40] for tag in tags)
+    trimmed = (" ".join(clean_text(tag).split())[:40] for tag in tags)
     return tuple(dict.fromkeys(tag for tag in trimmed if tag))[:20]
 
 

@@ -10,7 +10,7 @@ from vaas.db.base import Records
 from vaas.errors import CheckFailed, Conflict
 from vaas.model import App, Draft, User, Version, Visitor
 from vaas.portal.core import Core
-from vaas.portal.gallery import clean_tags, picture_type
+from vaas.portal.gallery import clean_tags, clean_text, picture_type
 from vaas.slug import check_slug, slugify
 
 __all__ = ["Publication", "Publishing", "require_checked"]
@@ -55,9 +55,9 @@ class Publishing:
             app = replace(app, origin_store=draft.origin_store, origin_path=draft.origin_path)
         app = replace(
             app,
-            title=(said.title.strip() or app.title)[:200],
-            description=said.description.strip()[:5000] or app.description,
-            category=said.category.strip()[:60] or app.category,
+            title=(" ".join(clean_text(said.title).split()) or app.title)[:200],
+            description=clean_text(said.description)[:5000] or app.description,
+            category=clean_text(said.category)[:60] or app.category,
             tags=clean_tags(said.tags) or app.tags,
             version=draft.snapshot.hash,
             updated=now,

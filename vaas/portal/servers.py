@@ -13,6 +13,7 @@ from vaas.content import pack
 from vaas.errors import NotFound, Unavailable
 from vaas.model import App, Draft, Grant, ServerName, Snapshot, Visitor
 from vaas.portal.core import Core
+from vaas.portal.reports import clean_progress, clean_report
 from vaas.slug import ACCOUNT_PREFIX
 from vaas.tickets import derive_key
 
@@ -74,7 +75,7 @@ class Servers:
             "portal": public_url,
             "about": page,
             "launch": f"{page}launch" if task.app and not task.draft else page,
-            "open": page if task.draft else f"{page}open",
+            "open": page if task.draft else f"{public_url}wake/{server.account}",
             "check": {"seconds": limits.check_seconds} if task.draft and task.draft.state != "done" else None,
             "limits": {
                 "heartbeat": limits.heartbeat,
@@ -111,9 +112,9 @@ class Servers:
                 raise NotFound("There is no such draft.")
             if draft.state == "done":
                 return
-            state = "done" if report else "running"
+            kept, found = clean_progress(progress) or draft.progress, clean_report(report)
             records.drafts.save(
-                replace(draft, state=state, progress=progress or draft.progress, report=report or draft.report)
+                replace(draft, state="done" if found else "running", progress=kept, report=found or draft.report)
             )
 
     def _task(self, server: ServerName) -> _Task:

@@ -16,6 +16,8 @@ _KEPT = frozenset(
 )
 #: An operator names further variables here, separated by commas; what is secret stays out even so.
 _MORE = "VAAS_KERNEL_ENV"
+#: The packages are those of all apps: a cell that installs something only says what it would do.
+_NO_INSTALLS = {"PIP_DRY_RUN": "1", "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 _NEVER = ("JUPYTERHUB_", "VAAS_", "JPY_")
 
 
@@ -55,8 +57,5 @@ def kernel_environment(
         # Otherwise plotly's default sends its whole library along with every figure.
         "PLOTLY_RENDERER": "plotly_mimetype",
         "PYTHONDONTWRITEBYTECODE": "1",
-        # The packages are those of all apps: a cell that installs something only says what it would do.
-        "PIP_DRY_RUN": "1",
-        "PIP_NO_INPUT": "1",
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        **_NO_INSTALLS,
     }

@@ -14,7 +14,12 @@ from dataclasses import dataclass, field
 from vaas.errors import Invalid, Unavailable
 from vaas.tickets import Ticket
 
-__all__ = ["Page", "Patience", "Visit", "Visits"]
+__all__ = ["PAGES", "Page", "Patience", "Visit", "Visits"]
+
+#: How many pages (so kernels) one visit may have open: one visitor must not fill the app for all others.
+PAGES = 8
+#: For each page that may be open, so many visits without one are kept.
+_WAITING = 2
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,7 @@ class Visits:
         visit = Visit(self._random(), self._random(), ticket.user, ticket.links, ticket.may_read, now)
         self._visits[visit.id] = visit
         self._active = now
+        self._drop_oldest()
         return visit, ended
 
     def find(self, secret: str) -> Visit | None:
@@ -131,8 +137,10 @@ class Visits:
         Raises
         ------
         Unavailable
-            As many pages as allowed are open.
+            As many pages as allowed are open, of this visit or of all.
         """
+        if len(visit.pages) >= PAGES:
+            raise Unavailable("You have this app open many times. Please close a tab and try again in a minute.")
         if len(list(self.pages())) >= self._limit:
             raise Unavailable("Many people are here at the moment. Please try again in a minute.")
         page = Page(self._random(), visit.id, now)
@@ -189,6 +197,12 @@ class Visits:
             if not visit.pages and now - visit.seen > self._patience.linger:
                 del self._visits[visit.id]
         return [page for page in self.pages() if page.overdue(now, self._patience)]
+
+    def _drop_oldest(self) -> None:
+        """Drop visits without a page when there are too many: each way in makes one, and a script can go in often."""
+        waiting = sorted((visit for visit in self._visits.values() if not visit.pages), key=lambda visit: visit.seen)
+        for visit in waiting[: -_WAITING * self._limit]:
+            del self._visits[visit.id]
 
     def pages(self) -> Iterable[Page]:
         """All open pages."""

@@ -21,6 +21,9 @@ PROPFIND = (
     b"<resourcetype/><getcontentlength/><getlastmodified/><getetag/></prop></propfind>"
 )
 
+#: No file is larger than an exabyte.
+_MAX_DIGITS = 18
+
 
 @dataclass(frozen=True)
 class Found:
@@ -48,7 +51,7 @@ def parse_multistatus(body: bytes) -> tuple[Found, ...]:
         raise Unavailable("The server's answer is not WebDAV.") from exc
     if root.tag != "{DAV:}multistatus":
         raise Unavailable("The server's answer is not WebDAV.")
-    return tuple(found for response in root.iter("{DAV:}response") if (found := _found(response)))
+    return tuple(found for response in root.findall("{DAV:}response") if (found := _found(response)))
 
 
 def path_parts(path: str) -> tuple[str, ...] | None:
@@ -77,7 +80,7 @@ def _found(response: Element) -> Found | None:
     size = (properties.findtext("{DAV:}getcontentlength") or "").strip()
     modified_text = (properties.findtext("{DAV:}getlastmodified") or "").strip()
     folder = properties.find("{DAV:}resourcetype/{DAV:}collection") is not None
-    bytes_ = int(size) if size.isdecimal() and not folder else 0
+    bytes_ = int(size) if size.isdecimal() and len(size) <= _MAX_DIGITS and not folder else 0
     etag = (properties.findtext("{DAV:}getetag") or "").strip()
     if not etag:
         etag = f"~{modified_text}~{bytes_}"
@@ -88,7 +91,7 @@ def _found(response: Element) -> Found | None:
 
 def _properties(response: Element) -> Element | None:
     """Return the properties that exist; None when the server has none for this entry."""
-    for propstat in response.iter("{DAV:}propstat"):
+    for propstat in response.findall("{DAV:}propstat"):
         status = (propstat.findtext("{DAV:}status") or "").split()
         if len(status) > 1 and status[1] == "200":
             return propstat.find("{DAV:}prop")
@@ -98,6 +101,6 @@ def _properties(response: Element) -> Element | None:
 def _moment(text: str) -> datetime | None:
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError, TypeError):
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

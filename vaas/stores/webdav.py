@@ -127,7 +127,7 @@ class WebdavStore(Store):
             self._check(answer.status, "", set())
         if answer.status != 207:
             return False
-        found = [self._entry(one) for one in parse_multistatus(answer.body)]
+        found = [self._entry(one) for one in await asyncio.to_thread(parse_multistatus, answer.body)]
         return any(entry and entry.folder and not entry.path for entry in found)
 
     async def _check_before(self, path: str, if_match: str | None) -> None:
