@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from hub_service.handlers.base import Page
 from vaas.errors import Invalid, VaasError
 from vaas.model import EVERYONE, SIGNED_IN, Access, Grant
@@ -99,12 +101,13 @@ class ComparePage(Page):
 
     nav = "mine"
 
-    def get(self, slug: str) -> None:
-        """Show it by file and by cell."""
+    async def get(self, slug: str) -> None:
+        """Show it by file and by cell; in a thread, for a comparison of large notebooks takes a while."""
         numbers = [self.get_query_argument(name, "") for name in ("from", "to")]
         if not all(number.isdecimal() and len(number) < 10 for number in numbers):
             raise Invalid("Choose two versions to compare.")
-        app, found = self.portal.versions.compare(self.visitor, slug, old=int(numbers[0]), new=int(numbers[1]))
+        old, new = map(int, numbers)
+        app, found = await asyncio.to_thread(self.portal.versions.compare, self.visitor, slug, old=old, new=new)
         names = ("old", "new", "added", "removed", "changed")
         cells = [{"change": c.change, "old": c.old, "new": c.new, "diff": c.lines} for c in found.cells]
         context = {"app": app, "cells": cells, **{name: getattr(found, name) for name in names}}

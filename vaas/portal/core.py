@@ -100,9 +100,9 @@ class Core:
         """Return a random id of small letters and digits."""
         return "".join(secrets.choice(_ID_LETTERS) for _ in range(length))
 
-    def ticket(self, server: ServerName, visitor: Visitor, *, purpose: str, access: int) -> str:
-        """Return a signed ticket for that server."""
-        expires = self.now().timestamp() + self.limits.ticket_seconds
+    def ticket(self, server: ServerName, visitor: Visitor, *, purpose: str, access: int, seconds: int = 0) -> str:
+        """Return a signed ticket for that server, good for ``seconds`` (0: what the site says)."""
+        expires = self.now().timestamp() + (seconds or self.limits.ticket_seconds)
         links = tuple(sorted(visitor.links))
         ticket = Ticket(purpose, server.path, visitor.name, links, access, secrets.token_urlsafe(12), expires)
         return sign(ticket, key=derive_key(self.master_key, server))

@@ -39,7 +39,7 @@ class Drafts:
         """Return the store, the notebook, what lies in its folder, and which of that it seems to need."""
         store = self.store(user, store_id)
         data = await store.read(check_path(path), limit=self._core.limits.notebook_bytes)
-        parsed = notebook.parse(data, name=path.rpartition("/")[2])
+        parsed = await asyncio.to_thread(notebook.parse, data, name=path.rpartition("/")[2])
         folder = path.rpartition("/")[0]
         entries = [e for e in await store.list(folder) if e.path != path and e.name not in LEFT_OUT]
         return store, parsed, entries, await suggested(store, parsed, entries, folder=folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping
 
 from vaas import notebook
@@ -24,7 +25,7 @@ async def suggested(store: Store, parsed: notebook.Notebook, entries: list[Entry
     files = {e.path[strip:]: e async for e in _walk(store, entries, limit=_LOOK_AT) if not e.folder}
     modules = [name for name, e in files.items() if name.endswith(".py") and e.size <= 300_000][:40]
     texts = {name: (await store.read(files[name].path, limit=300_000)).decode("utf-8", "replace") for name in modules}
-    found = notebook.suggest_files(parsed, files, sources=texts)
+    found = await asyncio.to_thread(notebook.suggest_files, parsed, files, sources=texts)
     tops = {name.partition("/")[0] for name in found}
     return {e.path for e in entries if e.name in tops}
 

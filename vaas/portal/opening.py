@@ -28,6 +28,8 @@ class Progress:
     detail: str = ""
 
 
+#: A draft's page lies open while its author reads the report; only they can use its ticket.
+_PREVIEW_SECONDS = 1800
 _MESSAGES = {
     "starting": "Starting the app. It was asleep because nobody used it.",
     "stopping": "The app is just going to sleep; it is woken in a moment.",
@@ -81,7 +83,7 @@ class Opening:
         server = draft_server(draft)
         if (await self._core.backend.state(server)).phase != "ready":
             return "", ""
-        ticket = self._core.ticket(server, visitor, purpose="visit", access=OWNER)
+        ticket = self._core.ticket(server, visitor, purpose="visit", access=OWNER, seconds=_PREVIEW_SECONDS)
         return self._core.backend.url(server) + "visit", ticket
 
     def _find(self, visitor: Visitor, slug: str) -> tuple[App, ServerName, int]:
