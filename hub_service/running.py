@@ -100,9 +100,13 @@ def portals(settings: Settings) -> list[psutil.Process]:
     return [p for p, env in _mine() if env.get("JUPYTERHUB_SERVICE_NAME") == "vaas" and env.get("VAAS_DATA") == wanted]
 
 
-def app_servers(portal_url: str) -> list[psutil.Process]:
-    """Return the app servers of the portal with this internal address, with all that they started."""
-    found = [process for process, env in _mine() if env.get("VAAS_PORTAL_URL") == portal_url]
+def app_servers(settings: Settings) -> list[psutil.Process]:
+    """Return the app servers of this data folder, with all that they started.
+
+    They are known by their homes, which lie in it: another portal may have had or have the same port.
+    """
+    homes = f"{settings.run}{os.sep}"
+    found = [p for p, env in _mine() if "VAAS_PORTAL_URL" in env and env.get("HOME", "").startswith(homes)]
     with_children = list(found)
     for process in found:
         with contextlib.suppress(psutil.Error):
@@ -118,8 +122,7 @@ def stop_leftovers(settings: Settings) -> int:
     note = Note.read(settings.run)
     left = [found for p in (note.hub, note.proxy) if (found := p.find())] if note else []
     stop(left, patience=20.0)
-    url = f"http://127.0.0.1:{note.ports['portal']}/services/vaas/" if note else settings.portal_internal_url
-    others = [*portals(settings), *app_servers(url)]
+    others = [*portals(settings), *app_servers(settings)]
     stop(others, patience=5.0)
     return len(left) + len(others)
 

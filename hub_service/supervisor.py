@@ -116,7 +116,7 @@ class Supervisor:
         self._hub.stop(25.0)
         self._proxy.stop(5.0)
         # What a Hub that was down could not stop.
-        stop([*portals(self._settings), *app_servers(self._settings.portal_internal_url)], patience=5.0)
+        stop([*portals(self._settings), *app_servers(self._settings)], patience=5.0)
         (self._settings.run / "state.json").unlink(missing_ok=True)
 
     def _tick(self, now: float) -> None:

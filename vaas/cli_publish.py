@@ -43,7 +43,8 @@ def add_publish(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--anyway", action="store_true", help="publish even if the check fails")
     parser.add_argument("--check-only", action="store_true", help="only check, publish nothing")
-    parser.add_argument("--url", default=os.environ.get("VAAS_URL", "http://vaas.localhost:8000/services/vaas/"))
+    default = os.environ.get("VAAS_URL", "http://vaas.localhost:8000/services/vaas/")
+    parser.add_argument("--url", default=default, help="the portal's address; default: VAAS_URL, or the demo's")
     parser.add_argument(
         "--token-file", type=Path, help="a file with a Hub token; default: VAAS_TOKEN of the environment"
     )
@@ -159,7 +160,8 @@ class _Client:
     """The REST interface as the holder of a token."""
 
     def __init__(self, url: str, token: str) -> None:
-        self._url, self._token = url.rstrip("/") + "/api/", token
+        base = url if urlsplit(url).path.strip("/") else f"{url.rstrip('/')}/services/vaas"
+        self._url, self._token = f"{base.rstrip('/')}/api/", token
         host = urlsplit(url).hostname or ""
         self._http: Http = internal_http(url) if host else Http()
 

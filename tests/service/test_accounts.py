@@ -92,7 +92,7 @@ def test_nobody_signs_in_as_an_app(hub_with_stand_ins: RunningPortal, account: s
 def test_removing_an_account_stops_its_servers(hub_with_stand_ins: RunningPortal, account: str) -> None:
     _start(hub_with_stand_ins, account, "v1")
     _start(hub_with_stand_ins, account, "d0123abcd")
-    inside = hub_with_stand_ins.settings.portal_internal_url
+    inside = hub_with_stand_ins.settings
     assert len(app_servers(inside)) == 2
     token = hub_with_stand_ins.portal_token
     assert hub_with_stand_ins.hub("DELETE", f"/vaas/accounts/{account}", token=token).status_code == 204
@@ -106,7 +106,7 @@ def test_removing_an_account_waits_for_a_server_that_is_stopping_already(
     portal = hub_with_stand_ins
     _start(portal, account)
     server = f"/users/{account}/servers/v1"
-    (process,) = app_servers(portal.settings.portal_internal_url)
+    (process,) = app_servers(portal.settings)
     # It cannot end before it goes on, so that the removal comes while it stops.
     process.suspend()
     with ThreadPoolExecutor() as pool:
@@ -117,7 +117,7 @@ def test_removing_an_account_waits_for_a_server_that_is_stopping_already(
         process.resume()
         assert (stopping.result().status_code, removing.result().status_code) == (204, 204)
     assert portal.hub("GET", f"/users/{account}").status_code == 404
-    assert app_servers(portal.settings.portal_internal_url) == []
+    assert app_servers(portal.settings) == []
 
 
 def test_an_app_server_knows_little_and_what_the_caller_asks_for_does_not_count(
@@ -167,7 +167,7 @@ def test_an_account_runs_versions_and_drafts_only(hub_with_stand_ins: RunningPor
     hub_with_stand_ins.hub("POST", path, token=hub_with_stand_ins.portal_token)
     progress = hub_with_stand_ins.hub("GET", f"{path}/progress").text
     assert "An app's server is called after its version." in progress
-    assert app_servers(hub_with_stand_ins.settings.portal_internal_url) == []
+    assert app_servers(hub_with_stand_ins.settings) == []
 
 
 def test_people_get_no_servers_and_are_told_so(hub_with_stand_ins: RunningPortal) -> None:

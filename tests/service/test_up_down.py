@@ -185,7 +185,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 def test_a_killed_hub_comes_back_and_its_apps_never_stop_answering(app: Running) -> None:
-    before, server = app.note, app_servers(app.settings.portal_internal_url)
+    before, server = app.note, app_servers(app.settings)
     os.kill(before.hub.pid, signal.SIGKILL)
     answers: set[int] = set()
 
@@ -195,7 +195,7 @@ def test_a_killed_hub_comes_back_and_its_apps_never_stop_answering(app: Running)
 
     until(healed, seconds=20, what="another Hub")
     assert answers == {200}
-    assert app_servers(app.settings.portal_internal_url) == server
+    assert app_servers(app.settings) == server
     assert app.hub("GET", f"/users/{app.account}/servers/v1").json()["ready"] is True
 
 
@@ -218,7 +218,7 @@ def test_what_a_killed_supervisor_left_is_stopped_by_down(app: Running) -> None:
     assert "an earlier run had left behind" in app.vaas("down").stdout
     assert [process for process in (note.hub, note.proxy) if process.find()] == []
     assert portals(app.settings) == []
-    assert app_servers(app.settings.portal_internal_url) == []
+    assert app_servers(app.settings) == []
 
 
 def test_a_moved_folder_is_the_same_portal_in_another_place(app: Running, tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_down_stops_everything(app: Running) -> None:
     assert app.vaas("up").returncode == 0
     app.start_app()
     note = app.note
-    servers = app_servers(app.settings.portal_internal_url)
+    servers = app_servers(app.settings)
     assert servers
     assert app.vaas("down").stdout == "Stopping…\nStopped.\n"
     assert not [process for process in (note.supervisor, note.hub, note.proxy) if process.find()]

@@ -14,8 +14,9 @@ from vaas.runtime.manifest import Manifest
 
 __all__ = ["application_settings", "response_headers"]
 
-#: Pings find a network that went away without a word; milliseconds.
-_PING, _PONG = 20_000, 20_000
+#: Pings find a network that went away without a word; milliseconds. Jupyter looks for the pong before it has sent the
+#: first ping, so that a time as short as the interval would close every socket.
+_PING, _PONG = 20_000, 60_000
 _MOST_IN_A_FRAME = 32 << 20
 
 
