@@ -158,6 +158,23 @@ def test_chosen_files_become_a_draft(ada: Person) -> None:
     expect(ada.page.get_by_role("heading", name="It works")).to_be_visible(timeout=60_000)
 
 
+def test_an_uploaded_app_gets_its_next_version_by_another_upload(ada: Person) -> None:
+    ada.goes("files/")
+    for number in (1, 2):
+        source = notebook(markdown("# Uploaded twice"), f"x = {number}")
+        sent = {"name": "twice.ipynb", "mimeType": "application/json", "buffer": source}
+        ada.page.locator("form input[type=file][name=files]").set_input_files([sent])
+        ada.page.locator("form:has(input[type=file][name=files]) button[type=submit]").click()
+        ada.page.wait_for_url(re.compile("/drafts/"))
+        publish = ada.page.get_by_role("button", name="Publish", exact=True)
+        expect(publish).to_be_enabled(timeout=60_000)
+        publish.click()
+        ada.page.wait_for_url(re.compile("/apps/uploaded-twice/"))
+        ada.goes("apps/uploaded-twice/settings")
+    ada.goes("apps/uploaded-twice/versions")
+    expect(ada.page.locator("strong", has_text="Version 2")).to_be_visible()
+
+
 def test_a_notebook_dropped_into_the_page_becomes_a_draft(ada: Person) -> None:
     ada.goes("files/")
     ada.page.evaluate(

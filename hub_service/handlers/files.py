@@ -101,7 +101,7 @@ class UploadPage(Page):
         files = {file.filename: file.body for file in self.request.files.get("files", [])}
         if not files:
             raise Invalid("No files came along. Choose a notebook, or a folder with one.")
-        draft = self.portal.drafts.begin_upload(self.person, files)
+        draft = self.portal.drafts.begin_upload(self.person, files, slug=self.get_body_argument("slug", ""))
         self.done(f"drafts/{draft.id}/")
 
 
