@@ -65,7 +65,7 @@ class Content:
         digest = hashlib.sha256(data).hexdigest()
         target = self._place(digest)
         if not target.exists():
-            with self._room(target) as handle:
+            with _Pending(self.root, target) as handle:
                 handle.write(data)
                 handle.keep()
         return digest, len(data)
@@ -108,9 +108,6 @@ class Content:
         if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
             raise NotFound("There is no such file.")
         return self.root / sha256[:2] / sha256
-
-    def _room(self, target: Path) -> _Pending:
-        return _Pending(self.root, target)
 
 
 class _Pending:

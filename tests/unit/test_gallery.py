@@ -192,8 +192,7 @@ class TestDemo:
         demo_content.ensure_demo(world.portal, tmp_path)
         first = {x.app.slug: x.app for x in world.portal.gallery.apps(AS_ROOT, Query())}
         assert set(first) == {path.parent.name for path in EXAMPLES.glob("*/app.json")}
-        if not first:
-            pytest.skip("there are no examples yet")
+        assert len(first) > 1
         gone, *kept = first
         world.portal.gallery.withdraw(AS_ROOT, gone)
         if kept:

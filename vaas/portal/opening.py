@@ -42,9 +42,8 @@ class Opening:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        #: What the Hub said of each failure; it may quote the app's log, so that it is for those who may read that.
         self._failed: dict[ServerName, str] = {}
-        #: What the Hub said of a failure; it may quote the app's log, so that it is for those who may read that.
-        self._why: dict[ServerName, str] = {}
         self._starting: set[ServerName] = set()
 
     async def begin(self, visitor: Visitor, slug: str) -> Progress:
@@ -104,8 +103,8 @@ class Opening:
         state = await self._core.backend.state(server)
         if server in self._failed:  # looked up last: a start can fail while we ask
             reads = access >= ACTIONS["read log"]
-            detail = "\n".join([self._why.get(server, ""), self._core.log_of(server)]).strip() if reads else ""
-            return Progress(app, "failed", error=self._failed[server], detail=detail)
+            detail = "\n".join([self._failed[server], self._core.log_of(server)]).strip() if reads else ""
+            return Progress(app, "failed", error="The app could not be started.", detail=detail)
         if state.phase == "ready":
             ticket = self._core.ticket(server, visitor, purpose="visit", access=access)
             return Progress(app, "ready", 100, "Ready.", self._core.backend.url(server) + "visit", ticket)
@@ -121,8 +120,7 @@ class Opening:
         try:
             await self._core.backend.start(server)
         except VaasError as error:
-            self._failed[server] = "The app could not be started."
-            self._why[server] = error.message
+            self._failed[server] = error.message
             raise
         finally:
             self._starting.discard(server)
