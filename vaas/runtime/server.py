@@ -18,11 +18,14 @@ from vaas import tickets
 from vaas.errors import Unavailable, VaasError
 from vaas.runtime.assets import Squeezer
 from vaas.runtime.handlers import Missing
+from vaas.runtime.gate import Gate
 from vaas.runtime.kernels import Kernels
-from vaas.runtime.manifest import Manifest
+from vaas.runtime.manager import Confinement
+from vaas.runtime.manifest import Limits, Manifest
 from vaas.runtime.portal_client import PortalClient
 from vaas.runtime.rendering import Rendering
 from vaas.runtime.routes import route_table, rules
+from vaas.runtime.sandbox import Bounds, Sandbox
 from vaas.runtime.settings import application_settings
 from vaas.runtime.visits import Page, Patience, Visit, Visits
 from vaas.tickets import Ticket
@@ -51,6 +54,8 @@ class AppServer:
         The path under which the server answers, with slashes at both ends.
     environ:
         The server's own environment, of which kernels get a little.
+    sandbox:
+        What kernels are put into; None where there is none.
     clock:
         Seconds since the epoch.
     """
@@ -63,6 +68,7 @@ class AppServer:
         folder: Path,
         base_url: str,
         environ: Mapping[str, str],
+        sandbox: Sandbox | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         limits = manifest.limits
@@ -72,7 +78,17 @@ class AppServer:
         self.content = folder / "content"
         patience = Patience(lost=limits.lost_after, connect=limits.connect_within)
         self.visits = Visits(limit=limits.visits, patience=patience)
-        self.kernels = Kernels(folder=folder, notebook=manifest.notebook, environ=environ)
+        self.gate = Gate(
+            manifest.network, trusted=manifest.network_trusted, tell=lambda text: self.incident("network", text)
+        )
+        self.confinement = Confinement(sandbox, _bounds(limits), gate=self.gate)
+        self.kernels = Kernels(
+            folder=folder,
+            notebook=manifest.notebook,
+            environ=environ,
+            confinement=self.confinement,
+            tell=self.incident,
+        )
         self.rendered = Rendering(manifest=manifest, folder=folder, base_url=base_url, kernels=self.kernels)
         self.squeezer = Squeezer()
         self.rendering: dict[str, asyncio.Future[None]] = {}
@@ -190,6 +206,11 @@ class AppServer:
             try:
                 for page in self.visits.overdue(self.clock()):
                     self.end(page, why="lost")
+                greedy = await self.kernels.greedy()
+                for page in [page for page in self.visits.pages() if page.kernel in greedy]:
+                    excess = greedy[page.kernel]
+                    self.incident(excess.kind, excess.text)
+                    self.end(page, why="died")
                 dead = await self.kernels.dead()
                 for page in [page for page in self.visits.pages() if page.kernel in dead]:
                     self.end(page, why="died")
@@ -215,6 +236,10 @@ class AppServer:
             log.info("The portal says that this server is no longer needed")
             self.stopped.set()
 
+    def incident(self, kind: str, text: str) -> None:
+        """Tell the app's owner what went wrong."""
+        log.warning("%s", text)
+
     def _unreachable(self) -> bool:
         return self.clock() - self._heard > self.manifest.limits.unreachable
 
@@ -233,3 +258,14 @@ class AppServer:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) and not isinstance(error, HTTPError):
             log.error("A kernel could not be started or ended", exc_info=error)
+
+
+def _bounds(limits: Limits) -> Bounds:
+    return Bounds(
+        memory=limits.kernel_memory,
+        disk=limits.kernel_disk,
+        file=limits.kernel_file,
+        processes=limits.kernel_processes,
+        open_files=limits.kernel_open_files,
+        cpu=limits.kernel_cpu,
+    )
