@@ -18,6 +18,7 @@ __all__ = [
     "File",
     "Grant",
     "Incident",
+    "Isolation",
     "Link",
     "ServerName",
     "ServerState",
@@ -237,6 +238,14 @@ class ServerName:
     def path(self) -> str:
         """The server's path under its origin, with slashes at both ends."""
         return f"/user/{self.account}/{self.name}/"
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """Whether kernels are kept apart from the machine that they run on, and in a few words why not."""
+
+    isolated: bool
+    why: str = ""
 
 
 @dataclass(frozen=True)
