@@ -64,7 +64,7 @@ class KernelIsolation:
         return self.here != before
 
 
-def probe(settings: Settings, environ: Mapping[str, str]) -> Isolation:
+def probe(settings: Settings, environ: Mapping[str, str], *, seconds: float = _PATIENCE) -> Isolation:
     """Ask the app environment whether kernels on this machine are isolated; anything unexpected means that not."""
     if settings.sandbox == "off":
         return Isolation(False, "VAAS_SANDBOX is “off”.")
@@ -72,10 +72,10 @@ def probe(settings: Settings, environ: Mapping[str, str]) -> Isolation:
     env = {"PATH": environ.get("PATH", os.defpath), **sandbox_environ(settings, environ)}
     try:
         answer = subprocess.run(
-            command, env=env, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, timeout=_PATIENCE
+            command, env=env, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds
         )
     except subprocess.TimeoutExpired:
-        return Isolation(False, f"Looking for a sandbox took more than {_PATIENCE:.0f} seconds.")
+        return Isolation(False, f"Looking for a sandbox took more than {seconds:.0f} seconds.")
     except OSError as error:
         return Isolation(False, f"The app environment cannot be started: {error.strerror}.")
     try:
