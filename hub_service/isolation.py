@@ -38,7 +38,7 @@ class KernelIsolation:
     @property
     def open_places(self) -> dict[str, str]:
         """Where kernels run without isolation, and why."""
-        here = {"this machine": self.here.why} if self.here and not self.here.isolated else {}
+        here = {"On this machine": self.here.why} if self.here and not self.here.isolated else {}
         found = ((f"{server.account}/{server.name}", told) for server, told in self._servers().items())
         return here | {place: told.why for place, told in found if not told.isolated}
 
@@ -47,7 +47,9 @@ class KernelIsolation:
         """A sentence for everybody."""
         if not self.holds:
             return "Kernels are not isolated: apps are not kept apart from the machine that they run on."
-        return "Kernels are isolated." if self.known else "No app server has said yet whether kernels are isolated."
+        if not self.known:
+            return "No app server has said yet whether kernels are isolated."
+        return "Kernels are isolated: apps see nothing of the machine that they run on."
 
     @property
     def details(self) -> str:

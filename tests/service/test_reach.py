@@ -96,8 +96,8 @@ def test_where_kernels_are_not_isolated_publishers_operators_and_the_log_say_so(
     # The stand-in for the app environment knows no sandbox.
     until(lambda: "not isolated" in ada.health()[1], seconds=30, what="the portal's look at this machine")
     status, page = ada.health()
-    assert status == 200 and "apps are not kept apart from the machine" in page and "this machine:" not in page
-    assert "this machine: The app environment does not say" in ada.health(ada.portal.token_for("root-admin"))[1]
+    assert status == 200 and "apps are not kept apart from the machine" in page and "On this machine:" not in page
+    assert "On this machine: The app environment does not say" in ada.health(ada.portal.token_for("root-admin"))[1]
     assert "not kept apart from this machine" in ada.portal.get("/services/vaas/files/", token=ada.token).text
     assert "Kernels are not isolated" in (ada.portal.settings.logs / "hub.log").read_text()
     app = published(ada, "")

@@ -138,7 +138,7 @@ class TestTogether:
     async def test_one_server_that_says_no_is_enough(self, world: World, tmp_path: Path) -> None:
         app = await world.published(ADA)
         found = self.known(world, says(tmp_path, {"isolated": True, "why": ""}))
-        assert found.holds and found.known and found.text == "Kernels are isolated."
+        assert found.holds and found.known and found.text.startswith("Kernels are isolated:")
         for told, holds in ((APART, True), (OPEN, False), (None, False), (APART, True), (OPEN, False)):
             await world.portal.servers.heartbeat(world.server(app, 1), Heartbeat((), 0.0, told))
             assert found.holds is holds
@@ -150,7 +150,7 @@ class TestTogether:
     async def test_this_machine_counts_where_apps_run_on_it(self, world: World, tmp_path: Path) -> None:
         python = says(tmp_path, {"isolated": False, "why": "No bubblewrap."})
         here = self.known(world, python)
-        assert not here.holds and here.details.endswith("this machine: No bubblewrap.")
+        assert not here.holds and here.details.endswith("On this machine: No bubblewrap.")
         assert not here.look(), "nothing new"
         elsewhere = self.known(world, python, VAAS_LOCAL_APPS="0")
         assert elsewhere.holds and not elsewhere.known and "No app server has said" in elsewhere.text
