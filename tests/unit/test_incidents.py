@@ -119,7 +119,8 @@ def test_so_many_of_one_heartbeat_are_looked_at() -> None:
 
 
 def test_every_kind_has_words() -> None:
-    assert set(KINDS) == {"memory", "processes", "cpu", "disk", "output", "died", "stalled", "slow", "start"}
+    known = {"memory", "processes", "cpu", "disk", "output", "died", "stalled", "slow", "start", "network"}
+    assert set(KINDS) == known
     assert all(words[0].isupper() and not words.endswith(".") for words in KINDS.values())
 
 

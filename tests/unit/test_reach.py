@@ -110,6 +110,14 @@ async def test_a_site_lets_through_no_more_than_it_says(world: World) -> None:
     assert world.portal.gallery.app(AS_ADA, app.slug).app.network == ALL  # what was asked for is kept
 
 
+async def test_only_hosts_that_the_site_names_may_be_private(world: World) -> None:
+    app = await published(world, "db.internal")
+    for site in (ALL, (), ("db.internal",)):
+        world.core.network = site
+        sent = world.portal.servers.manifest(world.server(app, 1), public_url=PUBLIC_URL)
+        assert sent["network_trusted"] == ([] if site == ALL else list(site))
+
+
 @pytest.mark.parametrize("network", [("b.org",), ("a.org", "b.org")])
 async def test_what_the_site_closes_cannot_be_asked_for(world: World, network: tuple[str, ...]) -> None:
     app = await published(world)

@@ -22,6 +22,7 @@ KINDS: Mapping[str, str] = {
     "stalled": "A page did not go on",
     "slow": "A page took long",
     "start": "It could not be started",
+    "network": "It tried to reach what it may not",
 }
 _EACH_HEARTBEAT = 20
 _KEPT = 50

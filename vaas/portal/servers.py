@@ -110,6 +110,8 @@ class Servers:
             "check": {"seconds": limits.check_seconds} if task.draft and task.draft.state != "done" else None,
             "limits": {name: getattr(limits, name) for name in _LIMITS},
             "network": self._network(task),
+            # Hosts that the site names may have private addresses; "all" names none.
+            "network_trusted": [] if self._core.network == network.ALL else list(self._core.network),
             "picture_sources": list(self._core.picture_sources),
             "frame_ancestors": [public_url.split("/services/")[0]] if task.draft else ["'none'"],
         }
