@@ -95,6 +95,16 @@ def test_nobody_else_on_the_machine_may_read_what_it_keeps(started: Place) -> No
     assert [str(path) for path in closed if path.stat().st_mode & 0o077] == []
 
 
+def test_where_kernels_are_isolated_it_starts_without_a_word_of_warning(place: Place, tmp_path: Path) -> None:
+    python, stand_in = tmp_path / "isolated", place.settings.app_python
+    said = 'case "$*" in *vaas.runtime.sandbox*) echo \'{"isolated": true, "why": ""}\'; exit;; esac'
+    python.write_text(f'#!/bin/sh\n{said}\nexec {stand_in} "$@"\n')
+    python.chmod(0o755)
+    done = place.vaas("up", VAAS_APP_PYTHON=str(python), VAAS_SANDBOX="required")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "isolated" not in done.stdout
+
+
 def test_a_port_in_use_is_said_with_another_one_to_take(place: Place) -> None:
     with socket.create_server(("127.0.0.1", place.settings.port)):
         done = place.vaas("up")
