@@ -149,7 +149,7 @@ def _is_address(name: str) -> bool:
 def _covers(entry: tuple[str, int], place: tuple[str, int]) -> bool:
     """Tell whether all of ``place`` is within ``entry``; a port of 0 is any."""
     (host, port), (name, at) = entry, place
-    below = host.startswith("*.") and name.endswith(host[1:]) and name != host and name != host[1:]
+    below = host.startswith("*.") and name.endswith(host[1:])
     return bool(name) and (name == host or below) and port in {0, at}
 
 
