@@ -33,7 +33,7 @@ from vaas.runtime.outputs import Outcome, plain_traceback, size_of
 from vaas.runtime.printed import Printed
 from vaas.runtime.sandbox import HOME
 from vaas.runtime.specs import AppSpecs
-from vaas.runtime.watch import Excess, Watch
+from vaas.runtime.excess import Excess, Lookout
 
 __all__ = ["Execution"]
 
@@ -101,7 +101,7 @@ class Execution:
     ) -> None:
         self._notebook = notebook
         self._confinement = confinement
-        self._limits = Watch(confinement.bounds)
+        self._limits = Lookout(confinement.bounds)
         self._printed = Printed(f"The check's kernel “{kernel}”")
         self._excess: Excess | None = None
         self._folder = folder

@@ -21,7 +21,7 @@ from vaas.runtime.manager import Confinement, how_it_ended
 from vaas.runtime.printed import Printed
 from vaas.runtime.sandbox import HOME
 from vaas.runtime.specs import AppSpecs
-from vaas.runtime.watch import Excess, Watch
+from vaas.runtime.excess import Excess, Lookout
 
 __all__ = ["HIDDEN_ERROR", "Kernels"]
 
@@ -79,7 +79,7 @@ class Kernels:
         self._fonts = FontCache(self._shared / "matplotlib")
         view = replace(confinement.view, read=(*confinement.view.read, folder / "content", self._shared))
         self._confinement = replace(confinement, view=view)
-        self._watch = Watch(confinement.bounds)
+        self._watch = Lookout(confinement.bounds)
         self._printed: dict[str, Printed] = {}
         config = Config(
             {

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from vaas.runtime.processes import family_of, memory_of, parents, threads_of
 from vaas.runtime.sandbox import Bounds
 
-__all__ = ["Excess", "Watch"]
+__all__ = ["Excess", "Lookout"]
 
 #: A kernel that comes this near to its number of processes at two looks in a row is not there to compute.
 _MANY = 0.9
@@ -26,7 +26,7 @@ class Excess:
     text: str
 
 
-class Watch:
+class Lookout:
     """Looks at running kernels; where the system does not tell, it sees nothing wrong."""
 
     def __init__(self, bounds: Bounds) -> None:
