@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from traitlets.config import Config
 
+from vaas.runtime.activity import WatchedKernels
 from vaas.runtime.content import discard
 from vaas.runtime.environment import kernel_environment
 from vaas.runtime.specs import AppSpecs
@@ -24,7 +24,7 @@ _GOODBYE = 1.5
 _LONGEST_SOCKET = 107
 
 
-class _Mapping(AsyncMappingKernelManager):
+class _Mapping(WatchedKernels):
     """Jupyter's kernels, none of which is ever restarted: a restarted kernel is empty behind a page full of widgets."""
 
     def cwd_for_path(self, path: str, **kwargs: Any) -> str:

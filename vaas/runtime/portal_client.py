@@ -39,9 +39,11 @@ class PortalClient:
         """Write the tar with the version's files into an open file."""
         await self._fetch(self._request("content", timeout=600, into=into))
 
-    async def heartbeat(self, *, visits: list[dict[str, object]], idle_seconds: float) -> tuple[list[str], bool]:
-        """Say who is in; return the visits that are revoked, and whether to stop."""
-        body = {"visits": visits, "idle_seconds": round(idle_seconds, 1)}
+    async def heartbeat(
+        self, *, visits: list[dict[str, object]], idle_seconds: float, incidents: list[dict[str, str]]
+    ) -> tuple[list[str], bool]:
+        """Say who is in and what went wrong; return the visits that are revoked, and whether to stop."""
+        body = {"visits": visits, "idle_seconds": round(idle_seconds, 1), "incidents": incidents}
         response = await self._fetch(self._request("heartbeat", body=body, timeout=10))
         answer = json.loads(response.body)
         return list(answer.get("revoked", ())), bool(answer.get("stop"))

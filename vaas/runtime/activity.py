@@ -1,0 +1,126 @@
+"""What kernels say of themselves: whether a cell runs, and an end to what is kept for a page that is not there."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from jupyter_client.session import Session
+from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
+
+__all__ = ["BUFFER", "Activity", "WatchedKernels"]
+
+#: So many bytes are kept for a page that does not read them.
+BUFFER = 64_000_000
+_REMEMBERED = 50
+_RUNS = "execute_request"
+_WORK = frozenset({_RUNS, "comm_open", "comm_msg", "comm_close"})
+
+
+class Activity:
+    """Which requests a kernel works on, by what it publishes."""
+
+    def __init__(self) -> None:
+        self._busy: set[str] = set()
+        # Threads of a notebook go on in the name of a cell that ended long ago.
+        self._ended: deque[str] = deque(maxlen=_REMEMBERED)
+
+    @property
+    def busy(self) -> bool:
+        """Whether the kernel works on a cell, or on what a widget told it."""
+        return bool(self._busy)
+
+    def heard(self, parent: Mapping[str, Any], *, state: str = "") -> None:
+        """Take note of a message in the name of ``parent``; ``state`` is that of a status message."""
+        kind, request = parent.get("msg_type"), str(parent.get("msg_id"))
+        if kind not in _WORK:
+            return
+        if state == "idle":
+            self._busy.discard(request)
+            self._ended.append(request)
+        elif state == "busy" and kind == _RUNS:
+            # One cell at a time: an "idle" of an earlier one that was lost is none to wait for.
+            self._busy = {request}
+        elif state == "busy" or (kind == _RUNS and request not in self._ended):
+            self._busy.add(request)
+
+
+class _Buffer(list[Any]):
+    """Jupyter's buffer for a page whose websocket was lost, with an end."""
+
+    def __init__(self, *, full: Callable[[], None]) -> None:
+        super().__init__()
+        self._full, self._left = full, BUFFER
+
+    def append(self, kept: Any) -> None:
+        """Keep a message, or say that there is no more room."""
+        before, self._left = self._left, self._left - sum(len(part) for part in kept[1])
+        if self._left >= 0:
+            super().append(kept)
+        elif before >= 0:
+            self.clear()
+            self._full()
+
+
+class WatchedKernels(AsyncMappingKernelManager):
+    """Jupyter's kernels, each with an :class:`Activity`."""
+
+    #: Called with the id of a kernel that said more than can be kept until its page is back.
+    flooded: Callable[[str], None] | None = None
+
+    def activity(self, kernel_id: str) -> Activity:
+        """Return what the kernel is doing."""
+        kernel = self.get_kernel(kernel_id)
+        if not hasattr(kernel, "vaas_activity"):
+            kernel.vaas_activity = Activity()
+        return kernel.vaas_activity
+
+    def start_watching_activity(self, kernel_id: str) -> None:
+        """Listen to the kernel as Jupyter does, and note for each request whether it goes on.
+
+        Jupyter's own note is one word for all: it says idle while a cell runs that lets widgets speak meanwhile.
+        """
+        kernel, activity = self.get_kernel(kernel_id), self.activity(kernel_id)
+        kernel.reason, kernel.last_activity = "", _now()
+        kernel._activity_stream = kernel.connect_iopub()
+        session = Session(config=kernel.session.config, key=kernel.session.key)
+
+        def record(parts: list[Any]) -> None:
+            parent, state = _parent_and_state(session, parts)
+            activity.heard(parent, state=state)
+            if activity.busy:
+                kernel.execution_state = "busy"
+            elif state in ("idle", "busy"):
+                kernel.execution_state = "idle"
+            kernel.last_activity = self.last_kernel_activity = _now()
+
+        kernel._activity_stream.on_recv(record)
+
+    def start_buffering(self, kernel_id: str, session_key: str, channels: Any) -> None:
+        """Keep what the kernel says until its page is back, as far as there is room."""
+        super().start_buffering(kernel_id, session_key, channels)
+        if kernel_id in self._kernel_buffers:
+            self._kernel_buffers[kernel_id]["buffer"] = _Buffer(full=lambda: self._overflow(kernel_id))
+
+    def _overflow(self, kernel_id: str) -> None:
+        if self.flooded is not None:
+            self.flooded(kernel_id)
+
+
+def _parent_and_state(session: Session, parts: list[Any]) -> tuple[Mapping[str, Any], str]:
+    """Unpack as little as needed: to verify and copy every picture that passes takes time.
+
+    A kernel is foreign, so what makes no sense counts as nothing.
+    """
+    try:
+        _, (_, header, parent, _, content, *_) = session.feed_identities(parts)
+        state = session.unpack(content)["execution_state"] if session.unpack(header)["msg_type"] == "status" else ""
+        return dict(session.unpack(parent)), str(state)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return {}, ""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
