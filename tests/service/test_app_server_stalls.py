@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from tests.service.portal_stub import PortalStub
+from tests.service.portal_stub import PortalStub, app_python
 from tests.service.test_app_server_life import Start, closed, soon, start
 
 __all__ = ["start"]
@@ -31,6 +34,23 @@ while True:
     except KeyboardInterrupt:
         pass
 """
+
+
+Kernel = Callable[..., str]
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> Kernel:
+    """Install a kernel that runs some Python instead of a kernel, and return its name."""
+
+    def install(script: str, *, command: str = "") -> str:
+        folder = tmp_path / ".local/share/jupyter/kernels/odd"
+        folder.mkdir(parents=True)
+        argv = [command or app_python(), "-c", script, "{connection_file}"]
+        (folder / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "Odd", "language": "odd"}))
+        return "odd"
+
+    return install
 
 
 def incidents(portal: PortalStub) -> list[dict[str, str]]:
@@ -131,4 +151,33 @@ async def test_the_websocket_of_a_kernel_that_died_has_no_more_to_say(start: Sta
     socket = await (await visitor.page()).connect()
     app.kernels[0].kill()
     assert await closed(socket) == 4410
+    assert await soon(lambda: incidents(portal))
+
+
+async def test_a_kernel_that_ends_before_it_is_ready_is_told_at_once(start: Start, kernel: Kernel) -> None:
+    portal, _, visitor = await start("1 + 1", kernel=kernel("import sys; sys.exit('no')"))
+    began = time.monotonic()
+    answer = await visitor.ask()
+    assert time.monotonic() - began < 6
+    assert b'end("died")' in answer.body
+    assert await soon(lambda: incidents(portal))
+
+
+async def test_a_kernel_that_is_never_ready_ends_the_page(start: Start, kernel: Kernel) -> None:
+    portal, app, visitor = await start("1 + 1", kernel=kernel("import time; time.sleep(600)"), stalled_after=1)
+    began = time.monotonic()
+    answer = await visitor.ask()
+    assert 3 <= time.monotonic() - began < 8
+    assert b'end("stalled")' in answer.body
+    assert await soon(lambda: not app.kernels)
+    assert await soon(lambda: incidents(portal))
+    assert incidents(portal) == [{"kind": "start", "text": "The kernel was not ready after 3 s."}]
+
+
+async def test_a_kernel_whose_command_does_not_exist_is_a_plain_page(start: Start, kernel: Kernel) -> None:
+    portal, _, visitor = await start("1 + 1", kernel=kernel("", command="/nowhere/python"))
+    answer = await asyncio.wait_for(visitor.ask(), 10)
+    assert answer.code == 503
+    assert b"kernel could not be started" in answer.body and b"Open the app again" in answer.body
+    assert b"/nowhere" not in answer.body
     assert await soon(lambda: incidents(portal))

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import zmq
 from jupyter_client.session import Session
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
+from zmq.eventloop.zmqstream import ZMQStream
 
-__all__ = ["BUFFER", "Activity", "WatchedKernels"]
+__all__ = ["BUFFER", "QUEUED", "Activity", "WatchedKernels"]
 
 #: So many bytes are kept for a page that does not read them.
 BUFFER = 64_000_000
+#: So many messages of a kernel wait in this process, for each who listens; the others wait in the kernel's own memory.
+QUEUED = 64
 _REMEMBERED = 50
+#: The server looks each second for kernels that died.
+_MOMENT = 2.0
 _RUNS = "execute_request"
 _WORK = frozenset({_RUNS, "comm_open", "comm_msg", "comm_close"})
 
@@ -67,8 +74,13 @@ class _Buffer(list[Any]):
 class WatchedKernels(AsyncMappingKernelManager):
     """Jupyter's kernels, each with an :class:`Activity`."""
 
-    #: Called with the id of a kernel that said more than can be kept until its page is back.
-    flooded: Callable[[str], None] | None = None
+    #: Called with the id of a kernel that said more than can be taken, and what it was.
+    flooded: Callable[[str, str], None] | None = None
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # A larger message is not read at all: the connection ends in its place.
+        self.context.maxmsgsize = BUFFER
 
     def activity(self, kernel_id: str) -> Activity:
         """Return what the kernel is doing."""
@@ -85,6 +97,8 @@ class WatchedKernels(AsyncMappingKernelManager):
         kernel, activity = self.get_kernel(kernel_id), self.activity(kernel_id)
         kernel.reason, kernel.last_activity = "", _now()
         kernel._activity_stream = kernel.connect_iopub()
+        kernel._activity_stream.socket.rcvhwm = QUEUED
+        kernel.vaas_monitor = self._watch_connection(kernel_id, kernel._activity_stream.socket)
         session = Session(config=kernel.session.config, key=kernel.session.key)
 
         def record(parts: list[Any]) -> None:
@@ -98,6 +112,27 @@ class WatchedKernels(AsyncMappingKernelManager):
 
         kernel._activity_stream.on_recv(record)
 
+    def stop_watching_activity(self, kernel_id: str) -> None:
+        """Stop listening."""
+        monitor = getattr(self.get_kernel(kernel_id), "vaas_monitor", None)
+        if monitor is not None and not monitor.closed():
+            monitor.close()
+        super().stop_watching_activity(kernel_id)
+
+    def _watch_connection(self, kernel_id: str, socket: zmq.Socket[bytes]) -> ZMQStream:
+        """Notice when the kernel's connection ends before the kernel does."""
+        loop = asyncio.get_running_loop()
+        monitor = ZMQStream(socket.get_monitor_socket(zmq.EVENT_DISCONNECTED))
+        # A kernel that just ends says so in other ways, and a moment later it is not in the way.
+        monitor.on_recv(lambda _: loop.call_later(_MOMENT, self._too_large, kernel_id))
+        return monitor
+
+    def _too_large(self, kernel_id: str) -> None:
+        kernel = self._kernels.get(kernel_id)
+        process = kernel.provisioner if kernel is not None else None
+        if process is not None and process.has_process and self.flooded is not None:
+            self.flooded(kernel_id, f"The app put out more than {BUFFER / 1e6:.0f} MB in one piece.")
+
     def start_buffering(self, kernel_id: str, session_key: str, channels: Any) -> None:
         """Keep what the kernel says until its page is back, as far as there is room."""
         super().start_buffering(kernel_id, session_key, channels)
@@ -106,7 +141,7 @@ class WatchedKernels(AsyncMappingKernelManager):
 
     def _overflow(self, kernel_id: str) -> None:
         if self.flooded is not None:
-            self.flooded(kernel_id)
+            self.flooded(kernel_id, f"The app said more than {BUFFER / 1e6:.0f} MB while nobody was connected.")
 
 
 def _parent_and_state(session: Session, parts: list[Any]) -> tuple[Mapping[str, Any], str]:

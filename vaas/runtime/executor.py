@@ -12,7 +12,7 @@ from nbclient.output_widget import OutputWidget
 from traitlets.config import Config
 from voila.execute import VoilaExecutor
 
-from vaas.runtime.activity import Activity
+from vaas.runtime.activity import QUEUED, Activity
 from vaas.runtime.endings import Trouble
 from vaas.runtime.kernels import HIDDEN_ERROR
 from vaas.runtime.outputs import size_of
@@ -33,6 +33,9 @@ class Reporter(Protocol):
 
     def begins(self, cell: int, cells: int) -> None:
         """A cell begins."""
+
+    def moves(self) -> None:
+        """Something came from the cell that runs."""
 
     def slow(self, text: str) -> None:
         """A cell took too long and was stopped; the page goes on."""
@@ -67,6 +70,9 @@ class Executor(VoilaExecutor):
         self, notebook: Any, *, manager: Any, config: Config, activity: Activity, budget: int, reporter: Reporter
     ) -> None:
         super().__init__(notebook, km=manager, config=config, show_tracebacks=False)
+        # What a cell has put out may take longer to read than it took to run. Nothing of it is left out: who waits for
+        # something that does not come is found by the page's watch.
+        self.iopub_timeout, self.raise_on_iopub_timeout = self.timeout, True
         self.widget_registry = {"@jupyter-widgets/output": {"OutputModel": _OutputWidget}}
         self._activity, self._reporter = activity, reporter
         self._budget = self._left = budget
@@ -75,8 +81,10 @@ class Executor(VoilaExecutor):
     async def connect(self, *, seconds: float) -> None:
         """Connect to the kernel and wait until it is ready; Trouble if it is not in time, or ends before."""
         assert self.km is not None
-        self.kc = client = self.km.client()
+        # The context of all kernels here has their limits; by default each client makes one of its own.
+        self.kc = client = self.km.client(context=self.km.context)
         client.start_channels()
+        client.iopub_channel.socket.rcvhwm = QUEUED
         try:
             async with asyncio.timeout(seconds):
                 await client.wait_for_ready(timeout=None)
@@ -125,6 +133,7 @@ class Executor(VoilaExecutor):
     def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
         """Let nbclient have the message, unless there were too many."""
         kind, content = msg["msg_type"], msg["content"]
+        self._reporter.moves()
         if kind in _COUNTED:
             before, self._left = self._left, self._left - size_of(content) - sum(map(len, msg.get("buffers", ())))
             if self._left < 0:

@@ -13,6 +13,7 @@ from tornado.web import HTTPError, RequestHandler
 
 from vaas.errors import Invalid, Unavailable, VaasError
 from vaas.runtime import frames
+from vaas.runtime.activity import QUEUED
 from vaas.runtime.endings import Trouble
 from vaas.runtime.visits import Page, Visit
 from vaas.tickets import Ticket
@@ -173,6 +174,10 @@ class Kernel(Guarded):
 
 class _Connection(ZMQChannelsWebsocketConnection):
     """Jupyter's bridge between websocket and kernel, with our gate in both directions."""
+
+    def create_stream(self) -> None:
+        super().create_stream()
+        self.channels["iopub"].socket.rcvhwm = QUEUED
 
     def handle_incoming_message(self, incoming_msg: str | bytes) -> None:
         frame = frames.admit(incoming_msg, protocol=self.subprotocol)

@@ -43,6 +43,10 @@ class _Progress:
         self.where = f"at cell {cell} of {cells}"
         self._queue.put_nowait(f"<script>window.vaas && window.vaas.runs({cell}, {cells})</script>\n")
 
+    def moves(self) -> None:
+        """Tell the watch."""
+        self._watch.moved()
+
     def slow(self, text: str) -> None:
         """Tell the owner."""
         self._server.incident("slow", text)

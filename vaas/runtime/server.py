@@ -16,7 +16,6 @@ from tornado.websocket import WebSocketHandler
 import vaas
 from vaas import tickets
 from vaas.errors import Unavailable, VaasError
-from vaas.runtime.activity import BUFFER
 from vaas.runtime.assets import Squeezer
 from vaas.runtime.endings import CLOSE_CODES, Kind, Trouble, Why
 from vaas.runtime.handlers import Missing
@@ -254,9 +253,8 @@ class AppServer:
             log.info("The portal says that this server is no longer needed")
             self.stopped.set()
 
-    def _overflow(self, kernel_id: str) -> None:
+    def _overflow(self, kernel_id: str, text: str) -> None:
         for page in [page for page in self.visits.pages() if page.kernel == kernel_id]:
-            text = f"The app said more than {BUFFER / 1e6:.0f} MB while nobody was connected."
             self.break_off(page, Trouble("flooded", "output", text))
 
     def _unreachable(self) -> bool:
