@@ -1,4 +1,4 @@
-"""An app server that does not start is a page with the reason, soon, and a way to try again; never an error of the Hub."""
+"""An app server that does not start is soon a page with the reason and a way to try again, never a 500 of the Hub."""
 
 from __future__ import annotations
 

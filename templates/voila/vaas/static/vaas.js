@@ -36,14 +36,16 @@
   // ---- progress ------------------------------------------------------------------------------------------------
   const LONG_SECONDS = 20;
   const STUCK_SECONDS = 60;
+  const SILENT_SECONDS = 30;
   let finished = false;
   let shown = false;
   let stepStarted = started;
+  let heard = started;
 
   function progress(share, text) {
     const track = find("vaas-track");
+    heard = stepStarted = Date.now();
     if (!track) return;
-    stepStarted = Date.now();
     track.setAttribute("aria-valuenow", String(Math.round(share * 100)));
     find("vaas-fill").style.transform = `scaleX(${share})`;
     find("vaas-step").textContent = text;
@@ -61,7 +63,23 @@
     if (!finished && since(stepStarted) >= LONG_SECONDS) {
       note("This step takes longer than usual. You can leave the page open.");
     }
+    if (!finished && since(heard) >= SILENT_SECONDS) {
+      heard = Date.now();
+      isThere().then((there) => { if (!there && !finished && !leaving) end("cut"); });
+    }
   }, 1000);
+
+  // A browser does not tell a page that the rest of it will not come. The server says something every ten seconds,
+  // unless it is busy with sending one large piece: then it knows the page's kernel.
+  async function isThere() {
+    try {
+      const { kernelId } = JSON.parse(find("jupyter-config-data").textContent);
+      const options = { cache: "no-store", redirect: "manual", signal: AbortSignal.timeout(10000) };
+      return (await fetch(`${location.pathname}api/kernels/${kernelId}`, options)).status === 200;
+    } catch {
+      return false;
+    }
+  }
 
   function show() {
     clearInterval(ticking);
@@ -84,7 +102,7 @@
     if (window.themeLoaded) show();
     else progress(0.97, "Almost there…");
   };
-  window.voila_heartbeat = () => {};
+  window.voila_heartbeat = () => { heard = Date.now(); };
   window.update_loading_text = () => {};
   window.display_cells = window.voila_finish;
   addEventListener("DOMContentLoaded", () => {
