@@ -181,3 +181,24 @@ async def test_a_kernel_whose_command_does_not_exist_is_a_plain_page(start: Star
     assert b"kernel could not be started" in answer.body and b"Open the app again" in answer.body
     assert b"/nowhere" not in answer.body
     assert await soon(lambda: incidents(portal))
+
+
+async def test_a_portal_that_goes_away_while_a_page_is_prepared_ends_it(start: Start) -> None:
+    portal, app, visitor = await start("import time; time.sleep(600)", cell_seconds=900)
+    loading = asyncio.ensure_future(visitor.ask())
+    assert await soon(lambda: app.kernels)
+    portal.away = True
+    assert b'end("revoked")' in (await asyncio.wait_for(loading, 10)).body
+    assert await soon(lambda: not app.kernels)
+
+
+async def test_incidents_wait_for_a_portal_that_is_away(start: Start) -> None:
+    portal, app, visitor = await start(unreachable=60)
+    await visitor.page()
+    portal.away = True
+    app.kernels[0].kill()
+    assert await soon(lambda: "died: The kernel" in app.text())
+    portal.heartbeats.clear()
+    portal.away = False
+    assert await soon(lambda: incidents(portal))
+    assert [told["kind"] for told in incidents(portal)] == ["died"]

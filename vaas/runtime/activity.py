@@ -1,9 +1,8 @@
-"""What kernels say of themselves: whether a cell runs, and an end to what is kept for a page that is not there."""
+"""Listen to kernels: what each works on, and an end to what is kept of what it says."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -13,45 +12,16 @@ from jupyter_client.session import Session
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from zmq.eventloop.zmqstream import ZMQStream
 
-__all__ = ["BUFFER", "QUEUED", "Activity", "WatchedKernels"]
+from vaas.runtime.watch import Activity
+
+__all__ = ["BUFFER", "QUEUED", "WatchedKernels"]
 
 #: So many bytes are kept for a page that does not read them.
 BUFFER = 64_000_000
 #: So many messages of a kernel wait in this process, for each who listens; the others wait in the kernel's own memory.
 QUEUED = 64
-_REMEMBERED = 50
 #: The server looks each second for kernels that died.
 _MOMENT = 2.0
-_RUNS = "execute_request"
-_WORK = frozenset({_RUNS, "comm_open", "comm_msg", "comm_close"})
-
-
-class Activity:
-    """Which requests a kernel works on, by what it publishes."""
-
-    def __init__(self) -> None:
-        self._busy: set[str] = set()
-        # Threads of a notebook go on in the name of a cell that ended long ago.
-        self._ended: deque[str] = deque(maxlen=_REMEMBERED)
-
-    @property
-    def busy(self) -> bool:
-        """Whether the kernel works on a cell, or on what a widget told it."""
-        return bool(self._busy)
-
-    def heard(self, parent: Mapping[str, Any], *, state: str = "") -> None:
-        """Take note of a message in the name of ``parent``; ``state`` is that of a status message."""
-        kind, request = parent.get("msg_type"), str(parent.get("msg_id"))
-        if kind not in _WORK:
-            return
-        if state == "idle":
-            self._busy.discard(request)
-            self._ended.append(request)
-        elif state == "busy" and kind == _RUNS:
-            # One cell at a time: an "idle" of an earlier one that was lost is none to wait for.
-            self._busy = {request}
-        elif state == "busy" or (kind == _RUNS and request not in self._ended):
-            self._busy.add(request)
 
 
 class _Buffer(list[Any]):

@@ -12,10 +12,11 @@ from nbclient.output_widget import OutputWidget
 from traitlets.config import Config
 from voila.execute import VoilaExecutor
 
-from vaas.runtime.activity import QUEUED, Activity
+from vaas.runtime.activity import QUEUED
 from vaas.runtime.endings import Trouble
 from vaas.runtime.kernels import HIDDEN_ERROR
 from vaas.runtime.outputs import size_of
+from vaas.runtime.watch import Activity
 
 __all__ = ["Executor", "Reporter"]
 
