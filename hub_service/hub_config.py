@@ -207,8 +207,9 @@ def app_servers(c: Config, settings: Settings, environ: Mapping[str, str]) -> No
     # Answer "it starts" at once: the portal shows the progress.
     c.JupyterHub.tornado_settings = {**_given(c, "tornado_settings", dict), "slow_spawn_timeout": 0}
     c.Spawner.server_token_scopes = token_scopes
-    c.Spawner.start_timeout = 60
-    c.Spawner.http_timeout = 30
+    # An app that does not start is told within these; a site whose machines are slow to come sets its own.
+    for name, seconds in (("start_timeout", 60), ("http_timeout", 30)):
+        c.Spawner[name] = c.Spawner.get(name, seconds)
     c.Spawner.poll_interval = WATCH
     c.AppServers.app_cmd = [str(settings.app_python), "-m", "vaas.runtime"]
     c.AppServers.app_environment = {

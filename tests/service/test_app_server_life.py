@@ -29,10 +29,9 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
 
     async with AsyncExitStack() as stack:
 
-        async def go(*cells: str, **limits: float) -> tuple[PortalStub, AppProcess, Visitor]:
-            stub = PortalStub(
-                {"a.ipynb": notebook(*(cells or ("1 + 1",)))}, notebook="a.ipynb", limits={**QUICK, **limits}
-            )
+        async def go(*cells: str, kernel: str = "python3", **limits: float) -> tuple[PortalStub, AppProcess, Visitor]:
+            document = notebook(*(cells or ("1 + 1",)), kernel=kernel)
+            stub = PortalStub({"a.ipynb": document}, notebook="a.ipynb", limits={**QUICK, **limits})
             portal = await stack.enter_async_context(stub.served())
             app = await stack.enter_async_context(running(portal, folder=tmp_path, environ={"TMPDIR": str(tmp_path)}))
             visitor = Visitor(app, portal=portal)

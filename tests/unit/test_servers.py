@@ -62,7 +62,7 @@ class TestManifest:
             "kernel_memory": 7,
             "kernel_disk": 500_000_000,
             "kernel_file": 500_000_000,
-            "kernel_processes": 100,
+            "kernel_processes": 256,
             "kernel_open_files": 1024,
             "kernel_cpu": 3600,
             "output": 50_000_000,

@@ -48,7 +48,7 @@ class Limits:
     cover_bytes: int = 3_000_000
     #: Of one kernel with all its processes.
     kernel_memory: int = 2_000_000_000
-    kernel_processes: int = 100
+    kernel_processes: int = 256
     #: Of its temporary folder, and of any one file.
     kernel_disk: int = 500_000_000
     kernel_file: int = 500_000_000

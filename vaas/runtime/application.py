@@ -101,6 +101,7 @@ async def _serve(place: Place, *, folder: Path) -> None:
         base_url=place.base_url,
         environ=dict(os.environ),
         sandbox=sandbox,
+        isolation=isolation,
     )
     http = HTTPServer(server.application(), xheaders=True, max_body_size=_MOST_IN_A_BODY)
     sockets = bind_sockets(place.port, address=place.host)

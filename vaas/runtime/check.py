@@ -179,7 +179,9 @@ def _has_template(name: str) -> bool:
 
 def _writes(outcome: Outcome) -> list[dict[str, str]]:
     """Return a problem for each file that could not be written, because apps cannot change their own files."""
-    found = ((error["cell"], re.search(r"\[Errno 30\] [^:]+: '([^'\n]+)'", error["message"])) for error in outcome.errors)
+    found = (
+        (error["cell"], re.search(r"\[Errno 30\] [^:]+: '([^'\n]+)'", error["message"])) for error in outcome.errors
+    )
     text = "Cell {} writes “{}” into the app's own folder, which visitors share and nobody can change."
     fix = "Write it into a temporary folder instead: tempfile.mkdtemp() makes one."
     return [_problem("write", text.format(cell, Path(path[1]).name), fix) for cell, path in found if path]

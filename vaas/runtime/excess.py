@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from vaas.runtime.endings import Kind
 from vaas.runtime.processes import family_of, memory_of, parents, threads_of
 from vaas.runtime.sandbox import Bounds
 
@@ -20,9 +21,9 @@ _FEW = 50
 
 @dataclass(frozen=True)
 class Excess:
-    """What a kernel uses too much of: a kind ("memory" or "processes") and a sentence for the app's owner."""
+    """What a kernel uses too much of or ended by: a kind and a sentence for the app's owner."""
 
-    kind: str
+    kind: Kind
     text: str
 
 

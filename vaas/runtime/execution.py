@@ -26,6 +26,7 @@ from vaas.notebook import Cell, Notebook
 from vaas.runtime import audit, patches
 from vaas.runtime.content import open_up
 from vaas.runtime.environment import kernel_environment
+from vaas.runtime.excess import Excess, Lookout
 from vaas.runtime.gate import environment as gate_environment
 from vaas.runtime.kernel import AUDIT_FILE, AUDIT_FOLDER
 from vaas.runtime.manager import ConfinedKernelManager, Confinement, how_it_ended
@@ -33,7 +34,6 @@ from vaas.runtime.outputs import Outcome, plain_traceback, size_of
 from vaas.runtime.printed import Printed
 from vaas.runtime.sandbox import HOME
 from vaas.runtime.specs import AppSpecs
-from vaas.runtime.excess import Excess, Lookout
 
 __all__ = ["Execution"]
 
@@ -96,9 +96,7 @@ class _Client(NotebookClient):
 class Execution:
     """One run of a notebook; ``outcome`` can be read at any time."""
 
-    def __init__(
-        self, notebook: Notebook, *, folder: Path, cwd: Path, kernel: str, confinement: Confinement
-    ) -> None:
+    def __init__(self, notebook: Notebook, *, folder: Path, cwd: Path, kernel: str, confinement: Confinement) -> None:
         self._notebook = notebook
         self._confinement = confinement
         self._limits = Lookout(confinement.bounds)
@@ -166,13 +164,13 @@ class Execution:
         notes = private / "audit"
         notes.touch()
         notes.chmod(0o666)
-        view, read, placed = self._confinement.view, (self._folder,), dict[Path, Path]()
+        view, read, placed = self._confinement.view, [self._folder], dict[Path, Path]()
         if os.geteuid() == 0 and not _open_to_all(self._folder):
             # The kernel is another system user then, and gets a copy in the folder's place.
             copy = private / "copy"
             shutil.copytree(self._folder, copy, symlinks=True)
             open_up(copy)
-            read, placed = (), {self._folder: copy}
+            read, placed = [], {self._folder: copy}
         view = replace(view, read=(*view.read, *read), placed=placed, written=(notes,))
         return replace(self._confinement, view=view)
 
@@ -298,7 +296,9 @@ class Execution:
 
     def _say_died(self, manager: Any) -> None:
         if self._excess:
-            self._say(self._excess.kind, f"While cell {self.outcome.cell} ran: {self._excess.text}", _FIXES[self._excess.kind])
+            self._say(
+                self._excess.kind, f"While cell {self.outcome.cell} ran: {self._excess.text}", _FIXES[self._excess.kind]
+            )
             return
         process = getattr(manager.provisioner, "process", None)
         code = process.poll() if process is not None else None

@@ -160,4 +160,7 @@ def environment() -> dict[str, str]:
     """Return the variables by which programs in the sandbox find the gate."""
     gate = f"http://127.0.0.1:{GATE_PORT}"
     names = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
-    return {name: gate for name in names} | {"no_proxy": "localhost,127.0.0.1,::1", "NO_PROXY": "localhost,127.0.0.1,::1"}
+    return {name: gate for name in names} | {
+        "no_proxy": "localhost,127.0.0.1,::1",
+        "NO_PROXY": "localhost,127.0.0.1,::1",
+    }

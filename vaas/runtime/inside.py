@@ -1,4 +1,4 @@
-"""The last step before a kernel: run by a bare Python inside the sandbox, it takes the limits on and becomes the kernel.
+"""The last step before a kernel: run by a bare Python in the sandbox, it takes the limits on and becomes the kernel.
 
 ``python -I -S inside.py``, with what to do as JSON on standard input: see :func:`vaas.runtime.sandbox.order`.
 It imports next to nothing, because every kernel waits for it. Where there is no sandbox it sets the limits alone.

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from traitlets import Any as AnyTrait
 from traitlets.config import Config
 
 from vaas.runtime import gate
+from vaas.runtime.activity import WatchedKernels
 from vaas.runtime.caches import FontCache
 from vaas.runtime.content import discard
+from vaas.runtime.endings import Kind
 from vaas.runtime.environment import kernel_environment
+from vaas.runtime.excess import Excess, Lookout
 from vaas.runtime.manager import Confinement, how_it_ended
 from vaas.runtime.printed import Printed
 from vaas.runtime.sandbox import HOME
 from vaas.runtime.specs import AppSpecs
-from vaas.runtime.excess import Excess, Lookout
 
 __all__ = ["HIDDEN_ERROR", "Kernels"]
 
@@ -32,7 +34,7 @@ _GOODBYE = 1.5
 _LONGEST_SOCKET = 107
 
 
-class _Mapping(AsyncMappingKernelManager):
+class _Mapping(WatchedKernels):
     """Jupyter's kernels, none of which is ever restarted: a restarted kernel is empty behind a page full of widgets."""
 
     confinement = AnyTrait()
@@ -54,24 +56,13 @@ class Kernels:
         The server's own environment, of which kernels get a little.
     confinement:
         How kernels are confined; the version's files are added to what they see.
-    tell:
-        Called with a kind and a sentence when a kernel did what the app's owner has to know.
     """
 
-    def __init__(
-        self,
-        *,
-        folder: Path,
-        notebook: str,
-        environ: Mapping[str, str],
-        confinement: Confinement,
-        tell: Callable[[str, str], None],
-    ) -> None:
+    def __init__(self, *, folder: Path, notebook: str, environ: Mapping[str, str], confinement: Confinement) -> None:
         self._cwd = (folder / "content" / notebook).parent
         self._homes = folder / "homes"
         self._shared = folder / "shared"
         self._environ = environ
-        self._tell = tell
         connections = folder / "connections"
         for made in (self._homes, self._shared, connections):
             made.mkdir(mode=0o700)
@@ -79,7 +70,7 @@ class Kernels:
         self._fonts = FontCache(self._shared / "matplotlib")
         view = replace(confinement.view, read=(*confinement.view.read, folder / "content", self._shared))
         self._confinement = replace(confinement, view=view)
-        self._watch = Lookout(confinement.bounds)
+        self._lookout = Lookout(confinement.bounds)
         self._printed: dict[str, Printed] = {}
         config = Config(
             {
@@ -143,14 +134,13 @@ class Kernels:
         ids = list(self.mapping.list_kernel_ids())
         await asyncio.gather(*(self.stop(kernel_id, now=True) for kernel_id in ids), return_exceptions=True)
 
-    async def dead(self) -> list[str]:
-        """Return the kernels whose process has ended by itself."""
-        found = []
+    async def dead(self) -> dict[str, Excess]:
+        """Return the kernels whose process has ended by itself, with why."""
+        found = {}
         for kernel_id in list(self.mapping.list_kernel_ids()):
             kernel = self.mapping.get_kernel(kernel_id)
             if kernel.has_kernel and not await kernel.is_alive():
-                self._tell("died", f"A kernel ended: {how_it_ended(kernel.provisioner.process.poll())}.")
-                found.append(kernel_id)
+                found[kernel_id] = _end_of(kernel.provisioner.process.poll())
         return found
 
     async def greedy(self) -> dict[str, Excess]:
@@ -160,11 +150,16 @@ class Kernels:
             for kernel_id in self.mapping.list_kernel_ids()
             if (kernel := self.mapping.get_kernel(kernel_id)).has_kernel
         }
-        return await asyncio.get_running_loop().run_in_executor(None, self._watch.look, running)
+        return await asyncio.get_running_loop().run_in_executor(None, self._lookout.look, running)
 
     def model(self, kernel_id: str) -> dict[str, Any]:
         """Return what Jupyter's API says of a kernel."""
         return dict(self.mapping.kernel_model(kernel_id))
+
+
+def _end_of(code: int | None) -> Excess:
+    kind: Kind = "cpu" if code in {-signal.SIGXCPU, 128 + signal.SIGXCPU} else "died"
+    return Excess(kind, f"The kernel of an open page died: {how_it_ended(code)}.")
 
 
 def _transport(connections: Path) -> str:

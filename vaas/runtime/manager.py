@@ -7,16 +7,16 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import zmq
 from jupyter_server.services.kernels.kernelmanager import ServerKernelManager
 from traitlets import Any as AnyTrait
 
+from vaas.runtime.activity import BUFFER
 from vaas.runtime.gate import Gate
 from vaas.runtime.processes import children_of
 from vaas.runtime.sandbox import HOME, Bounds, Sandbox, View, accounts, bare_command, filter_file, order
@@ -26,8 +26,6 @@ __all__ = ["ConfinedKernelManager", "Confinement"]
 #: Where a kernel's sockets are in its sandbox, without their numbers, and the file that tells it so.
 _SOCKETS = str(HOME.parent / ".kernel")
 _CONNECTION = str(HOME.parent / ".kernel.json")
-#: No message of a kernel may be larger, in bytes: the server would have to hold it in memory.
-_MOST_IN_A_MESSAGE = 128 << 20
 _START = 20.0
 
 
@@ -57,7 +55,7 @@ class ConfinedKernelManager(ServerKernelManager):
         if self.confinement.sandbox is not None:
             # What the kernel is told; we go in by another way, see _find_sockets.
             self.transport, self.ip = "ipc", _SOCKETS
-        self.context.setsockopt(zmq.MAXMSGSIZE, _MOST_IN_A_MESSAGE)
+        self.context.maxmsgsize = BUFFER
         started: tuple[list[str], dict[str, Any]] = await super()._async_pre_start_kernel(**kw)
         return started
 
@@ -159,7 +157,7 @@ class ConfinedKernelManager(ServerKernelManager):
     def client(self, **kwargs: Any) -> Any:
         """Return a client of the kernel that takes no message larger than allowed."""
         client = super().client(**kwargs)
-        client.context.setsockopt(zmq.MAXMSGSIZE, _MOST_IN_A_MESSAGE)
+        client.context.maxmsgsize = BUFFER
         return client
 
     # AsyncKernelManager binds its own methods under these names.
@@ -172,7 +170,7 @@ class ConfinedKernelManager(ServerKernelManager):
 def how_it_ended(code: int | None) -> str:
     """Say why a kernel's process ended, from its exit code; bubblewrap reports a signal as 128 and its number."""
     number = -code if code is not None and code < 0 else (code or 0) - 128
-    reasons = {
+    reasons: dict[int, str] = {
         signal.SIGKILL: "it was killed, most likely because the memory ran out",
         signal.SIGXCPU: "it had used all the computing time that a kernel may use",
         signal.SIGXFSZ: "it wrote a file that is larger than allowed",

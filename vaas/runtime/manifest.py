@@ -16,7 +16,7 @@ __all__ = ["Limits", "Manifest"]
 
 @dataclass(frozen=True)
 class Limits:
-    """How much and how long, in seconds where it is time."""
+    """How much and how long: bytes and seconds."""
 
     heartbeat: float = 5.0
     lost_after: float = 60.0
@@ -33,6 +33,17 @@ class Limits:
     kernel_processes: int = 256
     kernel_open_files: int = 1024
     kernel_cpu: int = 3600
+    #: How long a page may stand still while its kernel says that it has nothing to do.
+    stalled_after: float = 20.0
+    #: How often a websocket says that it is still there, so that proxies keep it.
+    ping: float = 20.0
+    #: How many bytes of output a page may produce while it is prepared.
+    output: int = 50_000_000
+
+    @property
+    def start_seconds(self) -> float:
+        """How long a kernel may take to start."""
+        return 3 * self.stalled_after
 
 
 @dataclass(frozen=True)
