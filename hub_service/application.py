@@ -15,15 +15,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import jinja2
-from jupyterhub.services.auth import HubOAuth
 from tornado.httpserver import HTTPServer
 
 from hub_service import demo_content, openapi, routes
 from hub_service.bodies import SizedApplication
 from hub_service.handlers.base import filters, masked
+from hub_service.hub_cookies import PortalOAuth
 from hub_service.settings import ROOT, Settings
+from vaas.addresses import check_url
 from vaas.backends.hub import HubApi, HubBackend, HubDirectory
 from vaas.content import Content
+from vaas.cookies import takes_secure
 from vaas.db.seal import Seal, ensure_secret
 from vaas.db.sql import SqlDatabase
 from vaas.errors import Invalid, VaasError
@@ -63,6 +65,7 @@ def make_portal(settings: Settings, environ: Mapping[str, str]) -> Portal:
             master_key=ensure_secret(settings.secrets / "tickets"),
             limits=limits(environ),
             picture_sources=picture_sources(environ.get("VAAS_PICTURE_SOURCES", "https:")),
+            frame_ancestors=frame_ancestors(environ.get("VAAS_FRAME_ANCESTORS", ""), public_url=settings.public_url),
             poke=backend.poke,
             log_of=lambda server: last_lines(settings.logs / "apps" / server.account / f"{server.name}.log"),
         )
@@ -89,6 +92,31 @@ def picture_sources(text: str) -> tuple[str, ...]:
     """Return where apps may load pictures from. Raises Invalid for what would end or widen the policy."""
     if any(c in text for c in ";,\n\r'\""):
         raise Invalid(f"VAAS_PICTURE_SOURCES={text}: write hosts or schemes with blanks between, such as “https:”.")
+    return tuple(text.split())
+
+
+def frame_ancestors(text: str, *, public_url: str) -> tuple[str, ...]:
+    """Return the origins of the sites that may show apps in a frame.
+
+    Raises
+    ------
+    Invalid
+        One is no origin or holds apps itself, or browsers would keep the visit's cookie out of the frame.
+    """
+    own = urlsplit(public_url).hostname or ""
+    for origin in text.split():
+        parts = urlsplit(origin.replace("://*.", "://any.", 1))
+        try:
+            fits = parts.scheme in {"http", "https"} and check_url(origin.replace("://*.", "://any.", 1)).path == "/"
+        except Invalid:
+            fits = False
+        if not fits or parts.path or parts.query or parts.fragment or any(c in origin for c in ";,'\""):
+            raise Invalid(f"VAAS_FRAME_ANCESTORS: {origin} is no origin. Write it like https://lms.example.org")
+        host = (parts.hostname or "").removeprefix("any.")
+        if f".{host}".endswith(f".{own}") or ("*" in origin and f".{own}".endswith(f".{host}")):
+            raise Invalid(f"VAAS_FRAME_ANCESTORS: {origin} holds the apps themselves, which must not frame each other.")
+    if text.split() and not takes_secure(public_url):
+        raise Invalid("VAAS_FRAME_ANCESTORS: browsers keep cookies in frames over https alone. Set VAAS_PUBLIC_URL.")
     return tuple(text.split())
 
 
@@ -120,11 +148,13 @@ def make_application(portal: Portal, settings: Settings) -> SizedApplication:
         openapi=openapi.document(settings.portal_url),
         app_origins=f"{parts.scheme}://*.{parts.netloc}",
         isolated=True,
-        static_path=str(ROOT / "static"),
+        frame_ancestors=portal.core.frame_ancestors,
         static_url_prefix=f"{prefix}static/",
         cookie_secret=ensure_secret(settings.secrets / "cookies"),
         log_function=_log_request,
     )
+    # Set last: tornado would serve the files on every host, those of apps included.
+    application.settings["static_path"] = str(ROOT / "static")
     # The proxy sends us what no server answers, of every host: our pages are for our own, and for app servers.
     own = rf"^(?:{re.escape(settings.domain)}|127\.0\.0\.1)$"
     application.add_handlers(own, routes.rules(prefix, str(ROOT / "static")))
@@ -207,7 +237,9 @@ def main() -> int:
         handler.addFilter(_mask)
     try:
         settings = Settings.from_environ(os.environ)
-        HubOAuth.instance(cache_max_age=10)
+        PortalOAuth.instance(
+            cache_max_age=10, cookie_host_prefix_enabled=settings.secure, cookie_options={"secure": settings.secure}
+        )
         portal = make_portal(settings, os.environ)
     except VaasError as error:
         _log.error("The portal cannot start: %s", error.log_message)

@@ -14,7 +14,7 @@ import pytest_asyncio
 from tornado.httpclient import HTTPClientError
 
 from tests.notebooks import markdown, notebook
-from tests.service.portal_stub import SERVER, AppProcess, LoadedPage, PortalStub, Visitor, running
+from tests.service.portal_stub import COOKIE, SERVER, AppProcess, LoadedPage, PortalStub, Visitor, running
 from tests.unit.test_frames import message, text, v1, with_buffers
 from vaas.model import ServerName
 from vaas.runtime.frames import V1
@@ -74,14 +74,15 @@ async def test_a_ticket_opens_the_page(bob: Visitor) -> None:
     answer = await bob.enter(query="?depth=3&place=A%26B")
     assert (answer.code, answer.headers["Location"]) == (303, f"{SERVER.path}?depth=3&place=A%26B")
     cookie = answer.headers["Set-Cookie"]
-    assert all(part in cookie for part in ("HttpOnly", "SameSite=Lax", f"Path={SERVER.path}"))
+    assert cookie.partition("=")[0] == COOKIE == "__Host-vaas-visit-v3"
+    assert cookie.split("; ")[1:] == ["Path=/", "HttpOnly", "Secure", "SameSite=Lax"]
     assert "<title>Waves &amp; &lt;tides&gt;</title>" in (await bob.page()).html
 
 
 async def test_without_a_visit_one_is_sent_to_the_portal_with_the_query(bob: Visitor) -> None:
     answer = await bob.ask("?depth=3")
     assert answer.code == 303
-    assert answer.headers["Location"] == "http://portal.example/services/vaas/apps/waves/?from=app&depth=3"
+    assert answer.headers["Location"] == "http://portal.localhost/services/vaas/apps/waves/?from=app&depth=3"
 
 
 async def test_a_made_up_cookie_is_no_visit(bob: Visitor) -> None:
@@ -105,7 +106,7 @@ async def test_bad_tickets_are_refused_and_set_no_cookie(bob: Visitor, portal: P
         assert b"Open the app again" in answer.body
 
 
-@pytest.mark.parametrize("origin", [None, "null", "http://evil.example", "https://portal.example"])
+@pytest.mark.parametrize("origin", [None, "null", "http://evil.example", "https://portal.localhost"])
 async def test_a_ticket_is_taken_from_the_portals_pages_only(bob: Visitor, origin: str | None) -> None:
     assert (await bob.enter(origin=origin)).code == 403
     assert bob.cookie == ""
@@ -267,7 +268,7 @@ async def test_answers_carry_the_headers_that_confine_the_page(bob: Visitor, pag
 
 async def test_the_page_names_no_other_host(page: LoadedPage) -> None:
     addresses = set(re.findall(r"(?:src|href|url)\s*[=(:]\s*[\"']?(?:https?:)?//([^/\"')]+)", page.html))
-    assert addresses <= {"portal.example"}
+    assert addresses <= {"portal.localhost"}
     assert "cdn" not in page.html.lower()
 
 

@@ -76,6 +76,8 @@ class Core:
     limits: Limits = Limits()
     #: Where apps may load pictures from, as a content security policy writes it; maps need their tiles.
     picture_sources: tuple[str, ...] = ("https:",)
+    #: Which other sites may show apps in a frame, by origin.
+    frame_ancestors: tuple[str, ...] = ()
     now: Callable[[], datetime] = _now
     #: Tells an app server to ask again at once; takes its name and a ticket for "poke".
     poke: Callable[[ServerName, str], Coroutine[None, None, None]] = _no_poke

@@ -84,8 +84,12 @@ class Servers:
                 "cell_seconds": limits.cell_seconds,
             },
             "picture_sources": list(self._core.picture_sources),
-            "frame_ancestors": [public_url.split("/services/")[0]] if task.draft else ["'none'"],
+            "frame_ancestors": [public_url.split("/services/")[0]] if task.draft else self._ancestors,
         }
+
+    @property
+    def _ancestors(self) -> list[str]:
+        return list(self._core.frame_ancestors) or ["'none'"]
 
     def content(self, server: ServerName) -> Iterator[bytes]:
         """Return the files as a tar."""

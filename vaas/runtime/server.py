@@ -15,6 +15,7 @@ from tornado.websocket import WebSocketHandler
 
 import vaas
 from vaas import tickets
+from vaas.cookies import own_name
 from vaas.errors import Unavailable, VaasError
 from vaas.runtime.assets import Squeezer
 from vaas.runtime.handlers import Missing
@@ -69,6 +70,8 @@ class AppServer:
         self.manifest = manifest
         self.base_url = base_url
         self.clock = clock
+        # Several versions of an app share its host, and cookies with its path.
+        self.cookie = own_name(f"vaas-visit-{manifest.server.name}", secure=manifest.secure)
         self.content = folder / "content"
         patience = Patience(lost=limits.lost_after, connect=limits.connect_within)
         self.visits = Visits(limit=limits.visits, patience=patience)
