@@ -63,6 +63,13 @@ class Guarded(RequestHandler):
         if inherited is not None:
             await inherited
 
+    def decode_argument(self, value: bytes, name: str | None = None) -> str:
+        """Read a part of the address as every browser writes it; what is no UTF-8 names nothing."""
+        try:
+            return super().decode_argument(value, name)
+        except HTTPError as error:
+            raise HTTPError(404) from error
+
     @property
     def secret(self) -> str:
         """The visit's cookie, if the request brings it once: of two, one was planted."""
