@@ -44,7 +44,7 @@ class AccountHandler(APIHandler):
     """``/hub/api/vaas/accounts/<name>``: make the account of an app, or remove it with all its servers."""
 
     async def prepare(self) -> None:
-        """Refuse what a page of another origin sent with a visitor's cookies."""
+        """Refuse what a page of another origin sent."""
         _check_origin(self)
         await super().prepare()
 
@@ -169,7 +169,7 @@ def with_asking(cls: type[Any]) -> type[Any]:
 
 
 def _check_origin(handler: Any) -> None:
-    """Raise HTTPError when a page that is not ours sent this with a visitor's cookies."""
+    """Raise HTTPError when a page that is not ours sent this."""
     request = handler.request
     if is_forged(request.method, request.headers, origin=handler.settings.get(ORIGIN, "")):
         raise web.HTTPError(403, "This was sent from a page of another address. Go back and try it from here.")
