@@ -210,6 +210,8 @@ def test_another_apps_session_goes_on_as_its_visitors_own(attack: Attack) -> Non
     assert "app-" in attack.other.url
     other = attack.victim.page
     attack.victim.page = attack.other
+    attack.other.reload()
+    expect(attack.victim.slider).to_be_visible(timeout=30_000)
     attack.victim.moves_the_slider(3)
     attack.victim.page = other
 
