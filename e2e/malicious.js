@@ -126,7 +126,8 @@
 
   // ---- what stays behind
   await attempt("a service worker", () => any(
-    [`${base}voila/static/voila.js`, `${base}voila/templates/vaas/static/vaas.js`, "/services/vaas/static/js/menu.js",
+    [...new Set(performance.getEntriesByType("resource").map((entry) => entry.name).filter((url) => url.startsWith(location.origin) && /\.js(\?|$)/.test(url))),
+      `${base}voila/static/voila.js`, `${base}voila/templates/vaas/static/vaas.js`, "/services/vaas/static/js/menu.js",
       URL.createObjectURL(new Blob(["1"], { type: "text/javascript" })), "data:text/javascript,1"].flatMap((url) => [undefined, { scope: "/" }].map((scope) => async () => {
       await navigator.serviceWorker.register(url, scope);
       return `REACHED ${url}`;

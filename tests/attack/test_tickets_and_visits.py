@@ -105,7 +105,7 @@ async def test_the_cookie_of_a_visit_is_one_that_no_other_host_can_set(mallory: 
     assert attributes == ["Path=/", "HttpOnly", "Secure", "SameSite=Lax"]
 
 
-async def test_a_made_up_cookie_is_no_visit(mallory: Visitor) -> None:
+async def test_a_made_up_cookie_is_no_visit(mallory: Visitor, page: LoadedPage) -> None:
     mallory.cookie = "A" * 43
     assert (await mallory.ask()).code == 303
 

@@ -151,7 +151,7 @@ async def test_contents_terminals_sessions_and_extensions_are_one_and_the_same_4
         assert (answer.code, answer.body) == (404, expected.body)
 
 
-async def test_files_are_not_served_without_a_visit(mallory: Visitor) -> None:
+async def test_files_are_not_served_without_a_visit(mallory: Visitor, page: LoadedPage) -> None:
     assert (await mallory.ask("voila/files/course/img/a.png")).code == 404
 
 
