@@ -20,7 +20,7 @@ from tornado.httpserver import HTTPServer
 from hub_service import demo_content, openapi, routes
 from hub_service.bodies import SizedApplication
 from hub_service.handlers.base import filters, masked
-from hub_service.hub_cookies import PortalOAuth
+from hub_service.hub_cookies import PortalOAuth, xsrf_cookie
 from hub_service.settings import ROOT, Settings
 from vaas.backends.hub import HubApi, HubBackend, HubDirectory
 from vaas.content import Content
@@ -148,6 +148,7 @@ def make_application(portal: Portal, settings: Settings) -> SizedApplication:
         frame_ancestors=portal.core.frame_ancestors,
         static_url_prefix=f"{prefix}static/",
         cookie_secret=ensure_secret(settings.secrets / "cookies"),
+        **xsrf_cookie(settings),
         log_function=_log_request,
     )
     # Set last: tornado would serve the files on every host, those of apps included.

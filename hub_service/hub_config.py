@@ -17,7 +17,7 @@ from traitlets.config import Config
 from hub_service.accounts import APP_GROUP, CUSTOM_SCOPES, ORIGIN, with_app_accounts
 from hub_service.demo_authenticator import DemoAuthenticator
 from hub_service.demo_people import ADMIN, GROUPS, PEOPLE
-from hub_service.hub_cookies import keep_session_at_home
+from hub_service.hub_cookies import keep_session_at_home, xsrf_cookie
 from hub_service.settings import ROOT, Settings, find_node
 from hub_service.spawner import AppProcess, token_scopes, with_app_servers
 from vaas.db.seal import ensure_secret
@@ -88,7 +88,7 @@ def addresses(c: Config, settings: Settings) -> None:
         keep_session_at_home()
     given = _given(c, "tornado_settings", dict)
     headers = {**_HEADERS, **given.get("headers", {})}
-    c.JupyterHub.tornado_settings = {**given, "headers": headers, ORIGIN: settings.origin}
+    c.JupyterHub.tornado_settings = {**xsrf_cookie(settings), **given, "headers": headers, ORIGIN: settings.origin}
     # Only there: on an app's own host, a page of the Hub would be within reach of the app's scripts.
     c.JupyterHub.hub_routespec = f"{settings.domain}/"
     c.JupyterHub.default_url = f"/services/{SERVICE}/"

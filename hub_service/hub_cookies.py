@@ -13,9 +13,10 @@ from typing import Any
 from jupyterhub.handlers import base as hub_handlers
 from jupyterhub.services.auth import HubOAuth
 
+from hub_service.settings import Settings
 from vaas import cookies
 
-__all__ = ["SESSION_COOKIE", "PortalOAuth", "keep_session_at_home"]
+__all__ = ["SESSION_COOKIE", "PortalOAuth", "keep_session_at_home", "xsrf_cookie"]
 
 #: The Hub's own name of it, and ours.
 _SHARED = "jupyterhub-session-id"
@@ -29,6 +30,11 @@ def keep_session_at_home() -> None:
     hub_handlers.SESSION_COOKIE_NAME = SESSION_COOKIE
     for name in ("_set_cookie", "clear_cookie"):
         setattr(hub_handlers.BaseHandler, name, _without_domain(getattr(hub_handlers.BaseHandler, name)))
+
+
+def xsrf_cookie(settings: Settings) -> dict[str, Any]:
+    """Return tornado's setting for the forgery cookie: as little of it as its name allows is left to others."""
+    return {"xsrf_cookie_kwargs": {"httponly": True, "samesite": "Lax", "secure": settings.secure}}
 
 
 def _without_domain(verb: Callable[..., Any]) -> Callable[..., Any]:
