@@ -82,19 +82,29 @@ def _app_python() -> str:
     return os.environ.get("VAAS_APP_PYTHON") or str(ROOT / ".venvs" / "app" / "bin" / "python")
 
 
+class NotRun(Exception):
+    """The tests could not be run; the message says why."""
+
+
 def without(defence: Defence, *, folder: Path) -> dict[str, bool]:
-    """Run the defence's tests in a copy without it; return for each whether its attack got through."""
+    """Run the defence's tests in a copy without it; return for each whether its attack got through.
+
+    Raises
+    ------
+    NotRun
+        The defence is not where the table says, or pytest did not begin.
+    """
     root = copied(folder)
     for edit in defence.edits:
         if edit.count(root) != 1:
-            raise SystemExit(f"“{defence.name}”: its piece of {edit.file} stands there {edit.count(root)} times.")
+            raise NotRun(f"{edit.file} holds this {edit.count(root)} times: {edit.find}")
         edit.make(root)
     environ = {**os.environ, "PYTHONPATH": str(root), "VAAS_APP_PYTHON": str(root / "app-python")}
     report = folder / "report.xml"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", *defence.tests]
     done = subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True, timeout=_PATIENCE)
     if not report.exists():
-        raise SystemExit(f"“{defence.name}”: its tests could not be run.\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+        raise NotRun(f"{done.stdout[-3000:]}{done.stderr[-3000:]}")
     outcomes = _outcomes(report)
     return {test: any(failed for name, failed in outcomes if _is(name, test)) for test in defence.tests}
 
@@ -113,20 +123,24 @@ def _is(name: str, test: str) -> bool:
 
 def main(words: list[str]) -> int:
     """Try all defences, or those named; 0 when every attack got through without its defence."""
-    held = 0
-    for defence in read():
-        if words and not any(word in defence.name for word in words):
-            continue
-        with tempfile.TemporaryDirectory(prefix="vaas-proof-") as folder:
-            through = without(defence, folder=Path(folder))
-        print(f"{'ok ' if all(through.values()) else 'BAD'}  without: {defence.name}")
-        for test, failed in through.items():
-            held += not failed
-            print(f"       {'got through' if failed else 'HELD OUT   '}  {test.rpartition('::')[2]}", flush=True)
-    print(
-        f"{held} attacks were held out without the defence that is said to hold them." if held else "All got through."
-    )
+    tried = [defence for defence in read() if not words or any(word in defence.name for word in words)]
+    held = sum(_try(defence) for defence in tried)
+    print(f"{held} attacks were held out without what is said to hold them." if held else "All got through.")
     return 1 if held else 0
+
+
+def _try(defence: Defence) -> int:
+    """Take one defence out, say what happened, and return how many attacks did not get through."""
+    with tempfile.TemporaryDirectory(prefix="vaas-proof-") as folder:
+        try:
+            through = without(defence, folder=Path(folder))
+        except (NotRun, subprocess.TimeoutExpired) as error:
+            print(f"BAD  without: {defence.name}\n{error}", flush=True)
+            return len(defence.tests)
+    print(f"{'ok ' if all(through.values()) else 'BAD'}  without: {defence.name}")
+    for test, failed in through.items():
+        print(f"       {'got through' if failed else 'HELD OUT   '}  {test.rpartition('::')[2]}", flush=True)
+    return list(through.values()).count(False)
 
 
 if __name__ == "__main__":
