@@ -20,6 +20,12 @@ from tests.portal_fixture import RunningPortal
 
 pytestmark = [pytest.mark.attack, pytest.mark.browser]
 SCRIPT = Path(__file__).with_name("malicious.js").read_text()
+#: What another page of the victim keeps in its browser.
+KEEP = """async mark => {
+    localStorage.setItem("kept", mark);
+    await caches.open(mark);
+    await new Promise((done) => { indexedDB.open(mark).onsuccess = done; });
+}"""
 MARK, PLANTED = "mallory-was-here", "planted-for-the-victim"
 
 
@@ -62,7 +68,7 @@ def attack(hub: RunningPortal, browser: Browser) -> Iterator[Attack]:
         waves = ada.publishes_waves(audience="signed-in")
         other = sam.opens(waves)
         kernel = json.loads(other.locator("#jupyter-config-data").text_content() or "{}")["kernelId"]
-        other.evaluate("mark => localStorage.setItem('kept', mark)", PLANTED)
+        other.evaluate(KEEP, PLANTED)
         settings = hub.settings
         targets = {"portal": hub.url, "origin": settings.origin, "victim": "sam", "otherApp": other.url}
         targets |= {
@@ -80,7 +86,7 @@ def attack(hub: RunningPortal, browser: Browser) -> Iterator[Attack]:
         before, openers, requests = state(hub), [], []
         page = sam.context.new_page()
         page.goto(hub.url)
-        page.evaluate("mark => localStorage.setItem('kept', mark)", PLANTED)
+        page.evaluate(KEEP, PLANTED)
         sam.context.on("page", lambda opened: opened.on("load", lambda: openers.append(_opener(opened))))
 
         def watch(request: Request) -> None:
