@@ -23,7 +23,7 @@ help:
 	@echo "make test    install what the tests need and run ruff, mypy and all tests"
 	@echo "make attack  the attacks alone; make attack-proof takes each defence out and sees its attacks get through"
 	@echo "make lint    ruff and mypy alone"
-	@echo "make bench   measure; prints JSON"
+	@echo "make bench   measure; prints JSON (BENCH=bench/stalls.py: a quarter of an hour of openings in a row)"
 	@echo "make clean   stop, and remove the environments and caches (not ./data)"
 
 up: check-python

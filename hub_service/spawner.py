@@ -39,6 +39,8 @@ TOLD = frozenset(
 #: A version ("v3") or a draft ("d0a1b2c3d").
 _SERVER = re.compile(r"v[1-9][0-9]{0,8}|d[0-9a-f]{8}")
 _LOG_BYTES = 1_000_000
+#: How long a server may take to answer one question; it is asked again.
+_ANSWER = 5.0
 #: Time, level and logger, which a person need not read.
 _LOG_HEAD = re.compile(r"^\[?\d[\dT :.,-]+(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)? ?[\w.]*[:\]] ")
 
@@ -169,8 +171,12 @@ class AppProcess(AppServers, SimpleLocalProcessSpawner):
                 self.log_file.replace(self.log_file.with_suffix(".log.1"))
 
     async def _listening(self, address: tuple[str, int]) -> None:
-        """Wait until something accepts connections there; the Hub's own wait would not see the process end."""
-        deadline = time.monotonic() + self.start_timeout
+        """Wait until something answers there, at most as long as a start may take.
+
+        The Hub's own wait would not see the process end, and has no end itself when a server listens and says nothing.
+        """
+        # A little earlier than the Hub, which would give no reason.
+        deadline = time.monotonic() + max(1, self.start_timeout - 2)
         while time.monotonic() < deadline:
             status = await self.poll()
             if status is not None:
@@ -180,11 +186,10 @@ class AppProcess(AppServers, SimpleLocalProcessSpawner):
                     reason="exited",
                     status_code=500,
                 )
-            with contextlib.suppress(OSError):
-                _, writer = await asyncio.open_connection(*address)
-                writer.close()
+            if await _answers(*address, path=self.server.base_url if self.server else "/"):
                 return
             await asyncio.sleep(0.05)
+        raise SpawnException("The app did not answer in time.", reason="silent", status_code=500)
 
     def _is_ours(self, pid: int) -> bool:
         try:
@@ -192,6 +197,20 @@ class AppProcess(AppServers, SimpleLocalProcessSpawner):
         except (psutil.Error, OSError):
             return False
         return env.get("JUPYTERHUB_USER") == self.user.name and env.get("JUPYTERHUB_SERVER_NAME", "") == self.name
+
+
+async def _answers(host: str, port: int, *, path: str) -> bool:
+    """Tell whether a web server answers there, with whatever."""
+    try:
+        async with asyncio.timeout(_ANSWER):
+            reader, writer = await asyncio.open_connection(host, port)
+            try:
+                writer.write(f"GET {path}api HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
+                return (await reader.readline()).startswith(b"HTTP/")
+            finally:
+                writer.close()
+    except (OSError, TimeoutError, ValueError):
+        return False
 
 
 def with_app_servers(cls: type[Any]) -> type[Any]:

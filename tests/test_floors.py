@@ -53,6 +53,7 @@ AREAS = {
     "vaas.content": "thought",
     "vaas.addresses": "thought",
     "vaas.cookies": "thought",
+    "vaas.network": "thought",
     "vaas.stores.base": "ports",
     "vaas.catalogs.base": "ports",
     "vaas.backends.base": "ports",

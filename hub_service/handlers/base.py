@@ -14,7 +14,7 @@ from tornado import web
 
 from hub_service.origins import is_forged
 from hub_service.words import ago, size_words
-from vaas import cookies, errors, policy
+from vaas import cookies, errors, network, policy
 from vaas.addresses import origin_of
 from vaas.db.base import Query
 from vaas.model import User, Visitor
@@ -206,7 +206,7 @@ class Page(Base):
             "nav": self.nav,
             "title": title,
             "notice": self._notice(),
-            "isolated": self.settings["isolated"],
+            "isolated": self.settings["isolation"].holds,
             "errors": self.wrong,
             "values": self._given(),
         }
@@ -297,7 +297,7 @@ class Api(Base):
 
 def filters() -> dict[str, Any]:
     """Return the template filters."""
-    return {"ago": ago, "size": size_words, "subject_title": policy.subject_title}
+    return {"ago": ago, "size": size_words, "subject_title": policy.subject_title, "reach": network.words}
 
 
 def masked(path: str) -> str:

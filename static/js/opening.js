@@ -60,6 +60,7 @@ function follow(root) {
     part("error-fix").textContent = fix ?? "";
     if (detail) {
       part("error-detail").hidden = false;
+      part("error-detail").open = true;
       part("error-detail").querySelector("pre").textContent = detail;
     }
     root.classList.add("opening-failed");

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,8 @@ from vaas.slug import is_account
 
 __all__ = ["HubApi", "HubBackend", "HubDirectory"]
 
+#: What the Hub writes before the words of a spawner.
+_HUB_WORDS = re.compile(r"^Spawn failed: (?:[45]\d\d SpawnException(?:\(reason=[\w-]+\))?: )?")
 _DOWN = "The Hub does not answer. Try again in a moment."
 
 
@@ -145,7 +148,7 @@ class HubBackend(Backend):
             return ""
         lines = (line.removeprefix("data:") for line in events.splitlines() if line.startswith("data:"))
         told = [event for event in map(json.loads, lines) if event.get("failed")]
-        return str(told[-1].get("message", "")).removeprefix("Spawn failed: ")[:500] if told else ""
+        return _HUB_WORDS.sub("", str(told[-1].get("message", "")))[:500] if told else ""
 
     async def _answers(self, server: ServerName) -> bool:
         """Tell whether the server is there: where nothing listens the proxy says so; silence is only busy."""

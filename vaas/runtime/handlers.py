@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,24 +9,25 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 from jupyter_server.services.kernels.websocket import KernelWebsocketHandler
-from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler
 
 from vaas import cookies
 from vaas.errors import Invalid, Unavailable, VaasError
 from vaas.runtime import frames
+from vaas.runtime.activity import QUEUED
+from vaas.runtime.endings import Trouble
 from vaas.runtime.visits import Page, Visit
 from vaas.tickets import Ticket
 
 if TYPE_CHECKING:
     from vaas.runtime.server import AppServer
 
-__all__ = ["Channels", "Enter", "Farewell", "Guarded", "Kernel", "Missing", "NotebookPage", "Poke", "Up"]
+__all__ = ["Channels", "Enter", "Farewell", "Guarded", "Kernel", "Missing", "Poke", "Up"]
 
 Access = Literal["open", "visit", "ticket"]
 _STATUS: dict[type[VaasError], int] = {Invalid: 403, Unavailable: 503}
-#: Proxies give up on a connection that is silent for long; a cell may take minutes.
-_KEEP_ALIVE = 10.0
+#: So much may wait for a browser that reads slowly; then its page ends.
+_MOST_UNREAD = 64_000_000
 log = logging.getLogger(__name__)
 
 
@@ -183,104 +183,12 @@ class Kernel(Guarded):
         self.finish(json.dumps(self.server.kernels.model(kernel_id), default=str))
 
 
-class NotebookPage(Guarded):
-    """Run the notebook for this visitor and send the page while it grows."""
-
-    page: Page | None = None
-
-    def turn_away(self) -> None:
-        """Send somebody without a visit to the portal's door, with the query they came with."""
-        there = urlsplit(self.server.manifest.open)
-        query = "&".join(filter(None, [there.query, self.request.query]))
-        self.redirect(there._replace(query=query).geturl(), status=303)
-
-    async def get(self) -> None:
-        """Send the page; the kernel ends at once if the visitor goes away meanwhile."""
-        assert self.visit is not None
-        page = self.page = self.server.open_page(self.visit)
-        work = asyncio.ensure_future(self._send(page, visit=self.visit))
-        self.server.rendering[page.token] = work
-        try:
-            await work
-        except (asyncio.CancelledError, StreamClosedError):
-            self.server.end(page, why="left")
-            self._say_ended(page.ended)
-        except Exception:
-            log.exception("The page could not be rendered")
-            self.server.end(page, why="died")
-            if not self._headers_written:
-                raise
-            self._say_ended(page.ended)
-        finally:
-            self.server.rendering.pop(page.token, None)
-
-    def _say_ended(self, why: str) -> None:
-        """Tell a page that is under way that it will not be completed; no-op for one whose visitor left."""
-        if why != "left":
-            self.write(f"<script>window.vaas && window.vaas.end({json.dumps(why)})</script>")
-
-    def on_connection_close(self) -> None:
-        """End what nobody waits for."""
-        super().on_connection_close()
-        if self.page is not None:
-            self.server.end(self.page, why="left")
-
-    async def _send(self, page: Page, *, visit: Visit) -> None:
-        server = self.server
-        renderer = await server.rendered.open(server.manifest.title, page=server.page_facts(page, visit=visit))
-        name = renderer.notebook.metadata.kernelspec.name
-        kernel_id = await server.bring_kernel(page, name=name, request=self._request_facts())
-        queue: asyncio.Queue[str | None] = asyncio.Queue()
-
-        async def produce() -> None:
-            try:
-                async for snippet in server.rendered.snippets(renderer, kernel_id):
-                    queue.put_nowait(snippet)
-            finally:
-                queue.put_nowait(None)
-
-        producer = asyncio.ensure_future(produce())
-        try:
-            while await self._send_next(queue):
-                pass
-            await producer
-        finally:
-            producer.cancel()
-        server.visits.rendered(page, now=server.clock())
-
-    async def _send_next(self, queue: asyncio.Queue[str | None]) -> bool:
-        """Send all that is ready in one piece; False after the last."""
-        try:
-            pieces = [await asyncio.wait_for(queue.get(), _KEEP_ALIVE)]
-        except TimeoutError:
-            pieces = ["<script>window.voila_heartbeat()</script>\n"]
-        while not queue.empty():
-            pieces.append(queue.get_nowait())
-        self.write("".join(piece for piece in pieces if piece is not None))
-        await self.flush()
-        return pieces[-1] is not None
-
-    def _request_facts(self) -> dict[str, str]:
-        """What Voilà tells notebooks of a request, in CGI's words."""
-        host, _, port = self.request.host.lower().partition(":")
-        return {
-            "SCRIPT_NAME": self.request.path,
-            "PATH_INFO": "",
-            "QUERY_STRING": self.request.query,
-            "SERVER_SOFTWARE": "voila",
-            "SERVER_PROTOCOL": self.request.version,
-            "SERVER_NAME": host,
-            "SERVER_PORT": port,
-            "VOILA_PREHEAT": "False",
-            "VOILA_BASE_URL": self.server.base_url,
-            "VOILA_SERVER_URL": self.server.base_url,
-            "VOILA_REQUEST_URL": self.request.full_url(),
-            "VOILA_APP_PORT": port,
-        }
-
-
 class _Connection(ZMQChannelsWebsocketConnection):
     """Jupyter's bridge between websocket and kernel, with our gate in both directions."""
+
+    def create_stream(self) -> None:
+        super().create_stream()
+        self.channels["iopub"].socket.rcvhwm = QUEUED
 
     def handle_incoming_message(self, incoming_msg: str | bytes) -> None:
         frame = frames.admit(incoming_msg, protocol=self.subprotocol)
@@ -305,6 +213,8 @@ class Channels(Guarded, KernelWebsocketHandler):
 
     page: Page | None = None
     connected = False
+    #: Bytes that were written and have not left yet.
+    unread = 0
 
     @property
     def kernel_websocket_connection_class(self) -> type[_Connection]:
@@ -337,6 +247,25 @@ class Channels(Guarded, KernelWebsocketHandler):
         self.server.visits.connected(self.page)
         self.server.sockets.setdefault(self.page.token, set()).add(self)
         await super().open(kernel_id)
+
+    def write_message(self, message: Any, binary: bool = False) -> Any:
+        """Send a message; a browser that reads too slowly for what its app says loses the page."""
+        written = super().write_message(message, binary)
+        size = len(message)
+        self.unread += size
+        written.add_done_callback(lambda done: self._sent(done, size))
+        if self.unread > _MOST_UNREAD and self.page is not None:
+            text = f"The app says more than the browser reads: {self.unread / 1e6:.0f} MB wait."
+            self.server.break_off(self.page, Trouble("flooded", "output", text))
+            # A polite goodbye would wait behind all that.
+            if self.ws_connection is not None:
+                self.ws_connection.stream.close()
+        return written
+
+    def _sent(self, done: Any, size: int) -> None:
+        self.unread -= size
+        if not done.cancelled():
+            done.exception()
 
     def on_close(self) -> None:
         """Note that nobody is there any more."""

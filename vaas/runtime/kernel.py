@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 __all__ = ["AUDIT_FILE", "AUDIT_FOLDER", "main"]
 
@@ -27,8 +28,15 @@ def main() -> None:
     from ipykernel.kernelapp import IPKernelApp
     from traitlets.config import Config
 
+    class App(IPKernelApp):
+        def init_iopub(self, context: Any) -> None:
+            # What nobody has read yet waits here, however much it is. By default the thousandth message and all
+            # that come after it are thrown away, and with them the one that says that the cell has ended.
+            context.sndhwm = 0
+            super().init_iopub(context)
+
     # Nobody types into this kernel: no history to keep, and no thread that writes it.
-    app = IPKernelApp.instance(config=Config({"HistoryManager": {"enabled": False}}))
+    app = App.instance(config=Config({"HistoryManager": {"enabled": False}}))
     app.initialize()
     _add_working_folder()
     if audit_file:

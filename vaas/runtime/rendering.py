@@ -7,7 +7,7 @@ import logging
 import mimetypes
 import os
 from base64 import b64encode
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,11 @@ from urllib.parse import unquote
 
 import nbformat
 import voila
+from nbclient.exceptions import CellExecutionError
+from nbconvert.preprocessors.clearoutput import ClearOutputPreprocessor
 from traitlets.config import Config
 from voila.configuration import VoilaConfiguration
-from voila.execute import VoilaExecutor
+from voila.execute import strip_code_cell_warnings
 from voila.notebook_renderer import NotebookRenderer
 from voila.paths import collect_static_paths, collect_template_paths
 from voila.utils import get_page_config, get_voila_labextensions_path
@@ -25,7 +27,8 @@ from voila.utils import get_page_config, get_voila_labextensions_path
 import vaas
 from vaas.errors import Unavailable
 from vaas.notebook import parse
-from vaas.runtime.kernels import HIDDEN_ERROR, Kernels
+from vaas.runtime.executor import Executor, Reporter
+from vaas.runtime.kernels import Kernels
 from vaas.runtime.manifest import Manifest
 
 __all__ = ["Rendering"]
@@ -33,20 +36,6 @@ __all__ = ["Rendering"]
 _TEMPLATE = "vaas"
 _APPS = ["voila", "nbconvert"]
 log = logging.getLogger(__name__)
-
-
-class _Executor(VoilaExecutor):
-    """Run cells; what an Output widget captures loses its tracebacks before it becomes the widget's state."""
-
-    def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
-        captured = bool(self.output_hook_stack[msg["parent_header"].get("msg_id")])
-        if captured and msg["msg_type"] == "error":
-            log.warning("An error inside an Output widget:\n%s", "\n".join(msg["content"].get("traceback", ())))
-            msg["content"] = {"ename": "ExecutionError", "evalue": "", "traceback": [HIDDEN_ERROR]}
-        elif captured and msg["msg_type"] == "stream" and msg["content"].get("name") == "stderr":
-            log.info("Standard error inside an Output widget: %s", msg["content"].get("text", ""))
-            return None
-        return super().process_message(msg, cell, cell_index)
 
 
 class _Images:
@@ -72,15 +61,38 @@ class _Images:
 class _Renderer(NotebookRenderer):
     """Voilà's renderer, reading the notebook from the version's folder and running it with our executor."""
 
+    executor: Executor | None = None
+    make_executor: Callable[[Any, Any], Executor]
+    start_seconds: float
+
     async def load_notebook(self, path: str) -> Any:
         notebook = await asyncio.to_thread(nbformat.read, path, as_version=4)
         return await self.fix_notebook(notebook)
 
     async def _jinja_kernel_start(self, nb: Any, kernel_id: str, kernel_future: Any) -> str:
-        self.executor = _Executor(nb, km=kernel_future, config=self.traitlet_config, show_tracebacks=False)
-        self.executor.kc = await self.executor.async_start_new_kernel_client()
+        self.executor = executor = self.make_executor(nb, kernel_future)
+        await executor.connect(seconds=self.start_seconds)
         self.kernel_started = True
         return kernel_id
+
+    async def _jinja_cell_generator(self, nb: Any, kernel_id: str) -> AsyncIterator[Any]:
+        """Run a cell, yield it, and so on until one fails or takes too long; what else goes wrong ends the page."""
+        executor = self.executor
+        assert executor is not None  # the template starts the kernel first
+        nb, _ = ClearOutputPreprocessor().preprocess(nb, {"metadata": {"path": self.cwd}})
+        for index, cell in enumerate(nb.cells):
+            try:
+                await executor.execute_cell(cell, None, index, store_history=False)
+            except TimeoutError:
+                yield cell
+                break
+            except CellExecutionError:
+                log.exception("Cell %d of %d", index + 1, len(nb.cells))
+                strip_code_cell_warnings(cell)
+                executor.strip_code_cell_errors(cell)
+                yield cell
+                break
+            yield cell
 
 
 class Rendering:
@@ -90,6 +102,7 @@ class Rendering:
         self._notebook = folder / "content" / manifest.notebook
         self._base_url = base_url
         self._kernels = kernels
+        self._limits = manifest.limits
         listed = frozenset(folder / "content" / file.path for file in manifest.files)
         self._images = _Images(self._notebook.parent, listed)
         _announce_template(folder / "jupyter")
@@ -136,11 +149,35 @@ class Rendering:
             kernel = notebook.kernel or notebook.language
             raise Unavailable(f"This app needs the kernel “{kernel}”, which is not installed here. Tell its owner.")
 
-    async def snippets(self, renderer: _Renderer, kernel_id: str) -> AsyncIterator[str]:
-        """Run the notebook and yield the page as it grows."""
+    async def snippets(self, renderer: _Renderer, kernel_id: str, *, reporter: Reporter) -> AsyncIterator[str]:
+        """Run the notebook and yield the page as it grows.
+
+        Raises
+        ------
+        Trouble
+            The page cannot be completed.
+        """
         kernel = self._kernels.mapping.get_kernel(kernel_id)
-        async for snippet, _ in renderer.generate_content_generator(kernel_id, kernel):
-            yield snippet
+        activity = self._kernels.mapping.activity(kernel_id)
+
+        def make_executor(notebook: Any, manager: Any) -> Executor:
+            return Executor(
+                notebook,
+                manager=manager,
+                config=self._config,
+                activity=activity,
+                budget=self._limits.output,
+                reporter=reporter,
+            )
+
+        renderer.make_executor = make_executor
+        renderer.start_seconds = self._limits.start_seconds
+        try:
+            async for snippet, _ in renderer.generate_content_generator(kernel_id, kernel):
+                yield snippet
+        finally:
+            if renderer.executor is not None:
+                renderer.executor.disconnect()
 
     def _make_page_config(self) -> dict[str, Any]:
         page_config: dict[str, Any] = get_page_config(

@@ -18,10 +18,10 @@ from vaas.runtime.handlers import (
     Farewell,
     Guarded,
     Kernel,
-    NotebookPage,
     Poke,
     Up,
 )
+from vaas.runtime.pages import NotebookPage
 
 if TYPE_CHECKING:
     from vaas.runtime.server import AppServer

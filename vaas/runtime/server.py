@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader
 from tornado.web import Application, HTTPError
@@ -18,22 +18,27 @@ from vaas import tickets
 from vaas.cookies import own_name
 from vaas.errors import Unavailable, VaasError
 from vaas.runtime.assets import Squeezer
+from vaas.runtime.endings import CLOSE_CODES, Kind, Trouble, Why
+from vaas.runtime.gate import Gate
 from vaas.runtime.handlers import Missing
 from vaas.runtime.kernels import Kernels
-from vaas.runtime.manifest import Manifest
+from vaas.runtime.manager import Confinement
+from vaas.runtime.manifest import Limits, Manifest
 from vaas.runtime.portal_client import PortalClient
 from vaas.runtime.rendering import Rendering
 from vaas.runtime.routes import route_table, rules
+from vaas.runtime.sandbox import Bounds, Isolation, Sandbox
 from vaas.runtime.settings import application_settings
 from vaas.runtime.visits import Page, Patience, Visit, Visits
 from vaas.tickets import Ticket
 
-__all__ = ["AppServer", "Why"]
+__all__ = ["AppServer"]
 
-#: Why a page ended. The page gets the matching code with the end of its websocket and says so in a banner.
-Why = Literal["left", "lost", "died", "revoked", "closing"]
-_CLOSE_CODES: dict[str, int] = {"left": 1000, "lost": 4408, "died": 4410, "revoked": 4403, "closing": 4410}
 _SWEEP = 1.0
+_MOST_INCIDENTS = 20
+_LONGEST_INCIDENT = 300
+#: What is ended so need not be asked to say goodbye: it would not, or it is the trouble.
+_AT_ONCE = frozenset({"died", "closing", "stalled", "flooded", "slow", "failed", "greedy"})
 log = logging.getLogger(__name__)
 
 
@@ -52,6 +57,10 @@ class AppServer:
         The path under which the server answers, with slashes at both ends.
     environ:
         The server's own environment, of which kernels get a little.
+    sandbox:
+        What kernels are put into; None where there is none.
+    isolation:
+        The same in words, for the portal.
     clock:
         Seconds since the epoch.
     """
@@ -64,18 +73,28 @@ class AppServer:
         folder: Path,
         base_url: str,
         environ: Mapping[str, str],
+        sandbox: Sandbox | None = None,
+        isolation: Isolation | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         limits = manifest.limits
         self.manifest = manifest
         self.base_url = base_url
         self.clock = clock
-        # Several versions of an app share its host, and cookies with its path.
-        self.cookie = own_name(f"vaas-visit-{manifest.server.name}", secure=manifest.secure)
+        self._isolation = isolation or Isolation(sandbox is not None)
         self.content = folder / "content"
         patience = Patience(lost=limits.lost_after, connect=limits.connect_within)
         self.visits = Visits(limit=limits.visits, patience=patience)
-        self.kernels = Kernels(folder=folder, notebook=manifest.notebook, environ=environ)
+        self.gate = Gate(
+            manifest.network, trusted=manifest.network_trusted, tell=lambda text: self.incident("network", text)
+        )
+        self.confinement = Confinement(sandbox, _bounds(limits), gate=self.gate)
+        self.kernels = Kernels(
+            folder=folder,
+            notebook=manifest.notebook,
+            environ=environ,
+            confinement=self.confinement,
+        )
         self.rendered = Rendering(manifest=manifest, folder=folder, base_url=base_url, kernels=self.kernels)
         self.squeezer = Squeezer()
         self.rendering: dict[str, asyncio.Future[None]] = {}
@@ -85,8 +104,15 @@ class AppServer:
         self._portal = portal
         self._started = self._heard = clock()
         self._tasks: set[asyncio.Future[Any]] = set()
+        self._incidents: list[dict[str, str]] = []
+        self.kernels.mapping.flooded = self._overflow
         templates = Path(vaas.__file__).parent.parent / "templates" / "voila" / "vaas"
         self._messages = Environment(loader=FileSystemLoader(templates), autoescape=True)
+
+    @property
+    def cookie(self) -> str:
+        """The name of a visit's cookie; several versions of an app share its host, and so the cookies."""
+        return own_name(f"vaas-visit-{self.manifest.server.name}", secure=self.manifest.secure)
 
     def application(self) -> Application:
         """Return the web application with its routes."""
@@ -134,7 +160,15 @@ class AppServer:
         }
 
     async def bring_kernel(self, page: Page, *, name: str, request: Mapping[str, str]) -> str:
-        """Start the page's kernel; it ends by itself if the page has ended meanwhile."""
+        """Start the page's kernel; it ends by itself if the page has ended meanwhile.
+
+        Raises
+        ------
+        Unavailable
+            It could not be started.
+        Trouble
+            It takes too long.
+        """
 
         async def bring() -> str:
             kernel_id = await self.kernels.start(name, request=request)
@@ -143,21 +177,42 @@ class AppServer:
                 await self.kernels.stop(kernel_id, now=True)
             return kernel_id
 
-        # Shielded: a start that is cancelled half-way would leave a process that nobody knows.
-        return await asyncio.shield(self._keep(bring()))
+        seconds = self.manifest.limits.start_seconds
+        try:
+            # Shielded: a start that is cancelled half-way would leave a process that nobody knows.
+            return await asyncio.wait_for(asyncio.shield(self._keep(bring())), seconds)
+        except TimeoutError:
+            raise Trouble("stalled", "start", f"The kernel did not start within {seconds:.0f} s.") from None
+        except VaasError:
+            raise
+        except Exception as error:
+            text = "The app's kernel could not be started. Tell the owner of this app if it stays like this."
+            raise Unavailable(text, log_message=f"The kernel {name!r} could not be started: {error}") from error
 
-    def end(self, page: Page, *, why: Why) -> None:
-        """End a page: its websocket, its rendering, its kernel; no-op when it has ended."""
+    def end(self, page: Page, *, why: Why) -> bool:
+        """End a page: its websocket, its rendering, its kernel; False when it had ended before."""
         if not self.visits.forget(page, why=why, now=self.clock()):
-            return
+            return False
         log.info("A page ends: %s", why)
         work = self.rendering.pop(page.token, None)
         if work is not None:
             work.cancel()
         for socket in self.sockets.pop(page.token, set()):
-            socket.close(_CLOSE_CODES[why], why)
+            socket.close(CLOSE_CODES[why], why)
         if page.kernel:
-            self._keep(self.kernels.stop(page.kernel, now=why in ("died", "closing")))
+            self._keep(self.kernels.stop(page.kernel, now=why in _AT_ONCE))
+        return True
+
+    def break_off(self, page: Page, trouble: Trouble) -> None:
+        """End a page before its time and tell the owner why; no-op when it has ended."""
+        if self.end(page, why=trouble.why):
+            self.incident(trouble.kind, trouble.text)
+
+    def incident(self, kind: Kind, text: str) -> None:
+        """Log what went wrong in one line, for the owner, and tell the portal with the next heartbeat."""
+        line = " ".join(text.split())[:_LONGEST_INCIDENT]
+        log.warning("%s: %s", kind, line)
+        self._incidents = [*self._incidents, {"kind": kind, "text": line}][-_MOST_INCIDENTS:]
 
     def end_visit(self, visit_id: str, *, why: Why) -> None:
         """End all pages of a visit; its cookie opens nothing any more."""
@@ -193,9 +248,14 @@ class AppServer:
             try:
                 for page in self.visits.overdue(self.clock()):
                     self.end(page, why="lost")
+                greedy = await self.kernels.greedy()
+                for page in [page for page in self.visits.pages() if page.kernel in greedy]:
+                    excess = greedy[page.kernel]
+                    self.break_off(page, Trouble("greedy", excess.kind, excess.text))
                 dead = await self.kernels.dead()
                 for page in [page for page in self.visits.pages() if page.kernel in dead]:
-                    self.end(page, why="died")
+                    excess = dead[page.kernel]
+                    self.break_off(page, Trouble("died", excess.kind, excess.text))
             except Exception:
                 log.exception("Looking after pages")
 
@@ -210,13 +270,26 @@ class AppServer:
         self.poked.clear()
         now = self.clock()
         idle = self.visits.idle_seconds(started=self._started, now=now)
-        revoked, stop = await self._portal.heartbeat(visits=self.visits.report(), idle_seconds=idle)
+        told, self._incidents = self._incidents, []
+        try:
+            answer = await self._portal.heartbeat(
+                visits=self.visits.report(), idle_seconds=idle, incidents=told, isolation=self._isolation
+            )
+        except VaasError:
+            self._incidents = [*told, *self._incidents][-_MOST_INCIDENTS:]
+            raise
         self._heard = self.clock()
-        for visit_id in revoked:
+        if answer.network is not None:
+            self.gate.allowed = answer.network
+        for visit_id in answer.revoked:
             self.end_visit(visit_id, why="revoked")
-        if stop:
+        if answer.stop:
             log.info("The portal says that this server is no longer needed")
             self.stopped.set()
+
+    def _overflow(self, kernel_id: str, text: str) -> None:
+        for page in [page for page in self.visits.pages() if page.kernel == kernel_id]:
+            self.break_off(page, Trouble("flooded", "output", text))
 
     def _unreachable(self) -> bool:
         return self.clock() - self._heard > self.manifest.limits.unreachable
@@ -236,3 +309,14 @@ class AppServer:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) and not isinstance(error, HTTPError):
             log.error("A kernel could not be started or ended", exc_info=error)
+
+
+def _bounds(limits: Limits) -> Bounds:
+    return Bounds(
+        memory=limits.kernel_memory,
+        disk=limits.kernel_disk,
+        file=limits.kernel_file,
+        processes=limits.kernel_processes,
+        open_files=limits.kernel_open_files,
+        cpu=limits.kernel_cpu,
+    )

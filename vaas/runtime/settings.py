@@ -14,9 +14,9 @@ from vaas.runtime.manifest import Manifest
 
 __all__ = ["application_settings", "response_headers"]
 
-#: Pings find a network that went away without a word; milliseconds. Jupyter looks for the pong before it has sent the
-#: first ping, so that a time as short as the interval would close every socket.
-_PING, _PONG = 20_000, 60_000
+#: Pings find a network that went away without a word. Jupyter looks for the pong before it has sent the first ping,
+#: so that a time as short as the interval would close every socket.
+_PINGS_LOST = 3
 _MOST_IN_A_FRAME = 32 << 20
 #: What no dashboard needs, and what asks a visitor for their keys or their money in the app's name.
 _NO_DEVICES = ", ".join(
@@ -56,8 +56,8 @@ def application_settings(manifest: Manifest, *, base_url: str, kernels: Kernels)
         "allow_unauthenticated_access": True,
         "allow_remote_access": True,
         "compress_response": True,
-        "ws_ping_interval": _PING,
-        "ws_ping_timeout": _PONG,
+        "ws_ping_interval": manifest.limits.ping * 1000,
+        "ws_ping_timeout": manifest.limits.ping * 1000 * _PINGS_LOST,
         "websocket_max_message_size": _MOST_IN_A_FRAME,
         "vaas_headers": response_headers(manifest),
     }

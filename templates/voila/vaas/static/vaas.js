@@ -34,49 +34,123 @@
   prefersDark.addEventListener("change", theme);
 
   // ---- progress ------------------------------------------------------------------------------------------------
+  const LONG_SECONDS = 20;
+  const STUCK_SECONDS = 60;
+  const SILENT_SECONDS = 30;
+  let finished = false;
+  let shown = false;
+  let stepStarted = started;
+  let heard = started;
+
   function progress(share, text) {
     const track = find("vaas-track");
+    heard = stepStarted = Date.now();
     if (!track) return;
     track.setAttribute("aria-valuenow", String(Math.round(share * 100)));
     find("vaas-fill").style.transform = `scaleX(${share})`;
     find("vaas-step").textContent = text;
+    note("");
   }
+  // Read aloud, so it says something seldom.
+  function note(text) {
+    const place = find("vaas-note");
+    if (place && place.textContent !== text) place.textContent = text;
+  }
+  const since = (moment) => Math.round((Date.now() - moment) / 1000);
   const ticking = setInterval(() => {
-    const seconds = Math.round((Date.now() - started) / 1000);
     const time = find("vaas-time");
-    if (time && seconds >= 5) time.textContent = `${seconds} s`;
+    if (time && since(started) >= 5) time.textContent = `${since(started)} s`;
+    if (!finished && since(stepStarted) >= LONG_SECONDS) {
+      note("This step takes longer than usual. You can leave the page open.");
+    }
+    if (!finished && since(heard) >= SILENT_SECONDS) {
+      heard = Date.now();
+      isThere().then((there) => { if (!there && !finished && !leaving) end("cut"); });
+    }
   }, 1000);
+
+  // A browser does not tell a page that the rest of it will not come. The server says something every ten seconds,
+  // unless it is busy with sending one large piece: then it knows the page's kernel.
+  async function isThere() {
+    try {
+      const { kernelId } = JSON.parse(find("jupyter-config-data").textContent);
+      const options = { cache: "no-store", redirect: "manual", signal: AbortSignal.timeout(10000) };
+      return (await fetch(`${location.pathname}api/kernels/${kernelId}`, options)).status === 200;
+    } catch {
+      return false;
+    }
+  }
 
   function show() {
     clearInterval(ticking);
+    shown = true;
+    restarts.forget();
     find("vaas-loading")?.remove();
     find("rendered_cells").classList.remove("vaas-waiting");
     theme();
     requestAnimationFrame(() => window.dispatchEvent(new Event("resize")));
   }
 
-  // Voilà's own names: its page calls the first for each cell and the second at the end; its script the second again.
-  window.voila_process = (cell, cells) => {
-    progress(Math.min(0.95, (0.95 * cell) / Math.max(1, cells)), `Preparing… ${cell} of ${cells}`);
-  };
+  const share = (cell, cells) => Math.min(0.95, (0.95 * cell) / Math.max(1, cells));
+  // Called when a cell begins; and, by Voilà's name for it, when its output is here.
+  const runs = (cell, cells) => progress(share(cell - 1, cells), `Preparing… ${cell} of ${cells}`);
+  window.voila_process = (cell, cells) => progress(share(cell, cells), `Preparing… ${cell} of ${cells}`);
+  // Called at the end of the page, and again by Voilà's script when its widgets are there.
   window.voila_finish = () => {
+    finished = true;
     window.cellLoaded = true;
     if (window.themeLoaded) show();
     else progress(0.97, "Almost there…");
   };
-  window.voila_heartbeat = () => {};
+  window.voila_heartbeat = () => { heard = Date.now(); };
   window.update_loading_text = () => {};
   window.display_cells = window.voila_finish;
+  addEventListener("DOMContentLoaded", () => {
+    if (!finished && !ended && !leaving) end("cut");
+  });
+  addEventListener("load", () => setTimeout(() => {
+    if (!shown && !ended && !leaving) end("stalled");
+  }, STUCK_SECONDS * 1000));
+
+  // ---- starting again ------------------------------------------------------------------------------------------
+  const restarts = {
+    most: 2,
+    key: `vaas-restarts:${location.pathname}`,
+    // Where nothing can be remembered nothing starts by itself: it might for ever.
+    take() {
+      try {
+        const made = Number(sessionStorage.getItem(this.key)) || 0;
+        if (made >= this.most) return false;
+        sessionStorage.setItem(this.key, String(made + 1));
+        return sessionStorage.getItem(this.key) === String(made + 1);
+      } catch { return false; }
+    },
+    forget() {
+      try { sessionStorage.removeItem(this.key); } catch { /* nothing was remembered */ }
+    },
+  };
+  const again = () => {
+    restarts.forget();
+    location.reload();
+  };
 
   // ---- the connection ------------------------------------------------------------------------------------------
   const words = {
     lost: "The connection was lost. Trying to reconnect…",
     revoked: "You can no longer use this app. Ask its owner if you think you should.",
-    died: "This session ended. Reload the page to start again.",
+    died: "This session ended unexpectedly. The app may have needed more memory than it is allowed.",
     closing: "This session ended. Reload the page to start again.",
-    failed: "The page could not be prepared. Reload it to try again.",
+    failed: "The page could not be prepared. Try again; if it stays like this, tell the owner of this app.",
+    cut: "The connection broke before the page was complete.",
+    restarting: "This page got stuck. It starts again by itself…",
+    stalled: "This page got stuck, and starting it again did not help. Try again later, or tell the owner of this app.",
+    greedy: "This app used more memory or more processes than it may, so it was stopped. Tell the owner of this app.",
+    flooded: "This app put out far more than a page can hold, so it was stopped. Tell the owner of this app.",
+    slow: "A part of this page took too long and could not be stopped. Try again; if it stays like this, tell the owner of this app.",
   };
-  const codes = { 4403: "revoked", 4408: "closing", 4410: "closing" };
+  const codes = {
+    4403: "revoked", 4408: "closing", 4410: "closing", 4411: "stalled", 4412: "flooded", 4413: "slow", 4414: "failed", 4415: "greedy",
+  };
 
   function banner(kind) {
     const place = find("vaas-banner");
@@ -86,16 +160,32 @@
     place.dataset.kind = kind;
     find("vaas-banner-text").textContent = words[kind];
     find("vaas-reconnect").hidden = kind !== "lost";
-    find("vaas-reload").hidden = kind === "revoked";
+    find("vaas-reload").hidden = kind === "revoked" || kind === "restarting";
     find("vaas-back").hidden = kind !== "revoked";
   }
 
+  // In place of the progress, while there is no page yet that a banner could stand above.
+  function reason(kind) {
+    const card = find("vaas-why");
+    if (!card) return false;
+    for (const id of ["vaas-track", "vaas-step", "vaas-time", "vaas-note"]) find(id).hidden = true;
+    find("vaas-why-text").textContent = words[kind];
+    find("vaas-again").hidden = kind === "revoked" || kind === "restarting";
+    find("vaas-about").hidden = kind === "restarting";
+    card.hidden = false;
+    return true;
+  }
+
   function end(why) {
+    if (ended) return;
     ended = words[why] ? why : "closing";
+    if (ended === "stalled" && restarts.take()) {
+      ended = "restarting";
+      setTimeout(() => location.reload(), 2500);
+    }
     document.documentElement.classList.add("vaas-ended");
     clearInterval(ticking);
-    const step = find("vaas-step");
-    if (step) step.textContent = words[ended];
+    if (reason(ended)) return;
     if (document.readyState === "loading") addEventListener("DOMContentLoaded", () => banner(ended));
     banner(ended);
   }
@@ -104,7 +194,7 @@
   let last = "";
   async function reconnect() {
     try {
-      const answer = await fetch(last, { redirect: "manual", cache: "no-store" });
+      const answer = await fetch(last, { redirect: "manual", cache: "no-store", signal: AbortSignal.timeout(10000) });
       if (answer.status === 404) end("closing");
       else if (answer.ok && kernel()) kernel().reconnect().catch(() => {});
       else if (answer.ok) location.reload();
@@ -117,6 +207,14 @@
   const isKernel = (address) => /\/api\/kernels\/[^/]+\/channels/.test(String(address));
   let open = 0;
   let checking = 0;
+  const AGAIN_MS = 5000;
+  const CONNECT_MS = 20000;
+  function look() {
+    if (open > 0 || ended) return;
+    banner("lost");
+    reconnect();
+    checking = setTimeout(look, AGAIN_MS);
+  }
   window.WebSocket = class extends Native {
     constructor(address, protocols) {
       if (ended && isKernel(address)) {
@@ -126,7 +224,10 @@
       super(address, protocols);
       if (!isKernel(address)) return;
       last = new URL(String(address).replace(/^ws/, "http")).pathname.replace(/\/channels$/, "");
+      // A proxy may take the question and never answer.
+      const patience = setTimeout(() => { if (this.readyState === 0) this.close(); }, CONNECT_MS);
       this.addEventListener("open", () => {
+        clearTimeout(patience);
         open += 1;
         this.wasOpen = true;
         clearTimeout(checking);
@@ -139,11 +240,7 @@
         else if (open === 0) {
           // A hiccup is over before anybody could read about it; and a session that is gone will not come back.
           clearTimeout(checking);
-          checking = setTimeout(() => {
-            if (open > 0 || ended) return;
-            banner("lost");
-            reconnect();
-          }, 1500);
+          checking = setTimeout(look, 1500);
         }
       });
     }
@@ -175,7 +272,7 @@
       else document.documentElement.requestFullscreen();
     });
     addEventListener("fullscreenchange", () => full.setAttribute("aria-pressed", String(!!document.fullscreenElement)));
-    find("vaas-reload").addEventListener("click", () => location.reload());
+    find("vaas-reload").addEventListener("click", again);
     find("vaas-reconnect").addEventListener("click", reconnect);
     addEventListener("online", () => { if (!find("vaas-banner").hidden && !ended) reconnect(); });
     theme();
@@ -190,5 +287,5 @@
     find("vaas-content").setAttribute("role", "none");
   }).observe(document.documentElement, { childList: true, subtree: true });
 
-  window.vaas = Object.freeze({ end, theme });
+  window.vaas = Object.freeze({ again, end, runs, theme });
 })();
