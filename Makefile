@@ -15,12 +15,13 @@ APP := .venvs/app/.ready-$(call key,requirements/app.lock)
 TEST := .venvs/test/.ready-$(call key,requirements/test.lock)
 PROXY := .venvs/proxy/.ready-$(call key,requirements/node.lock hub_service/proxy/package-lock.json)
 
-.PHONY: help up down status test test-env lint bench clean locks check-python check-chromium
+.PHONY: help up down status test test-env attack attack-proof lint bench clean locks check-python check-chromium
 
 help:
 	@echo "make up      install, start the portal on loopback, print how to sign in"
 	@echo "make down    stop it (what is kept stays in ./data)"
 	@echo "make test    install what the tests need and run ruff, mypy and all tests"
+	@echo "make attack  the attacks alone; make attack-proof takes each defence out and sees its attacks get through"
 	@echo "make lint    ruff and mypy alone"
 	@echo "make bench   measure; prints JSON (BENCH=bench/stalls.py: a quarter of an hour of openings in a row)"
 	@echo "make clean   stop, and remove the environments and caches (not ./data)"
@@ -42,6 +43,13 @@ test-env: check-python
 
 test: test-env check-chromium lint
 	@VAAS_APP_PYTHON="$(APP_PYTHON)" .venvs/test/bin/python -m pytest $(PYTEST_ARGS)
+
+attack: test-env check-chromium
+	@VAAS_APP_PYTHON="$(APP_PYTHON)" .venvs/test/bin/python -m pytest -m attack $(PYTEST_ARGS)
+
+# Half an hour: ARGS names a part of the defences, such as ARGS=cookie.
+attack-proof: test-env check-chromium
+	@VAAS_APP_PYTHON="$(APP_PYTHON)" .venvs/test/bin/python -m tests.attack.proof $(ARGS)
 
 lint: test-env
 	@.venvs/test/bin/python -m ruff check .

@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.notebooks import markdown, notebook
 from tests.portal_fixture import app_python, chromium, free_ports
-from tests.service.portal_stub import SERVER, PortalStub, Visitor, running
+from tests.service.portal_stub import COOKIE, PortalStub, Visitor, running
 
 PATIENCE = 60.0
 #: How long what the notebook displays may take after the page was shown.
@@ -124,7 +124,7 @@ async def _served(
         visitor = Visitor(app, portal=portal)
         await visitor.enter()
         context = await browser.new_context(viewport={"width": 1280, "height": 900})
-        cookie = {"name": "vaas-visit", "value": visitor.cookie, "domain": "127.0.0.1", "path": SERVER.path}
+        cookie = {"name": COOKIE, "value": visitor.cookie, "url": app.origin, "secure": True}
         await context.add_cookies([cookie])  # type: ignore[list-item]
         yield app.url, context, portal
         await context.close()

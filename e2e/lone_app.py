@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, BrowserContext
 
-from tests.service.portal_stub import SERVER, AppProcess, PortalStub, Visitor, running
+from tests.service.portal_stub import COOKIE, SERVER, AppProcess, PortalStub, Visitor, running
 
 __all__ = ["LoneApp", "Proxy", "alone"]
 
@@ -102,7 +102,7 @@ class LoneApp:
             return visitor.cookie
 
         context = browser.new_context(**options)
-        cookie = {"name": "vaas-visit", "value": self.run(enter()), "domain": "127.0.0.1", "path": SERVER.path}
+        cookie = {"name": COOKIE, "value": self.run(enter()), "url": self.app.origin, "secure": True}
         context.add_cookies([cookie])  # type: ignore[list-item]
         return context
 

@@ -13,15 +13,20 @@ from typing import Any
 
 from jupyterhub.apihandlers.base import APIHandler
 from jupyterhub.auth import Authenticator
+from jupyterhub.handlers.login import LoginHandler, LogoutHandler
 from jupyterhub.scopes import define_custom_scopes, needs_scope
 from tornado import web
 
+from hub_service.origins import is_forged
 from vaas.slug import ACCOUNT_PREFIX, is_account
 
-__all__ = ["APP_GROUP", "CUSTOM_SCOPES", "AccountHandler", "AppAccounts", "with_app_accounts"]
+__all__ = ["APP_GROUP", "CUSTOM_SCOPES", "ORIGIN", "AccountHandler", "AppAccounts", "with_app_accounts"]
 
 #: The Hub group of every app account, and of nobody else: the portal's rights on servers are those of this group.
 APP_GROUP = "vaas-apps"
+
+#: The Hub's setting that holds its and the portal's own origin.
+ORIGIN = "vaas_origin"
 
 #: For how many seconds the removal of an account waits for a server that somebody else stops.
 _STOPPING = 30.0
@@ -37,6 +42,11 @@ define_custom_scopes(CUSTOM_SCOPES)
 
 class AccountHandler(APIHandler):
     """``/hub/api/vaas/accounts/<name>``: make the account of an app, or remove it with all its servers."""
+
+    async def prepare(self) -> None:
+        """Refuse what a page of another origin sent."""
+        _check_origin(self)
+        await super().prepare()
 
     @needs_scope("custom:vaas:accounts")
     async def put(self, account: str) -> None:
@@ -85,7 +95,13 @@ class AppAccounts(Authenticator):
     """
 
     async def get_authenticated_user(self, handler: Any, data: Any) -> Any:
-        """Refuse a sign-in whose name is, or could become, an app's; take nobody else into their group."""
+        """Refuse a sign-in whose name is, or could become, an app's; take nobody else into their group.
+
+        The Hub's own form is taken from its own page alone: before a sign-in its forgery token is bound to no session,
+        so that an app's page could plant one and sign its visitor in as somebody else.
+        """
+        if isinstance(handler, LoginHandler):
+            _check_origin(handler)
         person = await super().get_authenticated_user(handler, data)
         if person and person["name"].startswith(ACCOUNT_PREFIX):
             self.log.warning("Refused the sign-in of %s: names that begin so belong to apps.", person["name"])
@@ -115,8 +131,11 @@ class AppAccounts(Authenticator):
         return None if is_account(user.name) else super().post_spawn_stop(user, spawner)
 
     def get_handlers(self, app: Any) -> list[Any]:
-        """Add the accounts API; the Hub mounts it under ``/hub/``."""
-        return [(rf"/api/vaas/accounts/({ACCOUNT_PREFIX}[a-z0-9]{{12}})", AccountHandler), *super().get_handlers(app)]
+        """Add the accounts API, and a sign-out that no other page can cause; the Hub mounts both under ``/hub/``."""
+        given = super().get_handlers(app)
+        sign_out = next((handler for path, handler, *_ in given if path == "/logout"), LogoutHandler)
+        accounts = rf"/api/vaas/accounts/({ACCOUNT_PREFIX}[a-z0-9]{{12}})"
+        return [(accounts, AccountHandler), ("/logout", with_asking(sign_out)), *given]
 
 
 def with_app_accounts(cls: type[Any]) -> type[Any]:
@@ -125,6 +144,35 @@ def with_app_accounts(cls: type[Any]) -> type[Any]:
         return cls
     # Under its own name, so that c.<Name>.… in a site's configuration means what it says.
     return type(cls.__name__, (AppAccounts, cls), {"__doc__": cls.__doc__, "__module__": cls.__module__})
+
+
+def with_asking(cls: type[Any]) -> type[Any]:
+    """Return the Hub's sign-out ``cls`` so that it asks first, unless our own page sends the visitor there."""
+
+    class SignOut(cls):
+        """Sign out on a form of ours; a mere address, which any page can open, shows that form."""
+
+        async def get(self) -> None:
+            """Sign out for the portal's own form, which leads here; ask everybody else."""
+            told = self.request.headers
+            if (told.get("Sec-Fetch-Site"), told.get("Sec-Fetch-Mode")) == ("same-origin", "navigate"):
+                await super().get()
+            else:
+                self.finish(await self.render_template("sign_out.html"))
+
+        async def post(self) -> None:
+            """Sign out."""
+            _check_origin(self)
+            await super().get()
+
+    return SignOut
+
+
+def _check_origin(handler: Any) -> None:
+    """Raise HTTPError when a page that is not ours sent this."""
+    request = handler.request
+    if is_forged(request.method, request.headers, origin=handler.settings.get(ORIGIN, "")):
+        raise web.HTTPError(403, "This was sent from a page of another address. Go back and try it from here.")
 
 
 async def _stopped(spawner: Any) -> None:

@@ -15,16 +15,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import jinja2
-from jupyterhub.services.auth import HubOAuth
 from tornado.httpserver import HTTPServer
 
 from hub_service import demo_content, openapi, routes
 from hub_service.bodies import SizedApplication
 from hub_service.handlers.base import filters, masked
+from hub_service.hub_cookies import PortalOAuth, xsrf_cookie
 from hub_service.isolation import KernelIsolation, warning
 from hub_service.settings import ROOT, Settings
 from vaas.backends.hub import HubApi, HubBackend, HubDirectory
 from vaas.content import Content
+from vaas.cookies import takes_secure
 from vaas.db.seal import Seal, ensure_secret
 from vaas.db.sql import SqlDatabase
 from vaas.errors import Invalid, VaasError
@@ -37,6 +38,8 @@ __all__ = ["main", "make_application", "make_portal"]
 
 _log = logging.getLogger("vaas")
 _SWEEP_SECONDS = 3600
+#: The origin of a site, or of all below one, as a content security policy takes it.
+_ANCESTOR = re.compile(r"https?://(\*\.)?([a-z0-9-]+(?:\.[a-z0-9-]+)*)(?::[0-9]{1,5})?")
 _LOOK_SECONDS = 600
 
 
@@ -66,6 +69,7 @@ def make_portal(settings: Settings, environ: Mapping[str, str]) -> Portal:
             limits=limits(environ),
             network=settings.network,
             picture_sources=picture_sources(environ.get("VAAS_PICTURE_SOURCES", "https:")),
+            frame_ancestors=frame_ancestors(environ.get("VAAS_FRAME_ANCESTORS", ""), public_url=settings.public_url),
             poke=backend.poke,
             log_of=lambda server: last_lines(settings.logs / "apps" / server.account / f"{server.name}.log"),
         )
@@ -92,6 +96,27 @@ def picture_sources(text: str) -> tuple[str, ...]:
     """Return where apps may load pictures from. Raises Invalid for what would end or widen the policy."""
     if any(c in text for c in ";,\n\r'\""):
         raise Invalid(f"VAAS_PICTURE_SOURCES={text}: write hosts or schemes with blanks between, such as “https:”.")
+    return tuple(text.split())
+
+
+def frame_ancestors(text: str, *, public_url: str) -> tuple[str, ...]:
+    """Return the origins of the sites that may show apps in a frame.
+
+    Raises
+    ------
+    Invalid
+        One is no origin or holds apps itself, or browsers would keep the visit's cookie out of the frame.
+    """
+    own = urlsplit(public_url).hostname or ""
+    for origin in text.split():
+        fitting = _ANCESTOR.fullmatch(origin)
+        if fitting is None:
+            raise Invalid(f"VAAS_FRAME_ANCESTORS: {origin} is no origin. Write it like https://lms.example.org")
+        any_below, host = fitting.groups()
+        if host.endswith(f".{own}") or (any_below and f".{own}".endswith(f".{host}")):
+            raise Invalid(f"VAAS_FRAME_ANCESTORS: {origin} holds the apps themselves, which must not frame each other.")
+    if text.split() and not takes_secure(public_url):
+        raise Invalid("VAAS_FRAME_ANCESTORS: browsers keep cookies in frames over https alone. Set VAAS_PUBLIC_URL.")
     return tuple(text.split())
 
 
@@ -123,11 +148,14 @@ def make_application(portal: Portal, settings: Settings, isolation: KernelIsolat
         openapi=openapi.document(settings.portal_url),
         app_origins=f"{parts.scheme}://*.{parts.netloc}",
         isolation=isolation,
-        static_path=str(ROOT / "static"),
+        frame_ancestors=portal.core.frame_ancestors,
         static_url_prefix=f"{prefix}static/",
         cookie_secret=ensure_secret(settings.secrets / "cookies"),
+        **xsrf_cookie(settings),
         log_function=_log_request,
     )
+    # Set last: tornado would serve the files on every host, those of apps included.
+    application.settings["static_path"] = str(ROOT / "static")
     # The proxy sends us what no server answers, of every host: our pages are for our own, and for app servers.
     own = rf"^(?:{re.escape(settings.domain)}|127\.0\.0\.1)$"
     application.add_handlers(own, routes.rules(prefix, str(ROOT / "static")))
@@ -221,7 +249,9 @@ def main() -> int:
         handler.addFilter(_mask)
     try:
         settings = Settings.from_environ(os.environ)
-        HubOAuth.instance(cache_max_age=10)
+        PortalOAuth.instance(
+            cache_max_age=10, cookie_host_prefix_enabled=settings.secure, cookie_options={"secure": settings.secure}
+        )
         portal = make_portal(settings, os.environ)
     except VaasError as error:
         _log.error("The portal cannot start: %s", error.log_message)

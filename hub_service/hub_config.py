@@ -16,9 +16,10 @@ from jupyterhub.spawner import LocalProcessSpawner
 from traitlets import import_item
 from traitlets.config import Config
 
-from hub_service.accounts import APP_GROUP, CUSTOM_SCOPES, with_app_accounts
+from hub_service.accounts import APP_GROUP, CUSTOM_SCOPES, ORIGIN, with_app_accounts
 from hub_service.demo_authenticator import DemoAuthenticator
 from hub_service.demo_people import ADMIN, GROUPS, PEOPLE
+from hub_service.hub_cookies import keep_session_at_home, xsrf_cookie
 from hub_service.isolation import require, sandbox_environ
 from hub_service.settings import ROOT, Settings, find_node
 from hub_service.spawner import AppProcess, token_scopes, with_app_servers
@@ -51,6 +52,14 @@ LENT_SCOPES = ("custom:vaas:read", "custom:vaas:write", "read:users:groups!user"
 #: Seconds between looks at a process: the portal comes back this soon when it dies, and the proxy gets its routes back.
 WATCH = 5
 
+#: What every answer of the Hub carries besides its own: no page of another origin keeps a handle on a window of it.
+_HEADERS = {
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Origin-Agent-Cluster": "?1",
+    "X-Content-Type-Options": "nosniff",
+}
+
 
 def configure(c: Config, settings: Settings, environ: Mapping[str, str] = os.environ) -> None:
     """Configure the Hub for VaaS.
@@ -76,8 +85,13 @@ def addresses(c: Config, settings: Settings) -> None:
     c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{settings.hub_port}"
     c.JupyterHub.subdomain_host = settings.public_url
     c.JupyterHub.subdomain_hook = host_of
-    # With TLS no app's page can plant a cookie for the Hub or the portal; browsers want TLS for such cookies.
-    c.JupyterHub.cookie_host_prefix_enabled = settings.public_url.startswith("https:")
+    # No app's page can plant such cookies for Hub and portal; browsers take them over https, and from localhost.
+    c.JupyterHub.cookie_host_prefix_enabled = settings.secure
+    if settings.secure:
+        keep_session_at_home()
+    given = _given(c, "tornado_settings", dict)
+    headers = {**_HEADERS, **given.get("headers", {})}
+    c.JupyterHub.tornado_settings = {**xsrf_cookie(settings), **given, "headers": headers, ORIGIN: settings.origin}
     # Only there: on an app's own host, a page of the Hub would be within reach of the app's scripts.
     c.JupyterHub.hub_routespec = f"{settings.domain}/"
     c.JupyterHub.default_url = f"/services/{SERVICE}/"

@@ -9,14 +9,20 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from jupyterhub.services.auth import HubOAuthCallbackHandler
-from tornado.web import RequestHandler, StaticFileHandler
+from tornado.web import RequestHandler
 
 from hub_service.handlers import api, apps, drafts, files, health, incidents, runtime, session, sharing
+from hub_service.handlers.base import Base
 
-__all__ = ["API", "MARKERS", "PAGES", "RUNTIME", "Route", "elsewhere", "rules"]
+__all__ = ["API", "MARKERS", "PAGES", "RUNTIME", "Route", "REST", "elsewhere", "rules"]
 
-MARKERS = frozenset({"anyone", "signed-in", "server"})
+#: marker → the handlers that hold it.
+_HOLDERS: dict[str, tuple[type[RequestHandler], ...]] = {
+    "anyone": (Base, session.StaticFile),
+    "signed-in": (Base,),
+    "server": (runtime.FromServer,),
+}
+MARKERS = frozenset(_HOLDERS)
 _KINDS = {
     "account": r"app-[a-z0-9]{12}",
     "status": r"[45][0-9]{2}",
@@ -27,6 +33,8 @@ _KINDS = {
     "token": r"[A-Za-z0-9_-]{32}",
     "subject": r"[^/]+",
     "path": r".*",
+    "file": r".*",
+    "rest": r"(?:/.*)?",
 }
 
 
@@ -41,6 +49,8 @@ class Route:
     def __post_init__(self) -> None:
         if self.access not in MARKERS:
             raise ValueError(f"{self.path}: “{self.access}” is no access marker, use one of {sorted(MARKERS)}")
+        if not issubclass(self.handler, _HOLDERS[self.access]):
+            raise ValueError(f"{self.path}: {self.handler.__name__} does not hold the marker “{self.access}”.")
 
     @property
     def pattern(self) -> str:
@@ -51,7 +61,7 @@ class Route:
     @property
     def methods(self) -> tuple[str, ...]:
         """The HTTP methods that the handler answers, in small letters."""
-        names = ("get", "post", "put", "patch", "delete")
+        names = ("get", "post", "put", "patch", "delete")  # HEAD is answered where GET is, or not at all
         return tuple(n for n in names if getattr(self.handler, n) is not getattr(RequestHandler, n))
 
 
@@ -116,17 +126,24 @@ RUNTIME = (
 )
 
 
+#: What is left of a path: the Hub's way back, files, and the answers to addresses that are none of ours.
+REST = (
+    Route("oauth_callback", "anyone", session.SignedIn),
+    Route("static/{file}", "anyone", session.StaticFile),
+    Route("api{rest}", "anyone", api.NoSuchApi),
+)
+
+
 def elsewhere() -> list[Any]:
     """Return tornado's rules for hosts that are not the portal's: the addresses of apps whose server sleeps."""
-    return [(r".*", apps.NotThere, {"access": "anyone"})]
+    nothing = Route("", "anyone", apps.NotThere)
+    return [(r".*", nothing.handler, {"access": nothing.access})]
 
 
 def rules(prefix: str, static: str) -> list[Any]:
     """Return tornado's rules for all routes under ``prefix``."""
-    found: list[Any] = [
-        (re.escape(prefix) + route.pattern, route.handler, {"access": route.access}) for route in PAGES + RUNTIME + API
-    ]
-    found.append((re.escape(prefix) + "oauth_callback", HubOAuthCallbackHandler))
-    found.append((re.escape(prefix) + r"static/(.*)", StaticFileHandler, {"path": static}))
-    found.append((re.escape(prefix) + r"api(?:/(.*))?", api.NoSuchApi, {"access": "anyone"}))
+    found: list[Any] = []
+    for route in PAGES + RUNTIME + API + REST:
+        options = {"path": static} if route.handler is session.StaticFile else {}
+        found.append((re.escape(prefix) + route.pattern, route.handler, {**options, "access": route.access}))
     return found + elsewhere()

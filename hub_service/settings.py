@@ -12,6 +12,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from vaas import network
+from vaas.addresses import origin_of
+from vaas.cookies import takes_secure
 from vaas.errors import Invalid
 
 __all__ = ["ROOT", "Settings", "find_node"]
@@ -124,6 +126,16 @@ class Settings:
         return urlsplit(self.public_url).hostname or self.host
 
     @property
+    def origin(self) -> str:
+        """Scheme and host of Hub and portal as browsers write them."""
+        return origin_of(self.public_url)
+
+    @property
+    def secure(self) -> bool:
+        """Whether browsers take Secure cookies from here, so those that no app's page can plant."""
+        return takes_secure(self.public_url)
+
+    @property
     def portal_url(self) -> str:
         """The portal's public address, with a slash at its end."""
         return f"{self.public_url}/services/vaas/"
@@ -211,7 +223,7 @@ def _url(environ: Mapping[str, str], name: str, default: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path or parts.query:
         raise Invalid(f"{name}={text} is no address of a site: write it like https://vaas.example.org")
-    return text
+    return origin_of(text)
 
 
 def _is_loopback(address: str) -> bool:

@@ -100,6 +100,15 @@ class RunningPortal:
         address = f"http://127.0.0.1:{self.settings.port}{path}"
         return httpx.request(method, address, headers=headers, json=json, timeout=30)
 
+    def form(self, path: str, body: str, *, token: str = "") -> httpx.Response:
+        """Send a form of the portal's through the proxy."""
+        headers = {"Host": f"{self.settings.domain}:{self.settings.port}"}
+        headers["Content-Type"] = "application/x-www-form-urlencoded"
+        if token:
+            headers["Authorization"] = f"token {token}"
+        address = f"http://127.0.0.1:{self.settings.port}{path}"
+        return httpx.post(address, headers=headers, content=body, timeout=30)
+
     def hub(self, method: str, path: str, *, token: str = "", json: Any = None) -> httpx.Response:
         """Send a request to the Hub's REST API, as the tests' own authority unless ``token`` says who."""
         headers = {"Authorization": f"token {token or self.admin_token}"}

@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from vaas.errors import Invalid, Unavailable
 
-__all__ = ["AddressRules", "check_url", "follow", "is_localhost", "is_public", "port_of"]
+__all__ = ["AddressRules", "check_url", "follow", "is_localhost", "is_public", "origin_of", "port_of"]
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -53,6 +53,13 @@ def check_url(url: str) -> SplitResult:
 def port_of(parts: SplitResult) -> int:
     """Return the port that the address means."""
     return parts.port or _PORTS[parts.scheme]
+
+
+def origin_of(url: str) -> str:
+    """Return scheme and host of an address as browsers write them in ``Origin``: small, without the usual port."""
+    parts = urlsplit(url.lower())
+    usual = f":{_PORTS.get(parts.scheme)}"
+    return f"{parts.scheme}://{parts.netloc.removesuffix(usual)}"
 
 
 def follow(current: SplitResult, location: str) -> SplitResult:

@@ -18,7 +18,8 @@ from tornado.iostream import StreamClosedError
 
 from hub_service.covers import draw_cover
 from hub_service.handlers import incidents, reach
-from hub_service.handlers.base import Page, origin_of
+from hub_service.handlers.base import Page
+from vaas.addresses import origin_of
 from vaas.db.base import Query
 from vaas.errors import Conflict, Forbidden, Invalid, NotFound, VaasError
 from vaas.model import Access
@@ -113,6 +114,8 @@ class Cover(Page):
 class OpenPage(Page):
     """The door to an app: progress while it starts, then the way in."""
 
+    framed = True
+
     async def get(self, slug: str) -> None:
         """Start the app if need be; show how far it is, or the form that leads in."""
         query = self.request.query
@@ -171,6 +174,8 @@ class EventStream(Page):
 
 class OpenEvents(EventStream):
     """How far an opening is."""
+
+    framed = True
 
     async def get(self, slug: str) -> None:
         """Stream until the app is ready or has failed."""
@@ -286,6 +291,8 @@ class LaunchPage(Page):
 class Wake(Page):
     """The way back to an app from the address of one of its servers, which may be gone."""
 
+    framed = True
+
     def get(self, account: str) -> None:
         """Go to the app's door, for those who may know of it."""
         app = self.portal.opening.app_of(self.visitor, account)
@@ -296,13 +303,15 @@ class Wake(Page):
 class Asleep(Page):
     """What is shown at an address of an app's server where none answers: the way back to the app."""
 
+    framed = True
+
     def show_way(self, path: str) -> None:
         """Show where to go; tells nothing about whether there is such an app."""
         found = re.match(r"/user/(app-[a-z0-9]{12})/", path)
         way = f"{self.public_url}wake/{found[1]}" if found else self.public_url
         styles = origin_of(self.public_url)  # this page is shown on the app's origin
         policy = f"default-src 'none'; style-src {styles}; form-action 'none'; base-uri 'none'"
-        self.set_header("Content-Security-Policy", f"{policy}; frame-ancestors 'none'")
+        self.set_header("Content-Security-Policy", f"{policy}; frame-ancestors {self.ancestors}")
         context = {"way": way, "portal": self.public_url, "policy": policy}
         self.show("asleep.html", title="This page has gone to sleep", context=context)
 

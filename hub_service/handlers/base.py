@@ -7,13 +7,15 @@ import logging
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from jupyterhub.services.auth import HubOAuthenticated, UserNotAllowed
 from tornado import web
 
+from hub_service.origins import is_forged
 from hub_service.words import ago, size_words
-from vaas import errors, network, policy
+from vaas import cookies, errors, network, policy
+from vaas.addresses import origin_of
 from vaas.db.base import Query
 from vaas.model import User, Visitor
 from vaas.portal import Portal
@@ -41,6 +43,9 @@ SIGNED_IN_ONLY = "signed-in"
 
 class Base(HubOAuthenticated, web.RequestHandler):
     """A handler that knows its route's access marker: "anyone", "signed-in" or "server"."""
+
+    #: Whether the sites that may embed apps may frame it: the door alone, which holds nothing to be tricked into.
+    framed = False
 
     def initialize(self, *, access: str) -> None:
         """Take the marker from the route table."""
@@ -83,12 +88,12 @@ class Base(HubOAuthenticated, web.RequestHandler):
         return self.user
 
     def own_cookie(self, name: str) -> str:
-        """Return the cookie's name: with TLS one that no other host, an app's for instance, can set for us."""
-        return f"__Host-{name}" if self.public_url.startswith("https:") else name
+        """Return the cookie's name: where browsers take it, one that no other host, an app's say, can set for us."""
+        return cookies.own_name(name, secure=cookies.takes_secure(self.public_url))
 
     def keep(self, name: str, value: str, *, days: float | None = None) -> None:
         """Set one of our own signed cookies."""
-        secure = self.public_url.startswith("https:")
+        secure = cookies.takes_secure(self.public_url)
         path = "/" if secure else self.base
         self.set_signed_cookie(
             self.own_cookie(name), value, expires_days=days, httponly=True, samesite="Lax", secure=secure, path=path
@@ -96,11 +101,17 @@ class Base(HubOAuthenticated, web.RequestHandler):
 
     def drop(self, name: str) -> None:
         """Take one of our own cookies away."""
-        secure = self.public_url.startswith("https:")
+        secure = cookies.takes_secure(self.public_url)
         self.clear_cookie(self.own_cookie(name), path="/" if secure else self.base, secure=secure)
 
+    def kept(self, name: str, *, days: float) -> bytes | None:
+        """Return what such a cookie holds if we set it, at most ``days`` ago, and no other page set one beside it."""
+        name = self.own_cookie(name)
+        value = cookies.only("; ".join(self.request.headers.get_list("Cookie")), name)
+        return self.get_signed_cookie(name, value=value or None, max_age_days=days) if value else None
+
     def _links(self) -> frozenset[str]:
-        cookie = self.get_signed_cookie(self.own_cookie("vaas-links"), max_age_days=3650)
+        cookie = self.kept("vaas-links", days=3650)
         return frozenset(json.loads(cookie)) if cookie else frozenset()
 
     async def prepare(self) -> None:
@@ -111,6 +122,8 @@ class Base(HubOAuthenticated, web.RequestHandler):
         except UserNotAllowed as error:
             self._hub_auth_user_cache = None
             raise errors.Forbidden("This account may not use the portal.") from error
+        if is_forged(self.request.method or "", self.request.headers, origin=origin_of(self.public_url)):
+            raise errors.Forbidden("This was sent from a page of another address. Go back and try it from here.")
         if self.access == SIGNED_IN_ONLY:
             _ = self.person
         scope = f"custom:vaas:{'read' if self.request.method in {'GET', 'HEAD'} else 'write'}"
@@ -123,16 +136,24 @@ class Base(HubOAuthenticated, web.RequestHandler):
         if not (reads and self.request.headers.get("Sec-Fetch-Site") == "same-origin"):
             super().check_xsrf_cookie()
 
+    @property
+    def ancestors(self) -> str:
+        """Who may frame the page, as a content security policy says it."""
+        sites: tuple[str, ...] = self.settings.get("frame_ancestors", ()) if self.framed else ()
+        return " ".join(sites) or "'none'"
+
     def set_default_headers(self) -> None:
         """Let pages load only what is ours, and be framed by nobody."""
-        apps = self.settings["app_origins"]
+        apps, ancestors = self.settings["app_origins"], self.ancestors
         self.set_header(
             "Content-Security-Policy",
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
             f"connect-src 'self'; form-action 'self' {apps}; frame-src {apps}; base-uri 'none'; "
-            "frame-ancestors 'none'",
+            f"frame-ancestors {ancestors}",
         )
         self.set_header("Cross-Origin-Opener-Policy", "same-origin")
+        self.set_header("Cross-Origin-Resource-Policy", "same-origin")
+        self.set_header("Origin-Agent-Cluster", "?1")
         self.set_header("X-Content-Type-Options", "nosniff")
         # "same-origin" would send "Origin: null" with the form that leads into an app.
         self.set_header("Referrer-Policy", "strict-origin-when-cross-origin")
@@ -219,7 +240,7 @@ class Page(Base):
         self.redirect(self.base + path, status=303)
 
     def _notice(self) -> str:
-        said = self.get_signed_cookie(self.own_cookie("vaas-notice"), max_age_days=1)
+        said = self.kept("vaas-notice", days=1)
         if said and not self._finished:
             self.drop("vaas-notice")
         name, notice = json.loads(said) if said else ("", "")
@@ -282,9 +303,3 @@ def filters() -> dict[str, Any]:
 def masked(path: str) -> str:
     """Return the path without what the address of a link holds."""
     return re.sub(r"/l/[A-Za-z0-9_-]{8,}", "/l/…", path)
-
-
-def origin_of(url: str) -> str:
-    """Return scheme and host of an address."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 
+from jupyterhub.services.auth import HubOAuthCallbackHandler
 from tornado import web
 
 from hub_service.handlers.base import Page
 
-__all__ = ["EnterLink", "Login", "Logout"]
+__all__ = ["EnterLink", "Favicon", "Login", "Logout", "SignedIn", "StaticFile"]
 
 
 class Login(Page):
@@ -26,13 +27,37 @@ def _is_local(target: str, base: str) -> bool:
 
 
 class Logout(Page):
-    """Forget who the visitor is here, and sign out at the Hub."""
+    """Forget who the visitor is here, and sign out at the Hub; on a form of ours alone, not by a mere address."""
 
     def get(self) -> None:
+        """Ask first: any page can lead here."""
+        self.show("logout.html", title="Sign out")
+
+    def post(self) -> None:
         """Go on to the Hub's own sign-out."""
         self.hub_auth.clear_cookie(self)
         self.drop("vaas-links")
-        self.redirect(self.hub_auth.hub_prefix + "logout")
+        self.redirect(self.hub_auth.hub_prefix + "logout", status=303)
+
+
+class SignedIn(Page, HubOAuthCallbackHandler):
+    """Where the Hub sends people back to who have signed in; it keeps a token for them in a cookie."""
+
+
+class StaticFile(web.StaticFileHandler):
+    """A style sheet, a script or a picture of ours; there is nothing in it that not everybody may see."""
+
+    def initialize(self, *, access: str, path: str) -> None:  # type: ignore[override]
+        """Take the marker and the folder from the route table. Raises ValueError for a marker that it cannot hold."""
+        if access != "anyone":
+            raise ValueError(f"Static files are for anyone, not for “{access}”.")
+        super().initialize(path=path)
+
+    def set_extra_headers(self, path: str) -> None:
+        """Let pages on apps' hosts, of sleeping apps, use the style sheet, and nobody take it for something else."""
+        self.set_header("Cross-Origin-Resource-Policy", "same-site")
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.clear_header("Server")
 
 
 class EnterLink(Page):

@@ -34,7 +34,9 @@ __all__ = ["AppProcess", "PortalStub", "Visitor", "app_python", "running"]
 
 REPOSITORY = Path(__file__).parents[2]
 SERVER = ServerName("app-0123456789ab", "v3")
-ORIGIN = "http://portal.example"
+ORIGIN = "http://portal.localhost"
+#: The cookie of a visit: browsers take Secure cookies from localhost.
+COOKIE = f"__Host-vaas-visit-{SERVER.name}"
 
 
 def app_python() -> str:
@@ -169,7 +171,7 @@ class Visitor:
             self.app.url + path,
             method=method,
             body=body if body is not None else ("" if method in {"POST", "PUT", "PATCH"} else None),
-            headers={**({"Cookie": f"vaas-visit={self.cookie}"} if self.cookie else {}), **(headers or {})},
+            headers={**({"Cookie": f"{COOKIE}={self.cookie}"} if self.cookie else {}), **(headers or {})},
             follow_redirects=False,
             request_timeout=60,
             allow_nonstandard_methods=True,
@@ -182,7 +184,7 @@ class Visitor:
         headers = {"Content-Type": "application/x-www-form-urlencoded"} | ({"Origin": origin} if origin else {})
         answer = await self.ask("visit", method="POST", body=body, headers=headers)
         for line in answer.headers.get_list("Set-Cookie"):
-            if line.startswith("vaas-visit="):
+            if line.startswith(f"{COOKIE}="):
                 self.cookie = line.split(";")[0].partition("=")[2]
         return answer
 
@@ -215,7 +217,7 @@ class LoadedPage:
         """Open the websocket of the page's kernel."""
         app = self.visitor.app
         headers = {
-            "Cookie": f"vaas-visit={self.visitor.cookie if cookie is None else cookie}",
+            "Cookie": f"{COOKIE}={self.visitor.cookie if cookie is None else cookie}",
             "Origin": app.origin if origin is None else origin,
         }
         request = HTTPRequest(

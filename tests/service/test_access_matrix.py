@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -81,7 +80,8 @@ MATRIX = (
     Row("get", "wake/{account}", VIEW, 302),
     Row("get", "proxy-errors/{status}", ANY, 404),
     Row("get", "login", ANY, 302),
-    Row("get", "logout", ANY, 302),
+    Row("get", "logout", ANY, 200),
+    Row("post", "logout", ANY, 303, form={}),
     Row("get", "favicon.ico", ANY, 302),
     Row("get", "health", ANY, 200),
     Row("get", "api/openapi.json", ANY, 200),
@@ -220,32 +220,6 @@ def test_a_route_answers_as_the_rules_say(world: World, row: Row) -> None:
         asked.remove("admin")
     found = {who: world.ask(who, row, names) for who in asked}
     assert found == {who: _expected(row, who) for who in asked}
-
-
-@pytest.mark.parametrize("path", ["apps/{}/", "apps/{}/open", "apps/{}/cover", "api/apps/{}", "api/apps/{}/opening"])
-def test_hidden_and_unknown_look_the_same(world: World, path: str) -> None:
-    files = {"hidden.ipynb": base64.b64encode(notebook("2 + 2")).decode()}
-    draft = _draft(world.portal, world.tokens["owner"], files)
-    hidden = _call(world.portal, "POST", f"drafts/{draft}/publish", world.tokens["owner"], {"title": "Xyzzy"})["slug"]
-    unknown = "h" * len(hidden)
-    changing = {"date", "etag", "set-cookie"}
-    for who in ("anonymous", "stranger"):
-        answers = [
-            world.portal.get(f"/services/vaas/{path.format(slug)}", token=world.tokens.get(who, ""))
-            for slug in (hidden, unknown)
-        ]
-        seen = [
-            (a.status_code, a.text.replace(slug, ""), {k: v for k, v in a.headers.items() if k not in changing})
-            for a, slug in zip(answers, (hidden, unknown), strict=True)
-        ]
-        bodies = [_without_token(text) for _, text, _ in seen]
-        assert (seen[0][0], bodies[0], seen[0][2]) == (seen[1][0], bodies[1], seen[1][2])
-        assert seen[0][0] == 404
-
-
-def _without_token(page: str) -> str:
-    """Leave out the forgery token of the page, which is another one each time."""
-    return re.sub(r'name="_xsrf" value="[^"]*"', "", page)
 
 
 @pytest.mark.parametrize("route", RUNTIME, ids=lambda route: route.path)

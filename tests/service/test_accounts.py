@@ -85,7 +85,7 @@ def test_nobody_signs_in_as_an_app(hub_with_stand_ins: RunningPortal, account: s
         page = browser.get("/hub/login", headers={"Sec-Fetch-Mode": "navigate"})
         form = {"username": name, "password": "demo", "_xsrf": page.cookies["_xsrf"]}
         answer = browser.post("/hub/login", data=form)
-    assert ("jupyterhub-hub-login" in answer.cookies) is enters
+    assert ("__Host-jupyterhub-hub-login" in answer.cookies) is enters
     assert answer.status_code == (302 if enters else 403)
 
 

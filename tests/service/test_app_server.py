@@ -12,13 +12,11 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from tornado.httpclient import HTTPClientError
 from tornado.websocket import WebSocketClientConnection
 
 from tests.notebooks import markdown, notebook
-from tests.service.portal_stub import SERVER, AppProcess, LoadedPage, PortalStub, Visitor, running
+from tests.service.portal_stub import COOKIE, SERVER, AppProcess, LoadedPage, PortalStub, Visitor, running
 from tests.unit.test_frames import message, text, v1, with_buffers
-from vaas.model import ServerName
 from vaas.runtime.frames import V1
 
 pytestmark = [pytest.mark.app, pytest.mark.asyncio(loop_scope="module")]
@@ -75,41 +73,15 @@ async def test_a_ticket_opens_the_page(bob: Visitor) -> None:
     answer = await bob.enter(query="?depth=3&place=A%26B")
     assert (answer.code, answer.headers["Location"]) == (303, f"{SERVER.path}?depth=3&place=A%26B")
     cookie = answer.headers["Set-Cookie"]
-    assert all(part in cookie for part in ("HttpOnly", "SameSite=Lax", f"Path={SERVER.path}"))
+    assert cookie.partition("=")[0] == COOKIE == "__Host-vaas-visit-v3"
+    assert cookie.split("; ")[1:] == ["Path=/", "HttpOnly", "Secure", "SameSite=Lax"]
     assert "<title>Waves &amp; &lt;tides&gt;</title>" in (await bob.page()).html
 
 
 async def test_without_a_visit_one_is_sent_to_the_portal_with_the_query(bob: Visitor) -> None:
     answer = await bob.ask("?depth=3")
     assert answer.code == 303
-    assert answer.headers["Location"] == "http://portal.example/services/vaas/apps/waves/?from=app&depth=3"
-
-
-async def test_a_made_up_cookie_is_no_visit(bob: Visitor) -> None:
-    bob.cookie = "A" * 43
-    assert (await bob.ask()).code == 303
-
-
-async def test_a_ticket_is_good_once(bob: Visitor, portal: PortalStub) -> None:
-    ticket = portal.ticket()
-    assert (await bob.enter(ticket)).code == 303
-    assert (await bob.enter(ticket)).code == 403
-
-
-async def test_bad_tickets_are_refused_and_set_no_cookie(bob: Visitor, portal: PortalStub) -> None:
-    elsewhere = ServerName("app-0123456789ab", "v2")
-    forged = PortalStub({}).ticket()
-    bad = ["", "x.y", forged, portal.ticket(expires=-1), portal.ticket(server=elsewhere), portal.ticket(purpose="poke")]
-    for ticket in bad:
-        answer = await bob.enter(ticket)
-        assert (answer.code, answer.headers.get("Set-Cookie")) == (403, None)
-        assert b"Open the app again" in answer.body
-
-
-@pytest.mark.parametrize("origin", [None, "null", "http://evil.example", "https://portal.example"])
-async def test_a_ticket_is_taken_from_the_portals_pages_only(bob: Visitor, origin: str | None) -> None:
-    assert (await bob.enter(origin=origin)).code == 403
-    assert bob.cookie == ""
+    assert answer.headers["Location"] == "http://portal.localhost/services/vaas/apps/waves/?from=app&depth=3"
 
 
 async def test_launch_is_offered_to_who_may_read(bob: Visitor, portal: PortalStub, page: LoadedPage) -> None:
@@ -128,71 +100,12 @@ async def test_a_second_page_of_a_visit_has_a_kernel_of_its_own(bob: Visitor) ->
 # ---- what exists and what does not
 
 
-async def test_another_visits_kernel_looks_like_none(bob: Visitor, page: LoadedPage) -> None:
-    await bob.enter(query="")
-    unknown = await bob.ask("api/kernels/00000000-0000-0000-0000-000000000000")
-    foreign = await bob.ask(f"api/kernels/{page.kernel}")
-    assert (foreign.code, foreign.body) == (unknown.code, unknown.body)
-    assert foreign.code == 404
-    assert await bob.leave(page.token) == 404
-    with pytest.raises(HTTPClientError, match="404"):
-        await page.connect(cookie=bob.cookie)
-    assert (await page.visitor.ask(f"api/kernels/{page.kernel}")).code == 200
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "api/kernels",
-        "api/kernelspecs",
-        "api/sessions",
-        "api/contents",
-        "api/contents/course/lesson.ipynb",
-        "api/status",
-        "api/me",
-        "login",
-        "logout",
-        "files/course/lesson.ipynb",
-        "static/base/js/main.js",
-        "voila/tree",
-        "voila/render/course/lesson.ipynb",
-        "voila/api/contents",
-        "voila/api/themes/x",
-        "voila/templates/lab/static/index.css",
-        "voila/templates/x",
-        "voila/static/",
-        "voila/static/../vaas.js",
-        "voila/static/%2e%2e/conf.json",
-        "voila/static/%2e%2e%2fconf.json",
-        "voila/labextensions/../../../../etc/passwd",
-        "voila/labextensions/%00",
-        "terminals/1",
-        "lab",
-        "course/lesson.ipynb",
-        "metrics",
-        "favicon.ico",
-    ],
-)
-async def test_everything_else_is_one_and_the_same_404(page: LoadedPage, path: str) -> None:
-    expected = await page.visitor.ask("no/such/thing")
-    for method in ("GET", "POST", "PUT", "DELETE"):
-        answer = await page.visitor.ask(path, method=method)
-        assert (answer.code, answer.body) == (404, expected.body)
-
-
 @pytest.mark.parametrize(
     ("method", "path"),
     [("GET", "visit"), ("PUT", ""), ("POST", ""), ("POST", "api"), ("GET", "vaas/poke"), ("GET", "vaas/farewell")],
 )
 async def test_a_route_knows_its_own_method_only(page: LoadedPage, method: str, path: str) -> None:
     assert (await page.visitor.ask(path, method=method)).code == 404
-
-
-async def test_a_kernel_can_be_neither_stopped_nor_restarted_nor_interrupted(page: LoadedPage) -> None:
-    kernel = f"api/kernels/{page.kernel}"
-    for method, path in (("DELETE", kernel), ("POST", f"{kernel}/restart"), ("POST", f"{kernel}/interrupt")):
-        assert (await page.visitor.ask(path, method=method)).code == 404
-    assert (await page.visitor.ask(f"voila/api/shutdown/{page.kernel}", method="POST")).code == 404
 
 
 async def test_the_up_check_tells_nothing(bob: Visitor) -> None:
@@ -204,32 +117,6 @@ async def test_the_up_check_tells_nothing(bob: Visitor) -> None:
 async def test_pictures_of_the_version_are_served(page: LoadedPage, path: str) -> None:
     answer = await page.visitor.ask(f"voila/files/{path}")
     assert (answer.code, answer.body) == (200, PICTURE)
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "course/lesson.ipynb",
-        "course/data.csv",
-        "course/helper.py",
-        "course/img",
-        "course/img/../img/a.png",
-        "course/img/%2e%2e/img/a.png",
-        "course/img/a.png/",
-        "../content/course/img/a.png",
-        "%2e%2e/%2e%2e/etc/passwd",
-        "/etc/passwd",
-        "course%5Cimg%5Ca.png",
-        "course/img/a.png%00",
-        "COURSE/IMG/A.PNG",
-    ],
-)
-async def test_no_other_file_is_served(page: LoadedPage, path: str) -> None:
-    assert (await page.visitor.ask(f"voila/files/{path}")).code == 404
-
-
-async def test_files_need_a_visit(bob: Visitor) -> None:
-    assert (await bob.ask("voila/files/course/img/a.png")).code == 404
 
 
 async def test_a_drawing_runs_no_scripts(page: LoadedPage) -> None:
@@ -268,7 +155,7 @@ async def test_answers_carry_the_headers_that_confine_the_page(bob: Visitor, pag
 
 async def test_the_page_names_no_other_host(page: LoadedPage) -> None:
     addresses = set(re.findall(r"(?:src|href|url)\s*[=(:]\s*[\"']?(?:https?:)?//([^/\"')]+)", page.html))
-    assert addresses <= {"portal.example"}
+    assert addresses <= {"portal.localhost"}
     assert "cdn" not in page.html.lower()
 
 
@@ -278,13 +165,6 @@ async def test_the_page_holds_no_source_code(page: LoadedPage) -> None:
 
 async def test_pictures_of_markdown_cells_are_in_the_page_and_none_from_elsewhere(page: LoadedPage) -> None:
     assert page.html.count("data:image/png;base64,") == 1
-
-
-async def test_template_and_theme_cannot_be_chosen_by_visitors(bob: Visitor) -> None:
-    await bob.enter()
-    answer = await bob.ask("?template=reveal&voila-template=reveal&theme=dark")
-    assert b'id="vaas-page"' in answer.body
-    assert b'data-jp-theme-name="JupyterLab Light"' in answer.body
 
 
 async def test_a_kernel_runs_beside_its_notebook_and_knows_no_secret(page: LoadedPage, folder: Path) -> None:
@@ -347,14 +227,3 @@ async def test_a_visitor_creates_no_widgets_of_their_own(page: LoadedPage) -> No
             break
     assert answer["content"]["comms"] and "mine" not in answer["content"]["comms"]
     socket.close()
-
-
-@pytest.mark.parametrize("origin", ["", "http://evil.example", "null"])
-async def test_a_websocket_is_only_for_pages_of_this_server(page: LoadedPage, origin: str) -> None:
-    with pytest.raises(HTTPClientError, match="403"):
-        await page.connect(origin=origin)
-
-
-async def test_a_websocket_needs_a_visit(page: LoadedPage) -> None:
-    with pytest.raises(HTTPClientError, match="404"):
-        await page.connect(cookie="")

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from tests.service.portal_stub import AppProcess, LoadedPage, Visitor
+from tests.service.portal_stub import COOKIE, AppProcess, LoadedPage, Visitor
 from tests.service.test_app_server_life import Start, soon, start
 from tests.service.test_app_server_stalls import incidents
 
@@ -155,7 +155,7 @@ async def test_what_is_kept_for_a_visitor_who_is_away_has_an_end(start: Start) -
 async def test_a_visitor_who_does_not_read_the_page_is_not_there(start: Start) -> None:
     _, app, visitor = await start("print('x' * 20_000_000)", cell_seconds=60, lost_after=2)
     host, port = urlsplit(app.url).netloc.split(":")
-    lines = [f"GET {urlsplit(app.url).path} HTTP/1.1", f"Host: {host}", f"Cookie: vaas-visit={visitor.cookie}"]
+    lines = [f"GET {urlsplit(app.url).path} HTTP/1.1", f"Host: {host}", f"Cookie: {COOKIE}={visitor.cookie}"]
     with socket.create_connection((host, int(port))) as deaf:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         deaf.sendall("\r\n".join([*lines, "", ""]).encode())
@@ -171,7 +171,7 @@ async def connect_and_never_read(page: LoadedPage) -> socket.socket:
         f"GET {address.path}api/kernels/{page.kernel}/channels?session_id=deaf HTTP/1.1",
         f"Host: {address.netloc}",
         f"Origin: {app.origin}",
-        f"Cookie: vaas-visit={page.visitor.cookie}",
+        f"Cookie: {COOKIE}={page.visitor.cookie}",
         "Connection: Upgrade",
         "Upgrade: websocket",
         "Sec-WebSocket-Version: 13",

@@ -15,7 +15,7 @@ import pytest
 from tornado.websocket import WebSocketClientConnection
 
 from tests.notebooks import notebook
-from tests.service.portal_stub import SERVER, AppProcess, PortalStub, Visitor, app_python, running
+from tests.service.portal_stub import COOKIE, SERVER, AppProcess, PortalStub, Visitor, app_python, running
 
 pytestmark = pytest.mark.app
 QUICK = {"heartbeat": 0.2, "lost_after": 1, "connect_within": 1.5, "unreachable": 1.5, "visits": 3, "cell_seconds": 2}
@@ -107,7 +107,7 @@ async def test_a_page_that_never_connects_loses_its_kernel(start: Start) -> None
 async def test_who_goes_away_while_the_page_is_prepared_takes_the_kernel_along(start: Start) -> None:
     _, app, visitor = await start("import time; time.sleep(600)", cell_seconds=900)
     reader, writer = await asyncio.open_connection("127.0.0.1", int(app.origin.rsplit(":", 1)[1]))
-    head = f"GET {SERVER.path} HTTP/1.1\r\nHost: x\r\nCookie: vaas-visit={visitor.cookie}\r\n\r\n"
+    head = f"GET {SERVER.path} HTTP/1.1\r\nHost: x\r\nCookie: {COOKIE}={visitor.cookie}\r\n\r\n"
     writer.write(head.encode())
     await reader.readuntil(b"Starting")
     assert await soon(lambda: app.kernels)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hub_service.application import app_origin, last_lines, limits, picture_sources
+from hub_service.application import app_origin, frame_ancestors, last_lines, limits, picture_sources
 from vaas.errors import Invalid
 
 
@@ -41,3 +41,34 @@ def test_the_end_of_a_log_is_shown_and_none_is_empty(tmp_path: Path) -> None:
     (tmp_path / "v1.log").write_text("\n".join(map(str, range(1000))))
     assert last_lines(tmp_path / "v1.log", count=2) == "998\n999"
     assert last_lines(tmp_path / "none.log") == ""
+
+
+def test_sites_that_may_frame_apps_are_named_by_their_origins() -> None:
+    said = "https://lms.example.org  https://*.example.com:8443"
+    found = frame_ancestors(said, public_url="https://vaas.example.net")
+    assert found == ("https://lms.example.org", "https://*.example.com:8443")
+    assert frame_ancestors("", public_url="http://vaas.example.net") == ()
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["*", "https:", "lms.example.org", "https://a.org/path", "https://a.org/?q", "https://*", "https://a.*.org"]
+    + ["'self'", "https://a.org;script-src", "ftp://a.org", "https://u@a.org", "https://"],
+)
+def test_what_is_no_origin_may_not_frame_apps(origin: str) -> None:
+    with pytest.raises(Invalid, match="VAAS_FRAME_ANCESTORS"):
+        frame_ancestors(f"https://lms.example.org {origin}", public_url="https://vaas.example.net")
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://*.vaas.example.net", "https://app-1.vaas.example.net", "https://*.example.net"]
+)
+def test_apps_may_not_frame_each_other(origin: str) -> None:
+    with pytest.raises(Invalid, match="holds the apps themselves"):
+        frame_ancestors(origin, public_url="https://vaas.example.net")
+
+
+def test_a_frame_of_another_site_needs_https() -> None:
+    with pytest.raises(Invalid, match="https"):
+        frame_ancestors("https://lms.example.org", public_url="http://vaas.example.net")
+    assert frame_ancestors("https://lms.example.org", public_url="http://vaas.localhost:8000")

@@ -102,4 +102,4 @@ def test_whatever_is_no_route_of_ours_is_answered_by_us() -> None:
 def test_routes_that_change_something_are_never_open_to_anyone_but_for_waking_an_app() -> None:
     changing = [r.path for r in ALL if r.access == "anyone" and {"put", "patch", "delete", "post"} & set(r.methods)]
     # The policy decides for each app; these ask it before anything else.
-    assert changing == ["api/apps/{slug}", "api/apps/{slug}/opening"]
+    assert changing == ["logout", "api/apps/{slug}", "api/apps/{slug}/opening"]

@@ -89,6 +89,20 @@ def test_a_site_behind_tls_has_its_public_address() -> None:
     assert settings.portal_url == "https://vaas.example.org/services/vaas/"
 
 
+@pytest.mark.parametrize(
+    ("url", "origin", "secure"),
+    [
+        ("https://VAAS.example.org:443/", "https://vaas.example.org", True),
+        ("http://vaas.example.org:80", "http://vaas.example.org", False),
+        ("http://vaas.localhost:8000", "http://vaas.localhost:8000", True),
+        ("https://vaas.example.org:8443", "https://vaas.example.org:8443", True),
+    ],
+)
+def test_the_address_is_written_as_browsers_write_it(url: str, origin: str, secure: bool) -> None:
+    settings = Settings.from_environ({"VAAS_PUBLIC_URL": url})
+    assert (settings.public_url, settings.origin, settings.secure) == (origin, origin, secure)
+
+
 def _node(path: Path, version: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"#!/bin/sh\necho v{version}\n")

@@ -113,8 +113,12 @@ class Servers:
             # Hosts that the site names may have private addresses; "all" names none.
             "network_trusted": [] if self._core.network == network.ALL else list(self._core.network),
             "picture_sources": list(self._core.picture_sources),
-            "frame_ancestors": [public_url.split("/services/")[0]] if task.draft else ["'none'"],
+            "frame_ancestors": [public_url.split("/services/")[0]] if task.draft else self._ancestors,
         }
+
+    @property
+    def _ancestors(self) -> list[str]:
+        return list(self._core.frame_ancestors) or ["'none'"]
 
     def content(self, server: ServerName) -> Iterator[bytes]:
         """Return the files as a tar."""

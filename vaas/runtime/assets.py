@@ -109,9 +109,14 @@ class VersionFile(Guarded, StaticFileHandler):
 
     async def get(self, path: str, include_body: bool = True) -> None:
         """Send the file if it is one of those."""
-        if not served(path, self.server.manifest.files):
+        if not served(path, self.server.manifest.files) or self._is_elsewhere(path):
             raise HTTPError(404)
         await super().get(path, include_body=include_body)
+
+    def _is_elsewhere(self, path: str) -> bool:
+        """Tell whether a link leads out of its place: a kernel that could write here may have put one."""
+        root = os.path.realpath(self.server.content)
+        return os.path.realpath(os.path.join(root, path)) != os.path.join(root, path)
 
     def set_extra_headers(self, path: str) -> None:
         """Let this browser keep the file, and run nothing that is in it (an SVG may hold scripts)."""

@@ -11,6 +11,7 @@ from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebso
 from jupyter_server.services.kernels.websocket import KernelWebsocketHandler
 from tornado.web import HTTPError, RequestHandler
 
+from vaas import cookies
 from vaas.errors import Invalid, Unavailable, VaasError
 from vaas.runtime import frames
 from vaas.runtime.activity import QUEUED
@@ -21,9 +22,8 @@ from vaas.tickets import Ticket
 if TYPE_CHECKING:
     from vaas.runtime.server import AppServer
 
-__all__ = ["COOKIE", "Channels", "Enter", "Farewell", "Guarded", "Kernel", "Missing", "Poke", "Up"]
+__all__ = ["Channels", "Enter", "Farewell", "Guarded", "Kernel", "Missing", "Poke", "Up"]
 
-COOKIE = "vaas-visit"
 Access = Literal["open", "visit", "ticket"]
 _STATUS: dict[type[VaasError], int] = {Invalid: 403, Unavailable: 503}
 #: So much may wait for a browser that reads slowly; then its page ends.
@@ -46,6 +46,8 @@ class Guarded(RequestHandler):
 
     async def prepare(self) -> None:
         """Hold the route's access marker."""
+        if "Service-Worker" in self.request.headers:
+            raise HTTPError(404)  # a service worker of a notebook's would outlive its version and see all that come
         answer = getattr(type(self), (self.request.method or "").lower(), None)
         if answer in (None, RequestHandler._unimplemented_method):
             raise HTTPError(404)
@@ -53,13 +55,25 @@ class Guarded(RequestHandler):
             self.check_sender()
             self.ticket = self.server.take_ticket(self.get_body_argument("ticket", ""), purpose=self.purpose)
         elif self.access == "visit":
-            self.visit = self.server.visits.find(self.get_cookie(COOKIE) or "")
+            self.visit = self.server.visits.find(self.secret)
             if self.visit is None:
                 self.turn_away()
                 return
         inherited = super().prepare()
         if inherited is not None:
             await inherited
+
+    def decode_argument(self, value: bytes, name: str | None = None) -> str:
+        """Read a part of the address as every browser writes it; what is no UTF-8 names nothing."""
+        try:
+            return super().decode_argument(value, name)
+        except HTTPError as error:
+            raise HTTPError(404) from error
+
+    @property
+    def secret(self) -> str:
+        """The visit's cookie, if the request brings it once: of two, one was planted."""
+        return cookies.only("; ".join(self.request.headers.get_list("Cookie")), self.server.cookie)
 
     def check_sender(self) -> None:
         """Refuse a ticket that comes from the wrong place; by default any place will do."""
@@ -124,15 +138,12 @@ class Enter(Guarded):
     def post(self) -> None:
         """Set the visit's cookie and show the page."""
         assert self.ticket is not None
-        visit = self.server.admit(self.ticket, secret=self.get_cookie(COOKIE) or "")
-        self.set_cookie(
-            COOKIE,
-            visit.secret,
-            path=self.server.base_url,
-            httponly=True,
-            samesite="Lax",
-            secure=self.server.manifest.secure,
+        server, manifest = self.server, self.server.manifest
+        visit = server.admit(self.ticket, secret=self.secret)
+        cookie = cookies.written(
+            server.cookie, visit.secret, path=server.base_url, secure=manifest.secure, embedded=manifest.embedded
         )
+        self.add_header("Set-Cookie", cookie)
         query = urlencode(parse_qsl(self.get_body_argument("query", "").lstrip("?"), keep_blank_values=True))
         self.redirect(self.server.base_url + (f"?{query}" if query else ""), status=303)
 

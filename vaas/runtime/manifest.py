@@ -6,8 +6,9 @@ import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
+from vaas.addresses import origin_of
+from vaas.cookies import takes_secure
 from vaas.errors import Invalid
 from vaas.model import File, ServerName
 
@@ -75,13 +76,17 @@ class Manifest:
     @property
     def portal_origin(self) -> str:
         """Scheme and host of the portal as browsers write them in ``Origin``."""
-        parts = urlsplit(self.portal)
-        return f"{parts.scheme}://{parts.netloc}".lower()
+        return origin_of(self.portal)
 
     @property
     def secure(self) -> bool:
-        """Whether visitors come by https."""
-        return urlsplit(self.portal).scheme == "https"
+        """Whether visitors' browsers take Secure cookies from here."""
+        return takes_secure(self.portal)
+
+    @property
+    def embedded(self) -> bool:
+        """Whether pages of other sites may frame this app; the portal itself frames drafts."""
+        return bool(set(self.frame_ancestors) - {"'none'", "'self'", self.portal_origin})
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Manifest:

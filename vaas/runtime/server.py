@@ -16,6 +16,7 @@ from tornado.websocket import WebSocketHandler
 
 import vaas
 from vaas import tickets
+from vaas.cookies import own_name
 from vaas.errors import Unavailable, VaasError
 from vaas.runtime.assets import Squeezer
 from vaas.runtime.confinement import Confinement
@@ -96,6 +97,11 @@ class AppServer:
         self.kernels.mapping.flooded = self._overflow
         templates = Path(vaas.__file__).parent.parent / "templates" / "voila" / "vaas"
         self._messages = Environment(loader=FileSystemLoader(templates), autoescape=True)
+
+    @property
+    def cookie(self) -> str:
+        """The name of a visit's cookie; several versions of an app share its host, and so the cookies."""
+        return own_name(f"vaas-visit-{self.manifest.server.name}", secure=self.manifest.secure)
 
     def application(self) -> Application:
         """Return the web application with its routes."""

@@ -18,6 +18,20 @@ __all__ = ["application_settings", "response_headers"]
 #: so that a time as short as the interval would close every socket.
 _PINGS_LOST = 3
 _MOST_IN_A_FRAME = 32 << 20
+#: What no dashboard needs, and what asks a visitor for their keys or their money in the app's name.
+_NO_DEVICES = ", ".join(
+    f"{feature}=()"
+    for feature in (
+        "hid",
+        "identity-credentials-get",
+        "midi",
+        "payment",
+        "publickey-credentials-create",
+        "publickey-credentials-get",
+        "serial",
+        "usb",
+    )
+)
 
 
 class _VisitIdentity(IdentityProvider):
@@ -73,7 +87,12 @@ def response_headers(manifest: Manifest) -> dict[str, str]:
         "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "same-origin",
+        # No window that this page opens, or that opened it, has a handle on the other, apps of one site included.
+        "Cross-Origin-Opener-Policy": "same-origin",
         "Cross-Origin-Resource-Policy": "same-origin",
+        "Origin-Agent-Cluster": "?1",
+        "Permissions-Policy": _NO_DEVICES,
+        "X-DNS-Prefetch-Control": "off",
         "Cache-Control": "no-store",
         "Content-Type": "text/html; charset=UTF-8",
     }

@@ -109,11 +109,13 @@ class Visits:
     def admit(self, ticket: Ticket, *, secret: str, now: float) -> tuple[Visit, list[Page]]:
         """Return the visit of the ticket's holder, and the pages that have to end because of it.
 
-        Who is in already and comes again as the same user keeps the visit, so that open tabs go on. Somebody
-        else in the same browser gets a new one, and what the former left open ends.
+        Who is in already and comes again as the same user keeps the visit, so that open tabs go on, under a new
+        secret: one that somebody planted or saw before is worth nothing. Somebody else in the same browser gets a
+        new visit, and what the former left open ends.
         """
         former = self.find(secret)
         if former is not None and former.user == ticket.user:
+            former.secret = self._random()
             former.links, former.may_read, former.seen = ticket.links, ticket.may_read, now
             return former, []
         ended = self.end(former.id, now=now) if former is not None else []
