@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from tests.notebooks import notebook
-from tests.service.portal_stub import AppProcess, PortalStub, Visitor, running
+from tests.service.portal_stub import AppProcess, LoadedPage, PortalStub, Visitor, running
 from tests.service.test_app_server_life import closed, soon
 
 pytestmark = [
@@ -119,7 +119,8 @@ async def test_a_fork_bomb_stays_in_its_bounds(start: Start) -> None:
 async def test_a_fork_bomb_of_a_shell_stays_in_its_bounds(start: Start) -> None:
     _, app, visitor = await start("import subprocess\nsubprocess.run(['sh', '-c', 'f() { f | f & }; f; sleep 30'])")
     await attacked(visitor)
-    assert await soon(lambda: len(app.kernels) <= 1, within=15)
+    assert len(app.processes) < 100
+    assert await soon(lambda: len(app.processes) < 15, within=40)
 
 
 @pytest.mark.parametrize("place", ["/tmp", "/dev/shm", "os.environ['HOME']", "/tmp/home/tmp"])
@@ -158,9 +159,8 @@ async def test_too_many_open_files_are_an_error_of_its_own(start: Start) -> None
 
 async def test_endless_output_past_jupyter_does_not_fill_the_log(start: Start) -> None:
     """What is written to the process's own standard output goes to the server's log, and not without end."""
-    evil = "import subprocess, time\nsubprocess.Popen(['yes', 'x' * 200], stdout=open('/proc/self/fd/2', 'w'))\ntime.sleep(3)"
-    raw = "import os, sys\nfd = sys.__stdout__.fileno() if False else 2\n" + evil
-    _, app, visitor = await start(raw)
+    evil = "import subprocess, time\nsubprocess.Popen(['yes', 'x' * 200], stdout=2)\ntime.sleep(3)"
+    _, app, visitor = await start(evil)
     await attacked(visitor)
     assert app.log.stat().st_size < 2_000_000
 
@@ -180,15 +180,12 @@ async def test_computing_time_has_an_end(start: Start) -> None:
 async def test_a_hog_after_the_page_was_shown_loses_its_page(start: Start) -> None:
     evil = (
         "import threading, subprocess, sys\n"
-        "hog = 'b = bytearray(200_000_000); b[:] = b\"x\" * len(b); import time; time.sleep(60)'\n"
+        "hog = 'b = bytearray(150_000_000); b[:] = b\"x\" * len(b); import time; time.sleep(60)'\n"
         "later = lambda: [subprocess.Popen([sys.executable, '-c', hog]) for _ in range(4)]\n"
         "threading.Timer(3, later).start()"
     )
     portal, app, visitor = await start(evil)
-    answer = await visitor.ask("?evil")
-    from tests.service.portal_stub import LoadedPage
-
-    page = LoadedPage(visitor, answer)
+    page = LoadedPage(visitor, await visitor.ask("?evil"))
     socket = await page.connect()
     assert await closed(socket) == 4415
     assert await soon(lambda: "memory" in told(portal))

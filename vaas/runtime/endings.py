@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Mapping
 from typing import Literal
 
-__all__ = ["CLOSE_CODES", "Kind", "Trouble", "Why"]
+__all__ = ["CLOSE_CODES", "Kind", "Trouble", "Why", "how_it_ended"]
 
 #: Why a page ended. The page gets it as it is while it is prepared, and as a code with the end of its websocket; what
 #: the visitor reads is in ``vaas.js``. "stalled": it stood still; "flooded": too much output; "slow": a cell took too
@@ -32,3 +34,25 @@ class Trouble(Exception):
     def __init__(self, why: Why, kind: Kind, text: str) -> None:
         super().__init__(text)
         self.why, self.kind, self.text = why, kind, text
+
+
+#: The signals that end processes, with what they mean here.
+_SIGNALS: Mapping[int, str] = {
+    signal.SIGKILL: "it was killed, most likely because the memory ran out",
+    signal.SIGXCPU: "it had used all the computing time that a kernel may use",
+    signal.SIGXFSZ: "it wrote a file that is larger than allowed",
+    signal.SIGSEGV: "a compiled library crashed",
+    signal.SIGBUS: "a compiled library crashed, perhaps because its temporary folder is full",
+    signal.SIGABRT: "a compiled library gave up",
+    signal.SIGSYS: "it asked the system for something that is not allowed",
+}
+#: bubblewrap says so that a signal ended what it runs.
+_BY_SIGNAL = 128
+
+
+def how_it_ended(code: int | None) -> tuple[Kind, str]:
+    """Return kind and reason of a kernel's end from its exit code; None: it is not known."""
+    if code is None:
+        return "died", "it ended"
+    number = -code if code < 0 else code - _BY_SIGNAL
+    return "cpu" if number == signal.SIGXCPU else "died", _SIGNALS.get(number, f"it ended itself with code {code}")

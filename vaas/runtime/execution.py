@@ -26,11 +26,12 @@ from vaas.notebook import Cell, Notebook
 from vaas.runtime import audit, patches
 from vaas.runtime.confinement import Confinement
 from vaas.runtime.content import open_up
+from vaas.runtime.endings import how_it_ended
 from vaas.runtime.environment import kernel_environment
 from vaas.runtime.excess import Excess, Lookout
 from vaas.runtime.gate import environment as gate_environment
 from vaas.runtime.kernel import AUDIT_FILE, AUDIT_FOLDER
-from vaas.runtime.manager import ConfinedKernelManager, how_it_ended
+from vaas.runtime.manager import ConfinedKernelManager
 from vaas.runtime.outputs import Outcome, plain_traceback, size_of
 from vaas.runtime.printed import Printed
 from vaas.runtime.sandbox import HOME
@@ -313,7 +314,7 @@ class Execution:
         process = getattr(manager.provisioner, "process", None)
         code = process.poll() if process is not None else None
         fix = _FIXES["memory"] if code in {-signal.SIGKILL, 128 + signal.SIGKILL} else "Run it in Jupyter."
-        self._say("died", f"The kernel died while cell {self.outcome.cell} ran: {how_it_ended(code)}.", fix)
+        self._say("died", f"The kernel died while cell {self.outcome.cell} ran: {how_it_ended(code)[1]}.", fix)
 
 
 def _open_to_all(folder: Path) -> bool:

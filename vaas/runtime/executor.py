@@ -13,7 +13,7 @@ from traitlets.config import Config
 from voila.execute import VoilaExecutor
 
 from vaas.runtime.activity import QUEUED
-from vaas.runtime.endings import Trouble
+from vaas.runtime.endings import Trouble, how_it_ended
 from vaas.runtime.kernels import HIDDEN_ERROR
 from vaas.runtime.outputs import size_of
 from vaas.runtime.watch import Activity
@@ -123,7 +123,8 @@ class Executor(VoilaExecutor):
             self._reporter.slow(f"{text} and was stopped.")
             raise
         except DeadKernelError as error:
-            raise Trouble("died", "died", f"The kernel died while cell {self._cell} ran.") from error
+            kind, reason = how_it_ended(self.km.provisioner.process.poll())
+            raise Trouble("died", kind, f"The kernel died while cell {self._cell} ran: {reason}.") from error
 
     def show_code_cell_timeout(self, cell: Any) -> None:
         """Say in the cell that it took too long, below what it has shown."""

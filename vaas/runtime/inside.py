@@ -13,6 +13,7 @@ import sys
 #: Kernels give way to the servers that look after them, and go first when the memory runs out.
 _NICE = 5
 _EXPENDABLE = "800"
+_LAST_SECONDS = 5
 
 
 def main() -> None:
@@ -68,10 +69,13 @@ def _become(uid: int) -> None:
 def _limit(name: str, value: int) -> None:
     """Set a limit for good; a stricter one stays, and one that this system lacks is left out."""
     kind = getattr(resource, name, None)
-    if kind is not None:
-        _, most = resource.getrlimit(kind)
-        value = value if most == resource.RLIM_INFINITY else min(value, most)
-        resource.setrlimit(kind, (value, value))
+    if kind is None:
+        return
+    _, most = resource.getrlimit(kind)
+    value = value if most == resource.RLIM_INFINITY else min(value, most)
+    # Who has used up the computing time is told so by a signal of its own, and killed a moment later.
+    last = value + _LAST_SECONDS if name == "RLIMIT_CPU" and most == resource.RLIM_INFINITY else value
+    resource.setrlimit(kind, (value, last))
 
 
 def _give_way() -> None:

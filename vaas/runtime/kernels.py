@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,10 +17,9 @@ from vaas.runtime.activity import WatchedKernels
 from vaas.runtime.caches import FontCache
 from vaas.runtime.confinement import Confinement
 from vaas.runtime.content import discard
-from vaas.runtime.endings import Kind
+from vaas.runtime.endings import how_it_ended
 from vaas.runtime.environment import kernel_environment
 from vaas.runtime.excess import Excess, Lookout
-from vaas.runtime.manager import how_it_ended
 from vaas.runtime.printed import Printed
 from vaas.runtime.sandbox import HOME
 from vaas.runtime.specs import AppSpecs
@@ -159,8 +157,8 @@ class Kernels:
 
 
 def _end_of(code: int | None) -> Excess:
-    kind: Kind = "cpu" if code in {-signal.SIGXCPU, 128 + signal.SIGXCPU} else "died"
-    return Excess(kind, f"The kernel of an open page died: {how_it_ended(code)}.")
+    kind, reason = how_it_ended(code)
+    return Excess(kind, f"The kernel of an open page died: {reason}.")
 
 
 def _transport(connections: Path) -> str:

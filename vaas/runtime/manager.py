@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import signal
 import socket
 import subprocess
 from contextlib import ExitStack
@@ -21,7 +20,7 @@ from vaas.runtime.confinement import Confinement
 from vaas.runtime.processes import children_of
 from vaas.runtime.sandbox import HOME, Sandbox, accounts, bare_command, filter_file, order
 
-__all__ = ["ConfinedKernelManager", "how_it_ended"]
+__all__ = ["ConfinedKernelManager"]
 
 #: Where a kernel's sockets are in its sandbox, without their numbers, and the file that tells it so.
 _SOCKETS = str(HOME.parent / ".kernel")
@@ -156,18 +155,3 @@ class ConfinedKernelManager(ServerKernelManager):
     pre_start_kernel = _async_pre_start_kernel
     signal_kernel = _async_signal_kernel
     cleanup_resources = _async_cleanup_resources
-
-
-def how_it_ended(code: int | None) -> str:
-    """Say why a kernel's process ended, from its exit code; bubblewrap reports a signal as 128 and its number."""
-    number = -code if code is not None and code < 0 else (code or 0) - 128
-    reasons: dict[int, str] = {
-        signal.SIGKILL: "it was killed, most likely because the memory ran out",
-        signal.SIGXCPU: "it had used all the computing time that a kernel may use",
-        signal.SIGXFSZ: "it wrote a file that is larger than allowed",
-        signal.SIGSEGV: "a compiled library crashed",
-        signal.SIGBUS: "a compiled library crashed, perhaps because its temporary folder is full",
-        signal.SIGABRT: "a compiled library gave up",
-        signal.SIGSYS: "it asked the system for something that is not allowed",
-    }
-    return reasons.get(number, f"it ended itself with code {code}" if code is not None else "it ended")
