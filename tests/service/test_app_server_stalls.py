@@ -119,7 +119,7 @@ async def test_a_cell_that_takes_too_long_is_stopped_and_the_kernel_is_free_agai
     page = await visitor.page()
     body = page.html.partition("<main")[2]
     assert "before" in body and "shown so far" in body and "This part took too long" in body
-    assert "never seen" not in body
+    assert not [words for words in ("never seen", "could not be shown", "KeyboardInterrupt") if words in body]
     await page.connect()
     model = (await visitor.ask(f"api/kernels/{page.kernel}")).body
     assert b'"execution_state": "idle"' in model

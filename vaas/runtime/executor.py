@@ -78,6 +78,7 @@ class Executor(VoilaExecutor):
         self._activity, self._reporter = activity, reporter
         self._budget = self._left = budget
         self._cell = 0
+        self._late = False
 
     async def connect(self, *, seconds: float) -> None:
         """Connect to the kernel and wait until it is ready; Trouble if it is not in time, or ends before."""
@@ -116,6 +117,7 @@ class Executor(VoilaExecutor):
         try:
             return await super().execute_cell(cell, resources, cell_index, store_history=store_history)
         except TimeoutError:
+            self._late = True
             self._tell_widgets()
             text = f"Cell {self._cell} took longer than {self.timeout:.0f} s"
             if not await self._stop():
@@ -141,6 +143,9 @@ class Executor(VoilaExecutor):
                 if before >= 0:
                     text = f"The page put out more than {self._budget / 1e6:.0f} MB until cell {self._cell}."
                     self._reporter.over(Trouble("flooded", "output", text))
+                return None
+            # What a cell says while it is stopped is that it was interrupted, which the page says better.
+            if self._late and not kind.startswith("comm"):
                 return None
         elif kind == "status" and content.get("execution_state") == "idle":
             self._tell_widgets()
