@@ -85,7 +85,8 @@ class Executor(VoilaExecutor):
         assert self.km is not None
         # The context of all kernels here has their limits; by default each client makes one of its own.
         self.kc = client = self.km.client(context=self.km.context)
-        client.start_channels()
+        # No heartbeat, which is a thread of its own: whether the process lives is known here.
+        client.start_channels(hb=False)
         client.iopub_channel.socket.rcvhwm = QUEUED
         try:
             async with asyncio.timeout(seconds):
