@@ -21,6 +21,7 @@ from tornado.httpserver import HTTPServer
 from hub_service import demo_content, openapi, routes
 from hub_service.bodies import SizedApplication
 from hub_service.handlers.base import filters, masked
+from hub_service.isolation import KernelIsolation, warning
 from hub_service.settings import ROOT, Settings
 from vaas.backends.hub import HubApi, HubBackend, HubDirectory
 from vaas.content import Content
@@ -36,6 +37,7 @@ __all__ = ["main", "make_application", "make_portal"]
 
 _log = logging.getLogger("vaas")
 _SWEEP_SECONDS = 3600
+_LOOK_SECONDS = 600
 
 
 def make_portal(settings: Settings, environ: Mapping[str, str]) -> Portal:
@@ -62,6 +64,7 @@ def make_portal(settings: Settings, environ: Mapping[str, str]) -> Portal:
             stores=stores,
             master_key=ensure_secret(settings.secrets / "tickets"),
             limits=limits(environ),
+            network=settings.network,
             picture_sources=picture_sources(environ.get("VAAS_PICTURE_SOURCES", "https:")),
             poke=backend.poke,
             log_of=lambda server: last_lines(settings.logs / "apps" / server.account / f"{server.name}.log"),
@@ -101,7 +104,7 @@ def limits(environ: Mapping[str, str]) -> Limits:
     return Limits(**{name: int(text) for name, text in said.items() if text})
 
 
-def make_application(portal: Portal, settings: Settings) -> SizedApplication:
+def make_application(portal: Portal, settings: Settings, isolation: KernelIsolation) -> SizedApplication:
     """Return the web application of the portal."""
     prefix = urlsplit(settings.portal_url).path
     templates = jinja2.Environment(
@@ -119,7 +122,7 @@ def make_application(portal: Portal, settings: Settings) -> SizedApplication:
         templates=templates,
         openapi=openapi.document(settings.portal_url),
         app_origins=f"{parts.scheme}://*.{parts.netloc}",
-        isolated=True,
+        isolation=isolation,
         static_path=str(ROOT / "static"),
         static_url_prefix=f"{prefix}static/",
         cookie_secret=ensure_secret(settings.secrets / "cookies"),
@@ -133,14 +136,16 @@ def make_application(portal: Portal, settings: Settings) -> SizedApplication:
 
 async def serve(portal: Portal, settings: Settings, *, with_demo: bool) -> None:
     """Answer until a signal comes, or the Hub that started us is gone."""
-    server = HTTPServer(make_application(portal, settings), xheaders=True)
+    isolation = KernelIsolation(settings, portal.servers.isolation)
+    server = HTTPServer(make_application(portal, settings, isolation), xheaders=True)
     server.listen(settings.portal_port, address="127.0.0.1")
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     if with_demo:
         demo_content.ensure_demo(portal, settings.data)
-    background = [asyncio.create_task(_until_orphaned(stop)), asyncio.create_task(_sweep(portal))]
+    works = (_until_orphaned(stop), _sweep(portal), _look_at_isolation(isolation))
+    background = [asyncio.create_task(work) for work in works]
     _log.info("The portal answers at %s", settings.portal_url)
     await stop.wait()
     server.stop()
@@ -164,6 +169,15 @@ async def _sweep(portal: Portal) -> None:
         except VaasError as error:
             _log.warning("Old drafts could not be thrown away: %s", error.log_message)
         await asyncio.sleep(_SWEEP_SECONDS)
+
+
+async def _look_at_isolation(isolation: KernelIsolation) -> None:
+    """Look in a thread, now and again: the portal answers meanwhile, and bubblewrap may be installed later."""
+    while True:
+        if await asyncio.to_thread(isolation.look) and isolation.here:
+            said = warning(isolation.here)
+            _log.log(logging.WARNING if said else logging.INFO, "%s", said or "Kernels are isolated.")
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 def _log_request(handler: Any) -> None:

@@ -17,6 +17,7 @@ from urllib.parse import urljoin, urlsplit
 
 from hub_service.data_folder import PRIVATE, ensure_folder
 from hub_service.demo_people import ADMIN, GROUPS, PEOPLE
+from hub_service.isolation import probe, require, warning
 from hub_service.running import Note, is_held, stop_leftovers
 from hub_service.settings import Settings, find_node
 from vaas.errors import Invalid, Unavailable, VaasError
@@ -63,6 +64,8 @@ def up(settings: Settings, args: argparse.Namespace, environ: Mapping[str, str])
         _end(process)
         raise
     print(_welcome(settings, time.monotonic() - began), flush=True)
+    if said := warning(probe(settings, environ)):
+        print(f"\n{said}", flush=True)
     return _stay(process) if args.foreground else 0
 
 
@@ -142,6 +145,8 @@ def _check_installed(settings: Settings, environ: Mapping[str, str]) -> None:
     if not settings.proxy_script.exists():
         raise Invalid(f"The proxy is not installed in {settings.proxy}. Run “make up”, which installs it.")
     find_node(settings, environ)
+    if settings.site_config is None:  # else its spawner may run apps on other machines
+        require(settings, environ)
 
 
 def _with_ports(settings: Settings, environ: Mapping[str, str]) -> Settings:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 from jupyterhub import utils as hub_utils
 from jupyterhub.services import service as hub_services
+from jupyterhub.spawner import LocalProcessSpawner
 from traitlets import import_item
 from traitlets.config import Config
 
 from hub_service.accounts import APP_GROUP, CUSTOM_SCOPES, with_app_accounts
 from hub_service.demo_authenticator import DemoAuthenticator
 from hub_service.demo_people import ADMIN, GROUPS, PEOPLE
+from hub_service.isolation import require, sandbox_environ
 from hub_service.settings import ROOT, Settings, find_node
 from hub_service.spawner import AppProcess, token_scopes, with_app_servers
 from vaas.db.seal import ensure_secret
@@ -57,14 +60,14 @@ def configure(c: Config, settings: Settings, environ: Mapping[str, str] = os.env
     Raises
     ------
     Invalid
-        Nobody could sign in, or the proxy has no node to run on.
+        Nobody could sign in, the proxy has no node to run on, or kernels would lack the isolation that they must have.
     """
     addresses(c, settings)
     storage(c, settings)
     proxy(c, settings, environ)
     sign_in(c, settings)
     portal(c, settings, environ)
-    app_servers(c, settings)
+    app_servers(c, settings, environ)
 
 
 def addresses(c: Config, settings: Settings) -> None:
@@ -152,13 +155,14 @@ def portal(c: Config, settings: Settings, environ: Mapping[str, str]) -> None:
         *_given(c, "load_roles"),
         {"name": SERVICE, "description": "The portal", "scopes": list(PORTAL_SCOPES), "services": [SERVICE]},
     ]
+    here = replace(settings, local_apps=issubclass(_spawner(c), LocalProcessSpawner))
     c.JupyterHub.services = [
         *_given(c, "services"),
         {
             "name": SERVICE,
             "url": f"http://127.0.0.1:{settings.portal_port}",
             "command": [sys.executable, "-P", "-m", "hub_service"],
-            "environment": _for_portal(environ) | settings.to_environ() | {"PYTHONUNBUFFERED": "1"},
+            "environment": _for_portal(environ) | here.to_environ() | {"PYTHONUNBUFFERED": "1"},
             "oauth_no_confirm": True,
             "oauth_client_allowed_scopes": list(LENT_SCOPES),
             "display": False,
@@ -183,12 +187,17 @@ def _for_portal(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if name.startswith("VAAS_")}
 
 
-def app_servers(c: Config, settings: Settings) -> None:
-    """Set how app servers run: what the site's spawner does, or processes on this machine."""
-    if "spawner_class" in c.JupyterHub:
-        chosen = _class(c.JupyterHub.spawner_class, "jupyterhub.spawners")
-    else:
-        chosen = AppProcess
+def app_servers(c: Config, settings: Settings, environ: Mapping[str, str]) -> None:
+    """Set how app servers run: what the site's spawner does, or processes on this machine.
+
+    Raises
+    ------
+    Invalid
+        They run here, their kernels must be isolated, and would not be.
+    """
+    chosen = _spawner(c)
+    if issubclass(chosen, LocalProcessSpawner):
+        require(settings, environ)
     c.JupyterHub.spawner_class = with_app_servers(chosen)
     c.JupyterHub.allow_named_servers = True
     c.JupyterHub.redirect_to_server = False
@@ -207,8 +216,16 @@ def app_servers(c: Config, settings: Settings) -> None:
         "PATH": os.pathsep.join([str(settings.app_python.parent), os.environ.get("PATH", os.defpath)]),
         "PYTHONUNBUFFERED": "1",
         "VAAS_PORTAL_URL": settings.portal_internal_url,
+        **sandbox_environ(settings, environ),
     }
     _local_processes(c, run=settings.run, logs=settings.logs)
+
+
+def _spawner(c: Config) -> type[Any]:
+    """Return the class of the site's spawner, or ours."""
+    if "spawner_class" in c.JupyterHub:
+        return _class(c.JupyterHub.spawner_class, "jupyterhub.spawners")
+    return AppProcess
 
 
 def _local_processes(c: Config, *, run: Path, logs: Path) -> None:

@@ -8,9 +8,15 @@ from typing import Any
 
 from hub_service.routes import API, Route
 from vaas import __version__
+from vaas.network import MOST
 
 __all__ = ["document"]
 
+_NETWORK = {
+    "description": "What the app may reach: “none”, “all”, or hosts such as example.org, *.example.org or "
+    "example.org:5432.",
+    "oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "maxItems": MOST}],
+}
 #: (method, path) → the body's properties: name → JSON schema
 _BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("patch", "api/apps/{slug}"): {
@@ -19,6 +25,7 @@ _BODIES: dict[tuple[str, str], dict[str, Any]] = {
         "category": {"type": "string"},
         "tags": {"type": "array", "items": {"type": "string"}},
         "owner": {"type": "string"},
+        "network": _NETWORK,
     },
     ("put", "api/apps/{slug}/versions/current"): {"hash": {"type": "string"}},
     ("put", "api/apps/{slug}/grants/{subject}"): {"access": {"enum": ["VIEW", "READ", "WRITE"]}},
@@ -27,11 +34,13 @@ _BODIES: dict[tuple[str, str], dict[str, Any]] = {
         "store": {"type": "string"},
         "path": {"type": "string"},
         "include": {"type": "array", "items": {"type": "string"}},
+        "network": _NETWORK,
     },
     ("post", "api/uploads"): {
         "files": {"type": "object", "additionalProperties": {"type": "string", "contentEncoding": "base64"}},
         "notebook": {"type": "string"},
         "slug": {"type": "string"},
+        "network": _NETWORK,
     },
     ("post", "api/drafts/{draft}/publish"): {
         "title": {"type": "string"},

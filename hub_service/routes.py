@@ -12,7 +12,7 @@ from typing import Any
 from jupyterhub.services.auth import HubOAuthCallbackHandler
 from tornado.web import RequestHandler, StaticFileHandler
 
-from hub_service.handlers import api, apps, drafts, files, health, runtime, session, sharing
+from hub_service.handlers import api, apps, drafts, files, health, incidents, runtime, session, sharing
 
 __all__ = ["API", "MARKERS", "PAGES", "RUNTIME", "Route", "elsewhere", "rules"]
 
@@ -96,6 +96,7 @@ API = (
     Route("api/apps/{slug}/versions/current", "signed-in", api.VersionCurrentJson),
     Route("api/apps/{slug}/grants", "signed-in", api.GrantsJson),
     Route("api/apps/{slug}/grants/{subject}", "signed-in", api.GrantJson),
+    Route("api/apps/{slug}/incidents", "signed-in", incidents.IncidentsJson),
     Route("api/apps/{slug}/links", "signed-in", api.LinksJson),
     Route("api/apps/{slug}/links/{link}", "signed-in", api.LinkJson),
     Route("api/drafts", "signed-in", api.DraftsJson),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from vaas import network
 from vaas.errors import Invalid
 
 __all__ = ["ROOT", "Settings", "find_node"]
@@ -18,6 +19,8 @@ __all__ = ["ROOT", "Settings", "find_node"]
 #: The checkout (or the folder above the installed packages): where data and environments lie by default.
 ROOT = Path(__file__).resolve().parent.parent
 _NODE_AT_LEAST = 20
+#: Isolate kernels where it works; refuse to start without; never isolate them.
+_SANDBOX = ("auto", "required", "off")
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,8 @@ class Settings:
     """Everything that the Hub's configuration and the supervisor need to know.
 
     Ports other than ``port`` are for loopback only. ``hosted_proxy`` says that the supervisor runs the
-    proxy, so that it outlives a Hub that dies; else the Hub starts it.
+    proxy, so that it outlives a Hub that dies; else the Hub starts it. ``local_apps`` says that app servers run
+    on this machine; the Hub's configuration tells the portal. ``network`` is the most that any app may reach.
     """
 
     data: Path
@@ -42,6 +46,9 @@ class Settings:
     demo_password: str = "demo"
     hosted_proxy: bool = False
     site_config: Path | None = None
+    sandbox: str = "auto"
+    network: tuple[str, ...] = network.ALL
+    local_apps: bool = True
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str], *, root: Path = ROOT) -> Settings:
@@ -63,10 +70,15 @@ class Settings:
             demo_password=environ.get("VAAS_DEMO_PASSWORD") or "demo",
             hosted_proxy=environ.get("VAAS_HOSTED_PROXY", "0") == "1",
             site_config=_path(environ, "VAAS_SITE_CONFIG", Path()) if environ.get("VAAS_SITE_CONFIG") else None,
+            sandbox=environ.get("VAAS_SANDBOX") or "auto",
+            network=_network(environ.get("VAAS_NETWORK", "all")),
+            local_apps=environ.get("VAAS_LOCAL_APPS", "1") == "1",
         ).checked()
 
     def checked(self) -> Settings:
-        """Return the settings themselves; Invalid when two of them do not go together."""
+        """Return the settings themselves; Invalid when one cannot be, or two do not go together."""
+        if self.sandbox not in _SANDBOX:
+            raise Invalid(f"VAAS_SANDBOX={self.sandbox} is none of {', '.join(_SANDBOX)}.")
         if self.demo and not _is_loopback(self.bind):
             raise Invalid(
                 f"VAAS_DEMO=1 and VAAS_BIND={self.bind}: the demo's password is known to everybody, so it listens "
@@ -100,6 +112,9 @@ class Settings:
             "VAAS_DEMO": "1" if self.demo else "0",
             "VAAS_DEMO_PASSWORD": self.demo_password,
             "VAAS_HOSTED_PROXY": "1" if self.hosted_proxy else "0",
+            "VAAS_SANDBOX": self.sandbox,
+            "VAAS_NETWORK": network.text_of(self.network),
+            "VAAS_LOCAL_APPS": "1" if self.local_apps else "0",
         }
         return values | ({"VAAS_SITE_CONFIG": str(self.site_config)} if self.site_config else {})
 
@@ -182,6 +197,13 @@ def _port(environ: Mapping[str, str], name: str, default: int) -> int:
     if not text.isdecimal() or not 0 < int(text) < 65536:
         raise Invalid(f"{name}={text} is no port: give a number from 1 to 65535.")
     return int(text)
+
+
+def _network(text: str) -> tuple[str, ...]:
+    try:
+        return network.parse(text)
+    except Invalid as error:
+        raise Invalid(f"VAAS_NETWORK={text[:100]}: {error.message}") from error
 
 
 def _url(environ: Mapping[str, str], name: str, default: str) -> str:

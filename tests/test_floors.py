@@ -52,6 +52,7 @@ AREAS = {
     "vaas.tickets": "thought",
     "vaas.content": "thought",
     "vaas.addresses": "thought",
+    "vaas.network": "thought",
     "vaas.stores.base": "ports",
     "vaas.catalogs.base": "ports",
     "vaas.backends.base": "ports",

@@ -8,13 +8,14 @@ import base64
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from vaas.errors import Forbidden, Invalid, VaasError
 from vaas.http import Http, internal_http
+from vaas.network import connects, parse, text_of
 
 __all__ = ["add_publish", "run_publish"]
 
@@ -41,6 +42,12 @@ def add_publish(parser: argparse.ArgumentParser) -> None:
         metavar="WHO",
         help="me (default), signed-in, everyone, link, user:NAME or group:NAME; may be given more than once",
     )
+    parser.add_argument(
+        "--network",
+        metavar="HOSTS",
+        help="what the app may reach: none (default), all, or hosts such as “example.org *.example.org db.org:5432”; "
+        "with --update the default is what the app may reach now",
+    )
     parser.add_argument("--anyway", action="store_true", help="publish even if the check fails")
     parser.add_argument("--check-only", action="store_true", help="only check, publish nothing")
     default = os.environ.get("VAAS_URL", "http://vaas.localhost:8000/services/vaas/")
@@ -60,13 +67,16 @@ def run_publish(options: argparse.Namespace) -> int:
 
 
 async def _publish(options: argparse.Namespace) -> int:
+    network = None if options.network is None else parse(options.network)
     client = _Client(options.url, _token(options.token_file))
     files, notebook = _collect(options.path, options.include, options.notebook)
     encoded = {path: base64.b64encode(data).decode() for path, data in files.items()}
     print(f"Sending {len(files)} file{'s' if len(files) != 1 else ''}…")
-    draft = await client.call("POST", "uploads", {"files": encoded, "notebook": notebook, "slug": options.update})
+    sent = {"files": encoded, "notebook": notebook, "slug": options.update}
+    draft = await client.call("POST", "uploads", sent | ({} if network is None else {"network": text_of(network)}))
     report = await _await_check(client, draft["id"])
     _print_report(report)
+    _print_closed(report, draft["network"])
     if options.check_only or not (report.get("ok") or options.anyway):
         await client.call("DELETE", f"drafts/{draft['id']}")
         if not report.get("ok"):
@@ -123,6 +133,15 @@ def _print_report(report: Mapping[str, Any]) -> None:
     for secret in report.get("secrets", []):
         place = secret.get("file") or f"Cell {secret['cell']}"
         print(f"? {place} looks as if it held a secret: {secret['kind']}.")
+
+
+def _print_closed(report: Mapping[str, Any], network: Sequence[str]) -> None:
+    found = report.get("addresses", [])
+    hosts = sorted(
+        {one["host"] for one in found if one.get("how") == "connects" and not connects(network, one["host"])}
+    )
+    if hosts:
+        print(f'! It may not reach what it connects to. To allow it: --network "{" ".join([*network, *hosts])}"')
 
 
 def _collect(path: Path, include: list[Path], notebook: str) -> tuple[dict[str, bytes], str]:

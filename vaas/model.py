@@ -17,6 +17,8 @@ __all__ = [
     "Entry",
     "File",
     "Grant",
+    "Incident",
+    "Isolation",
     "Link",
     "ServerName",
     "ServerState",
@@ -142,6 +144,19 @@ class App:
     #: Where the notebook came from, for "publish again": store id and path.
     origin_store: str = ""
     origin_path: str = ""
+    #: What its owner asked that it may reach, as vaas.network writes it; the site may let through less.
+    network: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Incident:
+    """Something that went wrong in an app's server, for those who may read its log; ``version`` is a number."""
+
+    app_id: str
+    version: int
+    kind: str
+    text: str
+    created: datetime
 
 
 @dataclass(frozen=True)
@@ -175,6 +190,8 @@ class Draft:
     state: str = "waiting"
     progress: Mapping[str, Any] = field(default_factory=dict)
     report: Mapping[str, Any] = field(default_factory=dict)
+    #: What its owner asks that it may reach, in its check as well as when it is published.
+    network: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -221,6 +238,14 @@ class ServerName:
     def path(self) -> str:
         """The server's path under its origin, with slashes at both ends."""
         return f"/user/{self.account}/{self.name}/"
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """Whether kernels are kept apart from the machine that they run on, and in a few words why not."""
+
+    isolated: bool
+    why: str = ""
 
 
 @dataclass(frozen=True)

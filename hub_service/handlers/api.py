@@ -9,10 +9,11 @@ from datetime import datetime
 from typing import Any
 
 from hub_service.handlers.base import Api
+from hub_service.handlers.reach import network_in_json
 from hub_service.handlers.sharing import access_named
 from vaas.db.base import Query
 from vaas.errors import Invalid
-from vaas.model import App, Draft, Entry, Grant, Link, StoreAccount, Version
+from vaas.model import Access, App, Draft, Entry, Grant, Link, StoreAccount, Version
 from vaas.portal import Publication
 from vaas.portal.gallery import Appearance
 from vaas.stores.base import check_path
@@ -49,9 +50,10 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def app_json(app: App, *, base: str) -> dict[str, Any]:
-    """Return the app as REST shows it."""
-    shown = {key: value for key, value in asdict(app).items() if key not in {"cover", "origin_store", "origin_path"}}
+def app_json(app: App, *, base: str, access: int = Access.VIEW) -> dict[str, Any]:
+    """Return the app as REST shows it to whom holds that access: what it may reach is for those who may change it."""
+    hidden = {"cover", "origin_store", "origin_path"} | ({"network"} if access < Access.WRITE else set())
+    shown = {key: value for key, value in asdict(app).items() if key not in hidden}
     return {**_plain(shown), "url": f"{base}apps/{app.slug}/"}
 
 
@@ -107,13 +109,16 @@ class AppJson(Api):
 
     def get(self, slug: str) -> None:
         """Send it."""
-        self.reply(app_json(self.portal.gallery.app(self.visitor, slug).app, base=self.public_url))
+        seen = self.portal.gallery.app(self.visitor, slug)
+        self.reply(app_json(seen.app, base=self.public_url, access=seen.access))
 
     async def patch(self, slug: str) -> None:
-        """Change how it presents itself, or whose it is (``owner``)."""
-        owner = self.text("owner")
+        """Change how it presents itself, what it may reach (``network``), or whose it is (``owner``)."""
+        owner, network = self.text("owner"), network_in_json(self.json)
         app = self.portal.core.see(self.visitor, slug, "give away" if owner else "edit").app
         await self.portal.sharing.check_known([f"user:{owner}"] if owner else [])
+        if network is not None:
+            app = self.portal.gallery.reach(self.visitor, slug, network)
         names = ("title", "description", "category")
         if self.json.keys() & {*names, "tags"}:
             tags = self.json.get("tags", list(app.tags))
@@ -122,7 +127,7 @@ class AppJson(Api):
             app = self.portal.gallery.edit(self.visitor, slug, change)
         if owner:  # last: who gives it away may not edit it afterwards
             app = await self.portal.gallery.give(self.visitor, slug, owner)
-        self.reply(app_json(app, base=self.public_url))
+        self.reply(app_json(app, base=self.public_url, access=Access.WRITE))
 
     def delete(self, slug: str) -> None:
         """Withdraw it."""
@@ -218,10 +223,14 @@ class DraftsJson(Api):
     """Where drafts begin."""
 
     async def post(self) -> None:
-        """Make a draft of ``path`` in ``store``; ``include`` lists what travels along (left out: what seems needed)."""
-        include = self.json.get("include")
+        """Make a draft of ``path`` in ``store``; ``include`` lists what travels along (left out: what seems needed).
+
+        ``network`` is what it may reach: "none", "all" or hosts (left out: what the app may).
+        """
+        include, network = self.json.get("include"), network_in_json(self.json)
         chosen = None if include is None else _strings("include", include)
-        draft = await self.portal.drafts.begin(self.person, self.text("store"), self.text("path"), include=chosen)
+        store, path = self.text("store"), self.text("path")
+        draft = await self.portal.drafts.begin(self.person, store, path, include=chosen, network=network)
         self.reply(draft_json(draft), status=201)
 
 
@@ -229,7 +238,10 @@ class UploadJson(Api):
     """Drafts of files that are sent along."""
 
     def post(self) -> None:
-        """Make a draft of ``files`` (path → base64); ``notebook`` names the one to run, ``slug`` an app to update."""
+        """Make a draft of ``files`` (path → base64); ``notebook`` names the one to run, ``slug`` an app to update.
+
+        ``network`` is what it may reach: "none", "all" or hosts (left out: what that app may).
+        """
         files = self.json.get("files")
         if not isinstance(files, dict) or not files:
             raise Invalid("“files” must map at least one path to base64.")
@@ -237,8 +249,9 @@ class UploadJson(Api):
             decoded = {str(path): base64.b64decode(data, validate=True) for path, data in files.items()}
         except (binascii.Error, ValueError, TypeError) as error:
             raise Invalid("A file's content is not base64.") from error
-        drafts = self.portal.drafts
-        draft = drafts.begin_upload(self.person, decoded, slug=self.text("slug"), path=self.text("notebook"))
+        drafts, network = self.portal.drafts, network_in_json(self.json)
+        slug, path = self.text("slug"), self.text("notebook")
+        draft = drafts.begin_upload(self.person, decoded, slug=slug, path=path, network=network)
         self.reply(draft_json(draft), status=201)
 
 
@@ -274,7 +287,7 @@ class PublishJson(Api):
         await self.portal.sharing.check_known(publication.subjects)
         app, link = self.portal.drafts.publish(self.person, draft_id, publication)
         shared = {"link": link_json(link, base=self.public_url)} if link else {}
-        self.reply({**app_json(app, base=self.public_url), **shared}, status=201)
+        self.reply({**app_json(app, base=self.public_url, access=Access.WRITE), **shared}, status=201)
 
 
 class StoresJson(Api):

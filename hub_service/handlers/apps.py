@@ -17,10 +17,12 @@ from tornado import web
 from tornado.iostream import StreamClosedError
 
 from hub_service.covers import draw_cover
+from hub_service.handlers import incidents, reach
 from hub_service.handlers.base import Page, origin_of
 from vaas.db.base import Query
 from vaas.errors import Conflict, Forbidden, Invalid, NotFound, VaasError
 from vaas.model import Access
+from vaas.network import within
 from vaas.policy import subject_title
 from vaas.portal import Progress
 from vaas.portal.gallery import Appearance, why
@@ -73,7 +75,7 @@ class AppPage(Page):
         """Show the app."""
         seen = self.portal.gallery.app(self.visitor, slug)
         version = self.portal.gallery.current(seen.app)
-        reads = seen.access >= Access.READ
+        reads, writes = seen.access >= Access.READ, seen.access >= Access.WRITE
         grants = self.portal.gallery.grants(seen.app)
         context = {
             "app": seen.app,
@@ -83,7 +85,9 @@ class AppPage(Page):
             "versions": self.portal.versions.list(self.visitor, slug)[1] if reads else [],
             "files": list(version.snapshot.files) if version and reads else [],
             "running": await self._running(seen.app.slug),
-            "shared_with": [subject_title(g.subject) for g in grants] if seen.access >= Access.WRITE else [],
+            "shared_with": [subject_title(g.subject) for g in grants] if writes else [],
+            "incidents": [incidents.shown(i) for i in self.portal.incidents.of(self.visitor, slug)] if writes else [],
+            "network": within(seen.app.network, self.portal.core.network) if writes else (),
         }
         self.show("app.html", title=seen.app.title, context=context)
 
@@ -199,7 +203,7 @@ class LogText(Page):
 
 
 class SettingsPage(Page):
-    """How an app presents itself, whose it is, and whether it is there at all."""
+    """How an app presents itself, what it may reach, whose it is, and whether it is there at all."""
 
     nav = "mine"
 
@@ -207,11 +211,12 @@ class SettingsPage(Page):
         """Show the form."""
         seen = self.portal.core.see(self.visitor, slug, "edit")
         context = {"app": seen.app, "access_level": seen.access, "categories": self.categories()}
-        self.show("settings.html", title="Settings", context=context)
+        fields = reach.shown(seen.app.network, site=self.portal.core.network)
+        self.show("settings.html", title="Settings", context={**context, "reach": fields})
 
     async def post(self, slug: str) -> None:
         """Do what the pressed button says."""
-        actions = {"save": self._save, "give": self._give, "withdraw": self._withdraw}
+        actions = {"save": self._save, "reach": self._reach, "give": self._give, "withdraw": self._withdraw}
         action = actions.get(self.get_body_argument("do", "save"))
         if action is None:
             raise Invalid("This button does nothing.")
@@ -230,6 +235,12 @@ class SettingsPage(Page):
         change = Appearance(title, description, category, tuple(tags.split(",")), cover)
         app = self.portal.gallery.edit(self.visitor, slug, change)
         self.done(f"apps/{app.slug}/", "Saved.")
+
+    async def _reach(self, slug: str) -> None:
+        network = reach.network_in_form(self)
+        if network is not None:
+            self.portal.gallery.reach(self.visitor, slug, network)
+        self.done(f"apps/{slug}/settings", "Saved. Its kernels hear of it within seconds.")
 
     async def _give(self, slug: str) -> None:
         app = await self.portal.gallery.give(self.visitor, slug, self.get_body_argument("name").strip())

@@ -13,7 +13,7 @@ from jupyterhub.services.auth import HubOAuthenticated, UserNotAllowed
 from tornado import web
 
 from hub_service.words import ago, size_words
-from vaas import errors, policy
+from vaas import errors, network, policy
 from vaas.db.base import Query
 from vaas.model import User, Visitor
 from vaas.portal import Portal
@@ -185,7 +185,7 @@ class Page(Base):
             "nav": self.nav,
             "title": title,
             "notice": self._notice(),
-            "isolated": self.settings["isolated"],
+            "isolated": self.settings["isolation"].holds,
             "errors": self.wrong,
             "values": self._given(),
         }
@@ -276,7 +276,7 @@ class Api(Base):
 
 def filters() -> dict[str, Any]:
     """Return the template filters."""
-    return {"ago": ago, "size": size_words, "subject_title": policy.subject_title}
+    return {"ago": ago, "size": size_words, "subject_title": policy.subject_title, "reach": network.words}
 
 
 def masked(path: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hub_service.handlers.apps import EventStream
 from hub_service.handlers.base import Page
+from hub_service.handlers.reach import network_in_form, shown, wanted
 from vaas.errors import VaasError
 from vaas.model import EVERYONE, SIGNED_IN, Draft, Visitor
 from vaas.portal import Publication
@@ -19,8 +20,10 @@ class DraftsPage(Page):
         store, path = self.get_body_argument("store"), self.get_body_argument("path")
         chosen = self.get_body_arguments("include")
         said = chosen or self.get_body_argument("chosen", "")
-        slug = self.get_body_argument("slug", "")
-        draft = await self.portal.drafts.begin(self.person, store, path, include=chosen if said else None, slug=slug)
+        slug, network = self.get_body_argument("slug", ""), network_in_form(self)
+        draft = await self.portal.drafts.begin(
+            self.person, store, path, include=chosen if said else None, slug=slug, network=network
+        )
         self.done(f"drafts/{draft.id}/")
 
 
@@ -33,10 +36,13 @@ class DraftPage(Page):
         """Show the draft."""
         draft = await self.portal.drafts.progress(self.person, draft_id)
         seen = self.portal.core.see(Visitor(self.person), draft.slug) if draft.slug else None
+        site = self.portal.core.network
         context = {
             "draft": draft,
             "events_url": f"{self.base}drafts/{draft.id}/events",
             "report": dict(draft.report),
+            "reach": shown(draft.network, site=site),
+            "wanted": wanted(draft, site=site),
             "files": list(draft.snapshot.files),
             "other_files": await self._others(draft),
             "preview": await self._preview(draft),
@@ -125,12 +131,17 @@ class PublishPage(DraftPage):
         return fixed.get(audience, named if audience == "people" else [])
 
 
-class DraftAgain(Page):
-    """Check once more."""
+class DraftAgain(DraftPage):
+    """Check once more, perhaps with more or less within reach."""
 
-    def post(self, draft_id: str) -> None:
+    async def post(self, draft_id: str) -> None:
         """Start the check anew."""
-        draft = self.portal.drafts.check_again(self.person, draft_id)
+        try:
+            draft = self.portal.drafts.check_again(self.person, draft_id, network=network_in_form(self))
+        except VaasError as error:
+            self.fail_form(error)
+            await self.get(draft_id)
+            return
         self.done(f"drafts/{draft.id}/")
 
 

@@ -6,7 +6,9 @@ from typing import Any
 
 from hub_service.handlers.base import Api
 from vaas.errors import Forbidden, Invalid
-from vaas.model import ServerName
+from vaas.model import Isolation, ServerName
+from vaas.portal.gallery import clean_text
+from vaas.portal.incidents import clean_incidents
 from vaas.portal.servers import Heartbeat, Visit
 from vaas.slug import is_account
 
@@ -55,10 +57,12 @@ class HeartbeatPosted(FromServer):
     """Who is visiting, and may they stay."""
 
     async def post(self) -> None:
-        """Answer which visits must end."""
+        """Answer which visits must end, and what may be reached."""
+        said = self.json
+        told, went_wrong = _isolation(said.get("isolation")), clean_incidents(said.get("incidents"))
         try:
-            visits = tuple(_visit(v["id"], v["user"], *v["links"]) for v in self.json["visits"])
-            beat = Heartbeat(visits, float(self.json["idle_seconds"]))
+            visits = tuple(_visit(v["id"], v["user"], *v["links"]) for v in said["visits"])
+            beat = Heartbeat(visits, float(said["idle_seconds"]), told, went_wrong)
         except (KeyError, TypeError, ValueError) as error:
             raise Invalid("This is no heartbeat.") from error
         self.reply(await self.portal.servers.heartbeat(self.server, beat))
@@ -74,6 +78,14 @@ class CheckPosted(FromServer):
             raise Invalid("This is no report.")
         self.portal.servers.checked(self.server, progress=progress, report=report)
         self.reply({})
+
+
+def _isolation(said: object) -> Isolation | None:
+    """Return what a server says of its kernels; None when it says nothing that can be understood."""
+    if not isinstance(said, dict) or not isinstance(said.get("sandbox"), bool):
+        return None
+    why = said.get("why")
+    return Isolation(said["sandbox"], " ".join(clean_text(why[:1000]).split())[:300] if isinstance(why, str) else "")
 
 
 def _visit(id: str, user: str, *links: str) -> Visit:

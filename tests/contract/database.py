@@ -25,6 +25,7 @@ from vaas.model import (
     Draft,
     File,
     Grant,
+    Incident,
     Link,
     Snapshot,
     StoreAccount,
@@ -64,7 +65,7 @@ class DatabaseContract:
 
     def test_an_app_comes_back_as_it_was_saved(self, database: SqlDatabase) -> None:
         whole = app(description="d" * 5000, category="Éarth", tags=("a", 'b"c', "東京"), cover="c" * 64)
-        whole = replace(whole, origin_store="home", origin_path="a/b.ipynb")
+        whole = replace(whole, origin_store="home", origin_path="a/b.ipynb", network=("a.org", "*.b.org:443"))
         with database.begin() as records:
             records.apps.save(whole)
         with database.begin() as records:
@@ -188,8 +189,9 @@ class DatabaseContract:
     def test_a_draft_comes_back_as_it_was_saved(self, database: SqlDatabase) -> None:
         with database.begin() as records:
             records.drafts.save(draft())
-            records.drafts.save(draft(state="done", report=REPORT, progress={"cell": 1}))
-            assert records.drafts.get("0a1b2c3d") == draft(state="done", report=REPORT, progress={"cell": 1})
+            changed = draft(state="done", report=REPORT, progress={"cell": 1}, network=("*",))
+            records.drafts.save(changed)
+            assert records.drafts.get("0a1b2c3d") == changed
             records.drafts.remove("0a1b2c3d")
             records.drafts.remove("0a1b2c3d")
             assert records.drafts.get("0a1b2c3d") is None
@@ -199,6 +201,23 @@ class DatabaseContract:
             records.drafts.save(draft(created=NOW - timedelta(microseconds=1)))
             records.drafts.save(draft(id="1" * 8, created=NOW))
             assert [d.id for d in records.drafts.older(NOW)] == ["0a1b2c3d"]
+
+    def test_incidents_come_newest_first_and_the_oldest_are_forgotten(self, database: SqlDatabase) -> None:
+        def incident(number: int, *, app_id: str = "a1") -> Incident:
+            return Incident(app_id, 3, "memory", f"It used {number} GB.", NOW + timedelta(seconds=number // 2))
+
+        with database.begin() as records:
+            for each in (app(), app(2)):
+                records.apps.save(each)
+            records.incidents.add(incident(0, app_id="a2"), keep=4)
+            for number in range(9):  # two at a time, at the same moment
+                records.incidents.add(incident(number), keep=4)
+        with database.begin() as records:
+            assert records.incidents.of("a1") == [incident(number) for number in (8, 7, 6, 5)]
+            assert records.incidents.of("a2") == [incident(0, app_id="a2")]
+            records.apps.remove("a1")
+            assert records.incidents.of("a1") == records.incidents.of("none") == []
+            assert len(records.incidents.of("a2")) == 1
 
     def test_a_connected_account_is_its_owners_alone(self, database: SqlDatabase) -> None:
         account = StoreAccount("dav-1", "ada", "Cloud", "https://cloud.example.org/dav/", "alice", NOW)

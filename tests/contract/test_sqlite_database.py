@@ -10,8 +10,10 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+import sqlalchemy as sa
 
 from tests.contract.database import NOW, DatabaseContract, app
+from vaas.db import schema
 from vaas.db.base import Query
 from vaas.db.seal import Seal, ensure_secret
 from vaas.db.sql import SqlDatabase
@@ -91,6 +93,21 @@ def test_a_new_database_file_gets_its_tables_and_is_found_again(tmp_path: Path) 
     assert known == app()
 
 
+def test_an_older_database_keeps_its_apps_which_reach_nothing_then(tmp_path: Path) -> None:
+    made = SqlDatabase(f"sqlite:///{tmp_path / 'old.sqlite'}", seal=Seal(b"seal"))
+    made.upgrade(to="0001")
+    with made._engine.begin() as connection:
+        row = {c.name: "" for c in schema.apps.columns if c.name != "network"}
+        row |= {"id": "a1", "slug": "app-1", "title": "App 1", "tags": [], "created": NOW, "updated": NOW}
+        old = sa.table("apps", *(sa.column(c.name, c.type) for c in schema.apps.columns if c.name in row))
+        connection.execute(sa.insert(old).values(**row))
+    made.upgrade()
+    with made.begin() as records:
+        found = records.apps.get("app-1")
+        assert found and (found.title, found.network) == ("App 1", ())
+    made.close()
+
+
 def test_readers_do_not_wait_for_a_writer(database: SqlDatabase) -> None:
     with database.begin() as records:
         records.apps.save(app())
@@ -113,8 +130,6 @@ def test_listing_takes_one_query_however_many_apps_there_are(database: SqlDataba
     with database.begin() as records:
         for number in range(30):
             records.apps.save(app(number, updated=NOW + timedelta(seconds=number)))
-    import sqlalchemy as sa
-
     asked: list[str] = []
     sa.event.listen(database._engine, "before_cursor_execute", lambda *a: asked.append(a[2]))
     with database.begin() as records:

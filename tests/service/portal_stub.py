@@ -243,17 +243,29 @@ class AppProcess:
         return f"{self.origin}{SERVER.path}"
 
     @property
-    def kernels(self) -> list[psutil.Process]:
-        """The kernels that run now."""
+    def processes(self) -> list[psutil.Process]:
+        """All that it has started and that runs now."""
         try:
             children = psutil.Process(self.process.pid).children(recursive=True)
         except psutil.NoSuchProcess:
             return []
         return [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
 
+    @property
+    def kernels(self) -> list[psutil.Process]:
+        """The kernels that run now."""
+        return [process for process in self.processes if _is_kernel(process)]
+
     def text(self) -> str:
         """What it has written to its log."""
         return self.log.read_text()
+
+
+def _is_kernel(process: psutil.Process) -> bool:
+    try:
+        return "vaas.runtime.kernel" in process.cmdline()
+    except psutil.Error:
+        return False
 
 
 @asynccontextmanager

@@ -134,6 +134,7 @@ def test_an_app_server_knows_little_and_what_the_caller_asks_for_does_not_count(
         "JUPYTERHUB_SERVICE_URL",
         "JUPYTERHUB_USER",
         "VAAS_PORTAL_URL",
+        "VAAS_SANDBOX",
     }
     assert told["HOME"] == str(hub_with_stand_ins.settings.run / "apps" / account / "v1")
     assert told["VAAS_PORTAL_URL"] == hub_with_stand_ins.settings.portal_internal_url

@@ -66,11 +66,12 @@ async def check(folder: Path, *cells: Any, seconds: int = 60, **options: Any) ->
 
 
 def left_behind(folder: Path) -> list[psutil.Process]:
-    """Return the processes that work in the folder."""
+    """Return the processes that work in the folder, or show it to others that work in it."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if process.status() != psutil.STATUS_ZOMBIE and Path(process.cwd()).is_relative_to(folder):
+            shows = process.name() == "bwrap" and str(folder) in process.cmdline()
+            if process.status() != psutil.STATUS_ZOMBIE and (shows or Path(process.cwd()).is_relative_to(folder)):
                 found.append(process)
     return found
 
@@ -255,7 +256,7 @@ async def test_files_that_are_not_included_are_told(tmp_path: Path) -> None:
     try:
         cells = [
             "import pandas",
-            f"open({str(elsewhere)!r}).read()",
+            f"try: open({str(elsewhere)!r}).read()\nexcept OSError: pass",
             "try: open('optional.json')\nexcept OSError: pass",
             "pandas.read_csv('data/gone.csv')",
         ]
@@ -353,16 +354,18 @@ async def test_what_the_notebook_started_is_stopped(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 async def test_a_check_that_is_ended_leaves_no_kernel(tmp_path: Path, end: signal.Signals) -> None:
-    write_notebook(tmp_path / "n.ipynb", "open('running', 'w').close()\nimport time\ntime.sleep(1000)")
-    temporary = tmp_path / "tmp"
+    folder, temporary = tmp_path / "content", tmp_path / "tmp"
+    folder.mkdir()
     temporary.mkdir()
-    async with checking(tmp_path, "n.ipynb", seconds=100, temporary=str(temporary)) as process:
-        while not (tmp_path / "running").exists():
-            await asyncio.sleep(0.1)
-        assert left_behind(tmp_path)
+    write_notebook(folder / "n.ipynb", "import time\ntime.sleep(1000)")
+    async with checking(folder, "n.ipynb", seconds=100, temporary=str(temporary)) as process:
+        assert process.stdout is not None
+        while b'"running"' not in (line := await asyncio.wait_for(process.stdout.readline(), 30)):
+            assert line
+        assert left_behind(folder)
         process.send_signal(end)
         await asyncio.wait_for(process.wait(), 20)
-    assert await gone(tmp_path, seconds=10)
+    assert await gone(folder, seconds=10)
     # Whoever is killed cannot clean up.
     assert end == signal.SIGKILL or list(temporary.iterdir()) == []
 

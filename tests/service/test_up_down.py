@@ -33,6 +33,8 @@ class Place:
         self.settings = Settings.from_environ(said)
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("VAAS_", "JUPYTERHUB_"))}
         self.environ = kept | said | {"PYTHONPATH": str(ROOT)}
+        #: What "up" printed.
+        self.said = ""
 
     def vaas(self, *words: str, **said: str) -> subprocess.CompletedProcess[str]:
         """Run ``vaas …`` to its end."""
@@ -64,8 +66,14 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     found = Place(tmp_path_factory.mktemp("up"))
     done = found.vaas("up")
     assert done.returncode == 0, done.stdout + done.stderr
+    found.said = done.stdout
     yield found
     found.vaas("down")
+
+
+def test_at_start_it_says_that_kernels_are_not_isolated_and_what_to_do(started: Place) -> None:
+    assert "Kernels are not isolated: apps are not kept apart from this machine." in started.said
+    assert "apt install bubblewrap" in started.said and "whom you trust" in started.said
 
 
 def test_a_second_up_says_that_it_runs_and_where(started: Place) -> None:
@@ -87,6 +95,16 @@ def test_nobody_else_on_the_machine_may_read_what_it_keeps(started: Place) -> No
     assert [str(path) for path in closed if path.stat().st_mode & 0o077] == []
 
 
+def test_where_kernels_are_isolated_it_starts_without_a_word_of_warning(place: Place, tmp_path: Path) -> None:
+    python, stand_in = tmp_path / "isolated", place.settings.app_python
+    said = 'case "$*" in *vaas.runtime.sandbox*) echo \'{"isolated": true, "why": ""}\'; exit;; esac'
+    python.write_text(f'#!/bin/sh\n{said}\nexec {stand_in} "$@"\n')
+    python.chmod(0o755)
+    done = place.vaas("up", VAAS_APP_PYTHON=str(python), VAAS_SANDBOX="required")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "isolated" not in done.stdout
+
+
 def test_a_port_in_use_is_said_with_another_one_to_take(place: Place) -> None:
     with socket.create_server(("127.0.0.1", place.settings.port)):
         done = place.vaas("up")
@@ -103,6 +121,9 @@ def test_a_port_in_use_is_said_with_another_one_to_take(place: Place) -> None:
         ({"VAAS_APP_PYTHON": "/nowhere/python"}, "The app environment is missing"),
         ({"VAAS_PROXY": "/nowhere"}, "The proxy is not installed in /nowhere"),
         ({"VAAS_PORT": "http"}, "VAAS_PORT=http is no port"),
+        ({"VAAS_SANDBOX": "yes"}, "VAAS_SANDBOX=yes is none of auto, required, off."),
+        ({"VAAS_SANDBOX": "required"}, "VAAS_SANDBOX=required, and kernels would not be isolated here."),
+        ({"VAAS_NETWORK": "https://a.org"}, "VAAS_NETWORK=https://a.org: “https://a.org” is no host."),
         ({"VAAS_DEMO": "0"}, "Without the demo somebody must say who can sign in"),
         ({"VAAS_SITE_CONFIG": "/nowhere/site.py"}, "VAAS_SITE_CONFIG=/nowhere/site.py is no file"),
     ],

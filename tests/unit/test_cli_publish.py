@@ -45,6 +45,15 @@ def test_what_is_included_lies_beside_the_notebook(tmp_path: Path, capsys: pytes
         assert include.name in said and "Traceback" not in said
 
 
+@pytest.mark.parametrize("network", ["https://example.org/data", "all example.org", "example.org:0"])
+def test_what_is_no_host_is_said_before_anything_is_sent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], network: str
+) -> None:
+    assert run(str(write_notebook(tmp_path / "lesson.ipynb", "x")), "--network", network) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and "example.org" in said.err or "all" in said.err
+
+
 def test_another_kind_of_file_is_no_notebook(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "notes.txt").write_text("x")
     assert run(str(tmp_path / "notes.txt")) == 2

@@ -19,6 +19,8 @@ from tornado.web import create_signed_value, decode_signed_value
 
 from hub_service import openapi, routes
 from hub_service.bodies import SizedApplication
+from hub_service.isolation import KernelIsolation
+from hub_service.settings import Settings
 from tests.notebooks import markdown, notebook
 from tests.portal_parts import ADA, PUBLIC_URL, World
 from tests.servers import web
@@ -63,7 +65,7 @@ async def site(world: World, tmp_path: Path) -> AsyncIterator[str]:
             ),
             openapi=openapi.document(PUBLIC_URL),
             app_origins="http://*.vaas.localhost",
-            isolated=True,
+            isolation=KernelIsolation(Settings.from_environ({}), world.portal.servers.isolation),
             static_path=str(tmp_path),
             cookie_secret=SECRET,
         )
@@ -196,7 +198,7 @@ class TestAppServers:
             assert (manifest["app"]["id"], manifest["version"]) == (app.id, "1")
             beat = {"visits": [{"id": "a", "user": "ada", "links": []}, {"id": "e", "user": "eve", "links": []}]}
             answer = await server.post("api/runtime/heartbeat", json={**beat, "idle_seconds": 0})
-            assert answer.json() == {"revoked": ["e"], "stop": False}
+            assert answer.json() == {"revoked": ["e"], "stop": False, "network": []}
 
     @pytest.mark.parametrize(
         "token",

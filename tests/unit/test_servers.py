@@ -50,6 +50,26 @@ class TestManifest:
         assert (read.check_seconds, read.frame_ancestors) == (None, ("'none'",))
         assert sent["app"]["owner"] == "ada" and sent["app"]["description"] == "About"
 
+    async def test_a_server_gets_the_limits_of_its_kernels_as_the_site_sets_them(self, world: World) -> None:
+        app = await world.published(ADA)
+        world.limit(kernel_memory=7, stalled_after=8)
+        sent = world.portal.servers.manifest(world.server(app, 1), public_url=PUBLIC_URL)["limits"]
+        assert sent == {
+            "heartbeat": 5,
+            "lost_after": 60,
+            "visits": 200,
+            "cell_seconds": 600,
+            "kernel_memory": 7,
+            "kernel_disk": 500_000_000,
+            "kernel_file": 500_000_000,
+            "kernel_processes": 256,
+            "kernel_open_files": 1024,
+            "kernel_cpu": 3600,
+            "output": 50_000_000,
+            "ping": 20,
+            "stalled_after": 8,
+        }
+
     async def test_a_drafts_server_checks_and_may_be_framed_by_the_portal_alone(self, world: World) -> None:
         draft = world.portal.drafts.begin_upload(ADA, {"lesson.ipynb": b'{"nbformat": 4, "cells": []}'})
         server = draft_server(draft)
@@ -160,7 +180,7 @@ class TestHeartbeat:
         world.portal.gallery.withdraw(AS_ADA, app.slug)
         visits = (visit("ada"), visit())
         answer = await world.portal.servers.heartbeat(world.server(app, 1), Heartbeat(visits, 0.0))
-        assert answer == {"revoked": ["ada", "nobody"], "stop": True}
+        assert answer == {"revoked": ["ada", "nobody"], "stop": True, "network": []}
 
     async def test_a_draft_is_seen_by_its_owner_alone(self, world: World) -> None:
         app = await world.published(ADA, to=(EVERYONE,))

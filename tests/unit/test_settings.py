@@ -32,6 +32,9 @@ def test_settings_survive_the_way_through_an_environment(tmp_path: Path) -> None
         "VAAS_PORT": "9000",
         "VAAS_DEMO": "1",
         "VAAS_SITE_CONFIG": str(tmp_path / "c.py"),
+        "VAAS_SANDBOX": "required",
+        "VAAS_NETWORK": "example.org *.b.org:443",
+        "VAAS_LOCAL_APPS": "0",
     }
     settings = Settings.from_environ(said)
     assert Settings.from_environ(settings.to_environ()) == settings
@@ -45,6 +48,10 @@ def test_settings_survive_the_way_through_an_environment(tmp_path: Path) -> None
         ("VAAS_PORT", "70000"),
         ("VAAS_PUBLIC_URL", "vaas.example.org"),
         ("VAAS_PUBLIC_URL", "https://example.org/vaas"),
+        ("VAAS_SANDBOX", "yes"),
+        ("VAAS_SANDBOX", "Auto"),
+        ("VAAS_NETWORK", "https://example.org"),
+        ("VAAS_NETWORK", "10.0.0.0/8"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named_with_its_variable(name: str, value: str) -> None:
@@ -52,6 +59,16 @@ def test_a_value_that_cannot_be_used_is_named_with_its_variable(name: str, value
         Settings.from_environ({name: value})
     assert name in refused.value.message
     assert value in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("said", "network"), [({}, ("*",)), ({"VAAS_NETWORK": ""}, ()), ({"VAAS_NETWORK": "none"}, ())]
+)
+def test_apps_may_reach_what_their_owners_say_unless_the_site_says_less(
+    said: dict[str, str], network: tuple[str, ...]
+) -> None:
+    settings = Settings.from_environ(said)
+    assert settings.network == network == Settings.from_environ(settings.to_environ()).network
 
 
 def test_two_equal_ports_are_both_named() -> None:

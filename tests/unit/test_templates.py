@@ -39,7 +39,7 @@ def environment(folder: str) -> jinja2.Environment:
     found = jinja2.Environment(
         loader=jinja2.FileSystemLoader(ROOT / "templates" / folder), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    found.filters.update(ago=str, size=str, subject_title=str)
+    found.filters.update(ago=str, size=str, subject_title=str, reach=str)
     return found
 
 

@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 
-from vaas.model import Access, App, Draft, Grant, Link, StoreAccount, Version, Visitor
+from vaas.model import Access, App, Draft, Grant, Incident, Link, StoreAccount, Version, Visitor
 
-__all__ = ["Accounts", "Apps", "Database", "Drafts", "Grants", "Links", "Query", "Records", "Versions"]
+__all__ = ["Accounts", "Apps", "Database", "Drafts", "Grants", "Incidents", "Links", "Query", "Records", "Versions"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Apps(ABC):
 
     @abstractmethod
     def remove(self, app_id: str) -> None:
-        """Remove the app with its versions, grants and links; no-op when there is none."""
+        """Remove the app with its versions, grants, links and incidents; no-op when there is none."""
 
 
 class Versions(ABC):
@@ -119,6 +119,18 @@ class Drafts(ABC):
         """Remove it; no-op when there is none."""
 
 
+class Incidents(ABC):
+    """What went wrong in the servers of each app."""
+
+    @abstractmethod
+    def of(self, app_id: str) -> list[Incident]:
+        """Return the app's incidents, newest first."""
+
+    @abstractmethod
+    def add(self, incident: Incident, *, keep: int) -> None:
+        """Add it, and forget all but the ``keep`` newest of its app."""
+
+
 class Accounts(ABC):
     """The WebDAV accounts that people connected; passwords are kept sealed."""
 
@@ -148,6 +160,7 @@ class Records:
     grants: Grants
     links: Links
     drafts: Drafts
+    incidents: Incidents
     accounts: Accounts
 
 

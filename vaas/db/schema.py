@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import JSON, Column, DateTime, ForeignKey, Integer, MetaData, String, Table, Text, TypeDecorator
 
-__all__ = ["accounts", "apps", "drafts", "grants", "links", "metadata", "storable", "versions"]
+__all__ = ["accounts", "apps", "drafts", "grants", "incidents", "links", "metadata", "storable", "versions"]
 
 
 class Moment(TypeDecorator[datetime]):
@@ -52,6 +52,21 @@ class LongWords(Words):
     cache_ok = True
 
 
+class Entries(TypeDecorator[tuple[str, ...]]):
+    """Short words without blanks in them, kept with blanks between."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[str, ...] | None, dialect: Any) -> str | None:
+        """Join them."""
+        return None if value is None else storable(" ".join(value))
+
+    def process_result_value(self, value: str | None, dialect: Any) -> tuple[str, ...] | None:
+        """Take them apart."""
+        return None if value is None else tuple(value.split())
+
+
 metadata = MetaData()
 
 
@@ -73,6 +88,7 @@ apps = Table(
     Column("cover", Words(64), nullable=False),
     Column("origin_store", Words(60), nullable=False),
     Column("origin_path", LongWords, nullable=False),
+    Column("network", Entries, nullable=False),
     Column("created", Moment, nullable=False),
     Column("updated", Moment, nullable=False),
 )
@@ -126,7 +142,18 @@ drafts = Table(
     Column("state", Words(20), nullable=False),
     Column("progress", JSON, nullable=False),
     Column("report", JSON, nullable=False),
+    Column("network", Entries, nullable=False),
     Column("created", Moment, nullable=False, index=True),
+)
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    _app_id(),
+    Column("version", Integer, nullable=False),
+    Column("kind", Words(20), nullable=False),
+    Column("text", LongWords, nullable=False),
+    Column("created", Moment, nullable=False),
 )
 accounts = Table(
     "accounts",

@@ -19,7 +19,7 @@ from sqlalchemy.exc import IntegrityError
 from vaas.db import base, schema
 from vaas.db.seal import Seal
 from vaas.errors import Conflict, NotFound
-from vaas.model import Access, App, Draft, File, Grant, Link, Snapshot, StoreAccount, Version, Visitor
+from vaas.model import Access, App, Draft, File, Grant, Incident, Link, Snapshot, StoreAccount, Version, Visitor
 
 __all__ = ["SqlDatabase"]
 
@@ -33,13 +33,13 @@ class SqlDatabase(base.Database):
         if self._engine.dialect.name == "sqlite":
             sa.event.listen(self._engine, "connect", _tune_sqlite)
 
-    def upgrade(self) -> None:
-        """Bring the tables to the newest schema; no-op when they are."""
+    def upgrade(self, *, to: str = "head") -> None:
+        """Bring the tables to the newest schema, or to an older revision's; no-op when they are."""
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
         with self._engine.begin() as connection:
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, to)
 
     @contextmanager
     def begin(self) -> Iterator[base.Records]:
@@ -51,6 +51,7 @@ class SqlDatabase(base.Database):
                 grants=_Grants(c),
                 links=_Links(c, self._seal),
                 drafts=_Drafts(c),
+                incidents=_Incidents(c),
                 accounts=_Accounts(c, self._seal),
             )
 
@@ -214,6 +215,21 @@ class _Drafts(_Table, base.Drafts):
 
     def remove(self, draft_id: str) -> None:
         self._c.execute(sa.delete(schema.drafts).where(schema.drafts.c.id == draft_id))
+
+
+class _Incidents(_Table, base.Incidents):
+    def of(self, app_id: str) -> list[Incident]:
+        t = schema.incidents
+        rows = self._rows(sa.select(t).where(t.c.app_id == app_id).order_by(t.c.created.desc(), t.c.number.desc()))
+        return [Incident(**_without(row, "number")) for row in rows]
+
+    def add(self, incident: Incident, *, keep: int) -> None:
+        t = schema.incidents
+        self._c.execute(sa.insert(t).values(**asdict(incident)))
+        mine = sa.select(t.c.number).where(t.c.app_id == incident.app_id)
+        old = self._c.execute(mine.order_by(t.c.created.desc(), t.c.number.desc()).offset(keep)).scalars().all()
+        if old:
+            self._c.execute(sa.delete(t).where(t.c.number.in_(old)))
 
 
 class _Accounts(_Table, base.Accounts):

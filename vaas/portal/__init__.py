@@ -6,6 +6,7 @@ from vaas.portal.copies import Copies
 from vaas.portal.core import Core, Limits
 from vaas.portal.drafts import Drafts
 from vaas.portal.gallery import Gallery, Listed
+from vaas.portal.incidents import Incidents
 from vaas.portal.opening import Opening, Progress
 from vaas.portal.publishing import Publication
 from vaas.portal.servers import Servers
@@ -27,3 +28,4 @@ class Portal:
         self.opening = Opening(core)
         self.copies = Copies(core)
         self.servers = Servers(core)
+        self.incidents = Incidents(core)

@@ -13,7 +13,9 @@ from vaas import policy
 from vaas.backends.base import Backend, Directory
 from vaas.content import Content
 from vaas.db.base import Database, Records
+from vaas.errors import Invalid
 from vaas.model import App, ServerName, Version, Visitor
+from vaas.network import ALL, within
 from vaas.slug import account_of
 from vaas.stores.base import StoreSource
 from vaas.tickets import Ticket, derive_key, sign
@@ -44,6 +46,21 @@ class Limits:
     drafts_each: int = 50
     checks_each: int = 4
     cover_bytes: int = 3_000_000
+    #: Of one kernel with all its processes.
+    kernel_memory: int = 2_000_000_000
+    kernel_processes: int = 256
+    #: Of its temporary folder, and of any one file.
+    kernel_disk: int = 500_000_000
+    kernel_file: int = 500_000_000
+    kernel_open_files: int = 1024
+    #: Computing time of one process.
+    kernel_cpu: int = 3600
+    #: What one page may put out while it is prepared.
+    output: int = 50_000_000
+    #: Between two pings of a websocket, so that no proxy on the way takes it for dead.
+    ping: int = 20
+    #: After how long without a word a page that is being prepared counts as stalled.
+    stalled_after: int = 20
 
 
 @dataclass(frozen=True)
@@ -76,6 +93,8 @@ class Core:
     limits: Limits = Limits()
     #: Where apps may load pictures from, as a content security policy writes it; maps need their tiles.
     picture_sources: tuple[str, ...] = ("https:",)
+    #: The most that any app may reach, as vaas.network writes it.
+    network: tuple[str, ...] = ALL
     now: Callable[[], datetime] = _now
     #: Tells an app server to ask again at once; takes its name and a ticket for "poke".
     poke: Callable[[ServerName, str], Coroutine[None, None, None]] = _no_poke
@@ -95,6 +114,16 @@ class Core:
         decision = policy.require(visitor, action, app, grants, now=self.now())
         assert app is not None
         return Seen(app, decision.access, decision.reason)
+
+    def check_network(self, network: tuple[str, ...]) -> tuple[str, ...]:
+        """Return what an owner asks to reach. Raises Invalid for a host that the site lets no app reach."""
+        closed = [entry for entry in network if network != ALL and not within((entry,), self.network)]
+        if closed:
+            raise Invalid(
+                f"This site lets no app reach {', '.join(closed[:3])}. Leave it out, or ask the people who run it.",
+                field="network",
+            )
+        return network
 
     def new_id(self, length: int = 12) -> str:
         """Return a random id of small letters and digits."""

@@ -45,13 +45,20 @@ class Drafts:
         return store, parsed, entries, await suggested(store, parsed, entries, folder=folder)
 
     async def begin(
-        self, user: User, store_id: str, path: str, *, include: Collection[str] | None = None, slug: str = ""
+        self,
+        user: User,
+        store_id: str,
+        path: str,
+        *,
+        include: Collection[str] | None = None,
+        slug: str = "",
+        network: tuple[str, ...] | None = None,
     ) -> Draft:
         """Fetch the notebook and what travels with it into a draft, and start its check.
 
         ``include`` names files and folders beside the notebook by their path in the store; None takes what
-        the notebook seems to need. ``slug`` names an app that gets a new version. Raises Invalid for what is
-        no notebook, TooLarge and StorageFull.
+        the notebook seems to need. ``slug`` names an app that gets a new version; ``network`` is what it may
+        reach, None for what that app may. Raises Invalid for what is no notebook, TooLarge and StorageFull.
         """
         path = check_path(path)
         store, parsed, entries, needed = await self.around(user, store_id, path)
@@ -61,13 +68,22 @@ class Drafts:
         strip = len(folder) + 1 if folder else 0
         files = await fetch(self._core, store, wanted, chosen={path, *chosen}, strip=strip)
         name = path.rpartition("/")[2]
-        return self._save(user, snapshot_of(name, files), parsed, origin=(store_id, path), slug=slug)
+        made = snapshot_of(name, files)
+        return self._save(user, made, parsed, origin=(store_id, path), slug=slug, network=network)
 
-    def begin_upload(self, user: User, uploaded: Mapping[str, bytes], *, slug: str = "", path: str = "") -> Draft:
+    def begin_upload(
+        self,
+        user: User,
+        uploaded: Mapping[str, bytes],
+        *,
+        slug: str = "",
+        path: str = "",
+        network: tuple[str, ...] | None = None,
+    ) -> Draft:
         """Make a draft from files sent by the browser or the command line, by relative path.
 
         Files may share one top folder, which is dropped. ``path`` names the notebook among them; "" takes the
-        only one, or the one nearest the top. ``slug`` names an app that gets a new version.
+        only one, or the one nearest the top. ``slug`` and ``network`` mean what they mean to :meth:`begin`.
         """
         path = check_path(path)
         files = without_top(uploaded, keep=path)
@@ -79,7 +95,8 @@ class Drafts:
             raise TooLarge(f"“{name}” is larger than {self._core.limits.notebook_bytes // 1_000_000} MB.")
         parsed = notebook.parse(files[name], name=name)
         kept = [File(p, *self._core.content.add(data)) for p, data in files.items()]
-        return self._save(user, snapshot_of(name, kept), parsed, origin=("", name), slug=slug)
+        made = snapshot_of(name, kept)
+        return self._save(user, made, parsed, origin=("", name), slug=slug, network=network)
 
     def get(self, user: User, draft_id: str) -> Draft:
         """Return the person's draft. Raises NotFound, for other people's too."""
@@ -97,10 +114,12 @@ class Drafts:
             return again
         return draft
 
-    def check_again(self, user: User, draft_id: str) -> Draft:
-        """Run the check anew on a fresh server."""
+    def check_again(self, user: User, draft_id: str, *, network: tuple[str, ...] | None = None) -> Draft:
+        """Run the check anew on a fresh server; ``network`` None leaves what it may reach. Raises Invalid."""
         with self._core.database.begin() as records:
             draft = replace(self._own(records, user, draft_id), state="waiting", progress={}, report={})
+            if network is not None:
+                draft = replace(draft, network=self._core.check_network(network))
             if draft.slug:  # it runs under the app's account
                 self._core.see_in(records, Visitor(user), draft.slug, "publish version")
             records.drafts.save(draft)
@@ -173,8 +192,16 @@ class Drafts:
         self._core.spawn(gone)
 
     def _save(
-        self, user: User, snapshot: Snapshot, parsed: notebook.Notebook, *, origin: tuple[str, str], slug: str = ""
+        self,
+        user: User,
+        snapshot: Snapshot,
+        parsed: notebook.Notebook,
+        *,
+        origin: tuple[str, str],
+        slug: str,
+        network: tuple[str, ...] | None,
     ) -> Draft:
+        asked = None if network is None else self._core.check_network(network)
         with self._core.database.begin() as records:
             self._check_share(records, user)
             app = self._target(records, user, origin, slug)
@@ -189,6 +216,7 @@ class Drafts:
                 created=self._core.now(),
                 origin_store=origin[0],
                 origin_path=origin[1],
+                network=asked if asked is not None else app.network if app else (),
             )
             records.drafts.save(draft)
         self._run_check(draft)

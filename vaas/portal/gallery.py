@@ -1,4 +1,4 @@
-"""Finding apps, looking at one, and changing how it presents itself."""
+"""Finding apps, looking at one, and changing how it presents itself and what it may reach."""
 
 from __future__ import annotations
 
@@ -87,6 +87,17 @@ class Gallery:
             cover = self._core.content.add(change.cover)[0] if change.cover else app.cover
             app = replace(_presented(app, change), cover=cover, updated=self._core.now())
             records.apps.save(app)
+        return app
+
+    def reach(self, visitor: Visitor, slug: str, network: tuple[str, ...]) -> App:
+        """Set what the app may reach, as far as the site lets it; its servers hear of it at once. Raises Invalid."""
+        self._core.see(visitor, slug, "edit")
+        asked = self._core.check_network(network)
+        with self._core.database.begin() as records:
+            app = self._core.see_in(records, visitor, slug, "edit").app
+            app = replace(app, network=asked, updated=self._core.now())
+            records.apps.save(app)
+        self._core.poke_app(app)
         return app
 
     async def give(self, visitor: Visitor, slug: str, new_owner: str) -> App:

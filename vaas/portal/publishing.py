@@ -60,6 +60,7 @@ class Publishing:
             category=clean_text(said.category)[:60] or app.category,
             tags=clean_tags(said.tags) or app.tags,
             version=draft.snapshot.hash,
+            network=draft.network,
             updated=now,
             cover=self._cover(draft, said, app),
         )

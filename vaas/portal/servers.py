@@ -4,23 +4,43 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
-from vaas import policy
+from vaas import network, policy
 from vaas.content import pack
 from vaas.errors import NotFound, Unavailable
-from vaas.model import App, Draft, Grant, ServerName, Snapshot, Visitor
+from vaas.model import App, Draft, Grant, Isolation, ServerName, Snapshot, Visitor
 from vaas.portal.core import Core
+from vaas.portal.incidents import Incidents
 from vaas.portal.reports import clean_progress, clean_report
 from vaas.slug import ACCOUNT_PREFIX
 from vaas.tickets import derive_key
 
 __all__ = ["Heartbeat", "Servers", "Visit"]
 
+_log = logging.getLogger("vaas")
 #: How many people of one heartbeat the Hub is asked for at a time.
 _AT_ONCE = 16
+#: The limits that app servers keep themselves.
+_LIMITS = (
+    "heartbeat",
+    "lost_after",
+    "visits",
+    "cell_seconds",
+    "kernel_memory",
+    "kernel_processes",
+    "kernel_disk",
+    "kernel_file",
+    "kernel_open_files",
+    "kernel_cpu",
+    "output",
+    "ping",
+    "stalled_after",
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +58,10 @@ class Heartbeat:
 
     visits: tuple[Visit, ...]
     idle_seconds: float
+    #: How its kernels are kept apart; None when it does not say.
+    isolation: Isolation | None = None
+    #: Kind and text of what went wrong since the last one.
+    incidents: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,13 +73,20 @@ class _Task:
     snapshot: Snapshot
     current: bool
 
+    @property
+    def network(self) -> tuple[str, ...]:
+        """What its owner asked that it may reach."""
+        return self.draft.network if self.draft else self.app.network if self.app else ()
+
 
 class Servers:
     """The portal's side of the talk with app servers."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._incidents = Incidents(core)
         self._stopping: set[ServerName] = set()
+        self._isolation: dict[ServerName, tuple[Isolation, datetime]] = {}
 
     def manifest(self, server: ServerName, *, public_url: str) -> dict[str, Any]:
         """Return all that the server needs to know. Raises NotFound when nothing is to run there."""
@@ -77,12 +108,10 @@ class Servers:
             "launch": f"{page}launch" if task.app and not task.draft else page,
             "open": page if task.draft else f"{public_url}wake/{server.account}",
             "check": {"seconds": limits.check_seconds} if task.draft and task.draft.state != "done" else None,
-            "limits": {
-                "heartbeat": limits.heartbeat,
-                "lost_after": limits.lost_after,
-                "visits": limits.visits,
-                "cell_seconds": limits.cell_seconds,
-            },
+            "limits": {name: getattr(limits, name) for name in _LIMITS},
+            "network": self._network(task),
+            # Hosts that the site names may have private addresses; "all" names none.
+            "network_trusted": [] if self._core.network == network.ALL else list(self._core.network),
             "picture_sources": list(self._core.picture_sources),
             "frame_ancestors": [public_url.split("/services/")[0]] if task.draft else ["'none'"],
         }
@@ -92,16 +121,29 @@ class Servers:
         return pack(self._core.content, self._task(server).snapshot)
 
     async def heartbeat(self, server: ServerName, beat: Heartbeat) -> dict[str, Any]:
-        """Return which visits must end, and whether the server is of no more use; stops idle servers."""
+        """Return which visits must end, what may be reached, and whether the server is of no more use.
+
+        Stops idle servers, and keeps what a server says of itself.
+        """
         try:
             task = self._task(server)
         except NotFound:
-            return {"revoked": [visit.id for visit in beat.visits], "stop": True}
+            self._isolation.pop(server, None)
+            return {"revoked": [visit.id for visit in beat.visits], "stop": True, "network": []}
+        self._note_isolation(server, beat.isolation)
+        if beat.incidents and task.app and not task.draft:
+            self._incidents.keep(task.app.id, int(server.name.removeprefix("v")), beat.incidents)
         revoked = await self._revoked(task, beat.visits)
         if self._is_idle(task, beat) and server not in self._stopping:
             self._stopping.add(server)
             self._core.spawn(self._stop(server))
-        return {"revoked": revoked, "stop": False}
+        return {"revoked": revoked, "stop": False, "network": self._network(task)}
+
+    def isolation(self) -> dict[ServerName, Isolation]:
+        """Return what the servers that live said last about how their kernels are kept apart."""
+        since = self._core.now() - timedelta(seconds=self._core.limits.lost_after)
+        self._isolation = {server: told for server, told in self._isolation.items() if told[1] >= since}
+        return {server: isolation for server, (isolation, _) in self._isolation.items()}
 
     def checked(self, server: ServerName, *, progress: Mapping[str, Any], report: Mapping[str, Any]) -> None:
         """Keep what a check says of itself; a non-empty report ends it."""
@@ -116,6 +158,17 @@ class Servers:
             records.drafts.save(
                 replace(draft, state="done" if found else "running", progress=kept, report=found or draft.report)
             )
+
+    def _note_isolation(self, server: ServerName, told: Isolation | None) -> None:
+        if told is None:
+            return
+        before = self._isolation.get(server)
+        if not told.isolated and (before is None or before[0] != told):
+            _log.warning("Kernels of %s are not isolated: %s", server.path, told.why or "no reason given.")
+        self._isolation[server] = (told, self._core.now())
+
+    def _network(self, task: _Task) -> list[str]:
+        return list(network.within(task.network, self._core.network))
 
     def _task(self, server: ServerName) -> _Task:
         app_id = server.account.removeprefix(ACCOUNT_PREFIX)

@@ -22,6 +22,7 @@ from vaas.runtime import patches
 from vaas.runtime.content import discard, unpack
 from vaas.runtime.manifest import Manifest
 from vaas.runtime.portal_client import PortalClient
+from vaas.runtime.sandbox import find_isolation
 
 __all__ = ["Place", "main"]
 
@@ -86,10 +87,22 @@ async def _serve(place: Place, *, folder: Path) -> None:
     portal = PortalClient(place.portal, token=place.token)
     # The slow imports go on in a thread while the portal answers.
     imports = asyncio.get_running_loop().run_in_executor(None, _import_server)
+    trial = asyncio.get_running_loop().run_in_executor(None, find_isolation, os.environ)
     manifest = await _manifest(portal)
     await _fetch(manifest, portal=portal, folder=folder)
     make = await imports
-    server = make(manifest, portal=portal, folder=folder, base_url=place.base_url, environ=dict(os.environ))
+    sandbox, isolation = await trial
+    if sandbox is None:
+        log.warning("Kernels are not isolated from this machine: %s", isolation.why)
+    server = make(
+        manifest,
+        portal=portal,
+        folder=folder,
+        base_url=place.base_url,
+        environ=dict(os.environ),
+        sandbox=sandbox,
+        isolation=isolation,
+    )
     http = HTTPServer(server.application(), xheaders=True, max_body_size=_MOST_IN_A_BODY)
     sockets = bind_sockets(place.port, address=place.host)
     http.add_sockets(sockets)
@@ -151,7 +164,11 @@ async def _check(server: Any, *, portal: PortalClient) -> None:
         from vaas.runtime.check import run_check
 
         report = await run_check(
-            server.content, server.manifest.notebook, seconds=seconds, report_progress=report_progress
+            server.content,
+            server.manifest.notebook,
+            seconds=seconds,
+            report_progress=report_progress,
+            confinement=server.confinement,
         )
     except Exception:
         log.exception("The check broke")

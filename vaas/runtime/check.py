@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jupyter_core.paths import jupyter_path
 
@@ -27,8 +27,12 @@ from vaas.notebook import Notebook, parse
 from vaas.runtime import patches
 from vaas.runtime.outputs import Outcome
 from vaas.runtime.packages import is_missing, package_of
+from vaas.runtime.sandbox import find_isolation
 from vaas.runtime.secrets import Secret, find_secrets
 from vaas.runtime.specs import AppSpecs
+
+if TYPE_CHECKING:
+    from vaas.runtime.manager import Confinement
 
 __all__ = ["main", "run_check"]
 
@@ -45,7 +49,12 @@ _TEXTS = _SETTINGS | {".csv", ".js", ".json", ".md", ".pem", ".py", ".r", ".sh",
 
 
 async def run_check(
-    folder: Path, notebook: str, *, seconds: int, report_progress: Callable[[dict[str, Any]], Awaitable[None]]
+    folder: Path,
+    notebook: str,
+    *,
+    seconds: int,
+    report_progress: Callable[[dict[str, Any]], Awaitable[None]],
+    confinement: Confinement,
 ) -> Report:
     """Run the notebook once and return the report about it.
 
@@ -59,6 +68,8 @@ async def run_check(
         How long the run may take in all.
     report_progress:
         Awaited with the stage and the cell, at most twice a second; what it raises ends the reporting, not the check.
+    confinement:
+        How the kernel is confined, as those of visits are.
     """
     folder = folder.resolve()
     path = folder / notebook
@@ -69,7 +80,9 @@ async def run_check(
     except OSError:
         missing = _problem("format", f"“{notebook}” is not among the files.", "Choose the notebook again.")
         return _report(Outcome(cells=0), problems=[missing])
-    return await _check(parsed, folder=folder, path=path, seconds=seconds, report_progress=report_progress)
+    return await _check(
+        parsed, folder=folder, path=path, seconds=seconds, report_progress=report_progress, confinement=confinement
+    )
 
 
 async def _check(
@@ -79,6 +92,7 @@ async def _check(
     path: Path,
     seconds: int,
     report_progress: Callable[[dict[str, Any]], Awaitable[None]],
+    confinement: Confinement,
 ) -> Report:
     # nbclient and what it brings along are imported late, so that they find no slow extras.
     patches.skip_slow_imports()
@@ -88,10 +102,10 @@ async def _check(
     problems = _static_problems(notebook, kernel)
     outcome = Outcome(cells=len(notebook.code))
     if kernel is not None and notebook.code:
-        execution = Execution(notebook, folder=folder, cwd=path.parent, kernel=kernel)
+        execution = Execution(notebook, folder=folder, cwd=path.parent, kernel=kernel, confinement=confinement)
         async with _progress(execution.outcome, report_progress) as on_cell:
             outcome = await execution.run(seconds=seconds, on_cell=on_cell)
-    problems += outcome.problems
+    problems += outcome.problems + _writes(outcome)
     if notebook.language == "python":
         problems += _missing_modules(notebook, outcome, folder=folder, cwd=path.parent)
     return _report(
@@ -161,6 +175,16 @@ def _has_template(name: str) -> bool:
         return False
     places = [*jupyter_path("voila", "templates"), *jupyter_path("nbconvert", "templates")]
     return any((Path(place) / name).is_dir() for place in places)
+
+
+def _writes(outcome: Outcome) -> list[dict[str, str]]:
+    """Return a problem for each file that could not be written, because apps cannot change their own files."""
+    found = (
+        (error["cell"], re.search(r"\[Errno 30\] [^:]+: '([^'\n]+)'", error["message"])) for error in outcome.errors
+    )
+    text = "Cell {} writes “{}” into the app's own folder, which visitors share and nobody can change."
+    fix = "Write it into a temporary folder instead: tempfile.mkdtemp() makes one."
+    return [_problem("write", text.format(cell, Path(path[1]).name), fix) for cell, path in found if path]
 
 
 def _missing_modules(notebook: Notebook, outcome: Outcome, *, folder: Path, cwd: Path) -> list[dict[str, str]]:
@@ -317,11 +341,21 @@ def main(argv: list[str] | None = None) -> int:
         print(json.dumps({"progress": progress}), flush=True)
 
     async def check() -> Report:
+        patches.skip_slow_imports()
+        from vaas.runtime.manager import Confinement
+
+        sandbox, _ = find_isolation(os.environ)
         task = asyncio.current_task()
         assert task is not None
         # Cancelled, it cleans up after itself; SIGINT does the same by asyncio.run.
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        return await run_check(options.folder, options.notebook, seconds=options.seconds, report_progress=show)
+        return await run_check(
+            options.folder,
+            options.notebook,
+            seconds=options.seconds,
+            report_progress=show,
+            confinement=Confinement(sandbox),
+        )
 
     try:
         report = asyncio.run(check())

@@ -11,7 +11,7 @@ from typing import IO
 from vaas.errors import Invalid
 from vaas.model import File
 
-__all__ = ["SERVED", "discard", "served", "unpack"]
+__all__ = ["SERVED", "discard", "open_up", "served", "unpack"]
 
 #: Suffixes of files that a page may show; everything else in a version stays on the server.
 SERVED = frozenset(
@@ -49,6 +49,7 @@ def unpack(stream: IO[bytes], folder: Path, *, files: tuple[File, ...]) -> None:
         raise Invalid("The content did not arrive whole. Start the app again.") from error
     if expected:
         raise Invalid(f"The content lacks {min(expected)!r}. Start the app again.")
+    open_up(folder)
 
 
 def served(path: str, files: tuple[File, ...]) -> bool:
@@ -75,7 +76,15 @@ def _write(source: IO[bytes], target: Path, *, file: File) -> None:
     if digest.hexdigest() != file.sha256:
         target.unlink()
         raise Invalid(f"The content of {file.path!r} is damaged. Start the app again.")
-    target.chmod(0o400)
+
+
+def open_up(folder: Path) -> None:
+    """Let every system user read the files and list the folders: what keeps them out is the folder around this one.
+
+    A kernel in its sandbox may be another system user than the server, and sees this folder alone.
+    """
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o444)
 
 
 def discard(folder: Path) -> None:

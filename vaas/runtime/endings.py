@@ -8,8 +8,8 @@ __all__ = ["CLOSE_CODES", "Kind", "Trouble", "Why"]
 
 #: Why a page ended. The page gets it as it is while it is prepared, and as a code with the end of its websocket; what
 #: the visitor reads is in ``vaas.js``. "stalled": it stood still; "flooded": too much output; "slow": a cell took too
-#: long and could not be stopped; "failed": it could not be prepared.
-Why = Literal["left", "lost", "died", "revoked", "closing", "stalled", "flooded", "slow", "failed"]
+#: long and could not be stopped; "failed": it could not be prepared; "greedy": it used more than it may.
+Why = Literal["left", "lost", "died", "revoked", "closing", "stalled", "flooded", "slow", "failed", "greedy"]
 CLOSE_CODES: dict[Why, int] = {
     "left": 1000,
     "revoked": 4403,
@@ -20,9 +20,10 @@ CLOSE_CODES: dict[Why, int] = {
     "flooded": 4412,
     "slow": 4413,
     "failed": 4414,
+    "greedy": 4415,
 }
 #: What the owner of an app is told about.
-Kind = Literal["memory", "processes", "cpu", "disk", "output", "died", "stalled", "slow", "start"]
+Kind = Literal["memory", "processes", "cpu", "disk", "output", "died", "stalled", "slow", "start", "network"]
 
 
 class Trouble(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,13 +17,17 @@ _KEPT = frozenset(
 )
 #: An operator names further variables here, separated by commas; what is secret stays out even so.
 _MORE = "VAAS_KERNEL_ENV"
+#: As many threads as a numerical library starts by itself, where nobody says otherwise: a big machine has many
+#: processors and many visitors.
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_MAX_THREADS")
+_FEW_THREADS = str(min(4, os.cpu_count() or 1))
 #: The packages are those of all apps: a cell that installs something only says what it would do.
 _NO_INSTALLS = {"PIP_DRY_RUN": "1", "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 _NEVER = ("JUPYTERHUB_", "VAAS_", "JPY_")
 
 
 def kernel_environment(
-    source: Mapping[str, str], *, home: Path, shared: Path, request: Mapping[str, str]
+    source: Mapping[str, str], *, home: Path, fonts: Path, request: Mapping[str, str]
 ) -> dict[str, str]:
     """Return the environment of a kernel.
 
@@ -32,8 +37,8 @@ def kernel_environment(
         The server's own environment.
     home:
         The kernel's private folder; its home and its temporary folder lie in it.
-    shared:
-        A folder for caches that are costly to make anew for each visit (matplotlib's list of fonts takes seconds).
+    fonts:
+        Where matplotlib keeps its list of fonts.
     request:
         What Voilà tells notebooks of the visitor's request.
     """
@@ -45,12 +50,13 @@ def kernel_environment(
     }
     temporary = str(home / "tmp")
     return {
+        **dict.fromkeys(_THREADS, _FEW_THREADS),
         **kept,
         **request,
         "HOME": str(home),
         "TMPDIR": temporary,
         "IPYTHONDIR": str(home / ".ipython"),
-        "MPLCONFIGDIR": str(shared / "matplotlib"),
+        "MPLCONFIGDIR": str(fonts),
         "XDG_CACHE_HOME": str(home / ".cache"),
         "XDG_CONFIG_HOME": str(home / ".config"),
         "XDG_DATA_HOME": str(home / ".local/share"),

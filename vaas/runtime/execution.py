@@ -7,25 +7,32 @@ import contextlib
 import logging
 import os
 import re
+import shutil
 import signal
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import psutil
 from jupyter_client.kernelspec import NoSuchKernel
-from jupyter_client.manager import AsyncKernelManager
 from nbclient.client import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
 from vaas.notebook import Cell, Notebook
 from vaas.runtime import audit, patches
+from vaas.runtime.content import open_up
 from vaas.runtime.environment import kernel_environment
+from vaas.runtime.excess import Excess, Lookout
+from vaas.runtime.gate import environment as gate_environment
 from vaas.runtime.kernel import AUDIT_FILE, AUDIT_FOLDER
+from vaas.runtime.manager import ConfinedKernelManager, Confinement, how_it_ended
 from vaas.runtime.outputs import Outcome, plain_traceback, size_of
+from vaas.runtime.printed import Printed
+from vaas.runtime.sandbox import HOME
 from vaas.runtime.specs import AppSpecs
 
 __all__ = ["Execution"]
@@ -39,6 +46,10 @@ _MAX_KEPT_TEXT = 500_000
 _MAX_FAILURES = 5
 _MAX_SOCKET_PATH = 95
 _SAMPLE_SECONDS = 0.25
+_FIXES = {
+    "memory": "Use less data or load only the columns you need.",
+    "processes": "Start fewer processes and threads; apps of many visitors share this machine.",
+}
 _BULKY = {"stream", "display_data", "execute_result", "update_display_data"}
 
 
@@ -85,8 +96,12 @@ class _Client(NotebookClient):
 class Execution:
     """One run of a notebook; ``outcome`` can be read at any time."""
 
-    def __init__(self, notebook: Notebook, *, folder: Path, cwd: Path, kernel: str) -> None:
+    def __init__(self, notebook: Notebook, *, folder: Path, cwd: Path, kernel: str, confinement: Confinement) -> None:
         self._notebook = notebook
+        self._confinement = confinement
+        self._limits = Lookout(confinement.bounds)
+        self._printed = Printed(f"The check's kernel “{kernel}”")
+        self._excess: Excess | None = None
         self._folder = folder
         self._cwd = cwd
         self._kernel = kernel
@@ -113,7 +128,8 @@ class Execution:
 
     async def _run_in(self, private: Path, *, seconds: int, on_cell: Callable[[], Awaitable[None]]) -> None:
         connection = str(private / "k")
-        manager = AsyncKernelManager(
+        manager = ConfinedKernelManager(
+            confinement=await asyncio.to_thread(self._confine, private),
             kernel_name=self._kernel,
             kernel_spec_manager=AppSpecs(),
             # Nobody else on this machine can listen at a socket in a private folder; its path has to be short.
@@ -141,6 +157,22 @@ class Execution:
             await asyncio.wait({work, watch}, timeout=5)
             with contextlib.suppress(RuntimeError, OSError, asyncio.TimeoutError):
                 await asyncio.wait_for(manager.shutdown_kernel(now=True), 5)
+            self._printed.close()
+
+    def _confine(self, private: Path) -> Confinement:
+        """Return the confinement in which the notebook's folder is seen, and the file for the notes can be written."""
+        notes = private / "audit"
+        notes.touch()
+        notes.chmod(0o666)
+        view, read, placed = self._confinement.view, [self._folder], dict[Path, Path]()
+        if os.geteuid() == 0 and not _open_to_all(self._folder):
+            # The kernel is another system user then, and gets a copy in the folder's place.
+            copy = private / "copy"
+            shutil.copytree(self._folder, copy, symlinks=True)
+            open_up(copy)
+            read, placed = [], {self._folder: copy}
+        view = replace(view, read=(*view.read, *read), placed=placed, written=(notes,))
+        return replace(self._confinement, view=view)
 
     async def _work(self, manager: Any, private: Path, *, seconds: int, on_cell: Callable[[], Awaitable[None]]) -> None:
         node = nbformat.from_dict(_as_nbformat(self._notebook))
@@ -170,19 +202,22 @@ class Execution:
                 client.kc.stop_channels()
 
     async def _start(self, manager: Any, client: _Client, private: Path, *, seconds: int) -> None:
-        home = private / "home"
-        (home / "tmp").mkdir(parents=True, mode=0o700)
-        env = kernel_environment(os.environ, home=home, shared=private, request={})
+        home = private / "home" if self._confinement.sandbox is None else HOME
+        if self._confinement.sandbox is None:
+            (home / "tmp").mkdir(parents=True, mode=0o700)
+        env = kernel_environment(os.environ, home=home, fonts=home / ".config/matplotlib", request={})
         env |= {AUDIT_FILE: str(private / "audit"), AUDIT_FOLDER: str(self._folder)}
-        log = private / "log"
+        gate = self._confinement.gate
+        env |= gate_environment() if gate is not None and gate.allowed and self._confinement.sandbox else {}
         try:
-            with log.open("wb") as stream:
+            with self._printed.pipe() as stream:
                 await manager.start_kernel(cwd=str(self._cwd), env=env, stdout=stream, stderr=stream)
             client.kc = manager.client()
             client.kc.start_channels()
             await client.kc.wait_for_ready(timeout=min(_START_SECONDS, seconds))
         except (RuntimeError, OSError, NoSuchKernel) as error:
-            last = log.read_text(errors="replace").strip().rsplit("\n", 1)[-1] if log.exists() else ""
+            self._printed.close()
+            last = self._printed.last[-1] if self._printed.last else ""
             last = re.sub(r"(?:/[\w.@+-]+)+/(?=[\w.-])", "", last)[:300]
             raise _NotStarted(f"The kernel “{self._kernel}” did not start: {last or error}") from error
         client.kc.allow_stdin = False
@@ -191,7 +226,14 @@ class Execution:
         while True:
             # In a thread: it looks through all processes of the machine.
             await asyncio.to_thread(self._measure, manager)
+            self._excess = self._excess or await asyncio.to_thread(self._greed, manager)
+            if self._excess:
+                self._kill()
             await asyncio.sleep(_SAMPLE_SECONDS)
+
+    def _greed(self, manager: Any) -> Excess | None:
+        pid = getattr(manager.provisioner, "pid", None)
+        return self._limits.look({"": pid}).get("") if pid else None
 
     def _measure(self, manager: Any) -> None:
         """Note who belongs to the kernel's family, and how much memory they have together."""
@@ -200,7 +242,8 @@ class Execution:
             family = [main, *main.children(recursive=True)]
             self._family.update(family)
             together = sum(_resident(process) for process in family)
-            self.outcome.peak_bytes = max(self.outcome.peak_bytes, together, _high_water(main.pid))
+            highest = max(_high_water(process.pid) for process in family)
+            self.outcome.peak_bytes = max(self.outcome.peak_bytes, together, highest)
 
     def _kill(self) -> None:
         # psutil knows a process by its start too, so nobody is killed who got the same number.
@@ -252,16 +295,21 @@ class Execution:
         )
 
     def _say_died(self, manager: Any) -> None:
+        if self._excess:
+            self._say(
+                self._excess.kind, f"While cell {self.outcome.cell} ran: {self._excess.text}", _FIXES[self._excess.kind]
+            )
+            return
         process = getattr(manager.provisioner, "process", None)
         code = process.poll() if process is not None else None
-        reasons = {
-            -signal.SIGKILL: "it was killed, most likely because the memory ran out",
-            -signal.SIGSEGV: "a compiled library crashed",
-            -signal.SIGABRT: "a compiled library gave up",
-        }
-        reason = reasons.get(code or 0, f"it ended itself with code {code}" if code is not None else "it ended")
-        fix = "Use less data or load only the columns you need." if code == -signal.SIGKILL else "Run it in Jupyter."
-        self._say("died", f"The kernel died while cell {self.outcome.cell} ran: {reason}.", fix)
+        fix = _FIXES["memory"] if code in {-signal.SIGKILL, 128 + signal.SIGKILL} else "Run it in Jupyter."
+        self._say("died", f"The kernel died while cell {self.outcome.cell} ran: {how_it_ended(code)}.", fix)
+
+
+def _open_to_all(folder: Path) -> bool:
+    """Tell whether any system user may read what is in the folder."""
+    paths = (folder, *folder.rglob("*"))
+    return all(path.stat().st_mode & 0o5 == 0o5 if path.is_dir() else path.stat().st_mode & 0o4 for path in paths)
 
 
 class _NotStarted(Exception):

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from traitlets import Any as AnyTrait
 from traitlets.config import Config
 
+from vaas.runtime import gate
 from vaas.runtime.activity import WatchedKernels
+from vaas.runtime.caches import FontCache
 from vaas.runtime.content import discard
+from vaas.runtime.endings import Kind
 from vaas.runtime.environment import kernel_environment
+from vaas.runtime.excess import Excess, Lookout
+from vaas.runtime.manager import Confinement, how_it_ended
+from vaas.runtime.printed import Printed
+from vaas.runtime.sandbox import HOME
 from vaas.runtime.specs import AppSpecs
 
 __all__ = ["HIDDEN_ERROR", "Kernels"]
@@ -27,14 +37,28 @@ _LONGEST_SOCKET = 107
 class _Mapping(WatchedKernels):
     """Jupyter's kernels, none of which is ever restarted: a restarted kernel is empty behind a page full of widgets."""
 
+    confinement = AnyTrait()
+
     def cwd_for_path(self, path: str, **kwargs: Any) -> str:
         return str(path)
 
 
 class Kernels:
-    """Start and stop kernels in the folder of the notebook, each with a private home that goes when it goes."""
+    """Start and stop kernels in the folder of the notebook, each with a private home that goes when it goes.
 
-    def __init__(self, *, folder: Path, notebook: str, environ: Mapping[str, str]) -> None:
+    Parameters
+    ----------
+    folder:
+        A private folder that has the version's files in ``content``.
+    notebook:
+        The notebook's path in them.
+    environ:
+        The server's own environment, of which kernels get a little.
+    confinement:
+        How kernels are confined; the version's files are added to what they see.
+    """
+
+    def __init__(self, *, folder: Path, notebook: str, environ: Mapping[str, str], confinement: Confinement) -> None:
         self._cwd = (folder / "content" / notebook).parent
         self._homes = folder / "homes"
         self._shared = folder / "shared"
@@ -42,6 +66,12 @@ class Kernels:
         connections = folder / "connections"
         for made in (self._homes, self._shared, connections):
             made.mkdir(mode=0o700)
+        self._shared.chmod(0o755)
+        self._fonts = FontCache(self._shared / "matplotlib")
+        view = replace(confinement.view, read=(*confinement.view.read, folder / "content", self._shared))
+        self._confinement = replace(confinement, view=view)
+        self._lookout = Lookout(confinement.bounds)
+        self._printed: dict[str, Printed] = {}
         config = Config(
             {
                 "KernelManager": {
@@ -54,7 +84,9 @@ class Kernels:
         self.specs = AppSpecs(config=config)
         self.mapping = _Mapping(
             config=config,
+            confinement=self._confinement,
             connection_dir=str(connections),
+            kernel_manager_class="vaas.runtime.manager.ConfinedKernelManager",
             kernel_spec_manager=self.specs,
             allow_tracebacks=False,
             traceback_replacement_message=HIDDEN_ERROR,
@@ -65,38 +97,69 @@ class Kernels:
         kernel_id = str(self.mapping.new_kernel_id())
         home = self._homes / kernel_id
         (home / "tmp").mkdir(mode=0o700, parents=True)
-        env = kernel_environment(self._environ, home=home, shared=self._shared, request=request)
-        env["VOILA_KERNEL_ID"] = kernel_id
+        env = self._environment(home, request=request) | {"VOILA_KERNEL_ID": kernel_id}
+        printed = self._printed[kernel_id] = Printed(f"Kernel {kernel_id}")
+        self.mapping.confinement = replace(self._confinement, copies=self._fonts.copies())
         try:
-            await self.mapping.start_kernel(kernel_id=kernel_id, kernel_name=name, path=str(self._cwd), env=env)
+            with printed.pipe() as stream:
+                await self.mapping.start_kernel(
+                    kernel_id=kernel_id, kernel_name=name, path=str(self._cwd), env=env, stdout=stream, stderr=stream
+                )
         except BaseException:
+            self._printed.pop(kernel_id).close()
             discard(home)
             raise
         return kernel_id
+
+    def _environment(self, home: Path, *, request: Mapping[str, str]) -> dict[str, str]:
+        confinement = self._confinement
+        if confinement.sandbox is None:
+            return kernel_environment(self._environ, home=home, fonts=self._shared / "matplotlib", request=request)
+        env = kernel_environment(self._environ, home=HOME, fonts=HOME / FontCache.PLACE, request=request)
+        reachable = confinement.gate is not None and confinement.gate.allowed
+        return env | (gate.environment() if reachable else {})
 
     async def stop(self, kernel_id: str, *, now: bool = False) -> None:
         """End the kernel and remove its home; no-op when it has ended."""
         if kernel_id in self.mapping:
             await self.mapping.shutdown_kernel(kernel_id, now=now)
+        printed = self._printed.pop(kernel_id, None)
+        if printed is not None:
+            printed.close()
         await asyncio.get_running_loop().run_in_executor(None, discard, self._homes / kernel_id)
 
     async def stop_all(self) -> None:
         """Kill every kernel at once."""
+        self._fonts.close()
         ids = list(self.mapping.list_kernel_ids())
         await asyncio.gather(*(self.stop(kernel_id, now=True) for kernel_id in ids), return_exceptions=True)
 
-    async def dead(self) -> list[str]:
-        """Return the kernels whose process has ended by itself."""
-        found = []
+    async def dead(self) -> dict[str, Excess]:
+        """Return the kernels whose process has ended by itself, with why."""
+        found = {}
         for kernel_id in list(self.mapping.list_kernel_ids()):
             kernel = self.mapping.get_kernel(kernel_id)
             if kernel.has_kernel and not await kernel.is_alive():
-                found.append(kernel_id)
+                found[kernel_id] = _end_of(kernel.provisioner.process.poll())
         return found
+
+    async def greedy(self) -> dict[str, Excess]:
+        """Return the kernels that use more than they may, with what of."""
+        running = {
+            kernel_id: kernel.provisioner.pid
+            for kernel_id in self.mapping.list_kernel_ids()
+            if (kernel := self.mapping.get_kernel(kernel_id)).has_kernel
+        }
+        return await asyncio.get_running_loop().run_in_executor(None, self._lookout.look, running)
 
     def model(self, kernel_id: str) -> dict[str, Any]:
         """Return what Jupyter's API says of a kernel."""
         return dict(self.mapping.kernel_model(kernel_id))
+
+
+def _end_of(code: int | None) -> Excess:
+    kind: Kind = "cpu" if code in {-signal.SIGXCPU, 128 + signal.SIGXCPU} else "died"
+    return Excess(kind, f"The kernel of an open page died: {how_it_ended(code)}.")
 
 
 def _transport(connections: Path) -> str:

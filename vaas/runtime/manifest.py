@@ -26,6 +26,13 @@ class Limits:
     unreachable: float = 30.0
     #: How long after a page was sent its first websocket may take.
     connect_within: float = 60.0
+    #: What one kernel may use with its processes: see vaas.runtime.sandbox.Bounds.
+    kernel_memory: int = 2_000_000_000
+    kernel_disk: int = 500_000_000
+    kernel_file: int = 500_000_000
+    kernel_processes: int = 256
+    kernel_open_files: int = 1024
+    kernel_cpu: int = 3600
     #: How long a page may stand still while its kernel says that it has nothing to do.
     stalled_after: float = 20.0
     #: How often a websocket says that it is still there, so that proxies keep it.
@@ -60,6 +67,10 @@ class Manifest:
     frame_ancestors: tuple[str, ...]
     #: Where pages may load pictures, sound and video from, besides the server itself, as a CSP writes it.
     picture_sources: tuple[str, ...] = ()
+    #: What kernels may reach of the network, as vaas.network writes it.
+    network: tuple[str, ...] = ()
+    #: Hosts that the site itself lets apps reach: they may have private addresses.
+    network_trusted: tuple[str, ...] = ()
 
     @property
     def portal_origin(self) -> str:
@@ -102,6 +113,8 @@ class Manifest:
                 limits=Limits(**{key: value for key, value in data["limits"].items() if key in known}),
                 frame_ancestors=tuple(data["frame_ancestors"]),
                 picture_sources=tuple(data.get("picture_sources", ())),
+                network=tuple(data.get("network", ())),
+                network_trusted=tuple(data.get("network_trusted", ())),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise Invalid(f"The portal's manifest cannot be used: {error!r}.") from error

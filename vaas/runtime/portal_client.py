@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import IO, Any
 
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest, HTTPResponse
@@ -11,11 +12,21 @@ from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
 from vaas.errors import Forbidden, Unavailable
 from vaas.runtime.manifest import Manifest
+from vaas.runtime.sandbox import Isolation
 
-__all__ = ["PortalClient"]
+__all__ = ["Answer", "PortalClient"]
 
 _MOST_CONTENT = 1 << 36
 _REFUSED = frozenset({401, 403, 404})
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a heartbeat is answered: the visits to end, whether to stop, what kernels may reach (None: as before)."""
+
+    revoked: tuple[str, ...]
+    stop: bool
+    network: tuple[str, ...] | None
 
 
 class PortalClient:
@@ -40,13 +51,24 @@ class PortalClient:
         await self._fetch(self._request("content", timeout=600, into=into))
 
     async def heartbeat(
-        self, *, visits: list[dict[str, object]], idle_seconds: float, incidents: list[dict[str, str]]
-    ) -> tuple[list[str], bool]:
-        """Say who is in and what went wrong; return the visits that are revoked, and whether to stop."""
-        body = {"visits": visits, "idle_seconds": round(idle_seconds, 1), "incidents": incidents}
+        self,
+        *,
+        visits: list[dict[str, object]],
+        idle_seconds: float,
+        incidents: list[dict[str, str]],
+        isolation: Isolation,
+    ) -> Answer:
+        """Say who is in, what went wrong and whether kernels are isolated."""
+        body = {
+            "visits": visits,
+            "idle_seconds": round(idle_seconds, 1),
+            "incidents": incidents,
+            "isolation": asdict(isolation),
+        }
         response = await self._fetch(self._request("heartbeat", body=body, timeout=10))
         answer = json.loads(response.body)
-        return list(answer.get("revoked", ())), bool(answer.get("stop"))
+        network = tuple(answer["network"]) if "network" in answer else None
+        return Answer(tuple(answer.get("revoked", ())), bool(answer.get("stop")), network)
 
     async def check(self, body: Mapping[str, Any]) -> None:
         """Hand over progress of the check or its report."""

@@ -18,12 +18,15 @@ from vaas import tickets
 from vaas.errors import Unavailable, VaasError
 from vaas.runtime.assets import Squeezer
 from vaas.runtime.endings import CLOSE_CODES, Kind, Trouble, Why
+from vaas.runtime.gate import Gate
 from vaas.runtime.handlers import Missing
 from vaas.runtime.kernels import Kernels
-from vaas.runtime.manifest import Manifest
+from vaas.runtime.manager import Confinement
+from vaas.runtime.manifest import Limits, Manifest
 from vaas.runtime.portal_client import PortalClient
 from vaas.runtime.rendering import Rendering
 from vaas.runtime.routes import route_table, rules
+from vaas.runtime.sandbox import Bounds, Isolation, Sandbox
 from vaas.runtime.settings import application_settings
 from vaas.runtime.visits import Page, Patience, Visit, Visits
 from vaas.tickets import Ticket
@@ -34,7 +37,7 @@ _SWEEP = 1.0
 _MOST_INCIDENTS = 20
 _LONGEST_INCIDENT = 300
 #: What is ended so need not be asked to say goodbye: it would not, or it is the trouble.
-_AT_ONCE = frozenset({"died", "closing", "stalled", "flooded", "slow", "failed"})
+_AT_ONCE = frozenset({"died", "closing", "stalled", "flooded", "slow", "failed", "greedy"})
 log = logging.getLogger(__name__)
 
 
@@ -53,6 +56,10 @@ class AppServer:
         The path under which the server answers, with slashes at both ends.
     environ:
         The server's own environment, of which kernels get a little.
+    sandbox:
+        What kernels are put into; None where there is none.
+    isolation:
+        The same in words, for the portal.
     clock:
         Seconds since the epoch.
     """
@@ -65,16 +72,28 @@ class AppServer:
         folder: Path,
         base_url: str,
         environ: Mapping[str, str],
+        sandbox: Sandbox | None = None,
+        isolation: Isolation | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         limits = manifest.limits
         self.manifest = manifest
         self.base_url = base_url
         self.clock = clock
+        self._isolation = isolation or Isolation(sandbox is not None)
         self.content = folder / "content"
         patience = Patience(lost=limits.lost_after, connect=limits.connect_within)
         self.visits = Visits(limit=limits.visits, patience=patience)
-        self.kernels = Kernels(folder=folder, notebook=manifest.notebook, environ=environ)
+        self.gate = Gate(
+            manifest.network, trusted=manifest.network_trusted, tell=lambda text: self.incident("network", text)
+        )
+        self.confinement = Confinement(sandbox, _bounds(limits), gate=self.gate)
+        self.kernels = Kernels(
+            folder=folder,
+            notebook=manifest.notebook,
+            environ=environ,
+            confinement=self.confinement,
+        )
         self.rendered = Rendering(manifest=manifest, folder=folder, base_url=base_url, kernels=self.kernels)
         self.squeezer = Squeezer()
         self.rendering: dict[str, asyncio.Future[None]] = {}
@@ -223,9 +242,14 @@ class AppServer:
             try:
                 for page in self.visits.overdue(self.clock()):
                     self.end(page, why="lost")
+                greedy = await self.kernels.greedy()
+                for page in [page for page in self.visits.pages() if page.kernel in greedy]:
+                    excess = greedy[page.kernel]
+                    self.break_off(page, Trouble("greedy", excess.kind, excess.text))
                 dead = await self.kernels.dead()
                 for page in [page for page in self.visits.pages() if page.kernel in dead]:
-                    self.break_off(page, Trouble("died", "died", "The kernel of an open page died."))
+                    excess = dead[page.kernel]
+                    self.break_off(page, Trouble("died", excess.kind, excess.text))
             except Exception:
                 log.exception("Looking after pages")
 
@@ -242,14 +266,18 @@ class AppServer:
         idle = self.visits.idle_seconds(started=self._started, now=now)
         told, self._incidents = self._incidents, []
         try:
-            revoked, stop = await self._portal.heartbeat(visits=self.visits.report(), idle_seconds=idle, incidents=told)
+            answer = await self._portal.heartbeat(
+                visits=self.visits.report(), idle_seconds=idle, incidents=told, isolation=self._isolation
+            )
         except VaasError:
             self._incidents = [*told, *self._incidents][-_MOST_INCIDENTS:]
             raise
         self._heard = self.clock()
-        for visit_id in revoked:
+        if answer.network is not None:
+            self.gate.allowed = answer.network
+        for visit_id in answer.revoked:
             self.end_visit(visit_id, why="revoked")
-        if stop:
+        if answer.stop:
             log.info("The portal says that this server is no longer needed")
             self.stopped.set()
 
@@ -275,3 +303,14 @@ class AppServer:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) and not isinstance(error, HTTPError):
             log.error("A kernel could not be started or ended", exc_info=error)
+
+
+def _bounds(limits: Limits) -> Bounds:
+    return Bounds(
+        memory=limits.kernel_memory,
+        disk=limits.kernel_disk,
+        file=limits.kernel_file,
+        processes=limits.kernel_processes,
+        open_files=limits.kernel_open_files,
+        cpu=limits.kernel_cpu,
+    )

@@ -22,6 +22,8 @@ class AppSpecs(KernelSpecManager):
         spec = super().get_kernel_spec(kernel_name)
         if spec.language == "python" and spec.argv and spec.argv[0] in {sys.executable, "python", "python3"}:
             spec.argv = kernel_command()
+            # In its sandbox a kernel cannot be sent a signal.
+            spec.interrupt_mode = "message"
         return spec
 
     def name_for(self, name: str, *, language: str) -> str | None:

@@ -144,11 +144,12 @@
     cut: "The connection broke before the page was complete.",
     restarting: "This page got stuck. It starts again by itself…",
     stalled: "This page got stuck, and starting it again did not help. Try again later, or tell the owner of this app.",
+    greedy: "This app used more memory or more processes than it may, so it was stopped. Tell the owner of this app.",
     flooded: "This app put out far more than a page can hold, so it was stopped. Tell the owner of this app.",
     slow: "A part of this page took too long and could not be stopped. Try again; if it stays like this, tell the owner of this app.",
   };
   const codes = {
-    4403: "revoked", 4408: "closing", 4410: "closing", 4411: "stalled", 4412: "flooded", 4413: "slow", 4414: "failed",
+    4403: "revoked", 4408: "closing", 4410: "closing", 4411: "stalled", 4412: "flooded", 4413: "slow", 4414: "failed", 4415: "greedy",
   };
 
   function banner(kind) {

@@ -1,0 +1,62 @@
+"""An eye on what kernels use together with all processes that they start: the system's own limits hold for one each."""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from vaas.runtime.endings import Kind
+from vaas.runtime.processes import family_of, memory_of, parents, threads_of
+from vaas.runtime.sandbox import Bounds
+
+__all__ = ["Excess", "Lookout"]
+
+#: A kernel that comes this near to its number of processes at two looks in a row is not there to compute.
+_MANY = 0.9
+#: Threads are asked of so many processes of a kernel; where there are more, they are what is too many.
+_FEW = 50
+
+
+@dataclass(frozen=True)
+class Excess:
+    """What a kernel uses too much of or ended by: a kind and a sentence for the app's owner."""
+
+    kind: Kind
+    text: str
+
+
+class Lookout:
+    """Looks at running kernels; where the system does not tell, it sees nothing wrong."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
+        self._crowded: set[str] = set()
+
+    def look(self, running: Mapping[str, int]) -> dict[str, Excess]:
+        """Return what is wrong with which of the kernels; ``running`` has their first processes. May be slow."""
+        if not running or sys.platform != "linux":
+            return {}
+        known: dict[int, list[int]] = defaultdict(list)
+        for child, parent in parents().items():
+            known[parent].append(child)
+        crowded, found = set(), {}
+        for kernel, pid in running.items():
+            family = family_of(pid, known)
+            if max(len(family), sum(map(threads_of, family[:_FEW]))) >= _MANY * self._bounds.processes:
+                crowded.add(kernel)
+            if excess := self._excess(family, long_crowded=kernel in crowded & self._crowded):
+                found[kernel] = excess
+        self._crowded = crowded
+        return found
+
+    def _excess(self, family: list[int], *, long_crowded: bool) -> Excess | None:
+        most = self._bounds.memory
+        if memory_of(family, more_than=most) > most:
+            text = f"A kernel was ended: it used more than the {most / 1e6:.0f} MB of memory that it may use."
+            return Excess("memory", text)
+        if long_crowded:
+            text = f"A kernel was ended: it started more than the {self._bounds.processes} processes that it may start."
+            return Excess("processes", text)
+        return None

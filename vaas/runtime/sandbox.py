@@ -1,0 +1,312 @@
+"""The sandbox of kernels: what a kernel's process may see and use, made with bubblewrap where the system has it.
+
+In it are a read-only system, the Python of apps, what the version lists, and a temporary folder of bounded size; no
+other app, home, database or process, no device, no network (what may be reached goes through :mod:`vaas.runtime.gate`).
+``python -m vaas.runtime.sandbox`` says in one line of JSON whether kernels here get one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import vaas
+from vaas.errors import Unavailable
+from vaas.runtime import seccomp
+
+__all__ = ["AUTO", "HOME", "OFF", "REQUIRED", "Bounds", "Isolation", "Sandbox", "View", "find_isolation", "order"]
+
+#: What VAAS_SANDBOX may say: use it where it works, refuse to run kernels without it, do without.
+AUTO, REQUIRED, OFF = "auto", "required", "off"
+#: A kernel's home in the sandbox; it lies in the temporary folder.
+HOME = Path("/tmp/home")
+#: The port on the sandbox's own network behind which the gate is.
+GATE_PORT = 3128
+
+_INSIDE = Path(__file__).with_name("inside.py")
+_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+#: Of /etc only what programs need to run and nothing secret.
+_ETC = (
+    *("alternatives", "ca-certificates", "ca-certificates.conf", "fonts", "gai.conf", "ld.so.cache", "ld.so.conf"),
+    *("ld.so.conf.d", "localtime", "locale.alias", "magic", "mime.types", "pki", "protocols", "services", "ssl"),
+)
+#: Where system users with nothing to their names are taken from when we are root; far above any real account.
+_FIRST_UID, _UIDS = 2_013_265_920, 100_000_000
+#: Its temporary folder is counted for itself; shared memory is a second, small one.
+_SHARED_MEMORY = 64 << 20
+#: The name, home and shell of the one user in the sandbox.
+_USER = "app"
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How much one kernel may use: bytes of memory, of its temporary folder and of one file; processes and threads;
+    open files of one process; seconds of CPU time of one process."""
+
+    memory: int = 2_000_000_000
+    disk: int = 500_000_000
+    file: int = 500_000_000
+    processes: int = 256
+    open_files: int = 1024
+    cpu: int = 3600
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """The same as the system's resource limits; 0 processes: no limit."""
+        processes = {"RLIMIT_NPROC": self.processes} if self.processes else {}
+        return {
+            **processes,
+            "RLIMIT_CORE": 0,
+            "RLIMIT_CPU": self.cpu,
+            "RLIMIT_DATA": self.memory,
+            "RLIMIT_FSIZE": self.file,
+            "RLIMIT_MEMLOCK": 0,
+            "RLIMIT_MSGQUEUE": 0,
+            "RLIMIT_NOFILE": self.open_files,
+        }
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """Whether kernels get a sandbox, and if not why, in words for an operator."""
+
+    sandbox: bool
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class View:
+    """What of the machine a kernel sees besides the system: folders and files by their own paths.
+
+    ``read`` are seen as they are; ``written`` are single files that may be written; ``placed`` are seen at another
+    path (path inside → path outside).
+    """
+
+    read: tuple[Path, ...] = ()
+    written: tuple[Path, ...] = ()
+    placed: Mapping[Path, Path] = field(default_factory=dict)
+
+
+class Sandbox:
+    """Makes the command that starts something in a sandbox.
+
+    Parameters
+    ----------
+    bubblewrap:
+        The program.
+    paths:
+        Folders that every kernel may read besides the system and the Python of apps, such as ``/cvmfs``.
+    """
+
+    def __init__(self, bubblewrap: str, *, paths: Sequence[Path] = ()) -> None:
+        self._bubblewrap = bubblewrap
+        self._paths = tuple(paths)
+        self._root = os.geteuid() == 0
+        self.filter = seccomp.program()
+
+    def new_uid(self) -> int:
+        """Return the system user for one more kernel: 0 for our own, where we may not take another."""
+        return _FIRST_UID + secrets.randbelow(_UIDS) if self._root else 0
+
+    def fitting(self, bounds: Bounds) -> Bounds:
+        """Return the bounds that hold for one kernel alone: before Linux 5.14 a user's processes count together."""
+        release = tuple(map(int, re.findall(r"\d+", os.uname().release)[:2]))
+        return bounds if self._root or release >= (5, 14) else replace(bounds, processes=0)
+
+    def command(self, view: View, *, bounds: Bounds, filter_fd: int) -> list[str]:
+        """Return the command; ``filter_fd`` is an open file with :attr:`filter`, -1 where there is none.
+
+        It expects an :func:`order` on its standard input.
+        """
+        return [
+            self._bubblewrap,
+            *("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"),
+            *self._user(),
+            *("--die-with-parent", "--new-session", "--hostname", "app"),
+            *self._system(),
+            *("--proc", "/proc", "--dev", "/dev"),
+            *("--perms", "1777", "--size", str(min(_SHARED_MEMORY, bounds.disk)), "--tmpfs", "/dev/shm"),
+            *("--perms", "1777", "--size", str(bounds.disk), "--tmpfs", "/tmp"),
+            *self._view(view),
+            *("--remount-ro", "/dev", "--remount-ro", "/"),
+            *(("--seccomp", str(filter_fd)) if filter_fd >= 0 else ()),
+            *("--", sys.executable, "-I", "-S", str(_INSIDE)),
+        ]
+
+    def _user(self) -> tuple[str, ...]:
+        """Who is root makes no user namespace: the kernel becomes a system user of its own instead."""
+        if self._root:
+            return ("--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID")
+        return ("--unshare-user", "--disable-userns", "--uid", "1000", "--gid", "1000")
+
+    def _system(self) -> list[str]:
+        words: list[str] = []
+        for path in _SYSTEM:
+            if os.path.islink(path):
+                words += ["--symlink", os.readlink(path), path]
+            elif os.path.isdir(path):
+                words += ["--ro-bind", path, path]
+        for name in _ETC:
+            words += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+        for name in ("passwd", "group", "hosts"):
+            words += ["--symlink", f"{HOME.parent}/.{name}", f"/etc/{name}"]
+        return words
+
+    def _view(self, view: View) -> list[str]:
+        read = (*_python_folders(), *self._paths, *view.read)
+        words = _ways([*read, *view.placed, *view.written])
+        for path in read:
+            words += ["--ro-bind-try", str(path), str(path)]
+        for inside, outside in view.placed.items():
+            words += ["--ro-bind", str(outside), str(inside)]
+        for path in view.written:
+            words += ["--bind", str(path), str(path)]
+        return words
+
+
+def _ways(paths: Sequence[Path]) -> list[str]:
+    """Make the folders that lead to the paths: by itself, bubblewrap makes them for their owner alone."""
+    leading = {parent for path in paths for parent in path.parents} - {Path("/"), Path("/tmp"), Path("/usr")}
+    return [word for path in sorted(leading) for word in ("--perms", "0755", "--dir", str(path))]
+
+
+def order(
+    command: Sequence[str],
+    *,
+    cwd: str,
+    bounds: Bounds,
+    uid: int = 0,
+    folders: Sequence[Path] = (),
+    files: Mapping[str, str] | None = None,
+    copies: Mapping[str, str] | None = None,
+    gate: int = -1,
+) -> bytes:
+    """Return what the first process in the sandbox reads: what it is to become, and what to prepare before.
+
+    Parameters
+    ----------
+    command:
+        What it becomes, in the folder ``cwd``.
+    uid:
+        The system user to become; 0: stay who one is.
+    folders, files, copies:
+        What to make: folders, files with their text, files with the path they are copied from.
+    gate:
+        A socket by which it hands out the one that listens at GATE_PORT; -1: there is no network at all.
+    """
+    told: dict[str, Any] = {
+        "command": list(command),
+        "cwd": cwd,
+        "limits": bounds.limits,
+        "uid": uid,
+        "folders": [str(folder) for folder in folders],
+        "files": dict(files or {}),
+        "copies": dict(copies or {}),
+        "gate": gate,
+        "port": GATE_PORT,
+    }
+    return json.dumps(told).encode()
+
+
+def bare_command() -> list[str]:
+    """Return the command that obeys an :func:`order` without a sandbox."""
+    return [sys.executable, "-I", "-S", str(_INSIDE)]
+
+
+def accounts(uid: int) -> dict[str, str]:
+    """Return the files of a system with one user, for programs that ask who they are."""
+    inside = uid or 1000
+    return {
+        f"{HOME.parent}/.passwd": f"{_USER}:x:{inside}:{inside}:{_USER}:{HOME}:/bin/sh\n",
+        f"{HOME.parent}/.group": f"{_USER}:x:{inside}:\n",
+        f"{HOME.parent}/.hosts": "127.0.0.1 localhost app\n::1 localhost\n",
+    }
+
+
+def find_isolation(environ: Mapping[str, str]) -> tuple[Sandbox | None, Isolation]:
+    """Return the sandbox that works here, or None and why there is none.
+
+    Raises
+    ------
+    Unavailable
+        There is none, and VAAS_SANDBOX says that there must be.
+    """
+    wish = environ.get("VAAS_SANDBOX") or AUTO
+    if wish == OFF:
+        return None, Isolation(False, "VAAS_SANDBOX is “off”.")
+    paths = [Path(path) for path in environ.get("VAAS_SANDBOX_PATHS", "").split(",") if path.strip()]
+    program = shutil.which("bwrap", path=environ.get("PATH", os.defpath))
+    if not sys.platform.startswith("linux"):
+        sandbox, why = None, "Only Linux has the means for it."
+    elif program is None:
+        sandbox, why = None, "bubblewrap is not installed. On Debian and Ubuntu: apt install bubblewrap"
+    else:
+        sandbox = Sandbox(program, paths=paths)
+        why = _try(sandbox)
+    if why and wish == REQUIRED:
+        raise Unavailable("Apps cannot be run here: kernels would not be isolated.", log_message=why)
+    return (None, Isolation(False, why)) if why or sandbox is None else (sandbox, Isolation(True))
+
+
+def _try(sandbox: Sandbox) -> str:
+    """Start the Python of apps in a sandbox; return what is wrong, "" when nothing is."""
+    bounds, uid = Bounds(), sandbox.new_uid()
+    said = order([sys.executable, "-I", "-c", "import ssl"], cwd="/tmp", bounds=bounds, uid=uid, files=accounts(uid))
+    try:
+        with filter_file(sandbox.filter) as fd:
+            command = sandbox.command(View(), bounds=bounds, filter_fd=fd)
+            fds = (fd,) if fd >= 0 else ()
+            tried = subprocess.run(command, input=said, capture_output=True, timeout=30, pass_fds=fds, env={}, cwd="/")
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"bubblewrap does not work here: {error}"
+    last = tried.stderr.decode(errors="replace").strip().rsplit("\n", 1)[-1]
+    return "" if tried.returncode == 0 else f"bubblewrap does not work here: {last or f'exit code {tried.returncode}'}"
+
+
+class filter_file:
+    """An open, unnamed file with the filter in it; -1 for an empty one."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._fd = -1
+
+    def __enter__(self) -> int:
+        if self._data:
+            self._fd = os.memfd_create("filter")
+            os.write(self._fd, self._data)
+            os.lseek(self._fd, 0, os.SEEK_SET)
+        return self._fd
+
+    def __exit__(self, *_: object) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+
+
+def _python_folders() -> list[Path]:
+    """Return the folders from which this Python runs and imports, and no more: they may lie beside secrets."""
+    package = Path(vaas.__file__).parent
+    found = [Path(sys.prefix), Path(sys.base_prefix), Path(sys.exec_prefix), package]
+    return [path for path in dict.fromkeys(found) if not path.is_relative_to("/usr")]
+
+
+def main() -> int:
+    """Print whether kernels get a sandbox here."""
+    try:
+        _, isolation = find_isolation({**os.environ, "VAAS_SANDBOX": os.environ.get("VAAS_SANDBOX") or AUTO})
+    except Unavailable as error:
+        isolation = Isolation(False, error.log_message)
+    print(json.dumps({"isolated": isolation.sandbox, "why": isolation.why}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
