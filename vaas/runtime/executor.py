@@ -15,6 +15,7 @@ from voila.execute import VoilaExecutor
 from vaas.runtime.activity import QUEUED
 from vaas.runtime.endings import Trouble
 from vaas.runtime.kernels import HIDDEN_ERROR
+from vaas.runtime.logged import Logged
 from vaas.runtime.outputs import size_of
 from vaas.runtime.watch import Activity
 
@@ -26,7 +27,6 @@ _COUNTED = frozenset(
 #: How long a cell may take to stop once it was told to.
 _GRACE = 4.0
 _LOOK = 0.1
-log = logging.getLogger(__name__)
 
 
 class Reporter(Protocol):
@@ -77,6 +77,7 @@ class Executor(VoilaExecutor):
         self.widget_registry = {"@jupyter-widgets/output": {"OutputModel": _OutputWidget}}
         self._activity, self._reporter = activity, reporter
         self._budget = self._left = budget
+        self._logged = Logged("Inside an Output widget")
         self._cell = 0
         self._late = False
 
@@ -152,10 +153,10 @@ class Executor(VoilaExecutor):
             self._tell_widgets()
         captured = bool(self.output_hook_stack[msg["parent_header"].get("msg_id")])
         if captured and kind == "error":
-            log.warning("An error inside an Output widget:\n%s", "\n".join(content.get("traceback", ())))
+            self._logged.say("\n".join(content.get("traceback", ())), level=logging.WARNING)
             msg["content"] = {"ename": "ExecutionError", "evalue": "", "traceback": [HIDDEN_ERROR]}
         elif captured and kind == "stream" and content.get("name") == "stderr":
-            log.info("Standard error inside an Output widget: %s", content.get("text", ""))
+            self._logged.say(content.get("text", ""))
             return None
         return super().process_message(msg, cell, cell_index)
 
