@@ -88,12 +88,7 @@ class AppServer:
             manifest.network, trusted=manifest.network_trusted, tell=lambda text: self.incident("network", text)
         )
         self.confinement = Confinement(sandbox, _bounds(limits), gate=self.gate)
-        self.kernels = Kernels(
-            folder=folder,
-            notebook=manifest.notebook,
-            environ=environ,
-            confinement=self.confinement,
-        )
+        self.kernels = Kernels(folder=folder, notebook=manifest.notebook, environ=environ, confinement=self.confinement)
         self.rendered = Rendering(manifest=manifest, folder=folder, base_url=base_url, kernels=self.kernels)
         self.squeezer = Squeezer()
         self.rendering: dict[str, asyncio.Future[None]] = {}
