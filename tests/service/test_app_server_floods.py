@@ -62,11 +62,20 @@ async def measured(app: AppProcess) -> AsyncIterator[Peak]:
         "while FLOOD: print('x' * 1000)",
         "while FLOOD: display(HTML('x' * 10**6))",
         "import ipywidgets\nout = ipywidgets.Output()\nwith out:\n    while FLOOD: print('x' * 1000)",
+        "import ipywidgets\nout = ipywidgets.Output()\nwith out:\n    while FLOOD: display(HTML('x' * 10**4))",
         "import ipywidgets\nbox = ipywidgets.Text()\nwhile FLOOD: box.value = str(os.urandom(10**5))",
         "handle = display('', display_id=True)\nwhile FLOOD: handle.update(HTML('x' * 10**5))",
         "import sys\nwhile FLOOD: print('x' * 1000, file=sys.stderr)",
     ],
-    ids=["prints", "displays", "prints inside an Output widget", "widget state", "updates", "standard error"],
+    ids=[
+        "prints",
+        "displays",
+        "prints inside an Output widget",
+        "displays inside an Output widget",
+        "widget state",
+        "updates",
+        "standard error",
+    ],
 )
 async def test_output_without_end_ends_its_page_and_nothing_else(start: Start, flood: str) -> None:
     portal, app, visitor = await start(GATE, flood, "print('the end')", cell_seconds=60)
