@@ -105,8 +105,8 @@ class WatchedKernels(AsyncMappingKernelManager):
 
     def _too_large(self, kernel_id: str) -> None:
         kernel = self._kernels.get(kernel_id)
-        process = kernel.provisioner if kernel is not None else None
-        if process is not None and process.has_process and self.flooded is not None:
+        process = getattr(kernel.provisioner, "process", None) if kernel is not None else None
+        if process is not None and process.poll() is None and self.flooded is not None:
             self.flooded(kernel_id, f"The app put out more than {BUFFER / 1e6:.0f} MB in one piece.")
 
     def start_buffering(self, kernel_id: str, session_key: str, channels: Any) -> None:
