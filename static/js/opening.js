@@ -65,6 +65,9 @@ function follow(root) {
     }
     root.classList.add("opening-failed");
     part("failed").hidden = false;
+    // What went wrong is at the end of the log.
+    const log = part("error-detail").querySelector("pre");
+    log.scrollTop = log.scrollHeight;
     document.title = `${root.querySelector("[data-failed] h1").textContent} · VaaS`;
   }
 

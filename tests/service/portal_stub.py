@@ -59,6 +59,9 @@ class PortalStub:
     tar: bytes | None = None
     revoked: set[str] = field(default_factory=set)
     stop: bool = False
+    #: What kernels may reach, and what of it the site itself names.
+    network: tuple[str, ...] = ()
+    network_trusted: tuple[str, ...] = ()
     away: bool = False
     heartbeats: list[dict[str, Any]] = field(default_factory=list)
     checks: list[dict[str, Any]] = field(default_factory=list)
@@ -114,6 +117,8 @@ class PortalStub:
             "check": self.check,
             "limits": limits,
             "frame_ancestors": ["'none'"],
+            "network": list(self.network),
+            "network_trusted": list(self.network_trusted),
         }
 
     def content(self) -> bytes:
@@ -150,7 +155,8 @@ class _Api(RequestHandler):
         if self.name == "heartbeat":
             self.portal.heartbeats.append(heard)
             present = {visit["id"] for visit in heard["visits"]}
-            self.write({"revoked": sorted(present & self.portal.revoked), "stop": self.portal.stop})
+            revoked, network = sorted(present & self.portal.revoked), list(self.portal.network)
+            self.write({"revoked": revoked, "stop": self.portal.stop, "network": network})
         else:
             self.portal.checks.append(heard)
             self.write({})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import re
 import socket
 import time
@@ -12,10 +14,12 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
+from tornado.websocket import WebSocketClosedError
 
 from tests.service.portal_stub import COOKIE, AppProcess, LoadedPage, Visitor
 from tests.service.test_app_server_life import Start, soon, start
 from tests.service.test_app_server_stalls import incidents
+from tests.unit.test_frames import message
 
 __all__ = ["start"]
 
@@ -58,11 +62,20 @@ async def measured(app: AppProcess) -> AsyncIterator[Peak]:
         "while FLOOD: print('x' * 1000)",
         "while FLOOD: display(HTML('x' * 10**6))",
         "import ipywidgets\nout = ipywidgets.Output()\nwith out:\n    while FLOOD: print('x' * 1000)",
+        "import ipywidgets\nout = ipywidgets.Output()\nwith out:\n    while FLOOD: display(HTML('x' * 10**4))",
         "import ipywidgets\nbox = ipywidgets.Text()\nwhile FLOOD: box.value = str(os.urandom(10**5))",
         "handle = display('', display_id=True)\nwhile FLOOD: handle.update(HTML('x' * 10**5))",
         "import sys\nwhile FLOOD: print('x' * 1000, file=sys.stderr)",
     ],
-    ids=["prints", "displays", "prints inside an Output widget", "widget state", "updates", "standard error"],
+    ids=[
+        "prints",
+        "displays",
+        "prints inside an Output widget",
+        "displays inside an Output widget",
+        "widget state",
+        "updates",
+        "standard error",
+    ],
 )
 async def test_output_without_end_ends_its_page_and_nothing_else(start: Start, flood: str) -> None:
     portal, app, visitor = await start(GATE, flood, "print('the end')", cell_seconds=60)
@@ -150,6 +163,48 @@ async def test_what_is_kept_for_a_visitor_who_is_away_has_an_end(start: Start) -
         assert await soon(lambda: not app.kernels)
     assert "nobody was connected" in incidents(portal)[0]["text"]
     assert peak.growth < MOST, f"{peak.growth / MB:.0f} MB"
+
+
+async def test_what_waits_for_a_kernel_that_is_busy_has_an_end(start: Start) -> None:
+    portal, app, visitor = await start(connect_within=60)
+    page = await visitor.page()
+    socket = await page.connect()
+    await socket.write_message(json.dumps(message("kernel_info_request", {})))
+    while "kernel_info_reply" not in str(await asyncio.wait_for(socket.read_message(), 20)):
+        pass
+    for process in app.kernels:
+        process.suspend()
+    frame = message("comm_msg", {"comm_id": "x", "data": {"text": "x" * MB}})
+    async with measured(app) as peak:
+        with contextlib.suppress(WebSocketClosedError):
+            for _ in range(300):
+                await socket.write_message(json.dumps(frame))
+        assert await soon(lambda: incidents(portal), within=20)
+        assert await soon(lambda: not app.kernels)
+    assert "than the kernel takes" in incidents(portal)[0]["text"]
+    assert peak.growth < MOST, f"{peak.growth / MB:.0f} MB"
+
+
+async def test_standard_error_without_end_does_not_fill_the_log(start: Start) -> None:
+    talks = (
+        "import threading, sys, time\n"
+        "def talk():\n    while True:\n        print('x' * 1000, file=sys.stderr); time.sleep(0.001)\n"
+        "threading.Thread(target=talk, daemon=True).start()"
+    )
+    _, app, visitor = await start(talks, connect_within=60)
+    socket = await (await visitor.page()).connect()
+    assert await soon(lambda: "left out of this log" in app.text(), within=30)
+    size = len(app.text())
+    await asyncio.sleep(1)
+    assert len(app.text()) - size < 10_000
+    assert socket.close_code is None
+
+
+async def test_an_error_as_long_as_a_book_does_not_fill_the_log(start: Start) -> None:
+    _, app, visitor = await start("raise ValueError('x' * 5_000_000 + 'its end')", cell_seconds=60)
+    assert "could not be shown" in (await visitor.page()).html
+    assert "its end" in app.text()
+    assert len(app.text()) < 100_000
 
 
 async def test_a_visitor_who_does_not_read_the_page_is_not_there(start: Start) -> None:

@@ -326,3 +326,22 @@ async def test_content_that_is_not_what_was_announced_is_not_served(tmp_path: Pa
     assert code == 1
     assert "not announced" in said
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_many_visits_leave_no_connections_behind(start: Start) -> None:
+    _, app, visitor = await start(connect_within=60)
+    server = psutil.Process(app.process.pid)
+
+    async def visit() -> None:
+        page = await visitor.page()
+        socket = await page.connect()
+        await visitor.leave(page.token)
+        await closed(socket)
+        assert await soon(lambda: not app.kernels)
+
+    for _ in range(3):
+        await visit()
+    before = server.num_fds()
+    for _ in range(12):
+        await visit()
+    assert await soon(lambda: server.num_fds() <= before + 12), (before, server.num_fds())

@@ -119,7 +119,7 @@ async def test_a_cell_that_takes_too_long_is_stopped_and_the_kernel_is_free_agai
     page = await visitor.page()
     body = page.html.partition("<main")[2]
     assert "before" in body and "shown so far" in body and "This part took too long" in body
-    assert "never seen" not in body
+    assert not [words for words in ("never seen", "could not be shown", "KeyboardInterrupt") if words in body]
     await page.connect()
     model = (await visitor.ask(f"api/kernels/{page.kernel}")).body
     assert b'"execution_state": "idle"' in model
@@ -174,11 +174,11 @@ async def test_a_kernel_that_is_never_ready_ends_the_page(start: Start, kernel: 
     assert incidents(portal) == [{"kind": "start", "text": "The kernel was not ready after 3 s."}]
 
 
-async def test_a_kernel_whose_command_does_not_exist_is_a_plain_page(start: Start, kernel: Kernel) -> None:
+async def test_a_kernel_whose_command_does_not_exist_is_told_at_once(start: Start, kernel: Kernel) -> None:
     portal, _, visitor = await start("1 + 1", kernel=kernel("", command="/nowhere/python"))
     answer = await asyncio.wait_for(visitor.ask(), 10)
-    assert answer.code == 503
-    assert b"kernel could not be started" in answer.body and b"Open the app again" in answer.body
+    # In a sandbox it is the sandbox that starts, and ends at once.
+    assert b'end("died")' in answer.body or (answer.code == 503 and b"kernel could not be started" in answer.body)
     assert b"/nowhere" not in answer.body
     assert await soon(lambda: incidents(portal))
 

@@ -115,11 +115,13 @@ def test_what_a_site_set_stays(settings: Settings) -> None:
     c.JupyterHub.services = [{"name": "culler"}]
     c.JupyterHub.load_roles = [{"name": "culler", "scopes": []}]
     c.JupyterHub.tornado_settings = {"headers": {"X-Site": "yes"}}
+    c.Spawner.start_timeout = 300
     configure(c, settings, {})
     assert [service["name"] for service in c.JupyterHub.services] == ["culler", "vaas"]
     assert [role["name"] for role in c.JupyterHub.load_roles] == ["culler", "vaas"]
     assert c.JupyterHub.tornado_settings["headers"]["X-Site"] == "yes"
     assert c.JupyterHub.tornado_settings["slow_spawn_timeout"] == 0
+    assert (c.Spawner.start_timeout, c.Spawner.http_timeout) == (300, 30)
 
 
 @pytest.mark.parametrize("named", ["pam", "jupyterhub.auth.PAMAuthenticator", PAMAuthenticator])

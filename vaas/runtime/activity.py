@@ -20,6 +20,8 @@ __all__ = ["BUFFER", "QUEUED", "WatchedKernels"]
 BUFFER = 64_000_000
 #: So many messages of a kernel wait in this process, for each who listens; the others wait in the kernel's own memory.
 QUEUED = 64
+#: ZeroMQ allows a thousand; a page takes a dozen.
+_SOCKETS = 16_000
 #: The server looks each second for kernels that died.
 _MOMENT = 2.0
 
@@ -51,6 +53,7 @@ class WatchedKernels(AsyncMappingKernelManager):
         super().__init__(**options)
         # A larger message is not read at all: the connection ends in its place.
         self.context.maxmsgsize = BUFFER
+        self.context.set(zmq.MAX_SOCKETS, _SOCKETS)
 
     def activity(self, kernel_id: str) -> Activity:
         """Return what the kernel is doing."""
@@ -84,8 +87,11 @@ class WatchedKernels(AsyncMappingKernelManager):
 
     def stop_watching_activity(self, kernel_id: str) -> None:
         """Stop listening."""
-        monitor = getattr(self.get_kernel(kernel_id), "vaas_monitor", None)
-        if monitor is not None and not monitor.closed():
+        kernel = self.get_kernel(kernel_id)
+        monitor, kernel.vaas_monitor = getattr(kernel, "vaas_monitor", None), None
+        if monitor is not None:
+            # In this order: an event that nobody takes any more would stop ZeroMQ's thread, and all kernels with it.
+            kernel._activity_stream.socket.disable_monitor()
             monitor.close()
         super().stop_watching_activity(kernel_id)
 
@@ -99,12 +105,16 @@ class WatchedKernels(AsyncMappingKernelManager):
 
     def _too_large(self, kernel_id: str) -> None:
         kernel = self._kernels.get(kernel_id)
-        process = kernel.provisioner if kernel is not None else None
-        if process is not None and process.has_process and self.flooded is not None:
+        process = getattr(kernel.provisioner, "process", None) if kernel is not None else None
+        if process is not None and process.poll() is None and self.flooded is not None:
             self.flooded(kernel_id, f"The app put out more than {BUFFER / 1e6:.0f} MB in one piece.")
 
     def start_buffering(self, kernel_id: str, session_key: str, channels: Any) -> None:
-        """Keep what the kernel says until its page is back, as far as there is room."""
+        """Keep what the kernel says until its page is back, as far as there is room; of one that ends, nothing."""
+        if kernel_id in self._pending_kernels:
+            for channel in channels.values():
+                channel.close()
+            return
         super().start_buffering(kernel_id, session_key, channels)
         if kernel_id in self._kernel_buffers:
             self._kernel_buffers[kernel_id]["buffer"] = _Buffer(full=lambda: self._overflow(kernel_id))

@@ -15,6 +15,7 @@ from voila.execute import VoilaExecutor
 from vaas.runtime.activity import QUEUED
 from vaas.runtime.endings import Trouble, how_it_ended
 from vaas.runtime.kernels import HIDDEN_ERROR
+from vaas.runtime.logged import Logged
 from vaas.runtime.outputs import size_of
 from vaas.runtime.watch import Activity
 
@@ -26,7 +27,6 @@ _COUNTED = frozenset(
 #: How long a cell may take to stop once it was told to.
 _GRACE = 4.0
 _LOOK = 0.1
-log = logging.getLogger(__name__)
 
 
 class Reporter(Protocol):
@@ -77,14 +77,17 @@ class Executor(VoilaExecutor):
         self.widget_registry = {"@jupyter-widgets/output": {"OutputModel": _OutputWidget}}
         self._activity, self._reporter = activity, reporter
         self._budget = self._left = budget
+        self._logged = Logged("Inside an Output widget")
         self._cell = 0
+        self._late = False
 
     async def connect(self, *, seconds: float) -> None:
         """Connect to the kernel and wait until it is ready; Trouble if it is not in time, or ends before."""
         assert self.km is not None
         # The context of all kernels here has their limits; by default each client makes one of its own.
         self.kc = client = self.km.client(context=self.km.context)
-        client.start_channels()
+        # No heartbeat, which is a thread of its own: whether the process lives is known here.
+        client.start_channels(hb=False)
         client.iopub_channel.socket.rcvhwm = QUEUED
         try:
             async with asyncio.timeout(seconds):
@@ -116,6 +119,7 @@ class Executor(VoilaExecutor):
         try:
             return await super().execute_cell(cell, resources, cell_index, store_history=store_history)
         except TimeoutError:
+            self._late = True
             self._tell_widgets()
             text = f"Cell {self._cell} took longer than {self.timeout:.0f} s"
             if not await self._stop():
@@ -143,14 +147,17 @@ class Executor(VoilaExecutor):
                     text = f"The page put out more than {self._budget / 1e6:.0f} MB until cell {self._cell}."
                     self._reporter.over(Trouble("flooded", "output", text))
                 return None
+            # What a cell says while it is stopped is that it was interrupted, which the page says better.
+            if self._late and not kind.startswith("comm"):
+                return None
         elif kind == "status" and content.get("execution_state") == "idle":
             self._tell_widgets()
         captured = bool(self.output_hook_stack[msg["parent_header"].get("msg_id")])
         if captured and kind == "error":
-            log.warning("An error inside an Output widget:\n%s", "\n".join(content.get("traceback", ())))
+            self._logged.say("\n".join(content.get("traceback", ())), level=logging.WARNING)
             msg["content"] = {"ename": "ExecutionError", "evalue": "", "traceback": [HIDDEN_ERROR]}
         elif captured and kind == "stream" and content.get("name") == "stderr":
-            log.info("Standard error inside an Output widget: %s", content.get("text", ""))
+            self._logged.say(content.get("text", ""))
             return None
         return super().process_message(msg, cell, cell_index)
 

@@ -16,6 +16,7 @@ from vaas.errors import Invalid, Unavailable, VaasError
 from vaas.runtime import frames
 from vaas.runtime.activity import QUEUED
 from vaas.runtime.endings import Trouble
+from vaas.runtime.logged import Logged
 from vaas.runtime.visits import Page, Visit
 from vaas.tickets import Ticket
 
@@ -26,8 +27,10 @@ __all__ = ["Channels", "Enter", "Farewell", "Guarded", "Kernel", "Missing", "Pok
 
 Access = Literal["open", "visit", "ticket"]
 _STATUS: dict[type[VaasError], int] = {Invalid: 403, Unavailable: 503}
-#: So much may wait for a browser that reads slowly; then its page ends.
+#: So much may wait for a browser that reads slowly, or for a kernel that is busy; then the page ends.
 _MOST_UNREAD = 64_000_000
+#: ZeroMQ counts messages instead, and one may have megabytes.
+_MOST_SENT_AHEAD = 4
 log = logging.getLogger(__name__)
 
 
@@ -186,13 +189,24 @@ class Kernel(Guarded):
 class _Connection(ZMQChannelsWebsocketConnection):
     """Jupyter's bridge between websocket and kernel, with our gate in both directions."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._logged = Logged(f"Kernel {self.kernel_id}")
+        self._untaken = 0
+
     def create_stream(self) -> None:
         super().create_stream()
         self.channels["iopub"].socket.rcvhwm = QUEUED
+        self.channels["shell"].socket.sndhwm = _MOST_SENT_AHEAD
 
     def handle_incoming_message(self, incoming_msg: str | bytes) -> None:
         frame = frames.admit(incoming_msg, protocol=self.subprotocol)
-        if frame is not None:
+        if frame is None or not self.channels:
+            return
+        self._untaken = self._untaken + len(frame) if self.channels["shell"].sending() else 0
+        if self._untaken > _MOST_UNREAD:
+            self.websocket_handler.overflow("A visitor's browser says more than the kernel takes", self._untaken)
+        else:
             super().handle_incoming_message(frame)
 
     def handle_outgoing_message(self, stream: Any, outgoing_msg: list[Any]) -> None:
@@ -201,11 +215,11 @@ class _Connection(ZMQChannelsWebsocketConnection):
         header = self.session.unpack(packed)
         content = self.session.unpack(body) if header["msg_type"] in ("error", "stream") else {}
         if header["msg_type"] == "error":
-            log.warning("Kernel %s: %s", self.kernel_id, "\n".join(content.get("traceback", ())))
+            self._logged.say("\n".join(content.get("traceback", ())), level=logging.WARNING)
         if frames.may_leave(header, content):
             super().handle_outgoing_message(stream, outgoing_msg)
         elif header["msg_type"] == "stream":
-            log.info("Kernel %s: %s", self.kernel_id, content.get("text", ""))
+            self._logged.say(content.get("text", ""))
 
 
 class Channels(Guarded, KernelWebsocketHandler):
@@ -254,13 +268,17 @@ class Channels(Guarded, KernelWebsocketHandler):
         size = len(message)
         self.unread += size
         written.add_done_callback(lambda done: self._sent(done, size))
-        if self.unread > _MOST_UNREAD and self.page is not None:
-            text = f"The app says more than the browser reads: {self.unread / 1e6:.0f} MB wait."
-            self.server.break_off(self.page, Trouble("flooded", "output", text))
-            # A polite goodbye would wait behind all that.
-            if self.ws_connection is not None:
-                self.ws_connection.stream.close()
+        if self.unread > _MOST_UNREAD:
+            self.overflow("The app says more than the browser reads", self.unread)
         return written
+
+    def overflow(self, text: str, waiting: int) -> None:
+        """End the page, of which so many bytes wait."""
+        if self.page is not None:
+            self.server.break_off(self.page, Trouble("flooded", "output", f"{text}: {waiting / 1e6:.0f} MB wait."))
+        # A polite goodbye would wait behind all that.
+        if self.ws_connection is not None and self.unread > _MOST_UNREAD:
+            self.ws_connection.stream.close()
 
     def _sent(self, done: Any, size: int) -> None:
         self.unread -= size

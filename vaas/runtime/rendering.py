@@ -29,6 +29,7 @@ from vaas.errors import Unavailable
 from vaas.notebook import parse
 from vaas.runtime.executor import Executor, Reporter
 from vaas.runtime.kernels import Kernels
+from vaas.runtime.logged import cut
 from vaas.runtime.manifest import Manifest
 
 __all__ = ["Rendering"]
@@ -86,8 +87,8 @@ class _Renderer(NotebookRenderer):
             except TimeoutError:
                 yield cell
                 break
-            except CellExecutionError:
-                log.exception("Cell %d of %d", index + 1, len(nb.cells))
+            except CellExecutionError as error:
+                log.warning("Cell %d of %d failed:\n%s", index + 1, len(nb.cells), cut(str(error)))
                 strip_code_cell_warnings(cell)
                 executor.strip_code_cell_errors(cell)
                 yield cell
