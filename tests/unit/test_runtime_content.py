@@ -49,9 +49,9 @@ def test_the_listed_files_are_there_with_their_folders(tmp_path: Path) -> None:
     assert (tmp_path / "data/deep/a.csv").read_bytes() == b"1,2"
 
 
-def test_files_can_be_read_by_their_owner_and_written_by_nobody(tmp_path: Path) -> None:
+def test_files_can_be_read_and_written_by_nobody(tmp_path: Path) -> None:
     unpack(tar(("a.txt", b"data")), tmp_path, files=(listed("a.txt"),))
-    assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o400
+    assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o444
 
 
 @pytest.mark.parametrize("name", ["../a.txt", "/a.txt", "b/../../a.txt", "./a.txt", "a\\b.txt", "", "."])
@@ -130,7 +130,7 @@ def test_a_kernel_sees_no_secret_of_the_server(tmp_path: Path) -> None:
         "HOME": "/root",
         "JPY_PARENT_PID": "1",
     }
-    env = kernel_environment(source, home=tmp_path, shared=tmp_path, request={"QUERY_STRING": "a=1"})
+    env = kernel_environment(source, home=tmp_path, fonts=tmp_path, request={"QUERY_STRING": "a=1"})
     assert "t" not in env.values() and "u" not in env.values() and "s" not in env.values()
     assert not [name for name in env if name.startswith(("JUPYTERHUB_", "VAAS_", "JPY_"))]
     assert (env["PATH"], env["LC_TIME"], env["HOME"], env["QUERY_STRING"]) == ("/bin", "C", str(tmp_path), "a=1")
@@ -138,13 +138,13 @@ def test_a_kernel_sees_no_secret_of_the_server(tmp_path: Path) -> None:
 
 def test_an_operator_may_pass_more_but_not_the_servers_own_secrets(tmp_path: Path) -> None:
     source = {"VAAS_KERNEL_ENV": "HTTPS_PROXY, JUPYTERHUB_API_TOKEN", "HTTPS_PROXY": "p", "JUPYTERHUB_API_TOKEN": "t"}
-    env = kernel_environment(source, home=tmp_path, shared=tmp_path, request={})
+    env = kernel_environment(source, home=tmp_path, fonts=tmp_path, request={})
     assert env["HTTPS_PROXY"] == "p"
     assert "JUPYTERHUB_API_TOKEN" not in env
 
 
 def test_figures_do_not_bring_the_whole_library(tmp_path: Path) -> None:
-    assert kernel_environment({}, home=tmp_path, shared=tmp_path, request={})["PLOTLY_RENDERER"] == "plotly_mimetype"
+    assert kernel_environment({}, home=tmp_path, fonts=tmp_path, request={})["PLOTLY_RENDERER"] == "plotly_mimetype"
 
 
 def manifest_json(**changes: object) -> dict[str, object]:

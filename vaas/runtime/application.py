@@ -19,6 +19,7 @@ from tornado.netutil import bind_sockets
 
 from vaas.errors import Invalid, Unavailable, VaasError
 from vaas.runtime import patches
+from vaas.runtime.confinement import confine
 from vaas.runtime.content import discard, unpack
 from vaas.runtime.manifest import Manifest
 from vaas.runtime.portal_client import PortalClient
@@ -100,8 +101,7 @@ async def _serve(place: Place, *, folder: Path) -> None:
         folder=folder,
         base_url=place.base_url,
         environ=dict(os.environ),
-        sandbox=sandbox,
-        isolation=isolation,
+        confinement=confine(manifest, sandbox, isolation),
     )
     http = HTTPServer(server.application(), xheaders=True, max_body_size=_MOST_IN_A_BODY)
     sockets = bind_sockets(place.port, address=place.host)

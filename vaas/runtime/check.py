@@ -32,7 +32,7 @@ from vaas.runtime.secrets import Secret, find_secrets
 from vaas.runtime.specs import AppSpecs
 
 if TYPE_CHECKING:
-    from vaas.runtime.manager import Confinement
+    from vaas.runtime.confinement import Confinement
 
 __all__ = ["main", "run_check"]
 
@@ -342,9 +342,9 @@ def main(argv: list[str] | None = None) -> int:
 
     async def check() -> Report:
         patches.skip_slow_imports()
-        from vaas.runtime.manager import Confinement
+        from vaas.runtime.confinement import Confinement
 
-        sandbox, _ = find_isolation(os.environ)
+        sandbox, isolation = find_isolation(os.environ)
         task = asyncio.current_task()
         assert task is not None
         # Cancelled, it cleans up after itself; SIGINT does the same by asyncio.run.
@@ -354,7 +354,7 @@ def main(argv: list[str] | None = None) -> int:
             options.notebook,
             seconds=options.seconds,
             report_progress=show,
-            confinement=Confinement(sandbox),
+            confinement=Confinement(sandbox, isolation),
         )
 
     try:

@@ -24,12 +24,13 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 
 from vaas.notebook import Cell, Notebook
 from vaas.runtime import audit, patches
+from vaas.runtime.confinement import Confinement
 from vaas.runtime.content import open_up
 from vaas.runtime.environment import kernel_environment
 from vaas.runtime.excess import Excess, Lookout
 from vaas.runtime.gate import environment as gate_environment
 from vaas.runtime.kernel import AUDIT_FILE, AUDIT_FOLDER
-from vaas.runtime.manager import ConfinedKernelManager, Confinement, how_it_ended
+from vaas.runtime.manager import ConfinedKernelManager, how_it_ended
 from vaas.runtime.outputs import Outcome, plain_traceback, size_of
 from vaas.runtime.printed import Printed
 from vaas.runtime.sandbox import HOME
@@ -44,6 +45,7 @@ _START_SECONDS = 60
 _MAX_OUTPUT = 30_000_000
 _MAX_KEPT_TEXT = 500_000
 _MAX_FAILURES = 5
+_MOST_HOSTS = 100
 _MAX_SOCKET_PATH = 95
 _SAMPLE_SECONDS = 0.25
 _FIXES = {
@@ -102,6 +104,8 @@ class Execution:
         self._limits = Lookout(confinement.bounds)
         self._printed = Printed(f"The check's kernel “{kernel}”")
         self._excess: Excess | None = None
+        #: host → the cell that asked the gate for it.
+        self._asked: dict[str, audit.Event] = {}
         self._folder = folder
         self._cwd = cwd
         self._kernel = kernel
@@ -123,7 +127,7 @@ class Execution:
                 await self._run_in(Path(private), seconds=seconds, on_cell=on_cell)
             finally:
                 self.outcome.seconds = round(time.monotonic() - started, 2)
-                self.outcome.events = audit.read(Path(private) / "audit")
+                self.outcome.events = audit.read(Path(private) / "audit") + list(self._asked.values())
         return self.outcome
 
     async def _run_in(self, private: Path, *, seconds: int, on_cell: Callable[[], Awaitable[None]]) -> None:
@@ -208,7 +212,9 @@ class Execution:
         env = kernel_environment(os.environ, home=home, fonts=home / ".config/matplotlib", request={})
         env |= {AUDIT_FILE: str(private / "audit"), AUDIT_FOLDER: str(self._folder)}
         gate = self._confinement.gate
-        env |= gate_environment() if gate is not None and gate.allowed and self._confinement.sandbox else {}
+        if gate is not None and gate.allowed and self._confinement.sandbox is not None:
+            gate.heard = self._hear
+            env |= gate_environment()
         try:
             with self._printed.pipe() as stream:
                 await manager.start_kernel(cwd=str(self._cwd), env=env, stdout=stream, stderr=stream)
@@ -279,6 +285,10 @@ class Execution:
         hidden = {f"{folder}/": "" for folder in (self._cwd, self._folder)}
         hidden |= {f"Cell In[{count}]": f"Cell {index}" for count, index in enumerate(self._counted, start=1)}
         return plain_traceback(list(map(str, lines)), hidden=hidden)
+
+    def _hear(self, host: str) -> None:
+        if len(self._asked) < _MOST_HOSTS:
+            self._asked.setdefault(host, audit.Event("connect", host, self.outcome.cell))
 
     def _say(self, kind: str, text: str, fix: str) -> None:
         self.outcome.problems.append({"kind": kind, "text": text, "fix": fix})

@@ -63,7 +63,9 @@ def _checked(message: dict[str, Any]) -> dict[str, Any] | None:
 
 def _permitted(header: dict[str, str], content: dict[str, Any]) -> bool:
     kind = header["msg_type"]
-    return kind in _MAY_ENTER and (kind != "comm_open" or content["target_name"] in _MAY_OPEN)
+    # A target's module is something to import, which no visitor may choose.
+    opens = content["target_name"] in _MAY_OPEN and not content.get("target_module") if kind == "comm_open" else True
+    return kind in _MAY_ENTER and opens
 
 
 def _header(fields: dict[str, Any]) -> dict[str, str]:

@@ -40,17 +40,16 @@ class Gate:
         What may be reached, as :mod:`vaas.network` writes it; can be changed at any time.
     trusted:
         Hosts that the site itself names: they may have private addresses.
-    tell:
-        Called once for each host that was refused, with a sentence for the app's owner.
     """
 
-    def __init__(
-        self, allowed: tuple[str, ...], *, trusted: Sequence[str] = (), tell: Callable[[str], None] = log.warning
-    ) -> None:
+    def __init__(self, allowed: tuple[str, ...], *, trusted: Sequence[str] = ()) -> None:
         self.allowed = allowed
+        #: Called once for each place that was refused, with a sentence for the app's owner.
+        self.tell: Callable[[str], None] = log.warning
+        #: Called with each host that is asked for, let through or not: a check tells its author of them.
+        self.heard: Callable[[str], None] = lambda host: None
         self._trusted = tuple(trusted)
         self._rules = AddressRules(())
-        self._tell = tell
         self._told: set[str] = set()
         self._open = 0
 
@@ -89,6 +88,7 @@ class Gate:
     async def _connect(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect, to an address that was looked at: asked again, a name could lead elsewhere."""
         place = f"{host}:{port}"
+        self.heard(host)
         if not network.permits(self.allowed, host, port):
             self._refuse(place, f"This app may not reach {place}. Its owner can allow it in the app's settings.")
         try:
@@ -110,7 +110,7 @@ class Gate:
     def _refuse(self, place: str, text: str) -> None:
         if place not in self._told and len(self._told) < _MOST_TOLD:
             self._told.add(place)
-            self._tell(text)
+            self.tell(text)
         raise _Refused("403 Forbidden", text)
 
 

@@ -16,11 +16,12 @@ from traitlets.config import Config
 from vaas.runtime import gate
 from vaas.runtime.activity import WatchedKernels
 from vaas.runtime.caches import FontCache
+from vaas.runtime.confinement import Confinement
 from vaas.runtime.content import discard
 from vaas.runtime.endings import Kind
 from vaas.runtime.environment import kernel_environment
 from vaas.runtime.excess import Excess, Lookout
-from vaas.runtime.manager import Confinement, how_it_ended
+from vaas.runtime.manager import how_it_ended
 from vaas.runtime.printed import Printed
 from vaas.runtime.sandbox import HOME
 from vaas.runtime.specs import AppSpecs

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,27 +17,16 @@ from jupyter_server.services.kernels.kernelmanager import ServerKernelManager
 from traitlets import Any as AnyTrait
 
 from vaas.runtime.activity import BUFFER
-from vaas.runtime.gate import Gate
+from vaas.runtime.confinement import Confinement
 from vaas.runtime.processes import children_of
-from vaas.runtime.sandbox import HOME, Bounds, Sandbox, View, accounts, bare_command, filter_file, order
+from vaas.runtime.sandbox import HOME, Sandbox, accounts, bare_command, filter_file, order
 
-__all__ = ["ConfinedKernelManager", "Confinement"]
+__all__ = ["ConfinedKernelManager", "how_it_ended"]
 
 #: Where a kernel's sockets are in its sandbox, without their numbers, and the file that tells it so.
 _SOCKETS = str(HOME.parent / ".kernel")
 _CONNECTION = str(HOME.parent / ".kernel.json")
 _START = 20.0
-
-
-@dataclass(frozen=True)
-class Confinement:
-    """How the kernels of one app are confined; ``copies`` are put into a kernel's home (path in it → path here)."""
-
-    sandbox: Sandbox | None = None
-    bounds: Bounds = Bounds()
-    view: View = View()
-    gate: Gate | None = None
-    copies: Mapping[str, str] = field(default_factory=dict)
 
 
 class ConfinedKernelManager(ServerKernelManager):
@@ -60,6 +49,8 @@ class ConfinedKernelManager(ServerKernelManager):
         return started
 
     async def _async_launch_kernel(self, kernel_cmd: list[str], **kw: Any) -> None:
+        if shutil.which(kernel_cmd[0], path=kw["env"].get("PATH")) is None:
+            raise FileNotFoundError(f"There is no program {kernel_cmd[0]!r}.")
         cwd = str(kw.pop("cwd", None) or os.getcwd())
         confinement = self.confinement
         if confinement.sandbox is None:

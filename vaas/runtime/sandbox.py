@@ -145,7 +145,8 @@ class Sandbox:
     def _user(self) -> tuple[str, ...]:
         """Who is root makes no user namespace: the kernel becomes a system user of its own instead."""
         if self._root:
-            return ("--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID")
+            kept = ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP")
+            return ("--cap-drop", "ALL", *(word for right in kept for word in ("--cap-add", right)))
         return ("--unshare-user", "--disable-userns", "--uid", "1000", "--gid", "1000")
 
     def _system(self) -> list[str]:

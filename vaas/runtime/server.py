@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,14 @@ from vaas import tickets
 from vaas.cookies import own_name
 from vaas.errors import Unavailable, VaasError
 from vaas.runtime.assets import Squeezer
+from vaas.runtime.confinement import Confinement
 from vaas.runtime.endings import CLOSE_CODES, Kind, Trouble, Why
-from vaas.runtime.gate import Gate
 from vaas.runtime.handlers import Missing
 from vaas.runtime.kernels import Kernels
-from vaas.runtime.manager import Confinement
-from vaas.runtime.manifest import Limits, Manifest
+from vaas.runtime.manifest import Manifest
 from vaas.runtime.portal_client import PortalClient
 from vaas.runtime.rendering import Rendering
 from vaas.runtime.routes import route_table, rules
-from vaas.runtime.sandbox import Bounds, Isolation, Sandbox
 from vaas.runtime.settings import application_settings
 from vaas.runtime.visits import Page, Patience, Visit, Visits
 from vaas.tickets import Ticket
@@ -57,10 +56,8 @@ class AppServer:
         The path under which the server answers, with slashes at both ends.
     environ:
         The server's own environment, of which kernels get a little.
-    sandbox:
-        What kernels are put into; None where there is none.
-    isolation:
-        The same in words, for the portal.
+    confinement:
+        How kernels are confined.
     clock:
         Seconds since the epoch.
     """
@@ -73,28 +70,20 @@ class AppServer:
         folder: Path,
         base_url: str,
         environ: Mapping[str, str],
-        sandbox: Sandbox | None = None,
-        isolation: Isolation | None = None,
+        confinement: Confinement,
         clock: Callable[[], float] = time.time,
     ) -> None:
         limits = manifest.limits
         self.manifest = manifest
         self.base_url = base_url
         self.clock = clock
-        self._isolation = isolation or Isolation(sandbox is not None)
         self.content = folder / "content"
         patience = Patience(lost=limits.lost_after, connect=limits.connect_within)
         self.visits = Visits(limit=limits.visits, patience=patience)
-        self.gate = Gate(
-            manifest.network, trusted=manifest.network_trusted, tell=lambda text: self.incident("network", text)
-        )
-        self.confinement = Confinement(sandbox, _bounds(limits), gate=self.gate)
-        self.kernels = Kernels(
-            folder=folder,
-            notebook=manifest.notebook,
-            environ=environ,
-            confinement=self.confinement,
-        )
+        self.confinement = confinement
+        if confinement.gate is not None:
+            confinement.gate.tell = partial(self.incident, "network")
+        self.kernels = Kernels(folder=folder, notebook=manifest.notebook, environ=environ, confinement=confinement)
         self.rendered = Rendering(manifest=manifest, folder=folder, base_url=base_url, kernels=self.kernels)
         self.squeezer = Squeezer()
         self.rendering: dict[str, asyncio.Future[None]] = {}
@@ -273,14 +262,14 @@ class AppServer:
         told, self._incidents = self._incidents, []
         try:
             answer = await self._portal.heartbeat(
-                visits=self.visits.report(), idle_seconds=idle, incidents=told, isolation=self._isolation
+                visits=self.visits.report(), idle_seconds=idle, incidents=told, isolation=self.confinement.isolation
             )
         except VaasError:
             self._incidents = [*told, *self._incidents][-_MOST_INCIDENTS:]
             raise
         self._heard = self.clock()
-        if answer.network is not None:
-            self.gate.allowed = answer.network
+        if answer.network is not None and self.confinement.gate is not None:
+            self.confinement.gate.allowed = answer.network
         for visit_id in answer.revoked:
             self.end_visit(visit_id, why="revoked")
         if answer.stop:
@@ -309,14 +298,3 @@ class AppServer:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) and not isinstance(error, HTTPError):
             log.error("A kernel could not be started or ended", exc_info=error)
-
-
-def _bounds(limits: Limits) -> Bounds:
-    return Bounds(
-        memory=limits.kernel_memory,
-        disk=limits.kernel_disk,
-        file=limits.kernel_file,
-        processes=limits.kernel_processes,
-        open_files=limits.kernel_open_files,
-        cpu=limits.kernel_cpu,
-    )
