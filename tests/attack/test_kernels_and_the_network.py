@@ -136,7 +136,8 @@ def raw(data):
     with socket.create_connection(('127.0.0.1', 3128), timeout=20) as s:
         s.sendall(data)
         return s.recv(4096).decode().split('\\r\\n')[0]
-tell(plain=raw(b'GET / HTTP/1.1\\r\\nHost: example.org\\r\\n\\r\\n'), file=raw(b'GET file:///etc/passwd HTTP/1.1\\r\\n\\r\\n'),
+tell(plain=raw(b'GET / HTTP/1.1\\r\\nHost: example.org\\r\\n\\r\\n'),
+     file=raw(b'GET file:///etc/passwd HTTP/1.1\\r\\n\\r\\n'),
      rubbish=raw(b'\\x16\\x03\\x01\\r\\n\\r\\n'), port=raw(b'CONNECT example.org HTTP/1.1\\r\\n\\r\\n'),
      user=raw(b'GET http://user:pass@/ HTTP/1.1\\r\\n\\r\\n'))
 """
