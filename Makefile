@@ -15,7 +15,7 @@ APP := .venvs/app/.ready-$(call key,requirements/app.lock)
 TEST := .venvs/test/.ready-$(call key,requirements/test.lock)
 PROXY := .venvs/proxy/.ready-$(call key,requirements/node.lock hub_service/proxy/package-lock.json)
 
-.PHONY: help up down status test test-env attack attack-proof lint bench clean locks check-python check-chromium
+.PHONY: help up down status test test-env attack attack-proof lint bench clean locks check-python check-system
 
 help:
 	@echo "make up      install, start the portal on loopback, print how to sign in"
@@ -41,14 +41,14 @@ test-env: check-python
 	@$(MAKE) -s --no-print-directory -j3 $(TEST) $(APP) $(PROXY)
 	$(call link,test app)
 
-test: test-env check-chromium lint
+test: test-env check-system lint
 	@VAAS_APP_PYTHON="$(APP_PYTHON)" .venvs/test/bin/python -m pytest $(PYTEST_ARGS)
 
-attack: test-env check-chromium
+attack: test-env check-system
 	@VAAS_APP_PYTHON="$(APP_PYTHON)" .venvs/test/bin/python -m pytest -m attack $(PYTEST_ARGS)
 
 # Half an hour: ARGS names a part of the defences, such as ARGS=cookie.
-attack-proof: test-env check-chromium
+attack-proof: test-env check-system
 	@VAAS_APP_PYTHON="$(APP_PYTHON)" .venvs/test/bin/python -m tests.attack.proof $(ARGS)
 
 lint: test-env
@@ -56,7 +56,7 @@ lint: test-env
 	@.venvs/test/bin/python -m ruff format --check .
 	@.venvs/test/bin/python -m mypy --strict vaas hub_service
 
-bench: test-env check-chromium
+bench: test-env check-system
 	@for file in $(BENCH); do VAAS_APP_PYTHON="$(APP_PYTHON)" .venvs/test/bin/python "$$file" || exit 1; done
 
 clean:
@@ -110,14 +110,18 @@ check-python:
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(call fail,$(no_venv))
 	@mkdir -p .venvs 2>/dev/null && [ -w .venvs ] && [ -w . ] || $(call fail,$(read_only))
 
-check-chromium:
-	@if [ -n "$$VAAS_CHROMIUM" ] || command -v chromium chromium-browser google-chrome >/dev/null 2>&1; then exit 0; fi; \
-	echo "Installing Chromium for the browser tests…"; \
+# What the tests need of the system: a browser, and bubblewrap for the sandbox of kernels.
+check-system:
+	@wanted=""; \
+	[ -n "$$VAAS_CHROMIUM" ] || command -v chromium chromium-browser google-chrome >/dev/null 2>&1 || wanted="chromium"; \
+	[ "$$(uname)" != Linux ] || command -v bwrap >/dev/null 2>&1 || wanted="$$wanted bubblewrap"; \
+	if [ -z "$$wanted" ]; then exit 0; fi; \
+	echo "Installing for the tests: $$wanted…"; \
 	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then sudo=""; \
 	elif command -v apt-get >/dev/null && sudo -n true 2>/dev/null; then sudo="sudo"; \
-	else $(call fail,$(no_chromium)); fi; \
+	else $(call fail,$(no_system)); fi; \
 	{ $$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
-	    --no-install-recommends chromium >/dev/null; } </dev/null || $(call fail,$(no_chromium))
+	    --no-install-recommends $$wanted >/dev/null; } </dev/null || $(call fail,$(no_system))
 
 # $(1): environment, $(2): how long it takes.
 define install
@@ -145,4 +149,4 @@ read_only = This folder cannot be written. Copy the checkout to a folder of your
 no_packages = The packages could not be installed. See the lines above; with a network, run make again.
 no_proxy = The proxy could not be installed. See the lines above; with a network, run make again.
 no_node = Node.js is missing and could not be installed. Install Node.js 20 or later and npm, then run make again.
-no_chromium = The browser tests need Chromium. Install it, or set VAAS_CHROMIUM to its path, and run make test again.
+no_system = The tests need Chromium and bubblewrap. Install them (or set VAAS_CHROMIUM), and run make test again.

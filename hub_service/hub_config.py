@@ -225,12 +225,15 @@ def app_servers(c: Config, settings: Settings, environ: Mapping[str, str]) -> No
     for name, seconds in (("start_timeout", 60), ("http_timeout", 30)):
         c.Spawner[name] = c.Spawner.get(name, seconds)
     c.Spawner.poll_interval = WATCH
-    c.AppServers.app_cmd = [str(settings.app_python), "-m", "vaas.runtime"]
+    # A site whose servers run elsewhere says how they start there, and by which address they find the portal.
+    c.AppServers.app_cmd = c.AppServers.get("app_cmd") or [str(settings.app_python), "-m", "vaas.runtime"]
+    given = dict(c.AppServers.get("app_environment") or {})
     c.AppServers.app_environment = {
         "PATH": os.pathsep.join([str(settings.app_python.parent), os.environ.get("PATH", os.defpath)]),
         "PYTHONUNBUFFERED": "1",
         "VAAS_PORTAL_URL": settings.portal_internal_url,
         **sandbox_environ(settings, environ),
+        **given,
     }
     _local_processes(c, run=settings.run, logs=settings.logs)
 
