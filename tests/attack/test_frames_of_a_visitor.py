@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.attack, pytest.mark.app, pytest.mark.asyncio(loop_scop
 
 #: The notebook writes down every request that reaches its kernel, on any channel, and shows it when the knob moves.
 LISTENING = """
-import json, ipywidgets
+import json, sys, ipywidgets
 kernel, heard = get_ipython().kernel, []
 knob, told = ipywidgets.IntSlider(max=10**6), ipywidgets.Label()
 def listening(kind, answer):
@@ -34,6 +34,8 @@ for handlers in (kernel.shell_handlers, kernel.control_handlers):
     for kind, answer in list(handlers.items()):
         handlers[kind] = listening(kind, answer)
 def tell(change):
+    print("a word for the owner", file=sys.stderr, flush=True)
+    kernel._publish_execute_input("the source", kernel.get_parent(), 1)
     told.value = json.dumps({"turn": change.new, "heard": sorted(set(heard))})
     heard.clear()
 knob.observe(tell, "value")
@@ -161,18 +163,6 @@ async def test_a_subshell_cannot_be_named_in_a_header(victim: LoadedPage, how: s
     socket.close()
 
 
-async def test_a_second_key_of_the_same_name_hides_nothing(victim: LoadedPage) -> None:
-    """Parsers differ in which of two equal keys they take; what passes is written anew with one."""
-    socket = await victim.connect()
-    frame = text(message("comm_info_request", {}))
-    twice = frame.replace('"msg_type": "comm_info_request"', '"msg_type": "execute_request", "msg_type": "comm_msg"')
-    assert twice != frame
-    await write(socket, twice)
-    await write(socket, frame.replace('"channel": "shell"', '"channel": "control", "channel": "shell"'))
-    assert await heard_by(victim, socket, text) <= ALLOWED | {"comm_info_request"}
-    socket.close()
-
-
 async def test_what_a_notebook_says_of_itself_stays_inside(victim: LoadedPage) -> None:
     """Neither source nor standard error comes by the websocket when a visitor turns a knob."""
     socket = await victim.connect()
@@ -183,6 +173,7 @@ async def test_what_a_notebook_says_of_itself_stays_inside(victim: LoadedPage) -
     while True:
         answer = json.loads(await asyncio.wait_for(socket.read_message(), 20) or "{}")
         kinds.add(answer["msg_type"])
+        assert "a word for the owner" not in json.dumps(answer)
         if answer["msg_type"] == "comm_msg" and f'"turn": {turn}' in json.dumps(answer).replace('\\"', '"'):
             break
     assert not kinds & {"execute_input", "execute_reply", "input_request", "debug_event"}

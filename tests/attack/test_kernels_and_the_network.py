@@ -81,15 +81,6 @@ async def found(folder: Path, cell: str, **options: Any) -> tuple[dict[str, Any]
         return json.loads(told), portal, app.text()
 
 
-async def test_a_host_that_the_app_may_reach_is_reached(tmp_path: Path) -> None:
-    async with outside() as port:
-        place = f"{HERE}:{port}"
-        cell = f"tell(get=get('http://{place}/a?b=c'), connect=through('{place}'))"
-        told, _, _ = await found(tmp_path, cell, network=(place,), network_trusted=(place,))
-    assert told == {"get": "from outside: GET /a?b=c HTTP/1.1", "connect": told["connect"]}
-    assert "from outside: GET / HTTP/1.0" in told["connect"]
-
-
 async def test_another_host_is_refused_and_the_owner_reads_which(tmp_path: Path) -> None:
     async with outside() as port:
         cell = f"tell(get=get('http://{HERE}:{port}/'), connect=through('{HERE}:{port}'), port=through('{HERE}:1'))"
@@ -173,28 +164,3 @@ tell(first=first, last=last)
             page = (await loading).html
     told = json.loads(html.unescape(page.partition("told:")[2].partition(":told")[0]))
     assert told["first"].startswith("from outside") and told["last"].startswith("403")
-
-
-async def test_the_gate_is_no_way_to_stall_the_server(tmp_path: Path) -> None:
-    """A kernel that opens connections and says nothing takes none from others for long."""
-    cell = """
-kept = []
-try:
-    for _ in range(500): kept.append(socket.create_connection(('127.0.0.1', 3128), timeout=5))
-except OSError: pass
-tell(opened=len(kept))
-"""
-    told, _, _ = await found(tmp_path, cell, network=("example.org",))
-    assert told["opened"] > 50
-
-
-async def test_a_check_tells_its_author_what_was_refused(tmp_path: Path) -> None:
-    cell = "get('http://data.example.net/a.csv')"
-    for network in ((), ("example.org",)):
-        stub = PortalStub(
-            {"n.ipynb": notebook(SETUP, cell)}, notebook="n.ipynb", check={"seconds": 30}, network=network
-        )
-        async with stub.served() as portal, running(portal, folder=tmp_path):
-            assert await soon(lambda: portal.checks and "report" in portal.checks[-1], within=30)
-        addresses = portal.checks[-1]["report"]["addresses"]
-        assert {"host": "data.example.net", "how": "connects", "cell": 2} in addresses
