@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import html
 import json
-import shutil
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,16 +13,14 @@ from typing import Any
 import pytest
 
 from tests.notebooks import notebook
+from tests.sandbox import NEEDS_SANDBOX
 from tests.service.portal_stub import PortalStub, Visitor, running
 from tests.service.test_app_server_life import soon
 
 pytestmark = [
     pytest.mark.attack,
     pytest.mark.app,
-    pytest.mark.skipif(
-        sys.platform != "linux" or shutil.which("bwrap") is None,
-        reason="bubblewrap is not here: kernels are not isolated on this system, and the portal says so",
-    ),
+    NEEDS_SANDBOX,
 ]
 #: An address of this machine that no variable leads around the gate.
 HERE = "127.0.0.2"

@@ -13,7 +13,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,16 +21,14 @@ import pytest
 import pytest_asyncio
 
 from tests.notebooks import notebook
+from tests.sandbox import NEEDS_SANDBOX
 from tests.service.portal_stub import REPOSITORY, AppProcess, PortalStub, Visitor, app_python, running
 
 pytestmark = [
     pytest.mark.attack,
     pytest.mark.app,
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.skipif(
-        sys.platform != "linux" or shutil.which("bwrap") is None,
-        reason="bubblewrap is not here: kernels are not isolated on this system, and the portal says so",
-    ),
+    NEEDS_SANDBOX,
 ]
 
 SETUP = """
@@ -81,13 +78,6 @@ loot['writing']['vaas'] = tried(lambda: open(vaas.runtime.kernel.__file__, 'a'))
 loot['writing']['chmod'] = tried(os.chmod, 'n.ipynb', 0o777)
 loot['writing']['unlink'] = tried(os.unlink, 'n.ipynb')""",
     "signals": "loot['signals'] = tried(os.kill, VICTIM, 0)",
-    "users": """
-loot['users'] = {'who': [os.getuid(), os.geteuid(), os.getgid(), os.getgroups()],
-                 'root': tried(os.setuid, 0), 'other': tried(os.setuid, 12345), 'group': tried(os.setgid, 0),
-                 'status': dict(line.split(':\\t', 1) for line in read('/proc/self/status').splitlines())}""",
-    "set-uid programs": """
-loot['set-uid programs'] = [subprocess.run([p, *a], capture_output=True, text=True).stdout for p, *a in
-    (('su', '-c', 'id'), ('mount',), ('passwd', '-S')) if __import__('shutil').which(p)]""",
     "system calls": """
 loot['system calls'] = {name: call(number, *args) for name, number, *args in (
     ('unshare user', 272, 0x10000000), ('unshare mount', 272, 0x20000), ('clone user', 56, 0x10000011, 0, 0, 0, 0),
@@ -126,6 +116,14 @@ loot['networks']['abstract'] = tried(lambda: socket.socket(socket.AF_UNIX).conne
 loot['networks']['sockets'] = read('/proc/net/unix')""",
     "other kernels": "loot['other kernels'] = [path for path in walk() if 'kernel' in path and path.endswith('.json')]",
     "shared memory": "loot['shared memory'] = os.listdir('/dev/shm')",
+    # Last: who becomes somebody else stays so.
+    "users": """
+loot['users'] = {'who': [os.getuid(), os.geteuid(), os.getgid(), os.getgroups()],
+                 'root': tried(os.setuid, 0), 'other': tried(os.setuid, 12345), 'group': tried(os.setgid, 0),
+                 'status': dict(line.split(':\\t', 1) for line in read('/proc/self/status').splitlines())}""",
+    "set-uid programs": """
+loot['set-uid programs'] = [subprocess.run([p, *a], capture_output=True, text=True).stdout for p, *a in
+    (('su', '-c', 'id'), ('mount',), ('passwd', '-S')) if __import__('shutil').which(p)]""",
 }
 TOLD = "print('loot:' + json.dumps(loot) + ':loot')"
 TOKEN = "a-token-that-nobody-may-know"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -15,16 +14,14 @@ from pathlib import Path
 import pytest
 
 from tests.notebooks import notebook
+from tests.sandbox import NEEDS_SANDBOX
 from tests.service.portal_stub import AppProcess, LoadedPage, PortalStub, Visitor, running
 from tests.service.test_app_server_life import closed, soon
 
 pytestmark = [
     pytest.mark.attack,
     pytest.mark.app,
-    pytest.mark.skipif(
-        sys.platform != "linux" or shutil.which("bwrap") is None,
-        reason="bubblewrap is not here: kernels are not isolated on this system, and the portal says so",
-    ),
+    NEEDS_SANDBOX,
 ]
 SMALL = {
     "heartbeat": 0.3,

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.attack.test_kernels_and_the_network import HERE, SETUP, found, outside
 from tests.notebooks import notebook
+from tests.sandbox import NEEDS_SANDBOX
 from tests.service.portal_stub import PortalStub, running
 from tests.service.test_app_server_life import soon
 
 pytestmark = [
     pytest.mark.app,
-    pytest.mark.skipif(
-        sys.platform != "linux" or shutil.which("bwrap") is None,
-        reason="bubblewrap is not here: kernels are not isolated on this system, and there is no gate",
-    ),
+    NEEDS_SANDBOX,
 ]
 
 
