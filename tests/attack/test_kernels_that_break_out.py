@@ -279,6 +279,30 @@ async def test_a_kernel_leaves_nothing_on_the_machine(world: Any, tmp_path_facto
     assert [path for path in app.log.parent.glob("vaas-*/homes/*/**/*") if path.is_file()] == []
 
 
+async def test_a_link_in_a_sockets_place_leads_the_server_nowhere(tmp_path: Path) -> None:
+    """The server follows links by its own rights: to the socket of another app's kernel, for instance."""
+    bait = tmp_path / "bait"
+    cell = f"""
+import os
+for number in range(1, 6):
+    os.unlink(f'/tmp/.kernel-{{number}}')
+    os.symlink({str(bait)!r}, f'/tmp/.kernel-{{number}}')
+print('replaced')
+"""
+    taken: list[object] = []
+    listening = await asyncio.start_unix_server(lambda reader, writer: taken.append(writer), bait)
+    async with listening:
+        stub = PortalStub({"n.ipynb": notebook(cell)}, notebook="n.ipynb", limits={"connect_within": 60})
+        async with stub.served() as portal, running(portal, folder=tmp_path) as app:
+            mallory = Visitor(app, portal=portal)
+            await mallory.enter()
+            page = await mallory.page()
+            assert "replaced" in page.html
+            await page.connect()
+            await asyncio.sleep(1)
+    assert taken == []
+
+
 async def test_an_account_without_rights_gets_the_same_sandbox(tmp_path: Path) -> None:
     """Where the server is not root, the sandbox is made with a user namespace; the system's Python stands in."""
     if os.geteuid() != 0 or not Path("/usr/bin/python3").exists():

@@ -61,7 +61,8 @@ def read(file: Path) -> list[Event]:
     """Return the notes, in order; lines that are none (the notebook may write here too) are left out."""
     events, cell = [], 0
     try:
-        text = file.read_bytes()[: 2 * MAX_BYTES].decode(errors="replace")
+        with file.open("rb") as notes:
+            text = notes.read(2 * MAX_BYTES).decode(errors="replace")
     except FileNotFoundError:
         return []
     for line in text.splitlines():

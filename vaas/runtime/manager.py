@@ -17,6 +17,7 @@ from traitlets import Any as AnyTrait
 
 from vaas.runtime.activity import BUFFER
 from vaas.runtime.confinement import Confinement
+from vaas.runtime.doors import Doors
 from vaas.runtime.processes import children_of
 from vaas.runtime.sandbox import HOME, Sandbox, accounts, bare_command, filter_file, order
 
@@ -25,14 +26,20 @@ __all__ = ["ConfinedKernelManager"]
 #: Where a kernel's sockets are in its sandbox, without their numbers, and the file that tells it so.
 _SOCKETS = str(HOME.parent / ".kernel")
 _CONNECTION = str(HOME.parent / ".kernel.json")
+#: How long the sandbox may take until it hands its gate out, in seconds.
 _START = 20.0
+#: How often a new kernel's sockets are looked for, and how soon (ms) who found none tries again.
+_LOOK, _AGAIN = 0.01, 20
 
 
 class ConfinedKernelManager(ServerKernelManager):
     """Starts its kernel as ``confinement`` says; its own mapping's, unless it has one of its own."""
 
     confinement = AnyTrait()
+    _doors: Doors | None = None
+    _finding: asyncio.Future[None] | None = None
     _listening: Any = None
+    #: The first process in the sandbox.
     _init = 0
 
     def _confinement_default(self) -> Confinement:
@@ -41,13 +48,23 @@ class ConfinedKernelManager(ServerKernelManager):
 
     async def _async_pre_start_kernel(self, **kw: Any) -> tuple[list[str], dict[str, Any]]:
         if self.confinement.sandbox is not None:
-            # What the kernel is told; we go in by another way, see _find_sockets.
+            # What the kernel is told; we go in by other doors.
             self.transport, self.ip = "ipc", _SOCKETS
+            self.context.reconnect_ivl = _AGAIN
         self.context.maxmsgsize = BUFFER
         started: tuple[list[str], dict[str, Any]] = await super()._async_pre_start_kernel(**kw)
         return started
 
     async def _async_launch_kernel(self, kernel_cmd: list[str], **kw: Any) -> None:
+        try:
+            await self._launch(kernel_cmd, **kw)
+        except BaseException:
+            if self.has_kernel:
+                await self.provisioner.kill()
+            await self._async_cleanup_resources()
+            raise
+
+    async def _launch(self, kernel_cmd: list[str], **kw: Any) -> None:
         if shutil.which(kernel_cmd[0], path=kw["env"].get("PATH")) is None:
             raise FileNotFoundError(f"There is no program {kernel_cmd[0]!r}.")
         cwd = str(kw.pop("cwd", None) or os.getcwd())
@@ -58,9 +75,11 @@ class ConfinedKernelManager(ServerKernelManager):
             await super()._async_launch_kernel(bare_command(), **kw, cwd="/", stdin=subprocess.PIPE)
             await self._tell(told)
             return
+        self._doors = Doors(Path(self.connection_file).with_suffix(".doors"))
         with ExitStack() as open_files:
             await self._launch_in(confinement.sandbox, kernel_cmd, cwd=cwd, kw=kw, open_files=open_files)
-        await self._find_sockets()
+        self.ip = self._doors.prefix
+        self._finding = asyncio.ensure_future(self._find_sockets())
 
     async def _launch_in(
         self, sandbox: Sandbox, kernel_cmd: list[str], *, cwd: str, kw: dict[str, Any], open_files: ExitStack
@@ -115,20 +134,13 @@ class ConfinedKernelManager(ServerKernelManager):
             self._listening = await self.confinement.gate.serve(socket.socket(fileno=fds[0]))
 
     async def _find_sockets(self) -> None:
-        """Reach the kernel's sockets through the root of its sandbox, as soon as that is there."""
-        monitor, ours = self.provisioner.pid, os.stat("/")
-        deadline = asyncio.get_running_loop().time() + _START
-        while asyncio.get_running_loop().time() < deadline and self.provisioner.process.poll() is None:
-            for init in children_of(monitor):
-                try:
-                    root = os.stat(f"/proc/{init}/root")
-                except OSError:
-                    continue
-                if (root.st_dev, root.st_ino) != (ours.st_dev, ours.st_ino):
-                    self._init, self.ip = init, f"/proc/{init}/root{_SOCKETS}"
-                    return
-            await asyncio.sleep(0.002)
-        raise RuntimeError("The sandbox of the kernel did not start.")
+        """Open the doors as soon as the kernel has its sockets; who connects to them before that tries again."""
+        process, doors = self.provisioner.process, self._doors
+        while process.poll() is None and doors is not None:
+            if init := doors.find(process.pid, sockets=_SOCKETS, numbers=self.ports):
+                self._init = init
+                return
+            await asyncio.sleep(_LOOK)
 
     async def _async_signal_kernel(self, signum: int) -> None:
         """Signal the kernel itself: bubblewrap, which stands between, would end."""
@@ -143,6 +155,11 @@ class ConfinedKernelManager(ServerKernelManager):
             self._listening.close()
             self._listening = None
         await super()._async_cleanup_resources(restart=restart)
+        if self._finding is not None:
+            self._finding.cancel()
+        if self._doors is not None:
+            self._doors.close()
+            self._doors = None
 
     def client(self, **kwargs: Any) -> Any:
         """Return a client of the kernel that takes no message larger than allowed."""
