@@ -124,7 +124,7 @@ async def _served(
         visitor = Visitor(app, portal=portal)
         await visitor.enter()
         context = await browser.new_context(viewport={"width": 1280, "height": 900})
-        cookie = {"name": COOKIE, "value": visitor.cookie, "url": app.origin, "secure": True}
+        cookie = {"name": COOKIE, "value": visitor.cookie, "url": "https://127.0.0.1/", "secure": True}
         await context.add_cookies([cookie])  # type: ignore[list-item]
         yield app.url, context, portal
         await context.close()

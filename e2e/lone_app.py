@@ -102,7 +102,8 @@ class LoneApp:
             return visitor.cookie
 
         context = browser.new_context(**options)
-        cookie = {"name": COOKIE, "value": self.run(enter()), "url": self.app.origin, "secure": True}
+        # Chromium takes loopback for secure, and playwright wants the address to say so.
+        cookie = {"name": COOKIE, "value": self.run(enter()), "url": "https://127.0.0.1/", "secure": True}
         context.add_cookies([cookie])  # type: ignore[list-item]
         return context
 
