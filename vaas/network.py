@@ -60,7 +60,7 @@ def text_of(network: Iterable[str]) -> str:
 def permits(network: Iterable[str], host: str, port: int) -> bool:
     """Tell whether a connection to ``host`` and ``port`` may be made; an address is let through only by itself."""
     name = _host(host)
-    return any(entry == "*" or _covers(_split(entry), (name, port)) for entry in network)
+    return bool(name) and any(entry == "*" or _covers(_split(entry), (name, port)) for entry in network)
 
 
 def connects(network: Iterable[str], host: str) -> bool:

@@ -160,3 +160,109 @@ tell(first=first, last=last)
             page = (await loading).html
     told = json.loads(html.unescape(page.partition("told:")[2].partition(":told")[0]))
     assert told["first"].startswith("from outside") and told["last"].startswith("403")
+
+
+SLOW = """
+import time
+s = socket.create_connection(('127.0.0.1', 3128), timeout=20)
+s.sendall(f'CONNECT {PLACE} HTTP/1.1\\r\\n\\r\\n'.encode())
+assert b' 200 ' in s.recv(4096)
+print('tunnel open')
+"""
+
+
+@contextlib.asynccontextmanager
+async def silent() -> AsyncIterator[tuple[int, list[asyncio.StreamReader]]]:
+    """Listen as a host outside that says nothing and never hangs up; gives its port and who is connected."""
+    connected: list[asyncio.StreamReader] = []
+
+    async def keep(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.append(reader)
+        await reader.read()
+        connected.remove(reader)
+        writer.close()
+
+    server = await asyncio.start_server(keep, HERE, 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1], connected
+
+
+async def test_a_tunnel_that_is_open_ends_when_the_owner_takes_it_back(tmp_path: Path) -> None:
+    async with silent() as (port, connected):
+        place = f"{HERE}:{port}"
+        stub = PortalStub(
+            {"n.ipynb": notebook(SETUP, f"PLACE = {place!r}", SLOW)},
+            notebook="n.ipynb",
+            limits={"heartbeat": 0.2, "connect_within": 60},
+            network=(place,),
+            network_trusted=(place,),
+        )
+        async with stub.served() as portal, running(portal, folder=tmp_path) as app:
+            visitor = Visitor(app, portal=portal)
+            await visitor.enter()
+            assert "tunnel open" in (await visitor.page()).html
+            assert len(connected) == 1
+            portal.network = ()
+            assert await soon(lambda: not connected)
+
+
+async def test_a_tunnel_ends_with_its_kernel(tmp_path: Path) -> None:
+    async with silent() as (port, connected):
+        place = f"{HERE}:{port}"
+        stub = PortalStub(
+            {"n.ipynb": notebook(SETUP, f"PLACE = {place!r}", SLOW)},
+            notebook="n.ipynb",
+            limits={"connect_within": 60},
+            network=(place,),
+            network_trusted=(place,),
+        )
+        async with stub.served() as portal, running(portal, folder=tmp_path) as app:
+            visitor = Visitor(app, portal=portal)
+            await visitor.enter()
+            page = await visitor.page()
+            assert len(connected) == 1
+            await visitor.leave(page.token)
+            assert await soon(lambda: not connected)
+
+
+async def test_a_flood_of_names_is_refused(tmp_path: Path) -> None:
+    cell = """
+import threading
+answers = []
+def ask(i): answers.append(through(f'name-{i}.example.invalid:443').partition('\\r\\n')[0])
+threads = [threading.Thread(target=ask, args=(i,)) for i in range(60)]
+[t.start() for t in threads]; [t.join() for t in threads]
+tell(answers=answers)
+"""
+    told, _, _ = await found(tmp_path, cell, network=("*",))
+    assert "HTTP/1.1 503 Service Unavailable" in told["answers"]
+    assert set(told["answers"]) <= {"HTTP/1.1 503 Service Unavailable", "HTTP/1.1 502 Bad Gateway"}
+
+
+async def test_an_odd_name_is_refused_without_a_word_in_the_log(tmp_path: Path) -> None:
+    names = ["a" * 70, "a..b", "-", "x" * 300, "%41", "a_b." + "c" * 64 + ".org"]
+    cell = f"tell(answers=[through(name + ':443').partition('\\r\\n')[0] for name in {names!r}])"
+    told, _, log = await found(tmp_path, cell, network=("*",))
+    assert all(answer.split()[1] in {"400", "403", "502"} for answer in told["answers"]), told
+    assert "Traceback" not in log
+
+
+async def test_a_request_cannot_name_another_host_in_its_head(tmp_path: Path) -> None:
+    heads: list[str] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, HERE, 0)
+    async with server:
+        place = f"{HERE}:{server.sockets[0].getsockname()[1]}"
+        cell = f"""
+s = socket.create_connection(('127.0.0.1', 3128), timeout=20)
+s.sendall(b'GET http://{place}/ HTTP/1.1\\r\\nHost: other.example.org\\r\\n\\r\\n')
+tell(got=s.recv(4096).decode())
+"""
+        await found(tmp_path, cell, network=(place,), network_trusted=(place,))
+    assert f"Host: {place}" in heads[0] and "other.example.org" not in heads[0]

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.notebooks import notebook
@@ -86,7 +87,7 @@ async def test_a_memory_hog_gets_an_error_of_its_own(start: Start) -> None:
 
 
 async def test_a_memory_hog_with_many_processes_is_ended(start: Start) -> None:
-    hog = "b = bytearray(150_000_000); b[:] = b'x' * len(b); import time; time.sleep(60)"
+    hog = "b = bytearray(120_000_000); b[:] = b'x' * len(b); import time; time.sleep(60)"
     evil = f"import subprocess, sys, time\nfor _ in range(8): subprocess.Popen([sys.executable, '-c', {hog!r}])\n"
     portal, app, visitor = await start(evil + "time.sleep(60)", cell_seconds=50)
     assert 'end("greedy")' in await attacked(visitor)
@@ -173,7 +174,8 @@ async def test_endless_output_past_jupyter_does_not_fill_the_log(start: Start) -
 
 
 async def test_endless_output_in_a_cell_ends_that_page(start: Start) -> None:
-    portal, _, visitor = await start("while True: print('x' * 10_000)", output=5_000_000)
+    evil = "from IPython.display import HTML, display\nwhile True: display(HTML('x' * 10_000))"
+    portal, _, visitor = await start(evil, output=5_000_000)
     assert 'end("flooded")' in await attacked(visitor)
     assert await soon(lambda: "output" in told(portal))
 
@@ -187,7 +189,7 @@ async def test_computing_time_has_an_end(start: Start) -> None:
 async def test_a_hog_after_the_page_was_shown_loses_its_page(start: Start) -> None:
     evil = (
         "import threading, subprocess, sys\n"
-        "hog = 'b = bytearray(150_000_000); b[:] = b\"x\" * len(b); import time; time.sleep(60)'\n"
+        "hog = 'b = bytearray(120_000_000); b[:] = b\"x\" * len(b); import time; time.sleep(60)'\n"
         "later = lambda: [subprocess.Popen([sys.executable, '-c', hog]) for _ in range(4)]\n"
         "threading.Timer(3, later).start()"
     )
@@ -197,3 +199,57 @@ async def test_a_hog_after_the_page_was_shown_loses_its_page(start: Start) -> No
     assert await closed(socket) == 4415
     assert await soon(lambda: "memory" in told(portal))
     assert await soon(lambda: app.kernels == [])
+
+
+async def test_many_empty_files_are_too_much_too(start: Start) -> None:
+    made = "for i in range(300_000): os.close(os.open(f'/tmp/e{i}', os.O_CREAT | os.O_WRONLY))"
+    evil = f"import time\n{made}\ntime.sleep(20)"
+    portal, _, visitor = await start(evil, cell_seconds=50)
+    assert 'end("greedy")' in await attacked(visitor)
+    assert await soon(lambda: "disk" in told(portal))
+
+
+async def test_a_check_does_not_keep_endless_errors(tmp_path: Path) -> None:
+    """What a notebook says while it is checked is bounded in every kind, errors and widgets too."""
+    evil = """
+kernel = get_ipython().kernel
+big = 'x' * 10_000_000
+for _ in range(60):
+    kernel.send_response(kernel.iopub_socket, 'error', {'ename': 'E', 'evalue': big, 'traceback': []})
+import time; time.sleep(3)
+"""
+    stub = PortalStub({"n.ipynb": notebook(evil)}, notebook="n.ipynb", check={"seconds": 40})
+    async with stub.served() as portal, running(portal, folder=tmp_path) as app:
+        most = 0
+        while not (portal.checks and "report" in portal.checks[-1]):
+            most = max(most, psutil.Process(app.process.pid).memory_info().rss)
+            await asyncio.sleep(0.2)
+    assert most < 450_000_000
+
+
+MANY_PARTS = """
+kernel = get_ipython().kernel
+import zmq
+big = zmq.Frame(b'x' * 10_000_000)
+socket = kernel.iopub_socket
+socket = getattr(socket, '_socket', None) or getattr(socket, 'io_thread', socket)
+socket = getattr(socket, 'socket', socket)
+for _ in range(6):
+    socket.send_multipart([b'x'] + [big] * 150, copy=False)
+import time; time.sleep(20)
+"""
+
+
+async def test_a_message_of_many_parts_ends_the_apps_own_server_at_most(start: Start) -> None:
+    """ZeroMQ bounds the parts of a message, not their number: the server has a limit of its own for that."""
+    _, app, visitor = await start(MANY_PARTS, server_memory=700_000_000)
+    opening = asyncio.ensure_future(visitor.ask("?evil"))
+    most = 0
+    for _ in range(60):
+        with contextlib.suppress(psutil.Error):
+            most = max(most, psutil.Process(app.process.pid).memory_info().rss)
+        if app.process.returncode is not None or opening.done():
+            break
+        await asyncio.sleep(0.2)
+    opening.cancel()
+    assert most < 1_000_000_000

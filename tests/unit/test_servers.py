@@ -63,6 +63,7 @@ class TestManifest:
             "kernel_disk": 500_000_000,
             "kernel_file": 500_000_000,
             "kernel_processes": 256,
+            "server_memory": 4_000_000_000,
             "kernel_open_files": 1024,
             "kernel_cpu": 3600,
             "output": 50_000_000,

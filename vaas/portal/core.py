@@ -49,6 +49,7 @@ class Limits:
     #: Of one kernel with all its processes.
     kernel_memory: int = 2_000_000_000
     kernel_processes: int = 256
+    server_memory: int = 4_000_000_000
     #: Of its temporary folder, and of any one file.
     kernel_disk: int = 500_000_000
     kernel_file: int = 500_000_000

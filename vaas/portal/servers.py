@@ -33,6 +33,7 @@ _LIMITS = (
     "cell_seconds",
     "kernel_memory",
     "kernel_processes",
+    "server_memory",
     "kernel_disk",
     "kernel_file",
     "kernel_open_files",

@@ -14,7 +14,7 @@ from zmq.eventloop.zmqstream import ZMQStream
 
 from vaas.runtime.watch import Activity
 
-__all__ = ["BUFFER", "QUEUED", "WatchedKernels"]
+__all__ = ["BUFFER", "MOST_HEADER", "QUEUED", "WatchedKernels"]
 
 #: So many bytes are kept for a page that does not read them.
 BUFFER = 64_000_000
@@ -22,6 +22,8 @@ BUFFER = 64_000_000
 QUEUED = 64
 #: ZeroMQ allows a thousand; a page takes a dozen.
 _SOCKETS = 16_000
+#: So long may the header of a message be; to read a longer one takes the time of all visitors.
+MOST_HEADER = 65_536
 #: The server looks each second for kernels that died.
 _MOMENT = 2.0
 
@@ -131,7 +133,10 @@ def _parent_and_state(session: Session, parts: list[Any]) -> tuple[Mapping[str, 
     """
     try:
         _, (_, header, parent, _, content, *_) = session.feed_identities(parts)
-        state = session.unpack(content)["execution_state"] if session.unpack(header)["msg_type"] == "status" else ""
+        if len(header) > MOST_HEADER or len(parent) > MOST_HEADER:
+            return {}, ""
+        is_status = len(content) <= MOST_HEADER and session.unpack(header)["msg_type"] == "status"
+        state = session.unpack(content)["execution_state"] if is_status else ""
         return dict(session.unpack(parent)), str(state)
     except (ValueError, KeyError, TypeError, RecursionError):
         return {}, ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import signal
 import sys
 import tempfile
@@ -90,6 +91,8 @@ async def _serve(place: Place, *, folder: Path) -> None:
     imports = asyncio.get_running_loop().run_in_executor(None, _import_server)
     trial = asyncio.get_running_loop().run_in_executor(None, find_isolation, os.environ)
     manifest = await _manifest(portal)
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (manifest.limits.server_memory, most))
     await _fetch(manifest, portal=portal, folder=folder)
     make = await imports
     sandbox, isolation = await trial

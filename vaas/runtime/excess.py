@@ -8,13 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vaas.runtime.endings import Kind
-from vaas.runtime.processes import family_of, memory_of, parents, threads_of
+from vaas.runtime.processes import family_of, files_in, memory_of, parents, threads_of
 from vaas.runtime.sandbox import Bounds
 
 __all__ = ["Excess", "Lookout"]
 
 #: A kernel that comes this near to its number of processes at two looks in a row is not there to compute.
 _MANY = 0.9
+#: So many files may be in a temporary folder: each takes memory that its size does not count.
+_MOST_FILES = 50_000
 #: Threads are asked of so many processes of a kernel; where there are more, they are what is too many.
 _FEW = 50
 
@@ -59,4 +61,7 @@ class Lookout:
         if long_crowded:
             text = f"A kernel was ended: it started more than the {self._bounds.processes} processes that it may start."
             return Excess("processes", text)
+        if (files := files_in(family[1])) > _MOST_FILES if len(family) > 1 else False:
+            text = f"A kernel was ended: it had made {files} files in its temporary folder, more than {_MOST_FILES}."
+            return Excess("disk", text)
         return None

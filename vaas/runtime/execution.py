@@ -53,6 +53,9 @@ _FIXES = {
     "memory": "Use less data or load only the columns you need.",
     "processes": "Start fewer processes and threads; apps of many visitors share this machine.",
 }
+_COUNTED = frozenset(
+    {"stream", "display_data", "execute_result", "update_display_data", "error", "comm_open", "comm_msg"}
+)
 _BULKY = {"stream", "display_data", "execute_result", "update_display_data"}
 
 
@@ -67,10 +70,11 @@ class _Client(NotebookClient):
     def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
         """Look at the message, then let nbclient have it, unless the notebook has put out too much already."""
         kind, content, number = msg["msg_type"], msg["content"], cell_index + 1
-        if kind in _BULKY:
-            self.budget -= size_of(content)
+        if kind in _COUNTED:
+            self.budget -= size_of(content) + sum(map(len, msg.get("buffers", ())))
             if self.budget < 0:
                 return None
+        if kind in _BULKY:
             self.outcome.seen.output(content, number)
             self._keep_text(content.get("text") or content.get("data", {}).get("text/plain"), number)
         elif kind == "error" and len(self.failures) < _MAX_FAILURES:

@@ -13,6 +13,8 @@ import logging
 import re
 import socket
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from urllib.parse import urlsplit
 
 from vaas import network
@@ -20,15 +22,32 @@ from vaas.addresses import AddressRules
 from vaas.errors import VaasError
 from vaas.runtime.sandbox import GATE_PORT
 
-__all__ = ["Gate", "environment"]
+__all__ = ["Gate", "Service", "environment"]
 
 _MOST_HEAD = 32_768
 _PATIENCE = 30.0
 _PIECE = 65_536
-#: How many connections all kernels of an app may have at once.
-_MOST_CONNECTIONS = 256
+#: How many connections a kernel may have at once, and how many names all kernels of an app may ask for.
+_MOST_CONNECTIONS = 64
+_LOOKUPS = 4
 _MOST_TOLD = 100
 log = logging.getLogger(__name__)
+
+
+class Service:
+    """One kernel's way through the gate, until it is closed."""
+
+    def __init__(self) -> None:
+        #: What goes through, with where it leads: "" and 0 before that is known.
+        self.through: dict[asyncio.Task[None], tuple[str, int]] = {}
+        self.server: asyncio.Server | None = None
+
+    def close(self) -> None:
+        """End it with all that goes through."""
+        if self.server is not None:
+            self.server.close()
+        for task in list(self.through):
+            task.cancel()
 
 
 class Gate:
@@ -37,13 +56,13 @@ class Gate:
     Parameters
     ----------
     allowed:
-        What may be reached, as :mod:`vaas.network` writes it; can be changed at any time.
+        What may be reached, as :mod:`vaas.network` writes it.
     trusted:
         Hosts that the site itself names: they may have private addresses.
     """
 
     def __init__(self, allowed: tuple[str, ...], *, trusted: Sequence[str] = ()) -> None:
-        self.allowed = allowed
+        self._allowed = allowed
         #: Called once for each place that was refused, with a sentence for the app's owner.
         self.tell: Callable[[str], None] = log.warning
         #: Called with each host that is asked for, let through or not: a check tells its author of them.
@@ -51,39 +70,68 @@ class Gate:
         self._trusted = tuple(trusted)
         self._rules = AddressRules(())
         self._told: set[str] = set()
-        self._open = 0
+        self._services: set[Service] = set()
+        # Threads of its own: names that nobody answers for must not keep others waiting.
+        self._threads = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="gate")
+        self._asking = 0
 
-    async def serve(self, listening: socket.socket) -> asyncio.Server:
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        """What may be reached; what is open already and is taken away from it ends at once."""
+        return self._allowed
+
+    @allowed.setter
+    def allowed(self, network_: tuple[str, ...]) -> None:
+        self._allowed = network_
+        for service in self._services:
+            for task, (host, port) in list(service.through.items()):
+                if host and not network.permits(network_, host, port):
+                    task.cancel()
+
+    async def serve(self, listening: socket.socket) -> Service:
         """Serve what connects to this socket until the result is closed."""
-        return await asyncio.start_server(self._answer, sock=listening, limit=_MOST_HEAD)
+        service = Service()
+        self._services = {kept for kept in self._services if kept.server and kept.server.is_serving()} | {service}
+        answer = partial(self._answer, service)
+        service.server = await asyncio.start_server(answer, sock=listening, limit=_MOST_HEAD)
+        return service
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open += 1
+    async def _answer(self, service: Service, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        service.through[task] = ("", 0)
         try:
-            if self._open > _MOST_CONNECTIONS:
+            if len(service.through) > _MOST_CONNECTIONS:
                 raise _Refused("503 Service Unavailable", "Too many connections are open.")
             head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _PATIENCE)
             host, port, onward = _target(head)
-            there, back = await self._connect(host, port)
-            try:
-                if onward:
-                    back.write(onward)
-                else:
-                    writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                await asyncio.gather(_pour(reader, back), _pour(there, writer))
-            finally:
-                back.close()
+            service.through[task] = (host, port)
+            await self._carry(reader, writer, (host, port), onward)
         except _Refused as refused:
-            text = f"{refused.text}\n".encode()
-            head = f"HTTP/1.1 {refused.status}\r\nContent-Type: text/plain; charset=utf-8\r\n".encode()
-            writer.write(head + f"Content-Length: {len(text)}\r\nConnection: close\r\n\r\n".encode() + text)
-            with contextlib.suppress(OSError):
-                await writer.drain()
+            writer.write(refused.answer())
+            with contextlib.suppress(OSError, TimeoutError):
+                await asyncio.wait_for(writer.drain(), _PATIENCE)
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError):
             pass
         finally:
-            self._open -= 1
+            del service.through[task]
             writer.close()
+
+    async def _carry(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, place: tuple[str, int], onward: bytes
+    ) -> None:
+        """Connect and carry both ways; when one side has said all, the other has a while to finish."""
+        there, back = await self._connect(*place)
+        ways: set[asyncio.Task[None]] = set()
+        try:
+            (back if onward else writer).write(onward or b"HTTP/1.1 200 Connection established\r\n\r\n")
+            ways = {asyncio.create_task(_pour(reader, back)), asyncio.create_task(_pour(there, writer))}
+            _, left = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(left or ways, timeout=_PATIENCE)
+        finally:
+            for way in ways:
+                way.cancel()
+            back.close()
 
     async def _connect(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect, to an address that was looked at: asked again, a name could lead elsewhere."""
@@ -91,21 +139,30 @@ class Gate:
         self.heard(host)
         if not network.permits(self.allowed, host, port):
             self._refuse(place, f"This app may not reach {place}. Its owner can allow it in the app's settings.")
-        try:
-            found = await asyncio.wait_for(
-                asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM), _PATIENCE
-            )
-        except (OSError, TimeoutError) as error:
-            raise _Refused("502 Bad Gateway", f"The name {host} is not known.") from error
-        addresses = list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
+        addresses = await self._addresses(host, port)
         if not network.permits(self._trusted, host, port):
-            addresses = [address for address in addresses if self._rules.allows(address, port)]
+            addresses = [
+                address for address in addresses if self._rules.allows(address, port) and not _is_ours(address)
+            ]
         if not addresses:
             self._refuse(place, f"{place} is not on the open internet. Ask the people who run this site to allow it.")
         for address in addresses:
             with contextlib.suppress(OSError, TimeoutError):
                 return await asyncio.wait_for(asyncio.open_connection(address, port, limit=_PIECE), _PATIENCE)
         raise _Refused("504 Gateway Timeout", f"{place} does not answer.")
+
+    async def _addresses(self, host: str, port: int) -> list[str]:
+        if self._asking >= 4 * _LOOKUPS:
+            raise _Refused("503 Service Unavailable", "Too many names are asked for at once.")
+        self._asking += 1
+        ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        try:
+            found = await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(self._threads, ask), _PATIENCE)
+        except (OSError, TimeoutError, ValueError) as error:
+            raise _Refused("502 Bad Gateway", f"The name {host} is not known.") from error
+        finally:
+            self._asking -= 1
+        return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
 
     def _refuse(self, place: str, text: str) -> None:
         if place not in self._told and len(self._told) < _MOST_TOLD:
@@ -114,12 +171,28 @@ class Gate:
         raise _Refused("403 Forbidden", text)
 
 
+def _is_ours(address: str) -> bool:
+    """Tell whether this is an address of this machine: what listens here is no matter of an app, even in public."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
+
+
 class _Refused(Exception):
     """What is answered instead of a connection."""
 
     def __init__(self, status: str, text: str) -> None:
         super().__init__(text)
         self.status, self.text = status, text
+
+    def answer(self) -> bytes:
+        """Return the answer as it is sent."""
+        text = f"{self.text}\n".encode()
+        head = f"HTTP/1.1 {self.status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {len(text)}\r\n"
+        return f"{head}Connection: close\r\n\r\n".encode() + text
 
 
 def _target(head: bytes) -> tuple[str, int, bytes]:
@@ -141,8 +214,10 @@ def _target(head: bytes) -> tuple[str, int, bytes]:
     if parts.scheme != "http" or not host:
         raise _Refused("400 Bad Request", "This is no web address.")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    kept = [h for h in rest.split(b"\r\n") if h and not re.match(rb"(?i)(proxy-[\w-]+|connection|keep-alive):", h)]
-    onward = [method + b" " + path.encode() + b" HTTP/1.1", *kept, b"Connection: close", b"", b""]
+    dropped = re.compile(rb"(?i)(proxy-[\w-]+|connection|keep-alive|host):")
+    kept = [header for header in rest.split(b"\r\n") if header and not dropped.match(header)]
+    named = f"Host: {parts.netloc.rpartition('@')[2]}".encode()
+    onward = [method + b" " + path.encode() + b" HTTP/1.1", named, *kept, b"Connection: close", b"", b""]
     return host, port or 80, b"\r\n".join(onward)
 
 

@@ -14,7 +14,7 @@ from tornado.web import HTTPError, RequestHandler
 from vaas import cookies
 from vaas.errors import Invalid, Unavailable, VaasError
 from vaas.runtime import frames
-from vaas.runtime.activity import QUEUED
+from vaas.runtime.activity import MOST_HEADER, QUEUED
 from vaas.runtime.endings import Trouble
 from vaas.runtime.logged import Logged
 from vaas.runtime.visits import Page, Visit
@@ -212,6 +212,8 @@ class _Connection(ZMQChannelsWebsocketConnection):
     def handle_outgoing_message(self, stream: Any, outgoing_msg: list[Any]) -> None:
         # Not deserialize(): it takes each message once only, and the bridge has yet to read this one.
         _, (_, packed, _, _, body, *_) = self.session.feed_identities(outgoing_msg)
+        if len(packed) > MOST_HEADER:
+            return
         header = self.session.unpack(packed)
         content = self.session.unpack(body) if header["msg_type"] in ("error", "stream") else {}
         if header["msg_type"] == "error":

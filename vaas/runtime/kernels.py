@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,8 @@ class Kernels:
         view = replace(confinement.view, read=(*confinement.view.read, folder / "content", self._shared))
         self._confinement = replace(confinement, view=view)
         self._lookout = Lookout(confinement.bounds)
+        # Its own: what fills the common threads must not keep it from looking.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="lookout")
         self._printed: dict[str, Printed] = {}
         config = Config(
             {
@@ -130,6 +133,7 @@ class Kernels:
     async def stop_all(self) -> None:
         """Kill every kernel at once."""
         self._fonts.close()
+        self._thread.shutdown(wait=False)
         ids = list(self.mapping.list_kernel_ids())
         await asyncio.gather(*(self.stop(kernel_id, now=True) for kernel_id in ids), return_exceptions=True)
 
@@ -149,7 +153,7 @@ class Kernels:
             for kernel_id in self.mapping.list_kernel_ids()
             if (kernel := self.mapping.get_kernel(kernel_id)).has_kernel
         }
-        return await asyncio.get_running_loop().run_in_executor(None, self._lookout.look, running)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._lookout.look, running)
 
     def model(self, kernel_id: str) -> dict[str, Any]:
         """Return what Jupyter's API says of a kernel."""

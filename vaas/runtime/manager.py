@@ -18,7 +18,7 @@ from traitlets import Any as AnyTrait
 from vaas.runtime.activity import BUFFER
 from vaas.runtime.confinement import Confinement
 from vaas.runtime.doors import Doors
-from vaas.runtime.processes import children_of
+from vaas.runtime.processes import children_of, make_expendable
 from vaas.runtime.sandbox import HOME, Sandbox, accounts, bare_command, filter_file, order
 
 __all__ = ["ConfinedKernelManager"]
@@ -111,6 +111,8 @@ class ConfinedKernelManager(ServerKernelManager):
 
     async def _tell(self, told: bytes) -> None:
         """Hand over the order. It fits into a pipe, so nobody waits."""
+        for pid in (self.provisioner.pid, *children_of(self.provisioner.pid)):
+            make_expendable(pid)
         stdin = self.provisioner.process.stdin
         try:
             stdin.write(told)
@@ -144,7 +146,7 @@ class ConfinedKernelManager(ServerKernelManager):
 
     async def _async_signal_kernel(self, signum: int) -> None:
         """Signal the kernel itself: bubblewrap, which stands between, would end."""
-        if not self._init:
+        if not self._init or self.provisioner.process.poll() is not None:
             await super()._async_signal_kernel(signum)
             return
         for pid in children_of(self._init):

@@ -34,6 +34,8 @@ class Limits:
     kernel_processes: int = 256
     kernel_open_files: int = 1024
     kernel_cpu: int = 3600
+    #: How many bytes of memory this server may use for itself: a kernel that makes it grow ends its own app alone.
+    server_memory: int = 4_000_000_000
     #: How long a page may stand still while its kernel says that it has nothing to do.
     stalled_after: float = 20.0
     #: How often a websocket says that it is still there, so that proxies keep it.

@@ -14,6 +14,8 @@ __all__ = ["Printed"]
 #: So much of one kernel is written to the log, in bytes; the rest is read and dropped.
 _MOST = 50_000
 _PIECE = 65_536
+#: What the log adds to a line.
+_AROUND = 120
 _LAST_LINES = 20
 _MOST_IN_A_LINE = 500
 log = logging.getLogger(__name__)
@@ -69,7 +71,7 @@ class Printed:
         *lines, self._rest = (self._rest + data).split(b"\n")
         self._rest = self._rest[:_MOST_IN_A_LINE]
         for line in lines[-_LAST_LINES:] if self._budget <= 0 else lines:
-            text = line[:_MOST_IN_A_LINE].decode(errors="replace").rstrip()
+            text = "".join(c for c in line[:_MOST_IN_A_LINE].decode(errors="replace") if c.isprintable()).rstrip()
             if text:
                 self.last.append(text)
                 self._write(text)
@@ -77,7 +79,7 @@ class Printed:
     def _write(self, text: str) -> None:
         if self._budget <= 0:
             return
-        self._budget -= len(text)
+        self._budget -= len(text) + _AROUND
         log.info("%s: %s", self._name, text)
         if self._budget <= 0:
             log.warning("%s prints very much; what comes now is left out of this log.", self._name)

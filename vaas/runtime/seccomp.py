@@ -17,8 +17,8 @@ __all__ = ["program"]
 # linux/bpf_common.h and linux/seccomp.h: opcodes, and what a filter may answer.
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
-# Offsets in struct seccomp_data; of the first argument its low half, on little-endian machines.
-_NUMBER, _ARCHITECTURE, _FIRST = 0, 4, 16
+# Offsets in struct seccomp_data; of arguments their low half, on little-endian machines.
+_NUMBER, _ARCHITECTURE, _FIRST, _SECOND = 0, 4, 16, 24
 
 #: machine → the number of its kind (linux/audit.h), and which of the two numbers of a call is its own.
 _MACHINES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
@@ -44,6 +44,7 @@ _REFUSED: dict[str, tuple[int, int]] = {
     "keyctl": (250, 219),
     "unshare": (272, 97),
     "perf_event_open": (298, 241),
+    "fanotify_init": (300, 262),
     "name_to_handle_at": (303, 264),
     "open_by_handle_at": (304, 265),
     "setns": (308, 268),
@@ -62,10 +63,13 @@ _REFUSED: dict[str, tuple[int, int]] = {
     "fspick": (433, 433),
     "mount_setattr": (442, 442),
     "quotactl_fd": (443, 443),
+    "statmount": (457, 457),
+    "listmount": (458, 458),
 }
 #: They look as if this system did not know them, so that libraries take another way.
 _UNKNOWN: dict[str, tuple[int, int]] = {
     "shmget": (29, 194),
+    "semget": (64, 190),
     "msgget": (68, 186),
     "memfd_create": (319, 279),
     "io_uring_setup": (425, 425),
@@ -75,7 +79,9 @@ _UNKNOWN: dict[str, tuple[int, int]] = {
     "clone3": (435, 435),
     "memfd_secret": (447, 447),
 }
-_CLONE, _SOCKET = (56, 220), (41, 198)
+_CLONE, _SOCKET, _FCNTL = (56, 220), (41, 198), (72, 25)
+#: F_SETLEASE and F_NOTIFY: who holds a lease on a file makes everybody else wait who opens it.
+_HOLDS = (1024, 1026)
 #: CLONE_NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET, NEWNS of linux/sched.h.
 _NEW_NAMESPACES = 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000 | 0x00020000
 #: Others reach past the sandbox's own network (vsock the hypervisor) or are there for administrators.
@@ -108,6 +114,8 @@ def program(machine: str = "") -> bytes:
             steps += [(_EQUAL, 0, 1, numbers[column]), _answer(code)]
     steps += [(_EQUAL, 0, 3, _CLONE[column]), (_LOAD, 0, 0, _FIRST), (_ANY_BIT, 0, 1, _NEW_NAMESPACES)]
     steps += [_answer(errno.EPERM), (_LOAD, 0, 0, _NUMBER)]
+    steps += [(_EQUAL, 0, 5, _FCNTL[column]), (_LOAD, 0, 0, _SECOND), (_EQUAL, 1, 0, _HOLDS[0])]
+    steps += [(_EQUAL, 0, 1, _HOLDS[1]), _answer(errno.EPERM), (_LOAD, 0, 0, _NUMBER)]
     families = [(_EQUAL, len(_FAMILIES) - i, 0, int(family)) for i, family in enumerate(_FAMILIES)]
     steps += [(_EQUAL, 0, len(families) + 2, _SOCKET[column]), (_LOAD, 0, 0, _FIRST), *families]
     steps += [_answer(errno.EAFNOSUPPORT), (_RETURN, 0, 0, _ALLOW)]
