@@ -172,15 +172,20 @@ print('tunnel open')
 
 
 @contextlib.asynccontextmanager
-async def silent() -> AsyncIterator[tuple[int, list[asyncio.StreamReader]]]:
-    """Listen as a host outside that says nothing and never hangs up; gives its port and who is connected."""
+async def stubborn() -> AsyncIterator[tuple[int, list[asyncio.StreamReader]]]:
+    """Listen as a host outside that never hangs up; gives its port and who is connected."""
     connected: list[asyncio.StreamReader] = []
 
     async def keep(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connected.append(reader)
-        await reader.read()
-        connected.remove(reader)
-        writer.close()
+        try:
+            while True:  # what was half closed still takes this
+                writer.write(b".")
+                await writer.drain()
+                await asyncio.sleep(0.1)
+        except OSError:
+            connected.remove(reader)
+            writer.close()
 
     server = await asyncio.start_server(keep, HERE, 0)
     async with server:
@@ -188,7 +193,7 @@ async def silent() -> AsyncIterator[tuple[int, list[asyncio.StreamReader]]]:
 
 
 async def test_a_tunnel_that_is_open_ends_when_the_owner_takes_it_back(tmp_path: Path) -> None:
-    async with silent() as (port, connected):
+    async with stubborn() as (port, connected):
         place = f"{HERE}:{port}"
         stub = PortalStub(
             {"n.ipynb": notebook(SETUP, f"PLACE = {place!r}", SLOW)},
@@ -207,7 +212,7 @@ async def test_a_tunnel_that_is_open_ends_when_the_owner_takes_it_back(tmp_path:
 
 
 async def test_a_tunnel_ends_with_its_kernel(tmp_path: Path) -> None:
-    async with silent() as (port, connected):
+    async with stubborn() as (port, connected):
         place = f"{HERE}:{port}"
         stub = PortalStub(
             {"n.ipynb": notebook(SETUP, f"PLACE = {place!r}", SLOW)},
