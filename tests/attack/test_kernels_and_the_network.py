@@ -139,7 +139,7 @@ import time
 first = get(URL)
 for _ in range(100):
     last = get(URL)
-    if last != first: break
+    if last.startswith('403'): break
     time.sleep(0.1)
 tell(first=first, last=last)
 """
