@@ -121,7 +121,11 @@ def frame_ancestors(text: str, *, public_url: str) -> tuple[str, ...]:
 
 
 def limits(environ: Mapping[str, str]) -> Limits:
-    """Return the site's limits: each can be set as VAAS_LIMIT_<NAME>."""
+    """Return the site's limits: each can be set as VAAS_LIMIT_<NAME>. Raises Invalid for one that is none."""
+    names = {f"VAAS_LIMIT_{name.upper()}" for name in Limits.__dataclass_fields__}
+    for name in environ:
+        if name.startswith("VAAS_LIMIT_") and name not in names:
+            raise Invalid(f"There is no limit {name}. There are {', '.join(sorted(names))}.")
     said = {name: environ.get(f"VAAS_LIMIT_{name.upper()}", "") for name in Limits.__dataclass_fields__}
     for name, text in said.items():
         if text and not text.isdecimal():

@@ -93,7 +93,9 @@ def probe(settings: Settings, environ: Mapping[str, str], *, seconds: float = _P
 def require(settings: Settings, environ: Mapping[str, str]) -> None:
     """Raise Invalid when the site wants nothing to run without isolation and this machine has none."""
     if settings.sandbox == "required" and not (found := probe(settings, environ)).isolated:
-        raise Invalid(f"VAAS_SANDBOX=required, and kernels would not be isolated here. {found.why}")
+        raise Invalid(
+            f"VAAS_SANDBOX=required, and kernels would not be isolated here. {found.why} Or set VAAS_SANDBOX=auto."
+        )
 
 
 def sandbox_environ(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:

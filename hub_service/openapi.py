@@ -14,7 +14,7 @@ __all__ = ["document"]
 
 _NETWORK = {
     "description": "What the app may reach: “none”, “all”, or hosts such as example.org, *.example.org or "
-    "example.org:5432.",
+    "example.org:8443.",
     "oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "maxItems": MOST}],
 }
 #: (method, path) → the body's properties: name → JSON schema

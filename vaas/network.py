@@ -107,7 +107,7 @@ def _instead(said: str) -> str:
         name = _host(urlsplit(said).hostname or "") if len(said) < 2000 and "://" in said else ""
     except ValueError:
         name = ""
-    return f"Write only {name}." if name else "Write names such as example.org, *.example.org or example.org:5432."
+    return f"Write only {name}." if name else "Write names such as example.org, *.example.org or example.org:8443."
 
 
 def _split(entry: str) -> tuple[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import signal
 import tarfile
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,6 +17,8 @@ from tornado.websocket import WebSocketClientConnection
 
 from tests.notebooks import notebook
 from tests.service.portal_stub import COOKIE, SERVER, AppProcess, PortalStub, Visitor, app_python, running
+from tests.unit.test_frames import message, text, v1
+from vaas.runtime.frames import V1
 
 pytestmark = pytest.mark.app
 QUICK = {"heartbeat": 0.2, "lost_after": 1, "connect_within": 1.5, "unreachable": 1.5, "visits": 3, "cell_seconds": 2}
@@ -345,3 +348,48 @@ async def test_many_visits_leave_no_connections_behind(start: Start) -> None:
     for _ in range(12):
         await visit()
     assert await soon(lambda: server.num_fds() <= before + 12), (before, server.num_fds())
+
+
+KNOBS = """
+import ipywidgets, time
+bad, slow, good = ipywidgets.IntSlider(), ipywidgets.IntSlider(), ipywidgets.IntSlider()
+label = ipywidgets.Label()
+bad.observe(lambda change: 1 / 0, 'value')
+slow.observe(lambda change: time.sleep(600), 'value')
+good.observe(lambda change: setattr(label, 'value', f'moved to {change.new}'), 'value')
+print('ids:', bad.model_id, slow.model_id, good.model_id, ':ids')
+ipywidgets.VBox([bad, slow, good, label])
+"""
+
+
+def _turn(model: str, value: int) -> str:
+    data = {"method": "update", "state": {"value": value}, "buffer_paths": []}
+    return str(text(message("comm_msg", {"comm_id": model, "data": data})))
+
+
+@pytest.mark.parametrize("protocol", [None, V1])
+async def test_an_error_in_a_callback_is_hidden_and_the_page_goes_on(start: Start, protocol: str | None) -> None:
+    _, app, visitor = await start(KNOBS, connect_within=60)
+    page = await visitor.page()
+    bad, _, good = page.html.partition("ids:")[2].partition(":ids")[0].split()
+    socket = await page.connect(protocol=protocol)
+    encode = (lambda frame: v1(json.loads(frame))) if protocol else (lambda frame: frame)
+    for frame in (_turn(bad, 5), _turn(good, 7)):
+        await socket.write_message(encode(frame), binary=protocol is not None)
+    said = ""
+    while "moved to 7" not in said:
+        answer = await asyncio.wait_for(socket.read_message(), 10)
+        assert answer is not None
+        said += answer if isinstance(answer, str) else answer.decode(errors="replace")
+    assert "ZeroDivision" not in said
+    assert "ZeroDivisionError" in app.text()
+
+
+async def test_a_callback_that_never_returns_ends_its_page(start: Start) -> None:
+    portal, _, visitor = await start(KNOBS, connect_within=60, cell_seconds=2, heartbeat=0.2)
+    page = await visitor.page()
+    _, slow, _ = page.html.partition("ids:")[2].partition(":ids")[0].split()
+    socket = await page.connect()
+    await socket.write_message(_turn(slow, 5))
+    assert await closed(socket) == 4413
+    assert await soon(lambda: any(i["kind"] == "slow" for beat in portal.heartbeats for i in beat["incidents"]))

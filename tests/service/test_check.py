@@ -7,6 +7,7 @@ import base64
 import contextlib
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -20,6 +21,7 @@ from tests.notebooks import code, markdown, notebook, write_notebook
 from tests.service.portal_stub import app_python
 
 pytestmark = pytest.mark.app
+SANDBOXED = shutil.which("bwrap") is not None
 
 REPOSITORY = Path(__file__).parents[2]
 PIXEL = base64.b64encode(
@@ -374,6 +376,19 @@ async def test_the_memory_of_child_processes_counts(tmp_path: Path) -> None:
     child = "x = bytearray(300_000_000); import time; time.sleep(2)"
     eat = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {child!r}])"
     assert (await check(tmp_path, eat))["peak_bytes"] > 300_000_000
+
+
+async def test_what_is_too_much_memory_is_told_with_how_much_there_is(tmp_path: Path) -> None:
+    report = await check(tmp_path, "x = bytearray(3_000_000_000)")
+    assert kinds(report) == ["memory"]
+    assert "2000 MB" in report["problems"][0]["text"]
+
+
+@pytest.mark.skipif(not SANDBOXED, reason="without a sandbox a notebook may write beside itself")
+async def test_a_cell_that_writes_into_the_apps_folder_is_told(tmp_path: Path) -> None:
+    report = await check(tmp_path, "open('out.csv', 'w').write('1')")
+    assert kinds(report) == ["write"]
+    assert "out.csv" in report["problems"][0]["text"] and "tempfile" in report["problems"][0]["fix"]
 
 
 def test_notebooks_for_tests_are_valid() -> None:

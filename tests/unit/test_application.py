@@ -16,9 +16,14 @@ def test_each_app_has_an_origin_one_label_below_the_portal() -> None:
 
 
 def test_a_limit_is_set_by_its_name() -> None:
-    found = limits({"VAAS_LIMIT_IDLE_AFTER": "7", "VAAS_LIMIT_NONSENSE": "8"})
+    found = limits({"VAAS_LIMIT_IDLE_AFTER": "7", "VAAS_LIMITS": "8"})
     assert found.idle_after == 7
     assert found.visits == limits({}).visits
+
+
+def test_a_limit_that_there_is_not_is_named() -> None:
+    with pytest.raises(Invalid, match="no limit VAAS_LIMIT_NONSENSE"):
+        limits({"VAAS_LIMIT_NONSENSE": "8"})
 
 
 def test_a_limit_that_is_no_number_is_named() -> None:

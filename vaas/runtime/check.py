@@ -105,7 +105,7 @@ async def _check(
         execution = Execution(notebook, folder=folder, cwd=path.parent, kernel=kernel, confinement=confinement)
         async with _progress(execution.outcome, report_progress) as on_cell:
             outcome = await execution.run(seconds=seconds, on_cell=on_cell)
-    problems += outcome.problems + _writes(outcome)
+    problems += outcome.problems + _writes(outcome) + _memory(outcome, confinement.bounds.memory)
     if notebook.language == "python":
         problems += _missing_modules(notebook, outcome, folder=folder, cwd=path.parent)
     return _report(
@@ -185,6 +185,14 @@ def _writes(outcome: Outcome) -> list[dict[str, str]]:
     text = "Cell {} writes “{}” into the app's own folder, which visitors share and nobody can change."
     fix = "Write it into a temporary folder instead: tempfile.mkdtemp() makes one."
     return [_problem("write", text.format(cell, Path(path[1]).name), fix) for cell, path in found if path]
+
+
+def _memory(outcome: Outcome, most: int) -> list[dict[str, str]]:
+    """Return a problem for a cell that ran out of memory, with how much there is."""
+    text = f"Cell {{}} needs more memory than the {most / 1e6:.0f} MB that an app may use."
+    fix = "Use less data or load only the columns you need."
+    failed = [error["cell"] for error in outcome.errors if error["name"] == "MemoryError"]
+    return [_problem("memory", text.format(cell), fix) for cell in failed[:1]]
 
 
 def _missing_modules(notebook: Notebook, outcome: Outcome, *, folder: Path, cwd: Path) -> list[dict[str, str]]:

@@ -139,6 +139,8 @@ class Execution:
         connection = str(private / "k")
         manager = ConfinedKernelManager(
             confinement=await asyncio.to_thread(self._confine, private),
+            # A kernel that died is told of; another in its place would run nothing.
+            autorestart=False,
             kernel_name=self._kernel,
             kernel_spec_manager=AppSpecs(),
             # Nobody else on this machine can listen at a socket in a private folder; its path has to be short.

@@ -146,6 +146,10 @@ class Kernels:
                 found[kernel_id] = _end_of(kernel.provisioner.process.poll())
         return found
 
+    def stuck(self, *, seconds: float) -> set[str]:
+        """Return the kernels that have worked on one request for longer than that."""
+        return {kernel for kernel in self.mapping.list_kernel_ids() if self.mapping.activity(kernel).seconds > seconds}
+
     async def greedy(self) -> dict[str, Excess]:
         """Return the kernels that use more than they may, with what of."""
         running = {

@@ -169,6 +169,11 @@ class ConfinedKernelManager(ServerKernelManager):
         client.context.maxmsgsize = BUFFER
         return client
 
+    @property
+    def traceback_replacement_message(self) -> str:
+        """What is shown in place of a traceback: Jupyter's bridge asks the kernel for it, which has none of its own."""
+        return str(self.parent.traceback_replacement_message)
+
     # AsyncKernelManager binds its own methods under these names.
     interrupt_kernel = ServerKernelManager._async_interrupt_kernel
     pre_start_kernel = _async_pre_start_kernel

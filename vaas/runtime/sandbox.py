@@ -249,7 +249,7 @@ def find_isolation(environ: Mapping[str, str]) -> tuple[Sandbox | None, Isolatio
     if not sys.platform.startswith("linux"):
         sandbox, why = None, "Only Linux has the means for it."
     elif program is None:
-        sandbox, why = None, "bubblewrap is not installed. On Debian and Ubuntu: apt install bubblewrap"
+        sandbox, why = None, "bubblewrap is not installed (Debian, Ubuntu: apt install bubblewrap)."
     else:
         sandbox = Sandbox(program, paths=paths)
         why = _try(sandbox)

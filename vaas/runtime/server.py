@@ -21,6 +21,7 @@ from vaas.errors import Unavailable, VaasError
 from vaas.runtime.assets import Squeezer
 from vaas.runtime.confinement import Confinement
 from vaas.runtime.endings import CLOSE_CODES, Kind, Trouble, Why
+from vaas.runtime.excess import Excess
 from vaas.runtime.handlers import Missing
 from vaas.runtime.kernels import Kernels
 from vaas.runtime.manifest import Manifest
@@ -237,16 +238,23 @@ class AppServer:
             try:
                 for page in self.visits.overdue(self.clock()):
                     self.end(page, why="lost")
-                greedy = await self.kernels.greedy()
-                for page in [page for page in self.visits.pages() if page.kernel in greedy]:
-                    excess = greedy[page.kernel]
-                    self.break_off(page, Trouble("greedy", excess.kind, excess.text))
-                dead = await self.kernels.dead()
-                for page in [page for page in self.visits.pages() if page.kernel in dead]:
-                    excess = dead[page.kernel]
-                    self.break_off(page, Trouble("died", excess.kind, excess.text))
+                self._end_stuck()
+                self._end_with("greedy", await self.kernels.greedy())
+                self._end_with("died", await self.kernels.dead())
             except Exception:
                 log.exception("Looking after pages")
+
+    def _end_with(self, why: Why, found: Mapping[str, Excess]) -> None:
+        for page in [page for page in self.visits.pages() if page.kernel in found]:
+            excess = found[page.kernel]
+            self.break_off(page, Trouble(why, excess.kind, excess.text))
+
+    def _end_stuck(self) -> None:
+        """End pages whose widgets wait for an answer for longer than a cell may take; cells have their own end."""
+        seconds = self.manifest.limits.cell_seconds
+        stuck = self.kernels.stuck(seconds=seconds)
+        for page in [page for page in self.visits.pages() if page.rendered and page.kernel in stuck]:
+            self.break_off(page, Trouble("slow", "slow", f"An answer to a widget took longer than {seconds:.0f} s."))
 
     async def close(self) -> None:
         """End everything."""

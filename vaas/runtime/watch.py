@@ -18,8 +18,10 @@ _WORK = frozenset({_RUNS, "comm_open", "comm_msg", "comm_close"})
 class Activity:
     """Which requests a kernel works on, by what it publishes."""
 
-    def __init__(self) -> None:
-        self._busy: set[str] = set()
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        #: request → since when.
+        self._busy: dict[str, float] = {}
         # Threads of a notebook go on in the name of a cell that ended long ago.
         self._ended: deque[str] = deque(maxlen=_REMEMBERED)
 
@@ -28,19 +30,24 @@ class Activity:
         """Whether the kernel works on a cell, or on what a widget told it."""
         return bool(self._busy)
 
+    @property
+    def seconds(self) -> float:
+        """For how long it has worked on the request that takes the longest."""
+        return self._clock() - min(self._busy.values(), default=self._clock())
+
     def heard(self, parent: Mapping[str, Any], *, state: str = "") -> None:
         """Take note of a message in the name of ``parent``; ``state`` is that of a status message."""
         kind, request = parent.get("msg_type"), str(parent.get("msg_id"))
         if kind not in _WORK:
             return
         if state == "idle":
-            self._busy.discard(request)
+            self._busy.pop(request, None)
             self._ended.append(request)
         elif state == "busy" and kind == _RUNS:
             # One cell at a time: an "idle" of an earlier one that was lost is none to wait for.
-            self._busy = {request}
+            self._busy = {request: self._busy.get(request, self._clock())}
         elif state == "busy" or (kind == _RUNS and request not in self._ended):
-            self._busy.add(request)
+            self._busy.setdefault(request, self._clock())
 
 
 class Watch:
