@@ -77,11 +77,12 @@ class Gate:
 
     @property
     def allowed(self) -> tuple[str, ...]:
-        """What may be reached; what is open already and is taken away from it ends at once."""
+        """What may be reached."""
         return self._allowed
 
     @allowed.setter
     def allowed(self, network_: tuple[str, ...]) -> None:
+        """Change it, and end what is open and no longer allowed."""
         self._allowed = network_
         for service in self._services:
             for task, (host, port) in list(service.through.items()):
