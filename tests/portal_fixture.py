@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 
+from hub_service.hub_config import PORTAL_SCOPES
 from hub_service.running import Note, portals
 from hub_service.settings import ROOT, Settings
 
@@ -25,8 +26,8 @@ __all__ = ["RunningPortal", "app_python", "chromium", "free_ports", "running", "
 #: A second authority in the Hub, for tests: makes people, tokens for them, and looks at everything.
 _SITE = """
 c = get_config()
-c.JupyterHub.services = [{{"name": "tests", "api_token": "{token}"}}]
-c.JupyterHub.load_roles = [{{"name": "tests", "services": ["tests"], "scopes": {scopes}}}]
+c.JupyterHub.services = [{{"name": "tests", "api_token": "{token}"}}, *{more_services}]
+c.JupyterHub.load_roles = [{{"name": "tests", "services": ["tests"], "scopes": {scopes}}}, *{more_roles}]
 """
 _SCOPES = [
     "admin:users",
@@ -50,7 +51,16 @@ class RunningPortal:
         self.data = data
         self.admin_token = secrets.token_hex(16)
         site = data.parent / f"{data.name}_site.py"
-        site.write_text(_SITE.format(token=self.admin_token, scopes=_SCOPES))
+        #: scope → a token with all scopes of the portal but that one.
+        self.tokens_without = {scope: secrets.token_hex(16) for scope in PORTAL_SCOPES}
+        names = {scope: f"without-{number}" for number, scope in enumerate(PORTAL_SCOPES)}
+        services = [{"name": names[scope], "api_token": token} for scope, token in self.tokens_without.items()]
+        roles = [
+            {"name": name, "services": [name], "scopes": [other for other in PORTAL_SCOPES if other != scope]}
+            for scope, name in names.items()
+        ]
+        said_by = {"token": self.admin_token, "scopes": _SCOPES, "more_services": services, "more_roles": roles}
+        site.write_text(_SITE.format(**said_by))
         ports = dict(zip(("PORT", "HUB_PORT", "PORTAL_PORT", "PROXY_PORT"), map(str, free_ports(4)), strict=True))
         said = {f"VAAS_{name}": port for name, port in ports.items()}
         said |= {"VAAS_DATA": str(data), "VAAS_APP_PYTHON": str(app_python), "VAAS_DEMO": "1"}

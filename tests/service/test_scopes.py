@@ -79,3 +79,36 @@ def test_a_person_holds_the_portals_scopes_and_may_lend_them(hub: RunningPortal)
     assert set(USER_SCOPES) <= held
     assert "custom:vaas:accounts" not in held
     assert "custom:vaas:accounts" not in hub.hub("GET", "/user", token=hub.token_for("root-admin")).json()["scopes"]
+
+
+ACCOUNT = "app-scopes000002"
+#: scope → a request of the portal's that needs it, and what its answer holds.
+NEEDED: dict[str, tuple[str, str, str]] = {
+    "custom:vaas:accounts": ("PUT", f"/vaas/accounts/{ACCOUNT}", '"name"'),
+    "start:servers!group=vaas-apps": ("POST", f"/users/{ACCOUNT}/servers/v1", ""),
+    "read:servers!group=vaas-apps": ("GET", f"/users/{ACCOUNT}", '"servers"'),
+    "delete:servers!group=vaas-apps": ("DELETE", f"/users/{ACCOUNT}/servers/v1", ""),
+    "list:groups": ("GET", "/groups", '"physics"'),
+    "list:users": ("GET", "/users", '"ada"'),
+    "read:users:groups": ("GET", "/users/sam", '"students"'),
+}
+
+
+def test_a_scope_more_has_to_say_what_it_is_for() -> None:
+    assert set(PORTAL_SCOPES) == set(NEEDED)
+
+
+@pytest.mark.parametrize("scope", NEEDED)
+def test_without_a_scope_the_portal_could_not_do_its_work(hub: RunningPortal, scope: str) -> None:
+    method, path, holds = NEEDED[scope]
+
+    def works(token: str) -> bool:
+        answer = hub.hub(method, path, token=token, json={} if method in {"POST", "PUT"} else None)
+        return answer.status_code < 300 and holds in answer.text
+
+    hub.hub("PUT", f"/vaas/accounts/{ACCOUNT}", token=hub.portal_token)
+    if scope.startswith("delete:"):
+        hub.hub("POST", f"/users/{ACCOUNT}/servers/v1", token=hub.portal_token, json={})
+    assert not works(hub.tokens_without[scope])
+    assert works(hub.portal_token)
+    hub.hub("DELETE", f"/vaas/accounts/{ACCOUNT}", token=hub.portal_token)
