@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 from collections import deque
 from collections.abc import Iterator
+
+from vaas.runtime.logged import Logged
 
 __all__ = ["Printed"]
 
 #: So much of one kernel is written to the log, in bytes; the rest is read and dropped.
 _MOST = 50_000
 _PIECE = 65_536
-#: What the log adds to a line.
-_AROUND = 120
 _LAST_LINES = 20
 _MOST_IN_A_LINE = 500
-log = logging.getLogger(__name__)
 
 
 class Printed:
     """The reading end of a kernel's standard output and standard error; ``name`` is put before each line."""
 
     def __init__(self, name: str) -> None:
-        self._name = name
-        self._budget = _MOST
+        self._logged = Logged(name, most=_MOST)
         self._rest = b""
         self._reading = -1
         #: The end of what was printed, for who has to explain why a kernel did not start.
@@ -70,16 +67,8 @@ class Printed:
     def _take(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")
         self._rest = self._rest[:_MOST_IN_A_LINE]
-        for line in lines[-_LAST_LINES:] if self._budget <= 0 else lines:
+        for line in lines[-_LAST_LINES:] if self._logged.is_full() else lines:
             text = "".join(c for c in line[:_MOST_IN_A_LINE].decode(errors="replace") if c.isprintable()).rstrip()
             if text:
                 self.last.append(text)
-                self._write(text)
-
-    def _write(self, text: str) -> None:
-        if self._budget <= 0:
-            return
-        self._budget -= len(text) + _AROUND
-        log.info("%s: %s", self._name, text)
-        if self._budget <= 0:
-            log.warning("%s prints very much; what comes now is left out of this log.", self._name)
+                self._logged.say(text)
