@@ -100,7 +100,12 @@ class WatchedKernels(AsyncMappingKernelManager):
     def _watch_connection(self, kernel_id: str, socket: zmq.Socket[bytes]) -> ZMQStream:
         """Notice when the kernel's connection ends before the kernel does."""
         loop = asyncio.get_running_loop()
-        monitor = ZMQStream(socket.get_monitor_socket(zmq.EVENT_DISCONNECTED))
+        address = f"inproc://monitor-{kernel_id}"
+        socket.monitor(address, zmq.EVENT_DISCONNECTED)
+        # As get_monitor_socket() does, but a plain socket: the context makes those of asyncio.
+        pair = socket.context.socket(zmq.PAIR, socket_class=zmq.Socket)
+        pair.connect(address)
+        monitor = ZMQStream(pair)
         # A kernel that just ends says so in other ways, and a moment later it is not in the way.
         monitor.on_recv(lambda _: loop.call_later(_MOMENT, self._too_large, kernel_id))
         return monitor
