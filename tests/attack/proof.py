@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -15,6 +16,8 @@ import tomllib
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 __all__ = ["DEFENCES", "Defence", "Edit", "main", "read"]
 
@@ -102,11 +105,22 @@ def without(defence: Defence, *, folder: Path) -> dict[str, bool]:
     environ = {**os.environ, "PYTHONPATH": str(root), "VAAS_APP_PYTHON": str(root / "app-python")}
     report = folder / "report.xml"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", *defence.tests]
-    done = subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True, timeout=_PATIENCE)
+    try:
+        done = subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True, timeout=_PATIENCE)
+    finally:
+        _end_leftovers(root)
     if not report.exists():
         raise NotRun(f"{done.stdout[-3000:]}{done.stderr[-3000:]}")
     outcomes = _outcomes(report)
     return {test: any(failed for name, failed in outcomes if _is(name, test)) for test in defence.tests}
+
+
+def _end_leftovers(root: Path) -> None:
+    """Kill what still runs from the copy: without a namespace of its own, a kernel outlives who started it."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get("PYTHONPATH") == str(root):
+                process.kill()
 
 
 def _outcomes(report: Path) -> list[tuple[str, bool]]:
