@@ -384,6 +384,14 @@ async def test_what_is_too_much_memory_is_told_with_how_much_there_is(tmp_path: 
     assert "2000 MB" in report["problems"][0]["text"]
 
 
+@pytest.mark.skipif(not SANDBOXED, reason="without a sandbox there is no temporary folder of a kernel's own to look at")
+async def test_a_cell_that_makes_too_many_files_is_told(tmp_path: Path) -> None:
+    made = "import os\nfor i in range(200_000): os.close(os.open(f'/tmp/e{i}', os.O_CREAT | os.O_WRONLY))"
+    report = await check(tmp_path, f"{made}\nimport time; time.sleep(20)")
+    assert kinds(report) == ["disk"]
+    assert "files" in report["problems"][0]["text"] and report["problems"][0]["fix"]
+
+
 @pytest.mark.skipif(not SANDBOXED, reason="without a sandbox a notebook may write beside itself")
 async def test_a_cell_that_writes_into_the_apps_folder_is_told(tmp_path: Path) -> None:
     report = await check(tmp_path, "open('out.csv', 'w').write('1')")

@@ -25,6 +25,7 @@ from jupyter_core.paths import jupyter_path
 from vaas.errors import Invalid
 from vaas.notebook import Notebook, parse
 from vaas.runtime import patches
+from vaas.runtime.excess import FIXES
 from vaas.runtime.outputs import Outcome
 from vaas.runtime.packages import is_missing, package_of
 from vaas.runtime.sandbox import find_isolation
@@ -190,9 +191,8 @@ def _writes(outcome: Outcome) -> list[dict[str, str]]:
 def _memory(outcome: Outcome, most: int) -> list[dict[str, str]]:
     """Return a problem for a cell that ran out of memory, with how much there is."""
     text = f"Cell {{}} needs more memory than the {most / 1e6:.0f} MB that an app may use."
-    fix = "Use less data or load only the columns you need."
     failed = [error["cell"] for error in outcome.errors if error["name"] == "MemoryError"]
-    return [_problem("memory", text.format(cell), fix) for cell in failed[:1]]
+    return [_problem("memory", text.format(cell), FIXES["memory"]) for cell in failed[:1]]
 
 
 def _missing_modules(notebook: Notebook, outcome: Outcome, *, folder: Path, cwd: Path) -> list[dict[str, str]]:

@@ -27,6 +27,11 @@ class Confinement:
     gate: Gate | None = None
     copies: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def open_gate(self) -> Gate | None:
+        """The gate, if a kernel that starts now is to have a way to it."""
+        return self.gate if self.sandbox is not None and self.gate is not None and self.gate.allowed else None
+
 
 def confine(manifest: Manifest, sandbox: Sandbox | None, isolation: Isolation) -> Confinement:
     """Return the confinement that the portal asks for."""

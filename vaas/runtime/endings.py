@@ -6,7 +6,7 @@ import signal
 from collections.abc import Mapping
 from typing import Literal
 
-__all__ = ["CLOSE_CODES", "Kind", "Trouble", "Why", "how_it_ended"]
+__all__ = ["CLOSE_CODES", "Kind", "Trouble", "Why", "how_it_ended", "signal_of"]
 
 #: Why a page ended. The page gets it as it is while it is prepared, and as a code with the end of its websocket; what
 #: the visitor reads is in ``vaas.js``. "stalled": it stood still; "flooded": too much output; "slow": a cell took too
@@ -50,9 +50,14 @@ _SIGNALS: Mapping[int, str] = {
 _BY_SIGNAL = 128
 
 
+def signal_of(code: int | None) -> int:
+    """Return the number of the signal that an exit code tells of; not above 0 where there was none."""
+    return -(code or 0) if (code or 0) < 0 else (code or 0) - _BY_SIGNAL
+
+
 def how_it_ended(code: int | None) -> tuple[Kind, str]:
     """Return kind and reason of a kernel's end from its exit code; None: it is not known."""
     if code is None:
         return "died", "it ended"
-    number = -code if code < 0 else code - _BY_SIGNAL
+    number = signal_of(code)
     return "cpu" if number == signal.SIGXCPU else "died", _SIGNALS.get(number, f"it ended itself with code {code}")

@@ -11,7 +11,14 @@ from vaas.runtime.endings import Kind
 from vaas.runtime.processes import family_of, files_in, memory_of, parents, threads_of
 from vaas.runtime.sandbox import Bounds
 
-__all__ = ["Excess", "Lookout"]
+__all__ = ["FIXES", "Excess", "Lookout"]
+
+#: kind → what the author of a notebook can do about it.
+FIXES: Mapping[str, str] = {
+    "disk": "Make fewer and larger files, and remove those that are no longer needed.",
+    "memory": "Use less data or load only the columns you need.",
+    "processes": "Start fewer processes and threads; apps of many visitors share this machine.",
+}
 
 #: A kernel that comes this near to its number of processes at two looks in a row is not there to compute.
 _MANY = 0.9
@@ -61,7 +68,8 @@ class Lookout:
         if long_crowded:
             text = f"A kernel was ended: it started more than the {self._bounds.processes} processes that it may start."
             return Excess("processes", text)
-        if (files := files_in(family[1])) > _MOST_FILES if len(family) > 1 else False:
+        files = files_in(family[1]) if len(family) > 1 else 0
+        if files > _MOST_FILES:
             text = f"A kernel was ended: it had made {files} files in its temporary folder, more than {_MOST_FILES}."
             return Excess("disk", text)
         return None

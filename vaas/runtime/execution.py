@@ -26,13 +26,13 @@ from vaas.notebook import Cell, Notebook
 from vaas.runtime import audit, patches
 from vaas.runtime.confinement import Confinement
 from vaas.runtime.content import open_up
-from vaas.runtime.endings import how_it_ended
+from vaas.runtime.endings import how_it_ended, signal_of
 from vaas.runtime.environment import kernel_environment
-from vaas.runtime.excess import Excess, Lookout
+from vaas.runtime.excess import FIXES, Excess, Lookout
 from vaas.runtime.gate import environment as gate_environment
 from vaas.runtime.kernel import AUDIT_FILE, AUDIT_FOLDER
 from vaas.runtime.manager import ConfinedKernelManager
-from vaas.runtime.outputs import Outcome, plain_traceback, size_of
+from vaas.runtime.outputs import Outcome, cost_of, plain_traceback
 from vaas.runtime.printed import Printed
 from vaas.runtime.sandbox import HOME
 from vaas.runtime.specs import AppSpecs
@@ -49,13 +49,6 @@ _MAX_FAILURES = 5
 _MOST_HOSTS = 100
 _MAX_SOCKET_PATH = 95
 _SAMPLE_SECONDS = 0.25
-_FIXES = {
-    "memory": "Use less data or load only the columns you need.",
-    "processes": "Start fewer processes and threads; apps of many visitors share this machine.",
-}
-_COUNTED = frozenset(
-    {"stream", "display_data", "execute_result", "update_display_data", "error", "comm_open", "comm_msg"}
-)
 _BULKY = {"stream", "display_data", "execute_result", "update_display_data"}
 
 
@@ -70,8 +63,8 @@ class _Client(NotebookClient):
     def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
         """Look at the message, then let nbclient have it, unless the notebook has put out too much already."""
         kind, content, number = msg["msg_type"], msg["content"], cell_index + 1
-        if kind in _COUNTED:
-            self.budget -= size_of(content) + sum(map(len, msg.get("buffers", ())))
+        if cost := cost_of(msg):
+            self.budget -= cost
             if self.budget < 0:
                 return None
         if kind in _BULKY:
@@ -218,8 +211,7 @@ class Execution:
             (home / "tmp").mkdir(parents=True, mode=0o700)
         env = kernel_environment(os.environ, home=home, fonts=home / ".config/matplotlib", request={})
         env |= {AUDIT_FILE: str(private / "audit"), AUDIT_FOLDER: str(self._folder)}
-        gate = self._confinement.gate
-        if gate is not None and gate.allowed and self._confinement.sandbox is not None:
+        if gate := self._confinement.open_gate:
             gate.heard = self._hear
             env |= gate_environment()
         try:
@@ -313,13 +305,12 @@ class Execution:
 
     def _say_died(self, manager: Any) -> None:
         if self._excess:
-            self._say(
-                self._excess.kind, f"While cell {self.outcome.cell} ran: {self._excess.text}", _FIXES[self._excess.kind]
-            )
+            text = f"While cell {self.outcome.cell} ran: {self._excess.text}"
+            self._say(self._excess.kind, text, FIXES[self._excess.kind])
             return
         process = getattr(manager.provisioner, "process", None)
         code = process.poll() if process is not None else None
-        fix = _FIXES["memory"] if code in {-signal.SIGKILL, 128 + signal.SIGKILL} else "Run it in Jupyter."
+        fix = FIXES["memory"] if signal_of(code) == signal.SIGKILL else "Run it in Jupyter."
         self._say("died", f"The kernel died while cell {self.outcome.cell} ran: {how_it_ended(code)[1]}.", fix)
 
 

@@ -16,14 +16,11 @@ from vaas.runtime.activity import QUEUED
 from vaas.runtime.endings import Trouble, how_it_ended
 from vaas.runtime.kernels import HIDDEN_ERROR
 from vaas.runtime.logged import Logged
-from vaas.runtime.outputs import size_of
+from vaas.runtime.outputs import cost_of
 from vaas.runtime.watch import Activity
 
 __all__ = ["Executor", "Reporter"]
 
-_COUNTED = frozenset(
-    {"stream", "display_data", "execute_result", "update_display_data", "error", "comm_open", "comm_msg"}
-)
 #: How long a cell may take to stop once it was told to.
 _GRACE = 4.0
 _LOOK = 0.1
@@ -140,8 +137,8 @@ class Executor(VoilaExecutor):
         """Let nbclient have the message, unless there were too many."""
         kind, content = msg["msg_type"], msg["content"]
         self._reporter.moves()
-        if kind in _COUNTED:
-            before, self._left = self._left, self._left - size_of(content) - sum(map(len, msg.get("buffers", ())))
+        if cost := cost_of(msg):
+            before, self._left = self._left, self._left - cost
             if self._left < 0:
                 if before >= 0:
                     text = f"The page put out more than {self._budget / 1e6:.0f} MB until cell {self._cell}."

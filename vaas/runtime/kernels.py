@@ -118,8 +118,7 @@ class Kernels:
         if confinement.sandbox is None:
             return kernel_environment(self._environ, home=home, fonts=self._shared / "matplotlib", request=request)
         env = kernel_environment(self._environ, home=HOME, fonts=HOME / FontCache.PLACE, request=request)
-        reachable = confinement.gate is not None and confinement.gate.allowed
-        return env | (gate.environment() if reachable else {})
+        return env | (gate.environment() if confinement.open_gate else {})
 
     async def stop(self, kernel_id: str, *, now: bool = False) -> None:
         """End the kernel and remove its home; no-op when it has ended."""

@@ -87,7 +87,7 @@ class ConfinedKernelManager(ServerKernelManager):
         confinement, uid = self.confinement, sandbox.new_uid()
         filter_fd = open_files.enter_context(filter_file(sandbox.filter))
         ours = theirs = None
-        if confinement.gate is not None and confinement.gate.allowed:
+        if confinement.open_gate:
             ours, theirs = (open_files.enter_context(end) for end in socket.socketpair())
         connection = os.path.realpath(self.connection_file)
         told = order(

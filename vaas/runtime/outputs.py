@@ -12,8 +12,12 @@ from typing import Any
 from vaas.runtime.audit import Event
 from vaas.source import outside_hosts
 
-__all__ = ["Outcome", "Seen", "plain_traceback", "size_of"]
+__all__ = ["Outcome", "Seen", "cost_of", "plain_traceback", "size_of"]
 
+#: The messages that become part of a page.
+_COUNTED = frozenset(
+    {"stream", "display_data", "execute_result", "update_display_data", "error", "comm_open", "comm_msg"}
+)
 #: More is not looked through, of one output.
 _MAX_TEXT = 300_000
 MAX_PICTURE = 3_000_000
@@ -103,6 +107,11 @@ class Outcome:
     #: Texts that cells put out, by cell.
     texts: dict[int, str] = field(default_factory=dict)
     seen: Seen = field(default_factory=Seen)
+
+
+def cost_of(msg: Mapping[str, Any]) -> int:
+    """Return how many bytes a kernel's message adds to what a page puts out; 0 for one that shows nothing."""
+    return size_of(msg["content"]) + sum(map(len, msg.get("buffers", ()))) if msg["msg_type"] in _COUNTED else 0
 
 
 def size_of(value: Any, depth: int = _MAX_DEPTH) -> int:

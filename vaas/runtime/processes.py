@@ -63,9 +63,7 @@ def memory_of(pids: Iterable[int], *, more_than: int = 0) -> int:
     it is counted once, which takes the system milliseconds.
     """
     pids = list(pids)
-    quick = (
-        sum(_number(text, "RssAnon") + _number(text, "RssShmem") + _tables(text) for text in map(_status, pids)) * 1024
-    )
+    quick = sum(_own(_status(pid)) for pid in pids)
     return quick if quick <= more_than else min(quick, sum(map(_proportional, pids)))
 
 
@@ -91,17 +89,18 @@ def _status(pid: int) -> str:
 
 
 def _proportional(pid: int) -> int:
+    """Return the process's share of memory that it has together with others."""
     status = _status(pid)
     try:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        shares = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except OSError:
-        return (_number(status, "RssAnon") + _number(status, "RssShmem") + _tables(status)) * 1024
-    return (_number(text, "Pss_Anon") + _number(text, "Pss_Shmem") + _tables(status)) * 1024
+        return _own(status)
+    return 1024 * (_number(shares, "Pss_Anon") + _number(shares, "Pss_Shmem") + _number(status, "VmPTE"))
 
 
-def _tables(status: str) -> int:
-    """Return how much memory (kB) the system needs to keep track of the process's own."""
-    return _number(status, "VmPTE")
+def _own(status: str) -> int:
+    """Return the bytes that a process has of its own, with the tables by which the system keeps track of them."""
+    return 1024 * sum(_number(status, name) for name in ("RssAnon", "RssShmem", "VmPTE"))
 
 
 def _number(text: str, name: str) -> int:

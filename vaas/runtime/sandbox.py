@@ -7,6 +7,7 @@ other app, home, database or process, no device, no network (what may be reached
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -14,7 +15,7 @@ import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -273,23 +274,19 @@ def _try(sandbox: Sandbox) -> str:
     return "" if tried.returncode == 0 else f"bubblewrap does not work here: {last or f'exit code {tried.returncode}'}"
 
 
-class filter_file:
-    """An open, unnamed file with the filter in it; -1 for an empty one."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._fd = -1
-
-    def __enter__(self) -> int:
-        if self._data:
-            self._fd = os.memfd_create("filter")
-            os.write(self._fd, self._data)
-            os.lseek(self._fd, 0, os.SEEK_SET)
-        return self._fd
-
-    def __exit__(self, *_: object) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
+@contextlib.contextmanager
+def filter_file(data: bytes) -> Iterator[int]:
+    """Open an unnamed file with the filter in it; -1 for an empty one."""
+    if not data:
+        yield -1
+        return
+    fd = os.memfd_create("filter")
+    try:
+        os.write(fd, data)
+        os.lseek(fd, 0, os.SEEK_SET)
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def _python_folders() -> list[Path]:
