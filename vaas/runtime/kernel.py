@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from vaas.runtime import asking, voila_stand_in
+
 __all__ = ["AUDIT_FILE", "AUDIT_FOLDER", "main"]
 
 #: Where to write what the notebook reads and connects to, and the folder that is its own; unset: nowhere.
@@ -38,6 +40,9 @@ def main() -> None:
     # Nobody types into this kernel: no history to keep, and no thread that writes it.
     app = App.instance(config=Config({"HistoryManager": {"enabled": False}}))
     app.initialize()
+    # Before the notebook's own modules can be found.
+    asking.install()
+    voila_stand_in.install()
     _add_working_folder()
     if audit_file:
         from vaas.runtime import audit
