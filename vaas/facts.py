@@ -43,6 +43,12 @@ class Facts:
         """The variables of the environment that say it; who the visitor is is not among them."""
         return {**self.request, _QUERY_VARIABLE: self.query}
 
+    @property
+    def environ(self) -> dict[str, str]:
+        """All of it for the environment of a kernel that is started for this visit alone."""
+        known = {"name": self.name, "groups": list(self.groups)}
+        return self.variables | ({} if self.name is None else {VISITOR_VARIABLE: json.dumps(known)})
+
     def aspect(self, name: str) -> object:
         """Return what is comparable of one aspect. Raises KeyError for one that there is not."""
         request = {name: value for name, value in self.request.items() if ASPECTS.get(name) == REQUEST}

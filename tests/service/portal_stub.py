@@ -62,6 +62,7 @@ class PortalStub:
     #: What kernels may reach, and what of it the site itself names.
     network: tuple[str, ...] = ()
     network_trusted: tuple[str, ...] = ()
+    knows_visitor: bool = False
     away: bool = False
     heartbeats: list[dict[str, Any]] = field(default_factory=list)
     checks: list[dict[str, Any]] = field(default_factory=list)
@@ -88,10 +89,13 @@ class PortalStub:
         server: ServerName = SERVER,
         access: int = 1,
         expires: float = 60,
+        known: bool = False,
+        groups: tuple[str, ...] = (),
     ) -> str:
         """Return a new ticket of this portal."""
         nonce = secrets.token_hex(8)
-        made = Ticket(purpose, server.path, user, ("link-1",), access, nonce, time.time() + expires)
+        until = time.time() + expires
+        made = Ticket(purpose, server.path, user, ("link-1",), access, nonce, until, known, groups)
         return tickets.sign(made, key=self.key)
 
     def manifest(self) -> dict[str, Any]:
@@ -119,6 +123,7 @@ class PortalStub:
             "frame_ancestors": ["'none'"],
             "network": list(self.network),
             "network_trusted": list(self.network_trusted),
+            "knows_visitor": self.knows_visitor,
         }
 
     def content(self) -> bytes:
@@ -156,7 +161,8 @@ class _Api(RequestHandler):
             self.portal.heartbeats.append(heard)
             present = {visit["id"] for visit in heard["visits"]}
             revoked, network = sorted(present & self.portal.revoked), list(self.portal.network)
-            self.write({"revoked": revoked, "stop": self.portal.stop, "network": network})
+            told = {"network": network, "knows_visitor": self.portal.knows_visitor}
+            self.write({"revoked": revoked, "stop": self.portal.stop, **told})
         else:
             self.portal.checks.append(heard)
             self.write({})
@@ -194,9 +200,9 @@ class Visitor:
                 self.cookie = line.split(";")[0].partition("=")[2]
         return answer
 
-    async def page(self) -> LoadedPage:
+    async def page(self, query: str = "") -> LoadedPage:
         """Load the page completely."""
-        answer = await self.ask()
+        answer = await self.ask(f"?{query}" if query else "")
         assert answer.code == 200, answer.body
         return LoadedPage(self, answer)
 

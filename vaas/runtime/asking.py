@@ -1,6 +1,6 @@
 """What a kernel's process knows of the visit that it runs for, and which of that its notebook has asked for.
 
-What a template asked for decides which visits may have a fork of it: :func:`vaas.facts.fits`. Every kernel imports this.
+What a template asked for decides which visits may have a fork of it: :func:`vaas.facts.fits`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from vaas.facts import ASPECTS, EMPTY, QUERY, VISITOR, VISITOR_VARIABLE, Facts, 
 __all__ = ["Hook", "Visitor", "asked", "begin", "facts", "install", "note", "on_visit", "visitor"]
 
 #: As names come from os.environ and from os.environb.
-_ASPECTS: dict[object, str] = {**ASPECTS, **{name.encode(): aspect for name, aspect in ASPECTS.items()}}
+_ASPECTS: dict[Any, str] = dict(ASPECTS) | {name.encode(): aspect for name, aspect in ASPECTS.items()}
 
 
 class Visitor:

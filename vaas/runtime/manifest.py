@@ -74,6 +74,8 @@ class Manifest:
     network: tuple[str, ...] = ()
     #: Hosts that the site itself lets apps reach: they may have private addresses.
     network_trusted: tuple[str, ...] = ()
+    #: Whether the notebook's code may be told who is looking.
+    knows_visitor: bool = False
 
     @property
     def portal_origin(self) -> str:
@@ -122,6 +124,7 @@ class Manifest:
                 picture_sources=tuple(data.get("picture_sources", ())),
                 network=tuple(data.get("network", ())),
                 network_trusted=tuple(data.get("network_trusted", ())),
+                knows_visitor=data.get("knows_visitor") is True,
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise Invalid(f"The portal's manifest cannot be used: {error!r}.") from error

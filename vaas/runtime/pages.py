@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from tornado.iostream import StreamClosedError
 
 from vaas.errors import VaasError
+from vaas.facts import Facts
 from vaas.runtime.endings import Trouble
 from vaas.runtime.handlers import Guarded
 from vaas.runtime.visits import Page, Visit
@@ -114,7 +115,7 @@ class NotebookPage(Guarded):
         server, limits = self.server, self.server.manifest.limits
         renderer = await server.rendered.open(server.manifest.title, page=server.page_facts(page, visit=visit))
         name = renderer.notebook.metadata.kernelspec.name
-        kernel_id = await server.bring_kernel(page, name=name, request=self._request_facts())
+        kernel_id = await server.bring_kernel(page, name=name, request=self._facts(visit).environ)
         activity = server.kernels.mapping.activity(kernel_id)
         watch = Watch(patience=limits.stalled_after, idle=lambda: renderer.kernel_started and not activity.busy)
         queue: asyncio.Queue[str | None] = asyncio.Queue()
@@ -171,13 +172,12 @@ class NotebookPage(Guarded):
             raise StreamClosedError
         sent.result()
 
-    def _request_facts(self) -> dict[str, str]:
-        """What Voilà tells notebooks of a request, in CGI's words."""
+    def _facts(self, visit: Visit) -> Facts:
+        """What the notebook may know of the visit, in CGI's words and with the variables that Voilà sets."""
         host, _, port = self.request.host.lower().partition(":")
-        return {
+        request = {
             "SCRIPT_NAME": self.request.path,
             "PATH_INFO": "",
-            "QUERY_STRING": self.request.query,
             "SERVER_SOFTWARE": "voila",
             "SERVER_PROTOCOL": self.request.version,
             "SERVER_NAME": host,
@@ -188,3 +188,4 @@ class NotebookPage(Guarded):
             "VOILA_REQUEST_URL": self.request.full_url(),
             "VOILA_APP_PORT": port,
         }
+        return self.server.facts(visit, query=self.request.query, request=request)

@@ -18,6 +18,7 @@ import vaas
 from vaas import tickets
 from vaas.cookies import own_name
 from vaas.errors import Unavailable, VaasError
+from vaas.facts import Facts
 from vaas.runtime.assets import Squeezer
 from vaas.runtime.confinement import Confinement
 from vaas.runtime.endings import CLOSE_CODES, Kind, Trouble, Why
@@ -87,6 +88,7 @@ class AppServer:
         self.kernels = Kernels(folder=folder, notebook=manifest.notebook, environ=environ, confinement=confinement)
         self.rendered = Rendering(manifest=manifest, folder=folder, base_url=base_url, kernels=self.kernels)
         self.squeezer = Squeezer()
+        self.knows_visitor = manifest.knows_visitor
         self.rendering: dict[str, asyncio.Future[None]] = {}
         self.sockets: dict[str, set[WebSocketHandler]] = {}
         self.poked = asyncio.Event()
@@ -148,6 +150,12 @@ class AppServer:
             "token": page.token,
             "farewell": f"{self.base_url}vaas/farewell",
         }
+
+    def facts(self, visit: Visit, *, query: str, request: Mapping[str, str]) -> Facts:
+        """Return what the notebook's code may know of the visit; who it is only if its owner and the ticket say so."""
+        if not (self.knows_visitor and visit.known and visit.user):
+            return Facts(query, request=request)
+        return Facts(query, visit.user, visit.groups, request)
 
     async def bring_kernel(self, page: Page, *, name: str, request: Mapping[str, str]) -> str:
         """Start the page's kernel; it ends by itself if the page has ended meanwhile.
@@ -278,6 +286,7 @@ class AppServer:
         self._heard = self.clock()
         if answer.network is not None and self.confinement.gate is not None:
             self.confinement.gate.allowed = answer.network
+        self.knows_visitor = answer.knows_visitor
         for visit_id in answer.revoked:
             self.end_visit(visit_id, why="revoked")
         if answer.stop:
