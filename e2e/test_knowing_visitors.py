@@ -59,7 +59,7 @@ def test_an_app_greets_by_name_once_its_owner_allows_it_and_visitors_can_read_so
     for path in (f"apps/{slug}/", ""):
         sam.goes(path)
         expect(sam.page.get_by_text(f"{NOTICE}.").first).to_be_visible()
-    greets(sam, slug, "Hello sam of students, in Ispra.")
+    greets(sam, slug, "Hello sam of physics, students, in Ispra.")
 
     phone = site.person("ada", viewport=PHONE)
     for name, person in (("1280", ada), ("390", phone)):

@@ -11,6 +11,8 @@ import pytest
 from tests.notebooks import notebook
 from tests.service.portal_stub import LoadedPage, PortalStub, Visitor, running
 
+pytestmark = pytest.mark.app
+
 TELL = """
 import json, os, sys
 import vaas
