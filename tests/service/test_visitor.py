@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.notebooks import notebook
-from tests.service.portal_stub import LoadedPage, PortalStub, Visitor, running
+from tests.service.portal_stub import REPOSITORY, LoadedPage, PortalStub, Visitor, app_python, running
+from vaas.notebook import parse
+from vaas.questions import first_question
 
 pytestmark = pytest.mark.app
 
@@ -155,3 +158,48 @@ async def test_an_app_of_vois_reads_its_parameters_without_a_server_in_its_kerne
         await bob.enter()
         assert told(await bob.page("year=2020")) == {"light": True, "year": "2020"}
         assert told(await bob.page()) == {"light": True, "year": "none"}
+
+
+STEP_BY_STEP = """
+import io, json, sys
+from contextlib import redirect_stdout
+from IPython.core.interactiveshell import InteractiveShell
+from vaas.runtime import asking, voila_stand_in
+asking.install(template=True)
+voila_stand_in.install()
+sys.path.insert(0, "")
+shell, found = InteractiveShell.instance(), []
+for source in json.load(sys.stdin):
+    with redirect_stdout(io.StringIO()):
+        shell.run_cell(source).raise_error()
+    found.append(sorted(asking.asked()))
+print(json.dumps(found))
+"""
+EXAMPLES = {"climate": ["query"], "sampling": [], "penguins": [], "world-map": []}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_template_of_a_real_app_notices_what_reading_cannot_see(name: str) -> None:
+    """The one that is made with vois asks in a module of its own, in its last cell; the others never do."""
+    (path,) = (REPOSITORY / "dashboards/examples").rglob(f"{name}.ipynb")
+    notebook = parse(path.read_bytes(), name=path.name)
+    done = subprocess.run(
+        [app_python(), "-P", "-c", STEP_BY_STEP],
+        input=json.dumps([cell.source for cell in notebook.code]),
+        env={
+            "PATH": "/usr/bin:/bin",
+            "HOME": "/nonexistent",
+            "PYTHONPATH": str(REPOSITORY),
+            "SERVER_SOFTWARE": "voila",
+        },
+        cwd=path.parent,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    asked = json.loads(done.stdout.splitlines()[-1])
+    assert asked[-1] == EXAMPLES[name]
+    assert not any(asked[:-1])
+    assert first_question(notebook) is None
