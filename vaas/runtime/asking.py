@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from vaas.facts import ASPECTS, EMPTY, QUERY, VISITOR, VISITOR_VARIABLE, Facts, Query
 
-__all__ = ["Hook", "Visitor", "asked", "begin", "facts", "install", "note", "on_visit", "visitor"]
+__all__ = ["Hook", "Visitor", "asked", "begin", "facts", "hooked", "install", "note", "on_visit", "visitor"]
 
 #: As names come from os.environ and from os.environb.
 _ASPECTS: dict[Any, str] = dict(ASPECTS) | {name.encode(): aspect for name, aspect in ASPECTS.items()}
@@ -108,6 +108,11 @@ def on_visit(function: Hook) -> Hook:
     else:
         _here.hooks.append(function)
     return function
+
+
+def hooked() -> bool:
+    """Tell whether a function waits for a visit to begin: the author opens again what a fork does not survive."""
+    return bool(_here.hooks)
 
 
 def begin(facts: Facts) -> None:

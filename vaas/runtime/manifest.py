@@ -40,6 +40,13 @@ class Limits:
     stalled_after: float = 20.0
     #: How often a websocket says that it is still there, so that proxies keep it.
     ping: float = 20.0
+    #: How many forks are kept ahead of visits; and how many kernels that have run, where there can be no forks.
+    #: With ``ahead`` 0 nothing is kept ready: the notebook runs for each visit.
+    ahead: int = 1
+    spares: int = 3
+    warm: int = 2
+    #: After how many seconds the notebook is run again for new visits; 0: never.
+    template_age: int = 3600
     #: How many bytes of output a page may produce while it is prepared.
     output: int = 50_000_000
 
