@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tests.notebooks import markdown, notebook
 
-__all__ = ["LAST_ROW", "App", "plots", "table"]
+__all__ = ["LAST_ROW", "App", "plots", "simple", "table"]
 
 #: Rows that the slider can name.
 LAST_ROW = 299
@@ -29,6 +29,11 @@ _SHOWN = (
     "slider.observe(change, 'value')\n"
     "card = v.Card(children=[v.CardTitle(children=['Measured']), v.CardText(children=[label])])\n"
     "widgets.VBox([card, slider, figure])"
+)
+_SIMPLE = (
+    f"import ipywidgets as widgets\nslider, label = widgets.IntSlider(max={LAST_ROW}), widgets.Label('row 0')\n"
+    "slider.observe(lambda event: setattr(label, 'value', f'row {event.new}'), 'value')\n"
+    "widgets.VBox([slider, label])"
 )
 _SAY = "def say(row):\n    return f'row {row}'"
 _SAY_BIG = "def say(row):\n    return f'row {row}: {big.iat[row, 0]:.6f}'"
@@ -64,6 +69,11 @@ def plots() -> App:
     """Return the app without much data."""
     document = notebook(markdown("# Measured"), _IMPORTS, _FIGURE, _SAY, _SHOWN)
     return App("plots", document, _PANEL.format(rows=LAST_ROW + 1, big="", say=_SAY))
+
+
+def simple() -> App:
+    """Return the slider and the label alone."""
+    return App("simple", notebook(_SIMPLE), "")
 
 
 def table(*, megabytes: int = 200) -> App:

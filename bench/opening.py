@@ -8,9 +8,10 @@ bench/visiting.py). For each side:
 - ``opens_per_s``: in a closed loop of ``--clients``, after a warm-up in which each has opened once, and while those who
   are in leave as a closing page does; ``open_s`` and ``interactive_s`` are the medians of one visitor alone, until the
   opening is done and until a move of the slider has changed the label;
-- ``cpu_s_per_open``: computing time of all processes of the server during the loop (those that ended too, see
-  bench/processes.py). ``client_cpu_s_per_open`` is that of the visitors, which take it from the same processors, and
-  ``others_cpu`` how many processors anything else on this machine had;
+- ``cpu_s_per_open``: computing time of all processes of the server during the loop, those that ended too, from a
+  control group where there may be one (``cpu_from``; see bench/processes.py for elsewhere). ``client_cpu_s_per_open``
+  is that of the visitors, who take it from the same processors, and ``others_cpu`` says how many processors anything
+  else on this machine had meanwhile;
 - ``burst10``, ``burst50``: so many come at the same moment: seconds until each is in;
 - ``private_mb_per_visit`` and ``pss_mb_per_visit``: memory while ``--visits`` are open that have moved the slider.
   Private is what processes have alone that are new since the server was at rest, and by how much the others grew;
@@ -43,8 +44,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench import processes
 from bench.apps import LAST_ROW, App, plots, table
+from bench.processes import Counting
 from bench.sides import PANEL, SIDES, Side
-from bench.visiting import Door, Failed, Opened
+from bench.visiting import Door, Failed, Opened, move
 
 #: The loop goes on until so many were in, but no longer than so many times the time that was asked for.
 _LEAST, _TIMES = 40, 4
@@ -103,7 +105,7 @@ class Tally:
         await asyncio.gather(*self.leaving)
 
 
-async def sustained(door: Door, *, clients: int, seconds: float, least: int) -> dict[str, Any]:
+async def sustained(door: Door, counting: Counting, *, clients: int, seconds: float, least: int) -> dict[str, Any]:
     """Let visitors come, one after the other for each of ``clients``."""
     tally, over = Tally(), asyncio.Event()
     warm = [asyncio.Event() for _ in range(clients)]
@@ -116,7 +118,7 @@ async def sustained(door: Door, *, clients: int, seconds: float, least: int) -> 
     work = [asyncio.ensure_future(come_and_go(first)) for first in warm]
     await asyncio.gather(*(first.wait() for first in warm))
     skipped, failed = len(tally.seconds), len(tally.failures)
-    clocks = (processes.cpu_seconds, time.process_time, processes.machine_seconds, time.perf_counter)
+    clocks = (counting.cpu_seconds, time.process_time, processes.machine_seconds, time.perf_counter)
     before = [clock() for clock in clocks]
     until = before[-1] + seconds
     while time.perf_counter() < until + (_TIMES - 1) * seconds:
@@ -125,7 +127,6 @@ async def sustained(door: Door, *, clients: int, seconds: float, least: int) -> 
             break
     cpu, client, machine, elapsed = (clock() - since for clock, since in zip(clocks, before, strict=True))
     count = len(tally.seconds) - skipped
-    uncounted = processes.uncounted()
     over.set()
     await asyncio.gather(*work)
     await tally.gone()
@@ -136,29 +137,28 @@ async def sustained(door: Door, *, clients: int, seconds: float, least: int) -> 
         "processors": cpu / elapsed,
         "others_cpu": (machine - cpu - client) / elapsed,
         "loop": {"openings": count, "seconds": elapsed, "clients": clients, **_times(tally.seconds[skipped:])},
-        "uncounted": uncounted,
         "failures": len(tally.failures) - failed,
         "failed": tally.failures[failed:][:3],
     }
 
 
-async def alone(door: Door, *, times: int, rest: float) -> dict[str, float]:
+async def alone(door: Door, counting: Counting, *, times: int, rest: float) -> dict[str, float]:
     """Return the medians of one visitor who has the server alone."""
     opening, moving = [], []
     for number in range(times):
-        await processes.settled(seconds=rest)
+        await counting.settled(seconds=rest)
         began = time.perf_counter()
         opened = await door.open()
         opening.append(time.perf_counter() - began)
-        await _move(opened, row=number + 1)
+        await move(opened, row=number + 1)
         moving.append(time.perf_counter() - began)
         await opened.leaves()
     return {"open_s": statistics.median(opening), "interactive_s": statistics.median(moving)}
 
 
-async def burst(door: Door, *, visitors: int, rest: float) -> dict[str, Any]:
+async def burst(door: Door, counting: Counting, *, visitors: int, rest: float) -> dict[str, Any]:
     """Let so many come at the same moment."""
-    await processes.settled(seconds=rest)
+    await counting.settled(seconds=rest)
     tally = Tally()
     opened = await asyncio.gather(*(tally.comes(door) for _ in range(visitors)))
     for each in opened:
@@ -168,14 +168,14 @@ async def burst(door: Door, *, visitors: int, rest: float) -> dict[str, Any]:
     return {"visitors": visitors, **_times(tally.seconds), **failed}
 
 
-async def memory(door: Door, *, visits: int, rest: float) -> dict[str, float]:
+async def memory(door: Door, counting: Counting, *, visits: int, rest: float) -> dict[str, float]:
     """Return what each of so many visits takes, and the server without them."""
-    await processes.settled(seconds=rest)
+    await counting.settled(seconds=rest)
     before = processes.memory()
     opened = [await door.open() for _ in range(visits)]
     for number, each in enumerate(opened, start=1):
-        await _move(each, row=number)
-    await processes.settled(seconds=rest)
+        await move(each, row=number % LAST_ROW)
+    await counting.settled(seconds=rest)
     after = processes.memory()
     nothing = processes.Memory()
     private = sum(max(0.0, now.private - before.get(key, nothing).private) for key, now in after.items())
@@ -190,25 +190,19 @@ async def memory(door: Door, *, visits: int, rest: float) -> dict[str, float]:
     }
 
 
-async def _move(opened: Opened, *, row: int) -> None:
-    said = await opened.moves(row % LAST_ROW)
-    if said.partition(":")[0] != f"row {row % LAST_ROW}":
-        raise Failed(f"The slider was moved to {row}, and the label says {said!r}.")
-
-
-async def measure(side: Side, app: App, *, args: argparse.Namespace) -> dict[str, Any]:
+async def measure(side: Side, app: App, counting: Counting, *, args: argparse.Namespace) -> dict[str, Any]:
     """Measure one side with one app."""
     rest = args.rest
     with tempfile.TemporaryDirectory(prefix="vaas-bench-") as folder:
         async with side(app, folder=Path(folder)) as door:
             await (await door.open()).leaves()  # nobody measures how long a server needs for its very first visitor
-            found: dict[str, Any] = await memory(door, visits=args.visits, rest=rest)
+            found: dict[str, Any] = await memory(door, counting, visits=args.visits, rest=rest)
             if args.times:
-                found |= await alone(door, times=args.times, rest=rest)
+                found |= await alone(door, counting, times=args.times, rest=rest)
             for visitors in _BURSTS[app.name][-1:] if args.short else _BURSTS[app.name]:
-                found[f"burst{visitors}"] = await burst(door, visitors=min(visitors, args.most), rest=rest)
-            await processes.settled(seconds=rest)
-            found |= await sustained(door, clients=args.clients, seconds=args.seconds, least=args.least)
+                found[f"burst{visitors}"] = await burst(door, counting, visitors=min(visitors, args.most), rest=rest)
+            await counting.settled(seconds=rest)
+            found |= await sustained(door, counting, clients=args.clients, seconds=args.seconds, least=args.least)
     processes.reap()
     return dict(_rounded(found))
 
@@ -216,15 +210,15 @@ async def measure(side: Side, app: App, *, args: argparse.Namespace) -> dict[str
 async def main() -> None:
     """Measure, and print JSON."""
     args = _arguments()
-    processes.adopt()
     apps = {"plots": plots(), "table": table(megabytes=args.megabytes)}
     began, found = time.monotonic(), {name: dict[str, Any]() for name in args.apps}
-    for name in args.apps:
-        for side in ["vaas"] if args.short and name == "table" else args.sides:
-            found[name][side] = await measure(SIDES[side], apps[name], args=args)
-            _say(name, side, found[name][side])
-    answer = {"bench": "opening", "seconds": round(time.monotonic() - began), **_headline(found)}
-    print(json.dumps({**answer, "short": args.short, "apps": found}))
+    with processes.counting() as counting:
+        for name in args.apps:
+            for side in ["vaas"] if args.short and name == "table" else args.sides:
+                found[name][side] = await measure(SIDES[side], apps[name], counting, args=args)
+                _say(name, side, found[name][side])
+    facts = {"seconds": round(time.monotonic() - began), "cpu_from": counting.how, "short": args.short}
+    print(json.dumps({"bench": "opening", **_headline(found), **facts, "apps": found}))
 
 
 def _headline(found: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, float | None]:

@@ -18,9 +18,9 @@ import aiohttp
 from bench.apps import App
 from bench.visiting import Door, PanelDoor, PortalDoor, VoilaDoor, client
 from tests.portal_fixture import app_python, free_ports
-from tests.service.portal_stub import PortalStub, running
+from tests.service.portal_stub import AppProcess, PortalStub, running
 
-__all__ = ["PANEL", "SIDES", "Side", "ours", "panel", "preheated", "voila", "voila_url"]
+__all__ = ["PANEL", "SIDES", "Side", "app_server", "ours", "panel", "preheated", "voila", "voila_url"]
 
 PANEL = Path(__file__).resolve().parent.parent / ".venvs" / "bench" / "bin" / "panel"
 #: How many kernels Voilà keeps ready when it does.
@@ -40,10 +40,20 @@ class Side(Protocol):
 @asynccontextmanager
 async def ours(app: App, *, folder: Path) -> AsyncIterator[PortalDoor]:
     """Start this portal's app server, with a stub for the portal."""
-    files = {f"{app.name}.ipynb": app.notebook}
-    stub = PortalStub(files, notebook=f"{app.name}.ipynb", title="Measured", limits=_LIMITS)
-    async with stub.served() as portal, running(portal, folder=folder) as server, client() as http:
-        yield PortalDoor(http, portal=portal, url=server.url)
+    async with app_server(app, folder=folder, limits=_LIMITS) as (door, _):
+        yield door
+
+
+@asynccontextmanager
+async def app_server(
+    app: App, *, folder: Path, limits: Mapping[str, float]
+) -> AsyncIterator[tuple[PortalDoor, AppProcess]]:
+    """Start this portal's app server, which keeps all its files in the folder."""
+    name = f"{app.name}.ipynb"
+    stub = PortalStub({name: app.notebook}, notebook=name, title="Measured", limits=limits)
+    environ = {"TMPDIR": str(folder)}
+    async with stub.served() as portal, running(portal, folder=folder, environ=environ) as server, client() as http:
+        yield PortalDoor(http, portal=portal, url=server.url), server
 
 
 @asynccontextmanager

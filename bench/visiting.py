@@ -23,7 +23,19 @@ import aiohttp
 from tests.service.portal_stub import COOKIE, ORIGIN, PortalStub
 from vaas.runtime.frames import V1
 
-__all__ = ["PATIENCE", "Door", "Failed", "Opened", "PanelDoor", "PortalDoor", "VoilaDoor", "client"]
+__all__ = [
+    "PATIENCE",
+    "Door",
+    "Failed",
+    "JupyterPage",
+    "Opened",
+    "PanelDoor",
+    "PortalDoor",
+    "VoilaDoor",
+    "Wrong",
+    "client",
+    "move",
+]
 
 #: Seconds that a visitor waits for anything.
 PATIENCE = 300.0
@@ -36,6 +48,10 @@ _STATE = re.compile(rb'<script type="application/vnd\.jupyter\.widget-state\+jso
 
 class Failed(Exception):
     """A visitor did not get what they came for."""
+
+
+class Wrong(Failed):
+    """The slider's answer is another visitor's, or none of anybody's."""
 
 
 class Opened(Protocol):
@@ -62,6 +78,13 @@ def client() -> aiohttp.ClientSession:
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=PATIENCE),
     )
+
+
+async def move(opened: Opened, *, row: int) -> None:
+    """Move the slider, and raise Wrong where the label says something else."""
+    said = await opened.moves(row)
+    if said.partition(":")[0] != f"row {row}":
+        raise Wrong(f"The slider was moved to {row}, and the label says {said!r}.")
 
 
 @asynccontextmanager
@@ -92,7 +115,7 @@ class _Way:
         return page
 
 
-class _JupyterPage:
+class JupyterPage:
     """A page whose widgets live in a kernel."""
 
     def __init__(self, way: _Way, page: bytes) -> None:
@@ -227,7 +250,7 @@ class PortalDoor:
     def __init__(self, http: aiohttp.ClientSession, *, portal: PortalStub, url: str) -> None:
         self._http, self._portal, self._url = http, portal, url
 
-    async def open(self) -> _JupyterPage:
+    async def open(self) -> JupyterPage:
         """Open the app once, as a new visit."""
         return await self.load(await self.enter())
 
@@ -243,7 +266,7 @@ class PortalDoor:
             raise Failed(f"No way in: {answer.status}")
         return found[0]
 
-    async def load(self, cookie: str) -> _JupyterPage:
+    async def load(self, cookie: str) -> JupyterPage:
         """Load the page once, within a visit."""
         way = _Way(self._http, self._url, {"Cookie": cookie, "Origin": _origin(self._url)}, _say_token)
         return await _open_page(way)
@@ -255,15 +278,15 @@ class VoilaDoor:
     def __init__(self, http: aiohttp.ClientSession, *, url: str) -> None:
         self._http, self._url = http, url
 
-    async def open(self) -> _JupyterPage:
+    async def open(self) -> JupyterPage:
         """Open the app once."""
         headers = {"Cookie": "_xsrf=abcd", "Origin": _origin(self._url)}
         return await _open_page(_Way(self._http, self._url, headers, _say_shutdown))
 
 
-async def _open_page(way: _Way) -> _JupyterPage:
+async def _open_page(way: _Way) -> JupyterPage:
     async with _telling("The page"):
-        opened = _JupyterPage(way, await way.page())
+        opened = JupyterPage(way, await way.page())
         try:
             await opened.connect()
         except BaseException:
