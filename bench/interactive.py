@@ -186,7 +186,7 @@ async def _staged(folder: Path, counted: Counting, *, short: bool) -> AsyncItera
             place.mkdir()
             url = await stack.enter_async_context(voila_url(plots().notebook, folder=place, pool=pool))
             starts.append(await stack.enter_async_context(_link_to(url)))
-        yield Scene(browser, counted, portal, app, *starts, short=short)
+        yield Scene(browser, counted, portal, app, plain=starts[0], pool=starts[1], short=short)
 
 
 def _publish(portal: RunningPortal) -> dict[str, Any]:

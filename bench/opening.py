@@ -48,8 +48,8 @@ from bench.processes import Counting
 from bench.sides import PANEL, SIDES, Side
 from bench.visiting import Door, Failed, Opened, move
 
-#: The loop goes on until so many were in, but no longer than so many times the time that was asked for.
-_LEAST, _TIMES = 40, 4
+#: The loop goes on until so many were in, but no longer than so many seconds.
+_LEAST, _LONGEST = 40, 160.0
 #: So many come at the same moment; fifty kernels with the table are more than a small machine has memory for.
 _BURSTS = {"plots": (10, 50), "table": (10,)}
 _COLUMNS = {
@@ -120,10 +120,10 @@ async def sustained(door: Door, counting: Counting, *, clients: int, seconds: fl
     skipped, failed = len(tally.seconds), len(tally.failures)
     clocks = (counting.cpu_seconds, time.process_time, processes.machine_seconds, time.perf_counter)
     before = [clock() for clock in clocks]
-    until = before[-1] + seconds
-    while time.perf_counter() < until + (_TIMES - 1) * seconds:
+    began = before[-1]
+    while time.perf_counter() < began + _LONGEST:
         await asyncio.sleep(0.05)
-        if time.perf_counter() > until and len(tally.seconds) - skipped >= least:
+        if time.perf_counter() > began + seconds and len(tally.seconds) - skipped >= least:
             break
     cpu, client, machine, elapsed = (clock() - since for clock, since in zip(clocks, before, strict=True))
     count = len(tally.seconds) - skipped
