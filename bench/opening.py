@@ -266,7 +266,8 @@ def _say(app: str, side: str, found: Mapping[str, Any]) -> None:
     cells = []
     for name in _COLUMNS:
         value = found.get(name, "")
-        value = f"{value['median_s']:.1f} / {value['p95_s']:.1f}" if isinstance(value, Mapping) else value
+        if isinstance(value, Mapping):
+            value = "nobody" if value["p95_s"] is None else f"{value['median_s']:.1f} / {value['p95_s']:.1f}"
         cells.append(f"{value:>13.3f}" if isinstance(value, float) else f"{value:>13}")
     print(f"{app + ' ' + side:24}" + "".join(cells), file=sys.stderr, flush=True)
 

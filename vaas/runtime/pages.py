@@ -5,19 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from tornado.iostream import StreamClosedError
 
 from vaas.errors import VaasError
+from vaas.facts import Facts
 from vaas.runtime.endings import Trouble
+from vaas.runtime.growing import Growing
 from vaas.runtime.handlers import Guarded
 from vaas.runtime.visits import Page, Visit
-from vaas.runtime.watch import Watch
-
-if TYPE_CHECKING:
-    from vaas.runtime.server import AppServer
 
 __all__ = ["NotebookPage"]
 
@@ -28,32 +26,6 @@ _PIECE = 1 << 18
 #: How long what was cancelled may take to clean up.
 _FAREWELL = 5.0
 log = logging.getLogger(__name__)
-
-
-class _Progress:
-    """Hands what the executor tells to the page, its watch and its owner."""
-
-    def __init__(self, page: Page, *, server: AppServer, queue: asyncio.Queue[str | None], watch: Watch) -> None:
-        self._page, self._server, self._queue, self._watch = page, server, queue, watch
-        self.where = "before its first cell"
-
-    def begins(self, cell: int, cells: int) -> None:
-        """Show which cell runs."""
-        self._watch.moved()
-        self.where = f"at cell {cell} of {cells}"
-        self._queue.put_nowait(f"<script>window.vaas && window.vaas.runs({cell}, {cells})</script>\n")
-
-    def moves(self) -> None:
-        """Tell the watch."""
-        self._watch.moved()
-
-    def slow(self, text: str) -> None:
-        """Tell the owner."""
-        self._server.incident("slow", text)
-
-    def over(self, trouble: Trouble) -> None:
-        """End the page."""
-        self._server.break_off(self._page, trouble)
 
 
 class NotebookPage(Guarded):
@@ -111,30 +83,32 @@ class NotebookPage(Guarded):
             self.server.end(self.page, why="left")
 
     async def _send(self, page: Page, *, visit: Visit) -> None:
-        server, limits = self.server, self.server.manifest.limits
-        renderer = await server.rendered.open(server.manifest.title, page=server.page_facts(page, visit=visit))
-        name = renderer.notebook.metadata.kernelspec.name
-        kernel_id = await server.bring_kernel(page, name=name, request=self._request_facts())
-        activity = server.kernels.mapping.activity(kernel_id)
-        watch = Watch(patience=limits.stalled_after, idle=lambda: renderer.kernel_started and not activity.busy)
+        server, facts = self.server, self._facts(visit)
+        shown = server.page_facts(page, visit=visit)
+        claimed = await server.claim(page, facts, shown=shown) if server.stock.fits_whole(facts) else None
+        if claimed is not None and claimed.page is not None:
+            await self._send_at_once(claimed.page.filled(token=page.token, kernel_id=claimed.kernel_id))
+        else:
+            await self._send_growing(page, facts=facts, shown=shown)
+        server.visits.rendered(page, now=server.clock())
+
+    async def _send_growing(self, page: Page, *, facts: Facts, shown: Mapping[str, object]) -> None:
+        """Send the page while its notebook runs: for all that come now, in the template, or for this visit alone."""
+        server = self.server
+        renderer = await server.rendered.open(server.manifest.title, page=shown)
         queue: asyncio.Queue[str | None] = asyncio.Queue()
-        progress = _Progress(page, server=server, queue=queue, watch=watch)
+        growing = Growing(server, page=page, facts=facts, shown=shown, queue=queue, renderer=renderer)
 
         async def produce() -> None:
             try:
-                async for snippet in server.rendered.snippets(renderer, kernel_id, reporter=progress):
-                    watch.moved()
+                async for snippet in server.rendered.snippets(renderer, begin=growing.begin):
+                    growing.watch.moved()
                     queue.put_nowait(snippet)
             finally:
                 queue.put_nowait(None)
 
-        async def guard() -> None:
-            await watch.until_stalled()
-            text = f"A page stood still {progress.where} while its kernel was idle. It was ended, and starts again."
-            server.break_off(page, Trouble("stalled", "stalled", text))
-
         producer = asyncio.ensure_future(produce())
-        guarding = asyncio.ensure_future(guard())
+        guarding = asyncio.ensure_future(growing.guard())
         producer.add_done_callback(lambda _: guarding.cancel())
         try:
             while await self._send_next(queue):
@@ -144,7 +118,11 @@ class NotebookPage(Guarded):
             for task in (guarding, producer):
                 task.cancel()
             await asyncio.wait({asyncio.gather(producer, guarding, return_exceptions=True)}, timeout=_FAREWELL)
-        server.visits.rendered(page, now=server.clock())
+
+    async def _send_at_once(self, text: str) -> None:
+        for start in range(0, len(text), _PIECE):
+            self.write(text[start : start + _PIECE])
+            await self._flush()
 
     async def _send_next(self, queue: asyncio.Queue[str | None]) -> bool:
         """Send all that is ready in one piece; False after the last."""
@@ -154,10 +132,7 @@ class NotebookPage(Guarded):
             pieces = ["<script>window.voila_heartbeat()</script>\n"]
         while not queue.empty():
             pieces.append(queue.get_nowait())
-        text = "".join(piece for piece in pieces if piece is not None)
-        for start in range(0, max(1, len(text)), _PIECE):
-            self.write(text[start : start + _PIECE])
-            await self._flush()
+        await self._send_at_once("".join(piece for piece in pieces if piece is not None) or "\n")
         return pieces[-1] is not None
 
     async def _flush(self) -> None:
@@ -171,13 +146,12 @@ class NotebookPage(Guarded):
             raise StreamClosedError
         sent.result()
 
-    def _request_facts(self) -> dict[str, str]:
-        """What Voilà tells notebooks of a request, in CGI's words."""
+    def _facts(self, visit: Visit) -> Facts:
+        """What the notebook may know of the visit, in CGI's words and with the variables that Voilà sets."""
         host, _, port = self.request.host.lower().partition(":")
-        return {
+        request = {
             "SCRIPT_NAME": self.request.path,
             "PATH_INFO": "",
-            "QUERY_STRING": self.request.query,
             "SERVER_SOFTWARE": "voila",
             "SERVER_PROTOCOL": self.request.version,
             "SERVER_NAME": host,
@@ -188,3 +162,4 @@ class NotebookPage(Guarded):
             "VOILA_REQUEST_URL": self.request.full_url(),
             "VOILA_APP_PORT": port,
         }
+        return self.server.facts(visit, query=self.request.query, request=request)

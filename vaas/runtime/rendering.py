@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import mimetypes
 import os
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -25,14 +28,15 @@ from voila.paths import collect_static_paths, collect_template_paths
 from voila.utils import get_page_config, get_voila_labextensions_path
 
 import vaas
-from vaas.errors import Unavailable
+from vaas.errors import Unavailable, VaasError
 from vaas.notebook import parse
+from vaas.questions import first_question
 from vaas.runtime.executor import Executor, Reporter
 from vaas.runtime.kernels import Kernels
 from vaas.runtime.logged import cut
 from vaas.runtime.manifest import Manifest
 
-__all__ = ["Rendering"]
+__all__ = ["Begun", "Rendering"]
 
 _TEMPLATE = "vaas"
 _APPS = ["voila", "nbconvert"]
@@ -59,29 +63,41 @@ class _Images:
         return Path(os.path.normpath(self._folder / unquote(path)))
 
 
+@dataclass(frozen=True)
+class Begun:
+    """The kernel of a page: its id, its cells that have run already, and who runs the others."""
+
+    kernel_id: str
+    executor: Executor | None = None
+    cells: Sequence[Any] = ()
+
+
 class _Renderer(NotebookRenderer):
     """Voilà's renderer, reading the notebook from the version's folder and running it with our executor."""
 
-    executor: Executor | None = None
-    make_executor: Callable[[Any, Any], Executor]
-    start_seconds: float
+    #: Brings the kernel; called when the page has begun.
+    begin: Callable[[Any], Awaitable[Begun]]
+    begun: Begun
 
     async def load_notebook(self, path: str) -> Any:
         notebook = await asyncio.to_thread(nbformat.read, path, as_version=4)
         return await self.fix_notebook(notebook)
 
     async def _jinja_kernel_start(self, nb: Any, kernel_id: str, kernel_future: Any) -> str:
-        self.executor = executor = self.make_executor(nb, kernel_future)
-        await executor.connect(seconds=self.start_seconds)
+        self.begun = await self.begin(nb)
         self.kernel_started = True
-        return kernel_id
+        return self.begun.kernel_id
 
     async def _jinja_cell_generator(self, nb: Any, kernel_id: str) -> AsyncIterator[Any]:
         """Run a cell, yield it, and so on until one fails or takes too long; what else goes wrong ends the page."""
-        executor = self.executor
-        assert executor is not None  # the template starts the kernel first
+        executor, done = self.begun.executor, self.begun.cells
         nb, _ = ClearOutputPreprocessor().preprocess(nb, {"metadata": {"path": self.cwd}})
         for index, cell in enumerate(nb.cells):
+            if index < len(done):
+                # The exporter changes what it gets.
+                yield deepcopy(done[index])
+                continue
+            assert executor is not None
             try:
                 await executor.execute_cell(cell, None, index, store_history=False)
             except TimeoutError:
@@ -104,6 +120,7 @@ class Rendering:
         self._base_url = base_url
         self._kernels = kernels
         self._limits = manifest.limits
+        self.start_seconds = manifest.limits.start_seconds
         listed = frozenset(folder / "content" / file.path for file in manifest.files)
         self._images = _Images(self._notebook.parent, listed)
         _announce_template(folder / "jupyter")
@@ -144,41 +161,55 @@ class Rendering:
         renderer.resources["vaas"] = dict(page)
         return renderer
 
+    def first_question(self) -> int | None:
+        """Return the index of the first cell whose code asks for something of the visit; None: there is none."""
+        with contextlib.suppress(VaasError):
+            question = first_question(parse(self._notebook.read_bytes()))
+            return None if question is None else question.cell - 1
+        return None
+
     def _require_kernel(self) -> None:
         notebook = parse(self._notebook.read_bytes())
         if self._kernels.specs.name_for(notebook.kernel, language=notebook.language) is None:
             kernel = notebook.kernel or notebook.language
             raise Unavailable(f"This app needs the kernel “{kernel}”, which is not installed here. Tell its owner.")
 
-    async def snippets(self, renderer: _Renderer, kernel_id: str, *, reporter: Reporter) -> AsyncIterator[str]:
-        """Run the notebook and yield the page as it grows.
+    def executor(self, notebook: Any, kernel_id: str, *, reporter: Reporter) -> Executor:
+        """Return who runs the notebook's cells in this kernel; it is not connected yet."""
+        return Executor(
+            notebook,
+            manager=self._kernels.mapping.get_kernel(kernel_id),
+            config=self._config,
+            activity=self._kernels.mapping.activity(kernel_id),
+            budget=self._limits.output,
+            reporter=reporter,
+        )
+
+    async def snippets(self, renderer: _Renderer, *, begin: Callable[[Any], Awaitable[Begun]]) -> AsyncIterator[str]:
+        """Yield the page as it grows; ``begin`` gets the notebook and brings the kernel, when the page has begun.
 
         Raises
         ------
         Trouble
             The page cannot be completed.
         """
-        kernel = self._kernels.mapping.get_kernel(kernel_id)
-        activity = self._kernels.mapping.activity(kernel_id)
-
-        def make_executor(notebook: Any, manager: Any) -> Executor:
-            return Executor(
-                notebook,
-                manager=manager,
-                config=self._config,
-                activity=activity,
-                budget=self._limits.output,
-                reporter=reporter,
-            )
-
-        renderer.make_executor = make_executor
-        renderer.start_seconds = self._limits.start_seconds
+        renderer.begin = begin
         try:
-            async for snippet, _ in renderer.generate_content_generator(kernel_id, kernel):
+            async for snippet, _ in renderer.generate_content_generator(None, None):
                 yield snippet
         finally:
-            if renderer.executor is not None:
-                renderer.executor.disconnect()
+            begun = getattr(renderer, "begun", None)
+            if begun is not None and begun.executor is not None:
+                begun.executor.disconnect()
+
+    async def record(self, title: str, *, page: Mapping[str, object], begun: Begun) -> str:
+        """Return the page of a notebook all of whose cells have run."""
+        renderer = await self.open(title, page=page)
+
+        async def begin(_: Any) -> Begun:
+            return begun
+
+        return "".join([snippet async for snippet in self.snippets(renderer, begin=begin)])
 
     def _make_page_config(self) -> dict[str, Any]:
         page_config: dict[str, Any] = get_page_config(

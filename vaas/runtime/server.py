@@ -18,6 +18,7 @@ import vaas
 from vaas import tickets
 from vaas.cookies import own_name
 from vaas.errors import Unavailable, VaasError
+from vaas.facts import Facts
 from vaas.runtime.assets import Squeezer
 from vaas.runtime.confinement import Confinement
 from vaas.runtime.endings import CLOSE_CODES, Kind, Trouble, Why
@@ -29,6 +30,7 @@ from vaas.runtime.portal_client import PortalClient
 from vaas.runtime.rendering import Rendering
 from vaas.runtime.routes import route_table, rules
 from vaas.runtime.settings import application_settings
+from vaas.runtime.stock import Claim, Stock
 from vaas.runtime.visits import Page, Patience, Visit, Visits
 from vaas.tickets import Ticket
 
@@ -86,7 +88,9 @@ class AppServer:
             confinement.gate.tell = partial(self.incident, "network")
         self.kernels = Kernels(folder=folder, notebook=manifest.notebook, environ=environ, confinement=confinement)
         self.rendered = Rendering(manifest=manifest, folder=folder, base_url=base_url, kernels=self.kernels)
+        self.stock = Stock(self.kernels, self.rendered, manifest, stop=self.rendered.first_question())
         self.squeezer = Squeezer()
+        self.knows_visitor = manifest.knows_visitor
         self.rendering: dict[str, asyncio.Future[None]] = {}
         self.sockets: dict[str, set[WebSocketHandler]] = {}
         self.poked = asyncio.Event()
@@ -149,7 +153,24 @@ class AppServer:
             "farewell": f"{self.base_url}vaas/farewell",
         }
 
-    async def bring_kernel(self, page: Page, *, name: str, request: Mapping[str, str]) -> str:
+    def facts(self, visit: Visit, *, query: str, request: Mapping[str, str]) -> Facts:
+        """Return what the notebook's code may know of the visit; who it is only if its owner and the ticket say so."""
+        if not (self.knows_visitor and visit.known and visit.user):
+            return Facts(query, request=request)
+        return Facts(query, visit.user, visit.groups, request)
+
+    async def claim(self, page: Page, facts: Facts, *, shown: Mapping[str, object]) -> Claim | None:
+        """Give the page a kernel that has run the notebook already; None: there is none."""
+
+        async def claim() -> Claim | None:
+            claimed = await self.stock.claim(facts, page=shown)
+            if claimed is not None:
+                await self._give(page, claimed.kernel_id)
+            return claimed
+
+        return await asyncio.shield(self._keep(claim()))
+
+    async def bring_kernel(self, page: Page, *, name: str, facts: Facts) -> str:
         """Start the page's kernel; it ends by itself if the page has ended meanwhile.
 
         Raises
@@ -161,10 +182,8 @@ class AppServer:
         """
 
         async def bring() -> str:
-            kernel_id = await self.kernels.start(name, request=request)
-            page.kernel = kernel_id
-            if page.ended:
-                await self.kernels.stop(kernel_id, now=True)
+            kernel_id = await self.kernels.start(name, request=facts.environ)
+            await self._give(page, kernel_id)
             return kernel_id
 
         seconds = self.manifest.limits.start_seconds
@@ -178,6 +197,11 @@ class AppServer:
         except Exception as error:
             text = "The app's kernel could not be started. Tell the owner of this app if it stays like this."
             raise Unavailable(text, log_message=f"The kernel {name!r} could not be started: {error}") from error
+
+    async def _give(self, page: Page, kernel_id: str) -> None:
+        page.kernel = kernel_id
+        if page.ended:
+            await self.kernels.stop(kernel_id, now=True)
 
     def end(self, page: Page, *, why: Why) -> bool:
         """End a page: its websocket, its rendering, its kernel; False when it had ended before."""
@@ -245,9 +269,13 @@ class AppServer:
                 log.exception("Looking after pages")
 
     def _end_with(self, why: Why, found: Mapping[str, Excess]) -> None:
-        for page in [page for page in self.visits.pages() if page.kernel in found]:
-            excess = found[page.kernel]
-            self.break_off(page, Trouble(why, excess.kind, excess.text))
+        pages = {page.kernel: page for page in self.visits.pages()}
+        for kernel_id, excess in found.items():
+            if kernel_id in pages:
+                self.break_off(pages[kernel_id], Trouble(why, excess.kind, excess.text))
+            else:
+                # It was kept ready. Whoever keeps it sees that it is gone.
+                self._keep(self.kernels.stop(kernel_id, now=True))
 
     def _end_stuck(self) -> None:
         """End pages whose widgets wait for an answer for longer than a cell may take; cells have their own end."""
@@ -260,6 +288,7 @@ class AppServer:
         """End everything."""
         for page in self.visits.end_all(now=self.clock()):
             self.end(page, why="closing")
+        await self.stock.close()
         await self.kernels.stop_all()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
@@ -278,6 +307,7 @@ class AppServer:
         self._heard = self.clock()
         if answer.network is not None and self.confinement.gate is not None:
             self.confinement.gate.allowed = answer.network
+        self.knows_visitor = answer.knows_visitor
         for visit_id in answer.revoked:
             self.end_visit(visit_id, why="revoked")
         if answer.stop:

@@ -65,6 +65,9 @@ class Visit:
     links: tuple[str, ...]
     may_read: bool
     seen: float
+    #: Whether the notebook's code may be told ``user`` and ``groups``: they came when it was said that it is.
+    known: bool = False
+    groups: tuple[str, ...] = ()
     pages: dict[str, Page] = field(default_factory=dict)
 
 
@@ -117,9 +120,12 @@ class Visits:
         if former is not None and former.user == ticket.user:
             former.secret = self._random()
             former.links, former.may_read, former.seen = ticket.links, ticket.may_read, now
+            former.known, former.groups = ticket.known, ticket.groups
             return former, []
         ended = self.end(former.id, now=now) if former is not None else []
-        visit = Visit(self._random(), self._random(), ticket.user, ticket.links, ticket.may_read, now)
+        visit = Visit(
+            self._random(), self._random(), ticket.user, ticket.links, ticket.may_read, now, ticket.known, ticket.groups
+        )
         self._visits[visit.id] = visit
         self._active = now
         self._drop_oldest()
