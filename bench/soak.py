@@ -48,7 +48,7 @@ from bench.sides import app_server
 from bench.visiting import Failed, JupyterPage, PortalDoor, Wrong, move
 from tests.service.portal_stub import AppProcess
 
-_LIMITS = {"heartbeat": 1.0, "lost_after": 5.0, "connect_within": 5.0}
+_LIMITS = {"heartbeat": 1.0, "lost_after": 5.0, "connect_within": 5.0, "ahead": 1}
 #: How long it may take until all is as before when everybody has left, in seconds.
 _CLEANED = 60.0
 _SAMPLE = 5.0
