@@ -26,8 +26,8 @@ PANEL = Path(__file__).resolve().parent.parent / ".venvs" / "bench" / "bin" / "p
 #: How many kernels Voilà keeps ready when it does.
 POOL = 3
 _START = 60.0
-#: A class comes; how it is let in is what is measured, not the default limit on visits. What the stub has otherwise than
-#: the portal is as the portal has it.
+#: A class comes; how it is let in is what is measured, not the default limit on visits. All else is as the portal has
+#: it, where the stub for tests has it otherwise.
 _LIMITS = {"heartbeat": 5.0, "visits": 1000, "ahead": 1}
 
 
