@@ -29,6 +29,7 @@ from vaas.errors import Unavailable
 from vaas.notebook import parse
 from vaas.runtime.executor import Executor, Reporter
 from vaas.runtime.kernels import Kernels
+from vaas.runtime.libraries import Libraries
 from vaas.runtime.logged import cut
 from vaas.runtime.manifest import Manifest
 
@@ -36,6 +37,7 @@ __all__ = ["Rendering"]
 
 _TEMPLATE = "vaas"
 _APPS = ["voila", "nbconvert"]
+_TEMPLATES = Path(vaas.__file__).parent.parent / "templates" / "voila"
 log = logging.getLogger(__name__)
 
 
@@ -105,6 +107,8 @@ class Rendering:
         self._kernels = kernels
         self._limits = manifest.limits
         listed = frozenset(folder / "content" / file.path for file in manifest.files)
+        #: The libraries that the pages of this version had widgets of until now.
+        self.used: list[str] = []
         self._images = _Images(self._notebook.parent, listed)
         _announce_template(folder / "jupyter")
         self._config = Config(
@@ -123,8 +127,10 @@ class Rendering:
         self._template_paths = collect_template_paths(_APPS, _TEMPLATE, prune=True)
         self.static_paths = [path for path in collect_static_paths(_APPS, _TEMPLATE) if os.path.isdir(path)]
         self.labextension_paths = [path for path in get_voila_labextensions_path() if os.path.isdir(path)]
+        self.labextension_paths.append(str(_TEMPLATES / _TEMPLATE / "labextensions"))
         self.stamp = _stamp(self.static_paths)
         self._page_config = self._make_page_config()
+        self.libraries = self._take_libraries()
 
     async def open(self, title: str, *, page: Mapping[str, object]) -> _Renderer:
         """Return a renderer with the notebook loaded and its kernel chosen; ``page`` is what our template needs."""
@@ -141,7 +147,9 @@ class Rendering:
         self._require_kernel()
         await renderer.initialize()
         renderer.notebook.metadata["title"] = title
-        renderer.resources["vaas"] = dict(page)
+        libraries = self.libraries.facts(base_url=self._base_url)
+        renderer.resources["vaas"] = {**page, "libraries": libraries}
+        renderer.resources["vaas_used"] = self.used
         return renderer
 
     def _require_kernel(self) -> None:
@@ -180,6 +188,16 @@ class Rendering:
             if renderer.executor is not None:
                 renderer.executor.disconnect()
 
+    def _take_libraries(self) -> Libraries:
+        """Take over from Voilà what it would load of extensions."""
+        static = next(Path(path) for path in self.static_paths if (Path(path) / "voila.js").is_file())
+        extensions = self._page_config["federated_extensions"]
+        ours = _TEMPLATES / _TEMPLATE / "static"
+        libraries = Libraries(extensions, roots=self.labextension_paths, static=static, ours=ours)
+        self._page_config["federated_extensions"] = libraries.extensions()
+        self._page_config["fullLabextensionsUrl"] = f"{self._base_url}voila/labextensions/v-{libraries.stamp}"
+        return libraries
+
     def _make_page_config(self) -> dict[str, Any]:
         page_config: dict[str, Any] = get_page_config(
             base_url=self._base_url,
@@ -196,7 +214,7 @@ def _announce_template(folder: Path) -> None:
     """Make our template visible to Voilà, which looks for templates in Jupyter's data folders only."""
     templates = folder / "voila" / "templates"
     templates.mkdir(mode=0o700, parents=True)
-    (templates / _TEMPLATE).symlink_to(Path(vaas.__file__).parent.parent / "templates" / "voila" / _TEMPLATE)
+    (templates / _TEMPLATE).symlink_to(_TEMPLATES / _TEMPLATE)
     os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [str(folder), os.environ.get("JUPYTER_PATH", "")]))
 
 

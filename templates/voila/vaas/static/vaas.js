@@ -17,7 +17,11 @@
     const dark = isDark();
     document.documentElement.classList.toggle("vaas-is-dark", dark);
     const sheet = find("vaas-dark");
-    if (sheet) sheet.media = dark ? "all" : "not all";
+    if (sheet) {
+      // Who never looks at dark pages need not load their colours.
+      if (dark) sheet.href ||= sheet.dataset.href;
+      sheet.media = dark ? "all" : "not all";
+    }
     const body = document.body;
     if (!body) return;
     body.classList.toggle("theme-dark", dark);
@@ -190,6 +194,7 @@
     banner(ended);
   }
 
+  const manages = () => {};
   const kernel = () => window.jupyterapp?.widgetManager?.kernel;
   let last = "";
   async function reconnect() {
@@ -287,5 +292,5 @@
     find("vaas-content").setAttribute("role", "none");
   }).observe(document.documentElement, { childList: true, subtree: true });
 
-  window.vaas = Object.freeze({ again, end, runs, theme });
+  window.vaas = Object.freeze({ again, end, manages, runs, theme });
 })();
