@@ -31,6 +31,11 @@ _VOIS = (
     "slider.observe(lambda event: setattr(label, 'children', [f'waves: {event.new}']), 'v_model')\n"
     "v.Container(children=[label, slider])",
 )
+_QUIET = (
+    "--no-sandbox --disable-gpu --disable-background-networking "
+    # Chromium does not know where a page came from that was made before, and forbids it to ask a server at home.
+    "--disable-features=LocalNetworkAccessChecks,LocalNetworkAccessChecksWebSockets"
+)
 _HANDLES = ".noUi-handle, .v-slider__thumb"
 #: In the page: note when the slider is painted, move it, and note when the kernel has answered.
 _WATCH = (
@@ -103,9 +108,7 @@ class _Traffic:
 async def _instant(session: Any, *, url: str, visitor: Visitor) -> None:
     """Answer for the page itself with HTML that was made before."""
     page = await visitor.page()
-    headers = [
-        {"name": name, "value": value} for name, value in page.headers.get_all() if name != "Content-Encoding"
-    ]
+    headers = [{"name": name, "value": value} for name, value in page.headers.get_all() if name != "Content-Encoding"]
 
     async def answer(event: Mapping[str, Any]) -> None:
         body = base64.b64encode(page.html.encode()).decode()
@@ -143,9 +146,7 @@ async def _measure(browser: Browser, app: AppProcess, stub: PortalStub, options:
         url = "https://127.0.0.1/"
         await context.add_cookies([{"name": COOKIE, "value": visitor.cookie, "url": url, "secure": True}])
         for visit in range(3):
-            found = await _visit(
-                context, url=app.url, visitor=visitor, instant=options.instant, listen=turn == 0
-            )
+            found = await _visit(context, url=app.url, visitor=visitor, instant=options.instant, listen=turn == 0)
             if turn == 0:
                 seen[("first", "second", "third")[visit]] = found
             else:
@@ -166,9 +167,7 @@ async def _run(options: argparse.Namespace) -> dict[str, Any]:
     apps = {"plot": SLIDER, "vois": _VOIS}
     found = {}
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=chromium(), args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-features=LocalNetworkAccessChecks,LocalNetworkAccessChecksWebSockets"]
-        )
+        browser = await playwright.chromium.launch(executable_path=chromium(), args=_QUIET.split())
         for name in options.apps.split(","):
             stub = PortalStub({"a.ipynb": notebook(*apps[name])}, notebook="a.ipynb", title=name)
             with tempfile.TemporaryDirectory() as folder:

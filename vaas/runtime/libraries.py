@@ -1,4 +1,4 @@
-"""What a page needs of Voilà's scripts and of the widget libraries, in few files: together instead of a hundred asked one by one.
+"""What a page needs of Voilà's scripts and of the widget libraries, in a few bundles instead of a hundred files.
 
 Voilà's front end and each library are built in many small files, which a page asks for as it comes upon them, and
 Voilà loads all libraries that are installed. Here, what every page needs is sent in one piece, a library in another
@@ -60,11 +60,9 @@ class Bundle:
         pieces = [_GLOBAL]
         for before, path in self.parts:
             script = path.read_text(encoding="utf-8").removeprefix(_GLOBAL)
-            script = re.sub(r"^//# sourceMappingURL=.*$", "", script, flags=re.MULTILINE)
             # One that fails is not to take the others with it.
-            pieces.append(
-                f"try {{{before}(function () {{{script}\n}}).call(globalThis);}} catch (error) {{console.error(error);}}"
-            )
+            runs = f"{before}(function () {{{script}\n}}).call(globalThis);"
+            pieces.append(f"try {{{runs}}} catch (error) {{console.error(error);}}")
         return "\n".join(pieces).encode()
 
 
@@ -212,9 +210,7 @@ def _closure(script: str, *, static: Path) -> list[Path]:
     if entry is None:
         return []
     offered = {found[1]: found[2] for found in _OFFERED.finditer(script)}
-    shared = {
-        found[1]: re.findall(_CHUNK, found[3] + offered.get(found[2], "")) for found in _SHARED.finditer(script)
-    }
+    shared = {found[1]: re.findall(_CHUNK, found[3] + offered.get(found[2], "")) for found in _SHARED.finditer(script)}
     consumes = {found[1]: found[2].split(",") for found in _CONSUMES.finditer(script)}
     waiting, seen = re.findall(_CHUNK, entry[1]), set()
     while waiting:

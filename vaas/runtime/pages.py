@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -122,7 +123,8 @@ class NotebookPage(Guarded):
 
         async def produce() -> None:
             try:
-                async for snippet in server.rendered.snippets(renderer, kernel_id, reporter=progress):
+                ready = partial(server.keep_state, page)
+                async for snippet in server.rendered.snippets(renderer, kernel_id, reporter=progress, ready=ready):
                     watch.moved()
                     queue.put_nowait(snippet)
             finally:

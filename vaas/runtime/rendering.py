@@ -7,7 +7,7 @@ import logging
 import mimetypes
 import os
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from vaas.runtime.kernels import Kernels
 from vaas.runtime.libraries import Libraries
 from vaas.runtime.logged import cut
 from vaas.runtime.manifest import Manifest
+from vaas.runtime.states import Taken, take
 
 __all__ = ["Rendering"]
 
@@ -67,6 +68,8 @@ class _Renderer(NotebookRenderer):
     executor: Executor | None = None
     make_executor: Callable[[Any, Any], Executor]
     start_seconds: float
+    #: Called with the notebook and the kernel's client after the last cell, before the page's end is rendered.
+    finish: Callable[[Any, Any], Awaitable[None]]
 
     async def load_notebook(self, path: str) -> Any:
         notebook = await asyncio.to_thread(nbformat.read, path, as_version=4)
@@ -82,20 +85,21 @@ class _Renderer(NotebookRenderer):
         """Run a cell, yield it, and so on until one fails or takes too long; what else goes wrong ends the page."""
         executor = self.executor
         assert executor is not None  # the template starts the kernel first
-        nb, _ = ClearOutputPreprocessor().preprocess(nb, {"metadata": {"path": self.cwd}})
-        for index, cell in enumerate(nb.cells):
+        cleared, _ = ClearOutputPreprocessor().preprocess(nb, {"metadata": {"path": self.cwd}})
+        for index, cell in enumerate(cleared.cells):
             try:
                 await executor.execute_cell(cell, None, index, store_history=False)
             except TimeoutError:
                 yield cell
                 break
             except CellExecutionError as error:
-                log.warning("Cell %d of %d failed:\n%s", index + 1, len(nb.cells), cut(str(error)))
+                log.warning("Cell %d of %d failed:\n%s", index + 1, len(cleared.cells), cut(str(error)))
                 strip_code_cell_warnings(cell)
                 executor.strip_code_cell_errors(cell)
                 yield cell
                 break
             yield cell
+        await self.finish(nb, executor.kc)
 
 
 class Rendering:
@@ -158,8 +162,10 @@ class Rendering:
             kernel = notebook.kernel or notebook.language
             raise Unavailable(f"This app needs the kernel “{kernel}”, which is not installed here. Tell its owner.")
 
-    async def snippets(self, renderer: _Renderer, kernel_id: str, *, reporter: Reporter) -> AsyncIterator[str]:
-        """Run the notebook and yield the page as it grows.
+    async def snippets(
+        self, renderer: _Renderer, kernel_id: str, *, reporter: Reporter, ready: Callable[[Taken | None], str]
+    ) -> AsyncIterator[str]:
+        """Run the notebook and yield the page as it grows; ``ready`` takes its widgets' state and returns its address.
 
         Raises
         ------
@@ -179,7 +185,13 @@ class Rendering:
                 reporter=reporter,
             )
 
-        renderer.make_executor = make_executor
+        async def finish(notebook: Any, client: Any) -> None:
+            taken = await take(kernel_id, client=client, counts=self._kernels.mapping)
+            if taken is not None:
+                self.used = self.libraries.used(taken.snapshot.modules)
+            notebook.metadata["vaas"] = {"kernel": kernel_id, "state": ready(taken), "used": self.used}
+
+        renderer.make_executor, renderer.finish = make_executor, finish
         renderer.start_seconds = self._limits.start_seconds
         try:
             async for snippet, _ in renderer.generate_content_generator(kernel_id, kernel):

@@ -19,6 +19,7 @@ from vaas.runtime.handlers import (
     Guarded,
     Kernel,
     Poke,
+    State,
     Up,
 )
 from vaas.runtime.pages import NotebookPage
@@ -51,6 +52,7 @@ def route_table(*, static: list[str], labextensions: list[str]) -> tuple[Route, 
         Route(rf"api/kernels/{_KERNEL}", Kernel, "visit"),
         Route(rf"api/kernels/{_KERNEL}/channels", Channels, "visit"),
         Route(r"vaas/farewell", Farewell, "visit"),
+        Route(r"vaas/state/(?P<digest>[0-9a-f]{64})", State, "visit"),
         Route(r"vaas/poke", Poke, "ticket"),
         Route(r"voila/files/(?P<path>.+)", VersionFile, "visit"),
         # Libraries that anybody can download elsewhere; open, so that they can be fetched before the visit begins.

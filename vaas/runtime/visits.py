@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from vaas.errors import Invalid, Unavailable
+from vaas.runtime.states import Taken
 from vaas.tickets import Ticket
 
 __all__ = ["PAGES", "Page", "Patience", "Visit", "Visits"]
@@ -47,6 +48,8 @@ class Page:
     sockets: int = 0
     #: Why it ended; "" while it goes on.
     ended: str = ""
+    #: The state of its widgets when it was ready, if it is known.
+    state: Taken | None = None
 
     def overdue(self, now: float, patience: Patience) -> bool:
         """Tell whether nobody has been there for longer than allowed."""

@@ -126,7 +126,7 @@
         typesetOnDemand(rendermime.latexTypesetter);
         voila.widgetManagerPromise.promise.then((manager) => {
           loadOnDemand(manager);
-          window.vaas.manages(manager);
+          window.vaasConnection.manages(manager);
         });
       },
     };
