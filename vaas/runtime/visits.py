@@ -10,10 +10,13 @@ import hmac
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from vaas.errors import Invalid, Unavailable
-from vaas.runtime.states import Taken
 from vaas.tickets import Ticket
+
+if TYPE_CHECKING:
+    from vaas.runtime.states import Taken
 
 __all__ = ["PAGES", "Page", "Patience", "Visit", "Visits"]
 

@@ -106,6 +106,24 @@
     for (const name of used) if (lazy.has(name)) provide(lazy.get(name)).catch(() => {});
   }
 
+  // ipywidgets looks for a widget ten times a second and gives up after two, even if it came meanwhile.
+  function findAtOnce(manager) {
+    const find = manager.get_model.bind(manager);
+    manager.get_model = (id) => new Promise((resolve, reject) => {
+      if (manager.has_model(id)) return resolve(find(id));
+      const registered = (_, name) => { if (name === id) settle(() => resolve(find(id))); };
+      const settle = (end) => {
+        manager.modelRegistered?.disconnect(registered);
+        end();
+      };
+      manager.modelRegistered?.connect(registered);
+      find(id).then(
+        (model) => settle(() => resolve(model)),
+        (error) => settle(() => (manager.has_model(id) ? resolve(find(id)) : reject(error))),
+      );
+    });
+  }
+
   // Voilà has MathJax come to every page, by having it set an empty element.
   function typesetOnDemand(typesetter) {
     if (!typesetter) return;
@@ -126,6 +144,7 @@
         typesetOnDemand(rendermime.latexTypesetter);
         voila.widgetManagerPromise.promise.then((manager) => {
           loadOnDemand(manager);
+          findAtOnce(manager);
           window.vaasConnection.manages(manager);
         });
       },
