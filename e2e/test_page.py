@@ -45,8 +45,9 @@ class Traffic:
 
     def _answered(self, event: dict[str, dict[str, object]]) -> None:
         response = event["response"]
-        if not response.get("fromDiskCache") and not response.get("fromPrefetchCache"):
-            self.asked.append(urlsplit(str(response["url"])).path)
+        told = str(response["url"])
+        if told.startswith("http") and not response.get("fromDiskCache") and not response.get("fromPrefetchCache"):
+            self.asked.append(urlsplit(told).path)
 
 
 @contextlib.contextmanager
@@ -78,9 +79,7 @@ def test_a_second_visit_asks_for_the_page_and_what_is_its_own_alone(browser: Bro
         assert len(first.asked) <= 20
         assert second.unchanged == []
         own = [path.split("/")[0] for path in below(second.asked)]
-        assert own[0] == ""
-        assert {*own} <= {"", "vaas", "api"}
-        assert len(own) <= 3
+        assert own == ["", "vaas"]  # the state of this visit's widgets
         context.close()
 
 
@@ -113,7 +112,8 @@ def test_a_page_is_up_to_date_and_stays_so_though_its_widgets_move_by_themselves
 
 def test_a_connection_that_was_cut_comes_back_with_what_was_said_meanwhile(browser: Browser, tmp_path: Path) -> None:
     clock = (
-        "import threading, time\nimport ipywidgets as w\nlabel = w.Label('tick 0')\nbutton = w.Button(description='go')\n"
+        "import threading, time\nimport ipywidgets as w\nlabel = w.Label('tick 0')\n"
+        "button = w.Button(description='go')\n"
         "def run():\n    for n in range(1, 7):\n        time.sleep(0.5)\n        label.value = f'tick {n}'\n"
         "button.on_click(lambda _: threading.Thread(target=run).start())\nw.VBox([button, label])"
     )
@@ -143,7 +143,8 @@ _LATER = {
     ),
     "ipytree": ("import ipytree\nshow(ipytree.Tree(nodes=[ipytree.Node('a leaf')]))", ".jstree"),
     "figure.show()": (
-        "import plotly.graph_objects as go\nwith place_for_output:\n    go.Figure(go.Scatter(y=[1, 2, 4])).show('plotly_mimetype')",
+        "import plotly.graph_objects as go\nwith place_for_output:\n"
+        "    go.Figure(go.Scatter(y=[1, 2, 4])).show('plotly_mimetype')",
         ".js-line",
     ),
 }
@@ -172,22 +173,23 @@ def test_bytes_travel_both_ways(browser: Browser, tmp_path: Path) -> None:
     cells = (
         "%matplotlib widget\nimport matplotlib.pyplot as plt\nplt.plot([1, 2, 4]); plt.gcf().canvas",
         "import ipywidgets as w\nupload, size = w.FileUpload(), w.Label('nothing')\n"
-        "upload.observe(lambda e: setattr(size, 'value', f'{len(e.new[0].content)} bytes'), 'value')\nw.VBox([upload, size])",
+        "upload.observe(lambda e: setattr(size, 'value', f'{len(e.new[0].content)} bytes'), 'value')\n"
+        "w.VBox([upload, size])",
         "import bqplot, numpy\nscale = bqplot.LinearScale\nbqplot.Figure(marks=[bqplot.Lines(x=numpy.arange(9.),"
         " y=numpy.arange(9.), scales={'x': scale(), 'y': scale()})])",
     )
     with alone(notebook(*cells), folder=tmp_path) as app, shown(app, app.visitor(browser)) as (page, _):
         expect(page.locator(".jupyter-matplotlib-figure canvas").first).to_be_visible(timeout=_PATIENCE)
         expect(page.locator(".bqplot").first).to_be_visible()
-        page.locator("input[type=file]").set_input_files(
-            {"name": "a.bin", "mimeType": "application/octet-stream", "buffer": bytes(5000)}
-        )
+        with page.expect_file_chooser() as chooser:
+            page.get_by_role("button", name="Upload").click()
+        chooser.value.set_files({"name": "a.bin", "mimeType": "application/octet-stream", "buffer": bytes(5000)})
         expect(page.get_by_text("5000 bytes")).to_be_visible()
 
 
 def test_formulas_are_set_where_there_are_any(browser: Browser, tmp_path: Path) -> None:
     formulas = (markdown("The area is $\\pi r^2$."), "import ipywidgets as w\nw.HTMLMath('and $x^2$')")
-    with alone(notebook(*formulas), folder=tmp_path / "math") as app, shown(app, app.visitor(browser)) as (page, _):
+    with alone(notebook(*formulas), folder=tmp_path) as app, shown(app, app.visitor(browser)) as (page, _):
         expect(page.locator("mjx-container")).to_have_count(2, timeout=_PATIENCE)
 
 
