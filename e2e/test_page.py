@@ -86,13 +86,13 @@ def test_a_second_visit_asks_for_the_page_and_what_is_its_own_alone(browser: Bro
 def test_a_page_shows_its_widgets_without_a_question_to_its_kernel(browser: Browser, tmp_path: Path) -> None:
     slider = "import ipywidgets as w\nlabel = w.Label('waves: 1')\nslider = w.IntSlider(1, 1, 9)"
     observe = "slider.observe(lambda e: setattr(label, 'value', f'waves: {e.new}'), 'value')\nw.VBox([slider, label])"
-    with alone(notebook(slider, observe), folder=tmp_path) as app:
-        with shown(app, app.visitor(browser)) as (page, traffic):
-            expect(page.locator(".noUi-handle")).to_be_visible(timeout=_PATIENCE)
-            assert [frame for frame in traffic.told if b"request" in frame] == []
-            page.locator(".noUi-handle").press("ArrowRight")
-            expect(page.get_by_text("waves: 2")).to_be_visible()
-            assert traffic.told
+    document = notebook(slider, observe)
+    with alone(document, folder=tmp_path) as app, shown(app, app.visitor(browser)) as (page, traffic):
+        expect(page.locator(".noUi-handle")).to_be_visible(timeout=_PATIENCE)
+        assert [frame for frame in traffic.told if b"request" in frame] == []
+        page.locator(".noUi-handle").press("ArrowRight")
+        expect(page.get_by_text("waves: 2")).to_be_visible()
+        assert traffic.told
 
 
 def test_a_page_is_up_to_date_and_stays_so_though_its_widgets_move_by_themselves(

@@ -191,9 +191,7 @@ class State(Guarded):
 
     def get(self, digest: str) -> None:
         """Send the state of a page of the own visit."""
-        assert self.visit is not None
-        taken = (page.state for page in self.visit.pages.values())
-        found = next((state.snapshot for state in taken if state and state.snapshot.digest == digest), None)
+        found = self.server.visits.state_of(self.visit, digest)
         if found is None:
             raise HTTPError(404)
         if found.shared:

@@ -16,7 +16,7 @@ from vaas.errors import Invalid, Unavailable
 from vaas.tickets import Ticket
 
 if TYPE_CHECKING:
-    from vaas.runtime.states import Taken
+    from vaas.runtime.states import Snapshot, Taken
 
 __all__ = ["PAGES", "Page", "Patience", "Visit", "Visits"]
 
@@ -160,6 +160,12 @@ class Visits:
         """Return the visit's page that has this kernel; None for any other kernel."""
         pages = visit.pages.values() if visit is not None else ()
         return next((page for page in pages if kernel and page.kernel == kernel), None)
+
+    def state_of(self, visit: Visit | None, digest: str) -> Snapshot | None:
+        """Return the state of this name that a page of the visit has; None for any other's."""
+        pages = visit.pages.values() if visit is not None else ()
+        states = (page.state.snapshot for page in pages if page.state is not None)
+        return next((state for state in states if state.digest == digest), None)
 
     def rendered(self, page: Page, *, now: float) -> None:
         """Note that the page was sent completely; from now on a websocket is expected."""
