@@ -80,11 +80,11 @@ class Taken:
     said: int
 
 
-async def take(kernel_id: str, *, client: AsyncKernelClient, counts: Counts) -> Taken | None:
+async def take(kernel_id: str, *, client: AsyncKernelClient, counts: Counts, shared: bool = False) -> Taken | None:
     """Return the state of the kernel's widgets; None if it changes meanwhile, or the kernel does not tell it."""
     try:
         before = await counts.said(kernel_id, seconds=_PATIENCE)
-        snapshot = await gather(client)
+        snapshot = await gather(client, shared=shared)
         after = await counts.said(kernel_id, seconds=_PATIENCE)
     except TimeoutError:
         return None

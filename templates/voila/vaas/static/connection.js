@@ -10,7 +10,8 @@
   const Native = window.WebSocket;
   const watcher = { over: () => false, opened() {}, closed() {} };
   const isKernel = (address) => /\/api\/kernels\/[^/]+\/channels/.test(String(address));
-  const random = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const hex = (byte) => byte.toString(16).padStart(2, "0");
+  const random = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), hex).join("");
   // One for the page: what a kernel says while the connection is lost is kept for who comes back under the same name.
   const session = random();
 
@@ -20,8 +21,8 @@
   const json = (bytes) => JSON.parse(decoder.decode(bytes));
   function split(buffer) {
     const view = new DataView(buffer);
-    const offsets = [];
-    for (let at = 0; at < Number(view.getBigUint64(0, true)); at += 1) offsets.push(Number(view.getBigUint64(8 * (at + 1), true)));
+    const number = (at) => Number(view.getBigUint64(8 * at, true));
+    const offsets = Array.from({ length: number(0) }, (_, at) => number(at + 1));
     return offsets.slice(0, -1).map((from, at) => new Uint8Array(buffer, from, offsets[at + 1] - from));
   }
   function join(parts) {
@@ -122,7 +123,8 @@
       if (kind !== "comm_msg") return this.say(header, []);
       if (said.method !== "request_states") return false;
       setTimeout(() => this.close(), HELD_MS);
-      const told = [encoder.encode(`{"comm_id":${JSON.stringify(id)},"data":`), this.answers.states, encoder.encode("}")];
+      const begins = encoder.encode(`{"comm_id":${JSON.stringify(id)},"data":`);
+      const told = [begins, this.answers.states, encoder.encode("}")];
       return this.say(header, [["iopub", "comm_msg", merge(told), this.answers.buffers]]);
     }
     // Answer as the kernel would: busy, what it says, idle.
@@ -167,8 +169,10 @@
 
   // ---- in place of the browser's own --------------------------------------------------------------------------------
   let early = null;
+  let begun = false;
   function begin({ kernel, state }) {
-    if (early || watcher.over()) return;
+    if (early || begun || watcher.over()) return;
+    begun = true;
     const address = new URL(`${location.pathname}api/kernels/${kernel}/channels?vaas=state`, location.href);
     address.protocol = location.protocol.replace("http", "ws");
     early = new Line(address, [V1]);
@@ -181,8 +185,8 @@
       if (watcher.over()) return Object.assign(new EventTarget(), { readyState: 3, close() {}, send() {} });
       const path = new URL(address, location.href).pathname;
       watcher.path = path.replace(/\/channels$/, "");
-      const found = early && !early.taken && early.path === path && [rest[0]].flat().includes(V1) ? early : new Line(address, ...rest);
-      return found.take();
+      const fits = early && !early.taken && early.path === path && [rest[0]].flat().includes(V1);
+      return (fits ? early : new Line(address, ...rest)).take();
     },
   });
 
@@ -191,11 +195,17 @@
   window.fetch = (asked, ...rest) => {
     const place = early && !early.taken ? early.path.replace(/\/channels$/, "") : "";
     const isQuestion = asked instanceof Request && asked.method === "GET" && new URL(asked.url).pathname === place;
-    return isQuestion ? Promise.resolve(Response.json({ id: place.split("/").pop(), name: "" })) : fetched(asked, ...rest);
+    if (!isQuestion) return fetched(asked, ...rest);
+    return Promise.resolve(Response.json({ id: place.split("/").pop(), name: "" }));
   };
 
   const facts = JSON.parse(document.getElementById("vaas-page").textContent);
+  // Where these are known before the page is read, as with a template.
   if (facts.kernel) begin(facts);
+  for (const { name, bundle } of facts.libraries.libraries) {
+    const hint = Object.assign(document.createElement("link"), { rel: "preload", as: "script" });
+    if (facts.used?.includes(name) && bundle) document.head.append(Object.assign(hint, { href: bundle }));
+  }
   window.vaasConnection = {
     begin,
     watcher,
