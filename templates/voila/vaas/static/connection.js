@@ -36,7 +36,7 @@
     return whole.buffer;
   }
 
-  // ---- a websocket as Voilà sees it ---------------------------------------------------------------------------------
+  // ---- a websocket as Voilà sees it -------------------------------------------------------------------------------
   class Line extends EventTarget {
     constructor(address, protocols) {
       super();
