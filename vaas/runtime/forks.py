@@ -105,6 +105,7 @@ class ForkedKernelManager(ConfinedKernelManager):
 
     frozen: Frozen
     stays = False
+    _forked: Forked | None = None
     _place = 0
     _device = 0
 
@@ -137,6 +138,7 @@ class ForkedKernelManager(ConfinedKernelManager):
 
     def _take(self, said: dict[str, Any], *, sockets: str) -> None:
         process = Forked(said["sender"], inner=said["alive"])
+        self._forked = process
         self.provisioner.process, self.provisioner.pid, self.provisioner.pgid = process, process.pid, None
         self.frozen.children[process.inner] = process
         if self.frozen.sandboxed:
@@ -156,6 +158,8 @@ class ForkedKernelManager(ConfinedKernelManager):
 
     async def _async_cleanup_resources(self, restart: bool = False) -> None:
         await super()._async_cleanup_resources(restart=restart)
+        if self._forked is not None:
+            self._forked.close()
         if self._place:
             place, self._place = self._place, 0
             await asyncio.get_running_loop().run_in_executor(None, _end_all_in, self.frozen.monitor, self._device)

@@ -60,7 +60,7 @@ class Growing:
         server = self._server
         claimed = await self._claim()
         if claimed is not None and claimed.ran.whole:
-            return Begun(claimed.kernel_id, None, claimed.ran.cells)
+            return Begun(claimed.kernel_id, None, claimed.ran.cells, claimed.taken)
         if claimed is None:
             name = self._renderer.notebook.metadata.kernelspec.name
             kernel_id = await server.bring_kernel(self._page, name=name, facts=self._facts)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Mapping
+from functools import partial
 from urllib.parse import urlsplit
 
 from tornado.iostream import StreamClosedError
@@ -105,7 +106,7 @@ class NotebookPage(Guarded):
         shown = server.page_facts(page, visit=visit)
         claimed = await server.claim(page, facts, shown=shown) if server.stock.fits_whole(facts) else None
         if claimed is not None and claimed.page is not None:
-            page.sent = claimed.page
+            page.sent, page.state = claimed.page, claimed.taken
             await self._send_at_once(claimed.page.filled(token=page.token, kernel_id=claimed.kernel_id))
         else:
             await self._send_growing(page, facts=facts, shown=shown)
@@ -120,7 +121,8 @@ class NotebookPage(Guarded):
 
         async def produce() -> None:
             try:
-                async for snippet in server.rendered.snippets(renderer, begin=growing.begin):
+                ready = partial(server.keep_state, page)
+                async for snippet in server.rendered.snippets(renderer, begin=growing.begin, ready=ready):
                     growing.watch.moved()
                     queue.put_nowait(snippet)
             finally:

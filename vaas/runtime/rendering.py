@@ -33,13 +33,16 @@ from vaas.notebook import parse
 from vaas.questions import first_question
 from vaas.runtime.executor import Executor, Reporter
 from vaas.runtime.kernels import Kernels
+from vaas.runtime.libraries import Libraries
 from vaas.runtime.logged import cut
 from vaas.runtime.manifest import Manifest
+from vaas.runtime.states import Snapshot, Taken, take
 
 __all__ = ["Begun", "Rendering"]
 
 _TEMPLATE = "vaas"
 _APPS = ["voila", "nbconvert"]
+_TEMPLATES = Path(vaas.__file__).parent.parent / "templates" / "voila"
 log = logging.getLogger(__name__)
 
 
@@ -70,6 +73,8 @@ class Begun:
     kernel_id: str
     executor: Executor | None = None
     cells: Sequence[Any] = ()
+    #: The state of its widgets, if all cells have run.
+    taken: Taken | None = None
 
 
 class _Renderer(NotebookRenderer):
@@ -78,6 +83,8 @@ class _Renderer(NotebookRenderer):
     #: Brings the kernel; called when the page has begun.
     begin: Callable[[Any], Awaitable[Begun]]
     begun: Begun
+    #: Called with the notebook after the last cell, before the page's end is rendered.
+    finish: Callable[[Any], Awaitable[None]]
 
     async def load_notebook(self, path: str) -> Any:
         notebook = await asyncio.to_thread(nbformat.read, path, as_version=4)
@@ -91,8 +98,8 @@ class _Renderer(NotebookRenderer):
     async def _jinja_cell_generator(self, nb: Any, kernel_id: str) -> AsyncIterator[Any]:
         """Run a cell, yield it, and so on until one fails or takes too long; what else goes wrong ends the page."""
         executor, done = self.begun.executor, self.begun.cells
-        nb, _ = ClearOutputPreprocessor().preprocess(nb, {"metadata": {"path": self.cwd}})
-        for index, cell in enumerate(nb.cells):
+        cleared, _ = ClearOutputPreprocessor().preprocess(nb, {"metadata": {"path": self.cwd}})
+        for index, cell in enumerate(cleared.cells):
             if index < len(done):
                 # The exporter changes what it gets.
                 yield deepcopy(done[index])
@@ -104,12 +111,13 @@ class _Renderer(NotebookRenderer):
                 yield cell
                 break
             except CellExecutionError as error:
-                log.warning("Cell %d of %d failed:\n%s", index + 1, len(nb.cells), cut(str(error)))
+                log.warning("Cell %d of %d failed:\n%s", index + 1, len(cleared.cells), cut(str(error)))
                 strip_code_cell_warnings(cell)
                 executor.strip_code_cell_errors(cell)
                 yield cell
                 break
             yield cell
+        await self.finish(nb)
 
 
 class Rendering:
@@ -122,6 +130,8 @@ class Rendering:
         self._limits = manifest.limits
         self.start_seconds = manifest.limits.start_seconds
         listed = frozenset(folder / "content" / file.path for file in manifest.files)
+        #: The libraries that the pages of this version had widgets of until now.
+        self.used: list[str] = []
         self._images = _Images(self._notebook.parent, listed)
         _announce_template(folder / "jupyter")
         self._config = Config(
@@ -140,8 +150,10 @@ class Rendering:
         self._template_paths = collect_template_paths(_APPS, _TEMPLATE, prune=True)
         self.static_paths = [path for path in collect_static_paths(_APPS, _TEMPLATE) if os.path.isdir(path)]
         self.labextension_paths = [path for path in get_voila_labextensions_path() if os.path.isdir(path)]
+        self.labextension_paths.append(str(_TEMPLATES / _TEMPLATE / "labextensions"))
         self.stamp = _stamp(self.static_paths)
         self._page_config = self._make_page_config()
+        self.libraries = self._take_libraries()
 
     async def open(self, title: str, *, page: Mapping[str, object]) -> _Renderer:
         """Return a renderer with the notebook loaded and its kernel chosen; ``page`` is what our template needs."""
@@ -158,7 +170,9 @@ class Rendering:
         self._require_kernel()
         await renderer.initialize()
         renderer.notebook.metadata["title"] = title
-        renderer.resources["vaas"] = dict(page)
+        libraries = self.libraries.facts(base_url=self._base_url)
+        renderer.resources["vaas"] = {**page, "libraries": libraries}
+        renderer.resources["vaas_used"] = self.used
         return renderer
 
     def first_question(self) -> int | None:
@@ -185,15 +199,33 @@ class Rendering:
             reporter=reporter,
         )
 
-    async def snippets(self, renderer: _Renderer, *, begin: Callable[[Any], Awaitable[Begun]]) -> AsyncIterator[str]:
-        """Yield the page as it grows; ``begin`` gets the notebook and brings the kernel, when the page has begun.
+    async def snippets(
+        self,
+        renderer: _Renderer,
+        *,
+        begin: Callable[[Any], Awaitable[Begun]],
+        ready: Callable[[Taken | None], str],
+    ) -> AsyncIterator[str]:
+        """Yield the page as it grows.
+
+        ``begin`` gets the notebook and brings the kernel, when the page has begun; ``ready`` takes the state of the
+        page's widgets and returns its address.
 
         Raises
         ------
         Trouble
             The page cannot be completed.
         """
-        renderer.begin = begin
+
+        async def finish(notebook: Any) -> None:
+            begun, mapping, taken = renderer.begun, self._kernels.mapping, renderer.begun.taken
+            if begun.executor is not None:
+                taken = await take(begun.kernel_id, client=begun.executor.kc, counts=mapping)
+            if taken is not None:
+                self.used = self.libraries.used(taken.snapshot.modules)
+            notebook.metadata["vaas"] = {"kernel": begun.kernel_id, "state": ready(taken), "used": self.used}
+
+        renderer.begin, renderer.finish = begin, finish
         try:
             async for snippet, _ in renderer.generate_content_generator(None, None):
                 yield snippet
@@ -202,14 +234,33 @@ class Rendering:
             if begun is not None and begun.executor is not None:
                 begun.executor.disconnect()
 
+    async def snapshot(self, kernel_id: str, executor: Executor) -> Snapshot | None:
+        """Return the state of the widgets of a kernel that has run the notebook, for all its visits."""
+        taken = await take(kernel_id, client=executor.kc, counts=self._kernels.mapping, shared=True)
+        return None if taken is None else taken.snapshot
+
     async def record(self, title: str, *, page: Mapping[str, object], begun: Begun) -> str:
-        """Return the page of a notebook all of whose cells have run."""
+        """Return the page of a notebook all of whose cells have run, and whose state has an address of its own."""
         renderer = await self.open(title, page=page)
 
         async def begin(_: Any) -> Begun:
             return begun
 
-        return "".join([snippet async for snippet in self.snippets(renderer, begin=begin)])
+        return "".join([snippet async for snippet in self.snippets(renderer, begin=begin, ready=self.address)])
+
+    def address(self, taken: Taken | None) -> str:
+        """Return where the state of a page's widgets is; "" for an unknown one."""
+        return f"{self._base_url}vaas/state/{taken.snapshot.digest}" if taken is not None else ""
+
+    def _take_libraries(self) -> Libraries:
+        """Take over from Voilà what it would load of extensions."""
+        static = next(Path(path) for path in self.static_paths if (Path(path) / "voila.js").is_file())
+        extensions = self._page_config["federated_extensions"]
+        ours = _TEMPLATES / _TEMPLATE / "static"
+        libraries = Libraries(extensions, roots=self.labextension_paths, static=static, ours=ours)
+        self._page_config["federated_extensions"] = libraries.extensions()
+        self._page_config["fullLabextensionsUrl"] = f"{self._base_url}voila/labextensions/v-{libraries.stamp}"
+        return libraries
 
     def _make_page_config(self) -> dict[str, Any]:
         page_config: dict[str, Any] = get_page_config(
@@ -227,7 +278,7 @@ def _announce_template(folder: Path) -> None:
     """Make our template visible to Voilà, which looks for templates in Jupyter's data folders only."""
     templates = folder / "voila" / "templates"
     templates.mkdir(mode=0o700, parents=True)
-    (templates / _TEMPLATE).symlink_to(Path(vaas.__file__).parent.parent / "templates" / "voila" / _TEMPLATE)
+    (templates / _TEMPLATE).symlink_to(_TEMPLATES / _TEMPLATE)
     os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [str(folder), os.environ.get("JUPYTER_PATH", "")]))
 
 

@@ -17,13 +17,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from uuid import uuid4
 
-from vaas.errors import VaasError
+from vaas.errors import Unavailable, VaasError
 from vaas.facts import QUERY, VISITOR, Facts, fits
+from vaas.runtime.forks import Frozen
 from vaas.runtime.kernels import Kernels
 from vaas.runtime.manifest import Manifest
 from vaas.runtime.modes import Mode, advice
 from vaas.runtime.rendering import Begun, Rendering
 from vaas.runtime.sources import changed
+from vaas.runtime.states import Taken
 from vaas.runtime.template import Failed, Ran, Template
 
 __all__ = ["Claim", "Stock"]
@@ -36,10 +38,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Claim:
-    """A kernel for one visit, and how far the notebook has run in it; ``page`` is its page, if that is all."""
+    """A kernel for one visit, and how far the notebook has run in it.
+
+    ``page`` is its page, and ``taken`` the state of its widgets, if that is all.
+    """
 
     kernel_id: str
     ran: Ran
+    taken: Taken | None = None
     page: Recorded | None = None
 
 
@@ -73,8 +79,18 @@ class _Ready:
     async def _record(rendering: Rendering, ran: Ran, facts: Mapping[str, object]) -> Recorded:
         token, kernel_id = secrets.token_hex(16), str(uuid4())
         page = {**facts, "token": token}
-        html = await rendering.record(str(facts["title"]), page=page, begun=Begun(kernel_id, None, ran.cells))
+        taken = None if ran.snapshot is None else Taken(ran.snapshot, 0)
+        begun = Begun(kernel_id, None, ran.cells, taken)
+        html = await rendering.record(str(facts["title"]), page=page, begun=begun)
         return Recorded(html, token=token, kernel_id=kernel_id)
+
+
+def _taken(ran: Ran, said: int) -> Taken | None:
+    """Return the state of the widgets of a kernel that had spoken so often before its visit began.
+
+    If it speaks when the visit begins, as functions of its author's may let it, the state is not that of the template.
+    """
+    return None if ran.snapshot is None else Taken(ran.snapshot, said)
 
 
 class Stock:
@@ -97,7 +113,8 @@ class Stock:
         self._settled = asyncio.Event()
         self._wanted = asyncio.Event()
         self._current: _Ready | None = None
-        self._spares: deque[str] = deque()
+        #: Forks that nobody has yet, and how often each has spoken.
+        self._spares: deque[tuple[str, int]] = deque()
         self._pool: deque[_Ready] = deque()
         self._retired: list[Template] = []
         self._looked, self._changed = 0.0, False
@@ -170,9 +187,9 @@ class Stock:
             return None
         frozen, ran = source
         whole = source is ready.template.whole
-        kernel_id = self._spares.popleft() if whole and self._spares else ""
+        kernel_id, said = self._spares.popleft() if whole and self._spares else ("", 0)
         if not kernel_id or not self._kernels.lives(kernel_id):
-            kernel_id = await self._kernels.fork(ready.template.name, frozen)
+            kernel_id, said = await self._fork(ready, frozen)
         self._fill()
         try:
             await self._kernels.begin(kernel_id, facts)
@@ -180,7 +197,17 @@ class Stock:
         except BaseException:
             await self._kernels.stop(kernel_id, now=True)
             raise
-        return Claim(kernel_id, ran, recorded)
+        return Claim(kernel_id, ran, _taken(ran, said) if whole else None, recorded)
+
+    async def _fork(self, ready: _Ready, frozen: Frozen) -> tuple[str, int]:
+        """Return a fork that has answered, and how often it has spoken until then."""
+        kernel_id = await self._kernels.fork(ready.template.name, frozen)
+        try:
+            return kernel_id, await self._kernels.mapping.said(kernel_id)
+        except TimeoutError as error:
+            await self._kernels.stop(kernel_id, now=True)
+            text = "A fork does not answer."
+            raise Unavailable("The app's kernel does not answer.", log_message=text) from error
 
     async def _claim_kept(self, facts: Facts, page: Mapping[str, object]) -> Claim | None:
         ready = next((ready for ready in self._pool if self._fits(ready, facts)), None)
@@ -191,9 +218,15 @@ class Stock:
         kernel_id, ran = ready.template.kernel_id, ready.template.ran
         assert ran is not None
         ready.template.held.remove(kernel_id)
-        if self._kernels.talks(kernel_id):
-            await self._kernels.begin(kernel_id, facts)
-        return Claim(kernel_id, ran, await ready.page(self._rendering, ran, page))
+        try:
+            said = await self._kernels.mapping.said(kernel_id)
+            if self._kernels.talks(kernel_id):
+                await self._kernels.begin(kernel_id, facts)
+            recorded = await ready.page(self._rendering, ran, page)
+        except BaseException:
+            await self._kernels.stop(kernel_id, now=True)
+            raise
+        return Claim(kernel_id, ran, _taken(ran, said), recorded)
 
     def _fits(self, ready: _Ready, facts: Facts) -> bool:
         """What a kernel of another language asks for is not known: it may be anything."""
@@ -251,7 +284,7 @@ class Stock:
         former, self._current = self._current, ready
         self._changed = False
         spares, self._spares = list(self._spares), deque()
-        for kernel_id in spares:
+        for kernel_id, _ in spares:
             await self._kernels.stop(kernel_id, now=True)
         if former is not None:
             self._retired.append(former.template)
@@ -288,12 +321,12 @@ class Stock:
             if len(self._spares) >= self._limits.spares:
                 return
             try:
-                kernel_id = await self._kernels.fork(ready.template.name, whole[0])
+                kernel_id, said = await self._fork(ready, whole[0])
             except Exception as error:
                 log.warning("No fork ahead: %s", error)
                 return
             if ready is self._current:
-                self._spares.append(kernel_id)
+                self._spares.append((kernel_id, said))
             else:
                 await self._kernels.stop(kernel_id, now=True)
 

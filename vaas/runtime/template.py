@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nbclient.exceptions import CellExecutionError
@@ -26,6 +26,7 @@ from vaas.runtime.kernels import Kernels
 from vaas.runtime.modes import Verdict
 from vaas.runtime.rendering import Rendering
 from vaas.runtime.sources import Sources
+from vaas.runtime.states import Snapshot
 
 __all__ = ["Failed", "Ran", "Template"]
 
@@ -47,6 +48,8 @@ class Ran:
     total: int
     asked: frozenset[str] = frozenset()
     captures: dict[str, Any] = field(default_factory=dict)
+    #: The state of the widgets at the end.
+    snapshot: Snapshot | None = None
 
     @property
     def whole(self) -> bool:
@@ -159,7 +162,9 @@ class Template:
                         self.late = index
                     asked |= now
             await executor.settle()
-            return Ran(tuple(cells), ran.total, asked, executor.captures())
+            done = Ran(tuple(cells), ran.total, asked, executor.captures())
+            snapshot = await self._rendering.snapshot(kernel_id, executor) if done.whole else None
+            return replace(done, snapshot=snapshot)
         finally:
             executor.disconnect()
 

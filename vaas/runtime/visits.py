@@ -10,9 +10,13 @@ import hmac
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from vaas.errors import Invalid, Unavailable
 from vaas.tickets import Ticket
+
+if TYPE_CHECKING:
+    from vaas.runtime.states import Snapshot, Taken
 
 __all__ = ["PAGES", "Page", "Patience", "Visit", "Visits"]
 
@@ -54,6 +58,8 @@ class Page:
     away_since: float | None = None
     #: Why it ended; "" while it goes on.
     ended: str = ""
+    #: The state of its widgets when it was ready, if it is known.
+    state: Taken | None = None
 
     def overdue(self, now: float, patience: Patience) -> bool:
         """Tell whether nobody has been there for longer than allowed."""
@@ -193,6 +199,12 @@ class Visits:
         """Return the visit's page that has this kernel; None for any other kernel."""
         pages = visit.pages.values() if visit is not None else ()
         return next((page for page in pages if kernel and page.kernel == kernel), None)
+
+    def state_of(self, visit: Visit | None, digest: str) -> Snapshot | None:
+        """Return the state of this name that a page of the visit has; None for any other's."""
+        pages = visit.pages.values() if visit is not None else ()
+        states = (page.state.snapshot for page in pages if page.state is not None)
+        return next((state for state in states if state.digest == digest), None)
 
     def rendered(self, page: Page, *, now: float) -> None:
         """Note that the page was sent completely; from now on a websocket is expected."""

@@ -17,7 +17,11 @@
     const dark = isDark();
     document.documentElement.classList.toggle("vaas-is-dark", dark);
     const sheet = find("vaas-dark");
-    if (sheet) sheet.media = dark ? "all" : "not all";
+    if (sheet) {
+      // Who never looks at dark pages need not load their colours.
+      if (dark) sheet.href ||= sheet.dataset.href;
+      sheet.media = dark ? "all" : "not all";
+    }
     const body = document.body;
     if (!body) return;
     body.classList.toggle("theme-dark", dark);
@@ -191,10 +195,10 @@
   }
 
   const kernel = () => window.jupyterapp?.widgetManager?.kernel;
-  let last = "";
+  const { watcher } = window.vaasConnection;
   async function reconnect() {
     try {
-      const answer = await fetch(last, { redirect: "manual", cache: "no-store", signal: AbortSignal.timeout(10000) });
+      const answer = await fetch(watcher.path, { redirect: "manual", cache: "no-store", signal: AbortSignal.timeout(10000) });
       if (answer.status === 404) end("closing");
       else if (answer.ok && kernel()) kernel().reconnect().catch(() => {});
       else if (answer.ok) location.reload();
@@ -203,46 +207,29 @@
     }
   }
 
-  const Native = window.WebSocket;
-  const isKernel = (address) => /\/api\/kernels\/[^/]+\/channels/.test(String(address));
   let open = 0;
   let checking = 0;
   const AGAIN_MS = 5000;
-  const CONNECT_MS = 20000;
   function look() {
     if (open > 0 || ended) return;
     banner("lost");
     reconnect();
     checking = setTimeout(look, AGAIN_MS);
   }
-  window.WebSocket = class extends Native {
-    constructor(address, protocols) {
-      if (ended && isKernel(address)) {
-        // Over is over: nothing to knock at.
-        return Object.assign(new EventTarget(), { readyState: 3, close() {}, send() {} });
-      }
-      super(address, protocols);
-      if (!isKernel(address)) return;
-      last = new URL(String(address).replace(/^ws/, "http")).pathname.replace(/\/channels$/, "");
-      // A proxy may take the question and never answer.
-      const patience = setTimeout(() => { if (this.readyState === 0) this.close(); }, CONNECT_MS);
-      this.addEventListener("open", () => {
-        clearTimeout(patience);
-        open += 1;
-        this.wasOpen = true;
-        clearTimeout(checking);
-        if (!ended) banner("");
-      });
-      this.addEventListener("close", (event) => {
-        if (this.wasOpen) open -= 1;
-        if (ended || leaving) return;
-        if (codes[event.code]) end(codes[event.code]);
-        else if (open === 0) {
-          // A hiccup is over before anybody could read about it; and a session that is gone will not come back.
-          clearTimeout(checking);
-          checking = setTimeout(look, 1500);
-        }
-      });
+  watcher.over = () => Boolean(ended);
+  watcher.opened = () => {
+    open += 1;
+    clearTimeout(checking);
+    if (!ended) banner("");
+  };
+  watcher.closed = (code, wasOpen) => {
+    if (wasOpen) open -= 1;
+    if (ended || leaving) return;
+    if (codes[code]) end(codes[code]);
+    else if (open === 0) {
+      // A hiccup is over before anybody could read about it; and a session that is gone will not come back.
+      clearTimeout(checking);
+      checking = setTimeout(look, 1500);
     }
   };
 
