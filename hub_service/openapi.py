@@ -26,6 +26,7 @@ _BODIES: dict[tuple[str, str], dict[str, Any]] = {
         "tags": {"type": "array", "items": {"type": "string"}},
         "owner": {"type": "string"},
         "network": _NETWORK,
+        "knows_visitor": {"type": "boolean"},
     },
     ("put", "api/apps/{slug}/versions/current"): {"hash": {"type": "string"}},
     ("put", "api/apps/{slug}/grants/{subject}"): {"access": {"enum": ["VIEW", "READ", "WRITE"]}},
@@ -52,6 +53,7 @@ _BODIES: dict[tuple[str, str], dict[str, Any]] = {
         "subjects": {"type": "array", "items": {"type": "string"}},
         "link": {"type": "boolean"},
         "anyway": {"type": "boolean"},
+        "knows_visitor": {"type": "boolean"},
     },
     ("post", "api/stores"): {n: {"type": "string"} for n in ("title", "url", "username", "password")},
 }

@@ -21,6 +21,8 @@ THOUGHT = NOUNS | {"thought"}
 PORTS = THOUGHT | {"ports"}
 ADAPTERS = PORTS | {"http", "stores", "catalogs", "backends", "db", "ocm"}
 FLOORS = {
+    # The package itself: what notebooks call leads to the kernel that they run in.
+    "": frozenset({"runtime"}),
     "nouns": frozenset[str](),
     "thought": NOUNS,
     "ports": THOUGHT,
@@ -54,6 +56,8 @@ AREAS = {
     "vaas.addresses": "thought",
     "vaas.cookies": "thought",
     "vaas.network": "thought",
+    "vaas.facts": "thought",
+    "vaas.questions": "thought",
     "vaas.stores.base": "ports",
     "vaas.catalogs.base": "ports",
     "vaas.backends.base": "ports",

@@ -1,3 +1,33 @@
 """VaaS: Voilà as a Service, a dashboard portal for science."""
 
+from __future__ import annotations
+
+# Not from typing: whoever imports this module only to know the version should wait for nothing.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from vaas.runtime.asking import Hook, Visitor
+
 __version__ = "0.1.0"
+
+
+def visitor() -> Visitor:
+    """Return who is looking at the app whose notebook calls this, and with which parameters.
+
+    ``name`` and ``groups`` are known only if the app's owner chose that it may know them; else, and outside of an app,
+    the visitor is nobody: None and (). ``query`` maps the parameters of the address to their last value.
+    """
+    from vaas.runtime import asking
+
+    return asking.visitor()
+
+
+def on_visit(function: Hook) -> Hook:
+    """Have the function called with the visitor when a visit begins, before anything else happens in it.
+
+    An app may be made ready before anybody looks, and be copied for each visitor. What such a copy has to have for
+    itself, as the connection to a database, belongs into the function. Where the visit has begun already, as in
+    Jupyter, it is called at once. It can be used as a decorator.
+    """
+    from vaas.runtime import asking
+
+    return asking.on_visit(function)

@@ -48,6 +48,12 @@ def add_publish(parser: argparse.ArgumentParser) -> None:
         help="what the app may reach: none (default), all, or hosts such as “example.org *.example.org db.org:5432”; "
         "with --update the default is what the app may reach now",
     )
+    parser.add_argument(
+        "--knows-visitor",
+        action=argparse.BooleanOptionalAction,
+        help="whether the app is told the name and groups of who is looking; by default a new app is not, and with "
+        "--update it stays as it is",
+    )
     parser.add_argument("--anyway", action="store_true", help="publish even if the check fails")
     parser.add_argument("--check-only", action="store_true", help="only check, publish nothing")
     default = os.environ.get("VAAS_URL", "http://vaas.localhost:8000/services/vaas/")
@@ -96,7 +102,7 @@ def _publication(options: argparse.Namespace) -> dict[str, Any]:
         if named is None:
             raise Invalid(f"“{who}” is nobody: say me, signed-in, everyone, link, user:NAME or group:NAME.")
         subjects += named
-    names = ("title", "slug", "description", "category", "anyway")
+    names = ("title", "slug", "description", "category", "anyway", "knows_visitor")
     said = {name: getattr(options, name) for name in names}
     return {**said, "tags": options.tag, "subjects": subjects, "link": "link" in options.access}
 

@@ -146,6 +146,8 @@ class App:
     origin_path: str = ""
     #: What its owner asked that it may reach, as vaas.network writes it; the site may let through less.
     network: tuple[str, ...] = ()
+    #: Whether its code is told the name and the groups of who is looking.
+    knows_visitor: bool = False
 
 
 @dataclass(frozen=True)

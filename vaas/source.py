@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-__all__ = ["Source", "is_outside", "outside_hosts", "read_other", "read_python"]
+__all__ = ["Source", "is_outside", "outside_hosts", "parse_python", "read_other", "read_python"]
 
 _URL = re.compile(r"\b(?:https?|wss?|ftps?)://[^\s\"'<>`\\^{}|]{1,2000}", re.IGNORECASE)
 _HOST = re.compile(r"(?=.{4,253}\Z)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?\.)+[a-z]{2,24}", re.IGNORECASE)
@@ -54,12 +54,7 @@ class Source:
 
 def read_python(text: str) -> Source:
     """Read Python source; lines for IPython are understood, and what cannot be parsed is read by its looks."""
-    body = text
-    shell_lines: list[str] = []
-    tree = _parse(body)
-    if tree is None:
-        body, shell_lines = _without_magics(text)
-        tree = _parse(body)
+    tree, body, shell_lines = parse_python(text)
     if tree is None:
         return _read_roughly(body, shell_lines)
     reader = _Reader()
@@ -73,6 +68,15 @@ def read_python(text: str) -> Source:
         strings=(*reader.strings, *shell_lines),
         folders=frozenset(reader.folders),
     )
+
+
+def parse_python(text: str) -> tuple[ast.Module | None, str, list[str]]:
+    """Return the tree, None for what cannot be parsed; the source with lines for IPython made harmless; those lines."""
+    tree = _parse(text)
+    if tree is not None:
+        return tree, text, []
+    body, shell_lines = _without_magics(text)
+    return _parse(body), body, shell_lines
 
 
 def read_other(text: str) -> Source:

@@ -23,7 +23,8 @@ class Ticket:
     """One statement: this visitor may do ``purpose`` on this server until ``expires``.
 
     ``user`` is "" for an anonymous visitor; ``links`` are the ids of the links they came by; ``nonce``
-    makes it usable once; ``expires`` is in seconds since the epoch.
+    makes it usable once; ``expires`` is in seconds since the epoch. ``known`` says that the app's code may be told
+    ``user`` and ``groups``, which is () else.
     """
 
     purpose: str
@@ -33,6 +34,8 @@ class Ticket:
     access: int
     nonce: str
     expires: float
+    known: bool = False
+    groups: tuple[str, ...] = ()
 
     @property
     def may_read(self) -> bool:
@@ -66,7 +69,7 @@ def verify(text: str, *, key: bytes, purpose: str, server: ServerName, now: floa
         if not hmac.compare_digest(signature.encode(), _encode(_mac(body, key)).encode()):
             raise refused
         fields = json.loads(_decode(body))
-        ticket = Ticket(**{**fields, "links": tuple(fields["links"])})
+        ticket = Ticket(**{**fields, "links": tuple(fields["links"]), "groups": tuple(fields.get("groups", ()))})
         fits = ticket.purpose == purpose and ticket.server == server.path and now < ticket.expires
     except (ValueError, TypeError, KeyError) as error:
         raise refused from error

@@ -113,12 +113,17 @@ class AppJson(Api):
         self.reply(app_json(seen.app, base=self.public_url, access=seen.access))
 
     async def patch(self, slug: str) -> None:
-        """Change how it presents itself, what it may reach (``network``), or whose it is (``owner``)."""
-        owner, network = self.text("owner"), network_in_json(self.json)
+        """Change how it presents itself, what it may reach (``network``), or whose it is (``owner``).
+
+        ``knows_visitor`` says whether its code is told the name and groups of who is looking.
+        """
+        owner, network, knows = self.text("owner"), network_in_json(self.json), self.flag("knows_visitor")
         app = self.portal.core.see(self.visitor, slug, "give away" if owner else "edit").app
         await self.portal.sharing.check_known([f"user:{owner}"] if owner else [])
         if network is not None:
             app = self.portal.gallery.reach(self.visitor, slug, network)
+        if knows is not None:
+            app = self.portal.gallery.introduce(self.visitor, slug, knows_visitor=knows)
         names = ("title", "description", "category")
         if self.json.keys() & {*names, "tags"}:
             tags = self.json.get("tags", list(app.tags))
@@ -272,7 +277,10 @@ class PublishJson(Api):
     """Turning a draft into an app's version."""
 
     async def post(self, draft_id: str) -> None:
-        """Publish it; ``subjects`` get VIEW, ``link`` true makes a link, ``anyway`` true passes a failed check."""
+        """Publish it; ``subjects`` get VIEW, ``link`` true makes a link, ``anyway`` true passes a failed check.
+
+        ``knows_visitor`` true lets its code know the name and groups of who is looking (left out: as before).
+        """
         publication = Publication(
             title=self.text("title"),
             slug=self.text("slug"),
@@ -283,6 +291,7 @@ class PublishJson(Api):
             subjects=_strings("subjects", self.json.get("subjects", [])),
             link=self.json.get("link") is True,
             anyway=self.json.get("anyway") is True,
+            knows_visitor=self.flag("knows_visitor"),
         )
         await self.portal.sharing.check_known(publication.subjects)
         app, link = self.portal.drafts.publish(self.person, draft_id, publication)

@@ -208,7 +208,7 @@ class LogText(Page):
 
 
 class SettingsPage(Page):
-    """How an app presents itself, what it may reach, whose it is, and whether it is there at all."""
+    """How an app presents itself, what it may reach and know, whose it is, and whether it is there at all."""
 
     nav = "mine"
 
@@ -221,7 +221,8 @@ class SettingsPage(Page):
 
     async def post(self, slug: str) -> None:
         """Do what the pressed button says."""
-        actions = {"save": self._save, "reach": self._reach, "give": self._give, "withdraw": self._withdraw}
+        actions = {"save": self._save, "reach": self._reach, "introduce": self._introduce, "give": self._give}
+        actions["withdraw"] = self._withdraw
         action = actions.get(self.get_body_argument("do", "save"))
         if action is None:
             raise Invalid("This button does nothing.")
@@ -246,6 +247,12 @@ class SettingsPage(Page):
         if network is not None:
             self.portal.gallery.reach(self.visitor, slug, network)
         self.done(f"apps/{slug}/settings", "Saved. Its kernels hear of it within seconds.")
+
+    async def _introduce(self, slug: str) -> None:
+        knows = self.get_body_argument("knows", "") == "1"
+        self.portal.gallery.introduce(self.visitor, slug, knows_visitor=knows)
+        told = "the names and groups of those who open it from now on" if knows else "nobody’s name"
+        self.done(f"apps/{slug}/settings", f"Saved. The app is told {told}.")
 
     async def _give(self, slug: str) -> None:
         app = await self.portal.gallery.give(self.visitor, slug, self.get_body_argument("name").strip())

@@ -281,6 +281,13 @@ class Api(Base):
             raise errors.Invalid(f"“{name}” must be a string.")
         return value
 
+    def flag(self, name: str) -> bool | None:
+        """Return a boolean of the body, None without it. Raises Invalid for another type."""
+        value = self.json.get(name)
+        if value is not None and not isinstance(value, bool):
+            raise errors.Invalid(f"“{name}” must be true or false.")
+        return value
+
     def reply(self, value: Any, *, status: int = 200) -> None:
         """Write JSON."""
         self.set_status(status)

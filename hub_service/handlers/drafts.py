@@ -112,6 +112,8 @@ class PublishPage(DraftPage):
             subjects=tuple(self._subjects(audience)),
             link=audience == "link",
             anyway=self.get_body_argument("anyway", "") == "1",
+            # A box that is not ticked is not sent; the form of a new version has none.
+            knows_visitor=self.get_body_argument("knows", "") == "1" or None,
         )
         try:
             await self.portal.sharing.check_known(publication.subjects)

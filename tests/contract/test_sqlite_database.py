@@ -93,18 +93,18 @@ def test_a_new_database_file_gets_its_tables_and_is_found_again(tmp_path: Path) 
     assert known == app()
 
 
-def test_an_older_database_keeps_its_apps_which_reach_nothing_then(tmp_path: Path) -> None:
+def test_an_older_database_keeps_its_apps_which_reach_and_know_nothing_then(tmp_path: Path) -> None:
     made = SqlDatabase(f"sqlite:///{tmp_path / 'old.sqlite'}", seal=Seal(b"seal"))
     made.upgrade(to="0001")
     with made._engine.begin() as connection:
-        row = {c.name: "" for c in schema.apps.columns if c.name != "network"}
+        row = {c.name: "" for c in schema.apps.columns if c.name not in {"network", "knows_visitor"}}
         row |= {"id": "a1", "slug": "app-1", "title": "App 1", "tags": [], "created": NOW, "updated": NOW}
         old = sa.table("apps", *(sa.column(c.name, c.type) for c in schema.apps.columns if c.name in row))
         connection.execute(sa.insert(old).values(**row))
     made.upgrade()
     with made.begin() as records:
         found = records.apps.get("app-1")
-        assert found and (found.title, found.network) == ("App 1", ())
+        assert found and (found.title, found.network, found.knows_visitor) == ("App 1", (), False)
     made.close()
 
 

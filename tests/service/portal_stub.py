@@ -62,6 +62,7 @@ class PortalStub:
     #: What kernels may reach, and what of it the site itself names.
     network: tuple[str, ...] = ()
     network_trusted: tuple[str, ...] = ()
+    knows_visitor: bool = False
     away: bool = False
     heartbeats: list[dict[str, Any]] = field(default_factory=list)
     checks: list[dict[str, Any]] = field(default_factory=list)
@@ -88,15 +89,20 @@ class PortalStub:
         server: ServerName = SERVER,
         access: int = 1,
         expires: float = 60,
+        known: bool = False,
+        groups: tuple[str, ...] = (),
     ) -> str:
         """Return a new ticket of this portal."""
         nonce = secrets.token_hex(8)
-        made = Ticket(purpose, server.path, user, ("link-1",), access, nonce, time.time() + expires)
+        until = time.time() + expires
+        made = Ticket(purpose, server.path, user, ("link-1",), access, nonce, until, known, groups)
         return tickets.sign(made, key=self.key)
 
     def manifest(self) -> dict[str, Any]:
         """Return what the app server asks for first."""
-        limits = {"heartbeat": 1, "lost_after": 60, "visits": 200, "cell_seconds": 60, **self.limits}
+        # Most tests are about a kernel of their own, and count kernels; those about templates say so.
+        limits = {"heartbeat": 1, "lost_after": 60, "visits": 200, "cell_seconds": 60, "ahead": 0}
+        limits |= {"leave_after": 0, **self.limits}
         listed = [
             {"path": path, "sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
             for path, data in self.files.items()
@@ -119,6 +125,7 @@ class PortalStub:
             "frame_ancestors": ["'none'"],
             "network": list(self.network),
             "network_trusted": list(self.network_trusted),
+            "knows_visitor": self.knows_visitor,
         }
 
     def content(self) -> bytes:
@@ -156,7 +163,8 @@ class _Api(RequestHandler):
             self.portal.heartbeats.append(heard)
             present = {visit["id"] for visit in heard["visits"]}
             revoked, network = sorted(present & self.portal.revoked), list(self.portal.network)
-            self.write({"revoked": revoked, "stop": self.portal.stop, "network": network})
+            told = {"network": network, "knows_visitor": self.portal.knows_visitor}
+            self.write({"revoked": revoked, "stop": self.portal.stop, **told})
         else:
             self.portal.checks.append(heard)
             self.write({})
@@ -194,9 +202,9 @@ class Visitor:
                 self.cookie = line.split(";")[0].partition("=")[2]
         return answer
 
-    async def page(self) -> LoadedPage:
+    async def page(self, query: str = "") -> LoadedPage:
         """Load the page completely."""
-        answer = await self.ask()
+        answer = await self.ask(f"?{query}" if query else "")
         assert answer.code == 200, answer.body
         return LoadedPage(self, answer)
 
@@ -257,7 +265,7 @@ class AppProcess:
             children = psutil.Process(self.process.pid).children(recursive=True)
         except psutil.NoSuchProcess:
             return []
-        return [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
+        return [child for child in children if _is_there(child)]
 
     @property
     def kernels(self) -> list[psutil.Process]:
@@ -267,6 +275,13 @@ class AppProcess:
     def text(self) -> str:
         """What it has written to its log."""
         return self.log.read_text()
+
+
+def _is_there(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _is_kernel(process: psutil.Process) -> bool:

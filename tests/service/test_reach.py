@@ -75,7 +75,7 @@ def test_a_change_of_what_an_app_may_reach_comes_with_the_next_heartbeat(ada: Ta
     assert manifest["limits"]["kernel_memory"] == 2_000_000_000
     for said, told in (("none", []), ("all", ["*"]), ("c.example", ["c.example"])):
         ada.rest("PATCH", f"apps/{app['slug']}", {"network": said})
-        assert ada.beats(server) == {"revoked": [], "stop": False, "network": told}
+        assert ada.beats(server) == {"revoked": [], "stop": False, "network": told, "knows_visitor": False}
 
 
 def test_what_went_wrong_is_on_the_apps_page_for_those_who_may_read_its_log(ada: Talk) -> None:

@@ -201,7 +201,7 @@ class TestAppServers:
             assert (manifest["app"]["id"], manifest["version"]) == (app.id, "1")
             beat = {"visits": [{"id": "a", "user": "ada", "links": []}, {"id": "e", "user": "eve", "links": []}]}
             answer = await server.post("api/runtime/heartbeat", json={**beat, "idle_seconds": 0})
-            assert answer.json() == {"revoked": ["e"], "stop": False, "network": []}
+            assert answer.json() == {"revoked": ["e"], "stop": False, "network": [], "knows_visitor": False}
 
     @pytest.mark.parametrize(
         "token",

@@ -21,6 +21,7 @@ from tests.notebooks import code, markdown, notebook
 from vaas.files import FileIndex
 from vaas.notebook import compare, parse, suggest_files
 from vaas.prose import images
+from vaas.questions import first_question
 from vaas.source import Source, read_python
 from vaas.stores.multistatus import parse_multistatus
 
@@ -209,3 +210,22 @@ body = '<multistatus xmlns="DAV:">' + entry * 25_000 + "</response>" * 25_000 + 
 show([one.parts for one in parse_multistatus(body.encode())])
 """)
     assert found == [["a"]]
+
+
+@pytest.mark.parametrize(
+    ("cells", "why"),
+    [
+        ('["\\n".join(f"def f{i}():\\n f{i+1}()\\n f{i+1}()" for i in range(300)), "f0()"]', "too deep"),
+        (
+            '["\\n".join(f"def f{i}(): pass" for i in range(5_000)), "\\n".join(f"f{i}()" for i in range(5_000))]',
+            "too long",
+        ),
+        ('["f = " + "lambda: " * 80 + "0", "f()"]', ""),
+        ('["x" + ".a" * 900 + "()"]', "too deep"),
+        ('["class A:\\n" + "\\n".join(f" def m(self): self.m(); x{i}" for i in range(20_000)), "a.m()"]', "too deep"),
+        ('["class A(A): pass\\nA()", "class B(C): pass\\nclass C(B): pass\\nB()"]', ""),
+    ],
+)
+def test_calls_of_calls_are_followed_as_far_as_patience_goes(cells: str, why: str) -> None:
+    found = result(f"found = first_question(read(*{cells}))\nshow(found.why if found else '')")
+    assert why in found and bool(why) == bool(found)

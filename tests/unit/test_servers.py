@@ -181,7 +181,7 @@ class TestHeartbeat:
         world.portal.gallery.withdraw(AS_ADA, app.slug)
         visits = (visit("ada"), visit())
         answer = await world.portal.servers.heartbeat(world.server(app, 1), Heartbeat(visits, 0.0))
-        assert answer == {"revoked": ["ada", "nobody"], "stop": True, "network": []}
+        assert answer == {"revoked": ["ada", "nobody"], "stop": True, "network": [], "knows_visitor": False}
 
     async def test_a_draft_is_seen_by_its_owner_alone(self, world: World) -> None:
         app = await world.published(ADA, to=(EVERYONE,))

@@ -6,7 +6,19 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, Column, DateTime, ForeignKey, Integer, MetaData, String, Table, Text, TypeDecorator
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    DateTime,
+    ForeignKey,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
 
 __all__ = ["accounts", "apps", "drafts", "grants", "incidents", "links", "metadata", "storable", "versions"]
 
@@ -89,6 +101,7 @@ apps = Table(
     Column("origin_store", Words(60), nullable=False),
     Column("origin_path", LongWords, nullable=False),
     Column("network", Entries, nullable=False),
+    Column("knows_visitor", Boolean, nullable=False),
     Column("created", Moment, nullable=False),
     Column("updated", Moment, nullable=False),
 )

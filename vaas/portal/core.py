@@ -133,11 +133,18 @@ class Core:
         """Return a random id of small letters and digits."""
         return "".join(secrets.choice(_ID_LETTERS) for _ in range(length))
 
-    def ticket(self, server: ServerName, visitor: Visitor, *, purpose: str, access: int, seconds: int = 0) -> str:
-        """Return a signed ticket for that server, good for ``seconds`` (0: what the site says)."""
+    def ticket(
+        self, server: ServerName, visitor: Visitor, *, purpose: str, access: int, seconds: int = 0, known: bool = False
+    ) -> str:
+        """Return a signed ticket for that server, good for ``seconds`` (0: what the site says).
+
+        ``known`` lets its app know the visitor's name and groups.
+        """
         expires = self.now().timestamp() + (seconds or self.limits.ticket_seconds)
         links = tuple(sorted(visitor.links))
-        ticket = Ticket(purpose, server.path, visitor.name, links, access, secrets.token_urlsafe(12), expires)
+        groups = tuple(sorted(visitor.user.groups)) if known and visitor.user else ()
+        nonce = secrets.token_urlsafe(12)
+        ticket = Ticket(purpose, server.path, visitor.name, links, access, nonce, expires, known, groups)
         return sign(ticket, key=derive_key(self.master_key, server))
 
     def spawn(self, work: Coroutine[None, None, None]) -> None:

@@ -1,4 +1,4 @@
-"""Finding apps, looking at one, and changing how it presents itself and what it may reach."""
+"""Finding apps, looking at one, and changing how it presents itself and what it may reach and know."""
 
 from __future__ import annotations
 
@@ -96,6 +96,18 @@ class Gallery:
         with self._core.database.begin() as records:
             app = self._core.see_in(records, visitor, slug, "edit").app
             app = replace(app, network=asked, updated=self._core.now())
+            records.apps.save(app)
+        self._core.poke_app(app)
+        return app
+
+    def introduce(self, visitor: Visitor, slug: str, *, knows_visitor: bool) -> App:
+        """Set whether the app's code is told who is looking; its servers hear of it at once.
+
+        Who is there already is told of to no app that may know only now: they came when it was said that it does not.
+        """
+        with self._core.database.begin() as records:
+            app = self._core.see_in(records, visitor, slug, "edit").app
+            app = replace(app, knows_visitor=knows_visitor, updated=self._core.now())
             records.apps.save(app)
         self._core.poke_app(app)
         return app

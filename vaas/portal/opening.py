@@ -82,7 +82,12 @@ class Opening:
         server = draft_server(draft)
         if (await self._core.backend.state(server)).phase != "ready":
             return "", ""
-        ticket = self._core.ticket(server, visitor, purpose="visit", access=OWNER, seconds=_PREVIEW_SECONDS)
+        with self._core.database.begin() as records:
+            app = records.apps.by_id(draft.app_id)
+        known = app is not None and app.knows_visitor
+        ticket = self._core.ticket(
+            server, visitor, purpose="visit", access=OWNER, seconds=_PREVIEW_SECONDS, known=known
+        )
         return self._core.backend.url(server) + "visit", ticket
 
     def _find(self, visitor: Visitor, slug: str) -> tuple[App, ServerName, int]:
@@ -106,7 +111,7 @@ class Opening:
             detail = "\n".join([self._failed[server], self._core.log_of(server)]).strip() if reads else ""
             return Progress(app, "failed", error="The app could not be started.", detail=detail)
         if state.phase == "ready":
-            ticket = self._core.ticket(server, visitor, purpose="visit", access=access)
+            ticket = self._core.ticket(server, visitor, purpose="visit", access=access, known=app.knows_visitor)
             return Progress(app, "ready", 100, "Ready.", self._core.backend.url(server) + "visit", ticket)
         if not start and server not in self._starting and state.phase in {"stopped", "failed"}:
             return Progress(app, "stopped", message="The app sleeps.")

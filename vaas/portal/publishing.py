@@ -20,6 +20,7 @@ __all__ = ["Publication", "Publishing", "require_checked"]
 class Publication:
     """What the publisher says when a draft is published; ``slug`` "" means: made from the title.
 
+    ``knows_visitor`` lets its code know who is looking, None leaves that as it is.
     ``subjects`` get VIEW; ``link`` asks for a link as well; ``anyway`` publishes what failed its check.
     """
 
@@ -32,6 +33,7 @@ class Publication:
     subjects: tuple[str, ...] = ()
     link: bool = False
     anyway: bool = False
+    knows_visitor: bool | None = None
     cover: bytes = field(default=b"", repr=False)
 
 
@@ -61,6 +63,7 @@ class Publishing:
             tags=clean_tags(said.tags) or app.tags,
             version=draft.snapshot.hash,
             network=draft.network,
+            knows_visitor=app.knows_visitor if said.knows_visitor is None else said.knows_visitor,
             updated=now,
             cover=self._cover(draft, said, app),
         )

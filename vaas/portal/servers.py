@@ -79,6 +79,11 @@ class _Task:
         """What its owner asked that it may reach."""
         return self.draft.network if self.draft else self.app.network if self.app else ()
 
+    @property
+    def knows_visitor(self) -> bool:
+        """Whether its code is told who is looking; a draft's as its app's."""
+        return self.app is not None and self.app.knows_visitor
+
 
 class Servers:
     """The portal's side of the talk with app servers."""
@@ -111,6 +116,7 @@ class Servers:
             "check": {"seconds": limits.check_seconds} if task.draft and task.draft.state != "done" else None,
             "limits": {name: getattr(limits, name) for name in _LIMITS},
             "network": self._network(task),
+            "knows_visitor": task.knows_visitor,
             # Hosts that the site names may have private addresses; "all" names none.
             "network_trusted": [] if self._core.network == network.ALL else list(self._core.network),
             "picture_sources": list(self._core.picture_sources),
@@ -126,7 +132,7 @@ class Servers:
         return pack(self._core.content, self._task(server).snapshot)
 
     async def heartbeat(self, server: ServerName, beat: Heartbeat) -> dict[str, Any]:
-        """Return which visits must end, what may be reached, and whether the server is of no more use.
+        """Return which visits must end, what may be reached and known, and whether the server is of no more use.
 
         Stops idle servers, and keeps what a server says of itself.
         """
@@ -134,7 +140,8 @@ class Servers:
             task = self._task(server)
         except NotFound:
             self._isolation.pop(server, None)
-            return {"revoked": [visit.id for visit in beat.visits], "stop": True, "network": []}
+            gone = [visit.id for visit in beat.visits]
+            return {"revoked": gone, "stop": True, "network": [], "knows_visitor": False}
         self._note_isolation(server, beat.isolation)
         if beat.incidents and task.app and not task.draft:
             self._incidents.keep(task.app.id, int(server.name.removeprefix("v")), beat.incidents)
@@ -142,7 +149,8 @@ class Servers:
         if self._is_idle(task, beat) and server not in self._stopping:
             self._stopping.add(server)
             self._core.spawn(self._stop(server))
-        return {"revoked": revoked, "stop": False, "network": self._network(task)}
+        told = {"network": self._network(task), "knows_visitor": task.knows_visitor}
+        return {"revoked": revoked, "stop": False, **told}
 
     def isolation(self) -> dict[ServerName, Isolation]:
         """Return what the servers that live said last about how their kernels are kept apart."""

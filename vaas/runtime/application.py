@@ -111,7 +111,7 @@ async def _serve(place: Place, *, folder: Path) -> None:
     http.add_sockets(sockets)
     address = f"http://{place.host}:{sockets[0].getsockname()[1]}{place.base_url}"
     log.info("Serving %r, version %s, at %s", manifest.title, manifest.version, address)
-    chores = [asyncio.ensure_future(work) for work in (server.beat(), server.sweep(), _check(server, portal=portal))]
+    chores = [asyncio.ensure_future(work) for work in (server.beat(), server.sweep(), _prepare(server, portal=portal))]
     try:
         await server.stopped.wait()
     finally:
@@ -149,6 +149,12 @@ async def _fetch(manifest: Manifest, *, portal: PortalClient, folder: Path) -> N
         await portal.content(archive)
         archive.seek(0)
         await asyncio.to_thread(unpack, archive, content, files=manifest.files)
+
+
+async def _prepare(server: Any, *, portal: PortalClient) -> None:
+    """Check the notebook, if the portal asks for it, and keep it ready for visits."""
+    await _check(server, portal=portal)
+    await server.stock.tend()
 
 
 async def _check(server: Any, *, portal: PortalClient) -> None:

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-
-from vaas.runtime.processes import children_of
 
 __all__ = ["Doors"]
 
@@ -35,15 +33,15 @@ class Doors:
         """What the names have in common; after it come a hyphen and the number. Short, wherever the folder lies."""
         return f"/proc/self/fd/{self._handles[0]}/s"
 
-    def find(self, monitor: int, *, sockets: str, numbers: Sequence[int]) -> int:
-        """Look for all the sockets in the sandbox that ``monitor`` runs, by their path in it without the number.
+    def find(self, candidates: Iterable[int], *, sockets: str, numbers: Sequence[int]) -> int:
+        """Look for all the sockets, by their path without the number, where one of the processes sees them.
 
         Returns
         -------
         int
-            The sandbox's first process; 0 while one of the sockets is not there.
+            The process; 0 while one of the sockets is not there.
         """
-        for init in children_of(monitor):
+        for init in candidates:
             held: list[int] = []
             try:
                 held = self._hold(init, Path(sockets), numbers)

@@ -48,8 +48,11 @@ class Lookout:
         if not running or sys.platform != "linux":
             return {}
         known: dict[int, list[int]] = defaultdict(list)
+        roots = set(running.values())
         for child, parent in parents().items():
-            known[parent].append(child)
+            # A fork is a child of its template, and counts for itself.
+            if child not in roots:
+                known[parent].append(child)
         crowded, found = set(), {}
         for kernel, pid in running.items():
             family = family_of(pid, known)
@@ -68,7 +71,7 @@ class Lookout:
         if long_crowded:
             text = f"A kernel was ended: it started more than the {self._bounds.processes} processes that it may start."
             return Excess("processes", text)
-        files = files_in(family[1]) if len(family) > 1 else 0
+        files = max(map(files_in, family[:2]), default=0)
         if files > _MOST_FILES:
             text = f"A kernel was ended: it had made {files} files in its temporary folder, more than {_MOST_FILES}."
             return Excess("disk", text)

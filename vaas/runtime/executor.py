@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any, Protocol
 
 from nbclient.exceptions import DeadKernelError
@@ -95,6 +97,21 @@ class Executor(VoilaExecutor):
             raise Trouble("died", "start", f"The kernel did not start: {error}.") from error
         client.allow_stdin = False
 
+    async def settle(self) -> None:
+        """Wait until the kernel has heard all that it was told, by asking it something behind that."""
+        assert self.kc is not None
+        await self.kc.kernel_info(reply=True, timeout=self.timeout)
+
+    def captures(self) -> dict[str, list[Any]]:
+        """Return what each Output widget has captured, for who runs the next cells."""
+        return {comm_id: list(widget.outputs) for comm_id, widget in self.comm_objects.items()}
+
+    def adopt(self, captures: Mapping[str, list[Any]]) -> None:
+        """Play the front end of Output widgets that were made while somebody else ran the cells before."""
+        for comm_id, outputs in captures.items():
+            state = self.widget_state[comm_id] = {"outputs": deepcopy(outputs)}
+            self.comm_objects[comm_id] = _OutputWidget(comm_id, state, self.kc, self)
+
     def disconnect(self) -> None:
         """Close the channels; no-op when they are closed."""
         if self.kc is not None:
@@ -124,7 +141,7 @@ class Executor(VoilaExecutor):
             self._reporter.slow(f"{text} and was stopped.")
             raise
         except DeadKernelError as error:
-            kind, reason = how_it_ended(self.km.provisioner.process.poll())
+            kind, reason = how_it_ended(self.km.exit_code)
             raise Trouble("died", kind, f"The kernel died while cell {self._cell} ran: {reason}.") from error
 
     def show_code_cell_timeout(self, cell: Any) -> None:

@@ -4,6 +4,7 @@
 It imports next to nothing, because every kernel waits for it. Where there is no sandbox it sets the limits alone.
 """
 
+import base64
 import json
 import os
 import resource
@@ -14,6 +15,8 @@ import sys
 _NICE = 5
 _EXPENDABLE = "800"
 _LAST_SECONDS = 5
+#: CAP_SYS_CHROOT, as a bit: with it a fork goes into its own place.
+_CHROOT = 1 << 18
 
 
 def main() -> None:
@@ -21,8 +24,16 @@ def main() -> None:
     order = json.load(sys.stdin)
     if order["gate"] >= 0:
         _open_gate(order["gate"], order["port"])
+    if order["channel"] >= 0:
+        sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+        import warden  # type: ignore[import-not-found]
+
+        del sys.path[0]
+        warden.begin(order["warden"], places=order["places"], keep=order["channel"])
+    if order["places"] and not order["uid"]:
+        _become_somebody()
     if order["uid"]:
-        _become(order["uid"])
+        _become(order["uid"], chroot=order["places"])
     _give_way()
     for name, value in order["limits"].items():
         _limit(name, value)
@@ -37,8 +48,12 @@ def main() -> None:
             copy.write(kept.read())
     os.dup2(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), 0)
     command = order["command"]
+    if order["channel"] >= 0:
+        os.set_inheritable(order["channel"], True)
     try:
         os.chdir(order["cwd"])
+        if order["filter"]:
+            _filter(base64.b64decode(order["filter"]))
         # 1: the parent is nobody to look after; it ends us when it ends.
         os.execvpe(command[0], command, {**os.environ, "JPY_PARENT_PID": "1"})
     except OSError as error:
@@ -51,19 +66,59 @@ def _open_gate(channel: int, port: int) -> None:
         socket.send_fds(outside, [b"gate"], [listening.fileno()])
 
 
-def _become(uid: int) -> None:
-    """Become another system user, and give every right of root up for good (capabilities(7))."""
+def _become(uid: int, *, chroot: bool) -> None:
+    """Become another system user, and give every right of root up for good (capabilities(7)), save ``chroot``."""
     import ctypes  # only here: most kernels are started by somebody who has nothing to give up
 
     system = ctypes.CDLL(None, use_errno=True)
     for right in range(64):
         system.prctl(24, right, 0, 0, 0)  # PR_CAPBSET_DROP; an unknown one is an error and no matter
+    system.prctl(8, int(chroot), 0, 0, 0)  # PR_SET_KEEPCAPS
     os.setgroups([])
     os.setgid(uid)
     os.setuid(uid)
-    head, none = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
-    if system.capset(head, none) != 0:
+    _keep_rights(_CHROOT if chroot else 0)
+
+
+def _become_somebody() -> None:
+    """Leave root of the sandbox's user namespace for a user of an inner one, who has no power over the outer."""
+    import ctypes
+
+    system = ctypes.CDLL(None, use_errno=True)
+    if system.unshare(0x10000000) != 0:  # CLONE_NEWUSER
+        sys.exit("There is no user namespace for the kernel.")
+    for name, text in (("setgroups", "deny"), ("gid_map", "1000 0 1"), ("uid_map", "1000 0 1")):
+        with open(f"/proc/self/{name}", "w") as file:
+            file.write(text)
+    for right in range(64):
+        if not _CHROOT >> right & 1:
+            system.prctl(24, right, 0, 0, 0)
+    _keep_rights(_CHROOT)
+
+
+def _keep_rights(rights: int) -> None:
+    """Keep these rights, given as bits, through the exec that follows, and no others."""
+    import ctypes
+
+    system = ctypes.CDLL(None, use_errno=True)
+    head = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    if system.capset(head, (ctypes.c_uint32 * 6)(rights, rights, rights, 0, 0, 0)) != 0:
         sys.exit("The rights of root could not be given up.")
+    for right in range(32):
+        if rights >> right & 1 and system.prctl(47, 2, right, 0, 0) != 0:  # PR_CAP_AMBIENT, RAISE
+            sys.exit("The kernel could not be given its one right.")
+
+
+def _filter(program: bytes) -> None:
+    """Take on the filter of system calls; where there is a warden, bubblewrap cannot set it for both."""
+    import ctypes
+
+    class Program(ctypes.Structure):
+        _fields_ = (("length", ctypes.c_ushort), ("steps", ctypes.c_char_p))
+
+    made = Program(len(program) // 8, program)
+    if ctypes.CDLL(None, use_errno=True).prctl(22, 2, ctypes.byref(made), 0, 0) != 0:  # PR_SET_SECCOMP, FILTER
+        sys.exit("The filter of system calls could not be set.")
 
 
 def _limit(name: str, value: int) -> None:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from vaas.runtime import asking, voila_stand_in
+
 __all__ = ["AUDIT_FILE", "AUDIT_FOLDER", "main"]
 
 #: Where to write what the notebook reads and connects to, and the folder that is its own; unset: nowhere.
@@ -38,12 +40,21 @@ def main() -> None:
     # Nobody types into this kernel: no history to keep, and no thread that writes it.
     app = App.instance(config=Config({"HistoryManager": {"enabled": False}}))
     app.initialize()
+    from vaas.runtime import forking
+
+    side = forking.Side.from_environment(app)
+    # Before the notebook's own modules can be found.
+    asking.install(template=side is not None)
+    voila_stand_in.install()
     _add_working_folder()
     if audit_file:
         from vaas.runtime import audit
 
         audit.install(audit_file, folder=audit_folder or os.getcwd())
-    app.start()
+    if side is None:
+        app.start()
+    else:
+        side.serve()
 
 
 def _forget_working_folder() -> None:

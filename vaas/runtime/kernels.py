@@ -10,17 +10,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from traitlets import Any as AnyTrait
 from traitlets.config import Config
 
+from vaas.facts import Facts
 from vaas.runtime import gate
 from vaas.runtime.activity import WatchedKernels
 from vaas.runtime.caches import FontCache
+from vaas.runtime.channel import Channel
 from vaas.runtime.confinement import Confinement
 from vaas.runtime.content import discard
 from vaas.runtime.endings import how_it_ended
 from vaas.runtime.environment import kernel_environment
 from vaas.runtime.excess import Excess, Lookout
+from vaas.runtime.forks import ForkedKernelManager, Frozen
+from vaas.runtime.manager import ConfinedKernelManager
+from vaas.runtime.modes import Verdict
 from vaas.runtime.printed import Printed
 from vaas.runtime.sandbox import HOME
 from vaas.runtime.specs import AppSpecs
@@ -32,12 +36,21 @@ HIDDEN_ERROR = "This part could not be computed. The owner of this page finds th
 #: How long a kernel may take to say goodbye (exit hooks of the notebook run) before it is killed.
 _GOODBYE = 1.5
 _LONGEST_SOCKET = 107
+#: How long a kernel that is idle may take to answer, in seconds: to freeze one, its memory is gone through.
+_PATIENCE = 30.0
 
 
 class _Mapping(WatchedKernels):
     """Jupyter's kernels, none of which is ever restarted: a restarted kernel is empty behind a page full of widgets."""
 
-    confinement = AnyTrait()
+    def pre_start_kernel(self, kernel_name: Any, kwargs: Any) -> Any:
+        """Make the kernel's manager, of the class ``manager_class``, and set it up by ``traits``."""
+        self.kernel_manager_factory = kwargs.pop("manager_class")
+        traits = kwargs.pop("traits")
+        manager, name, kernel_id = super().pre_start_kernel(kernel_name, kwargs)
+        for key, value in traits.items():
+            setattr(manager, key, value)
+        return manager, name, kernel_id
 
     def cwd_for_path(self, path: str, **kwargs: Any) -> str:
         return str(path)
@@ -86,32 +99,87 @@ class Kernels:
         self.specs = AppSpecs(config=config)
         self.mapping = _Mapping(
             config=config,
-            confinement=self._confinement,
             connection_dir=str(connections),
-            kernel_manager_class="vaas.runtime.manager.ConfinedKernelManager",
             kernel_spec_manager=self.specs,
             allow_tracebacks=False,
             traceback_replacement_message=HIDDEN_ERROR,
         )
 
-    async def start(self, name: str, *, request: Mapping[str, str]) -> str:
-        """Start a kernel and return its id."""
+    async def start(self, name: str, *, request: Mapping[str, str], ahead: bool = False) -> str:
+        """Start a kernel and return its id; one that runs ``ahead`` of its visit can be talked to, and be frozen."""
+        return await self._start(name, request=request, manager_class=ConfinedKernelManager, traits={"ahead": ahead})
+
+    async def fork(self, name: str, frozen: Frozen, *, stays: bool = False) -> str:
+        """Fork a kernel from a frozen one and return its id; one that ``stays`` is to be frozen itself."""
+        traits = {"ahead": True, "frozen": frozen, "stays": stays}
+        return await self._start(name, request={}, manager_class=ForkedKernelManager, traits=traits)
+
+    async def _start(
+        self, name: str, *, request: Mapping[str, str], manager_class: type, traits: Mapping[str, Any]
+    ) -> str:
         kernel_id = str(self.mapping.new_kernel_id())
         home = self._homes / kernel_id
         (home / "tmp").mkdir(mode=0o700, parents=True)
         env = self._environment(home, request=request) | {"VOILA_KERNEL_ID": kernel_id}
         printed = self._printed[kernel_id] = Printed(f"Kernel {kernel_id}")
-        self.mapping.confinement = replace(self._confinement, copies=self._fonts.copies())
+        confinement = replace(self._confinement, copies=self._fonts.copies())
         try:
             with printed.pipe() as stream:
                 await self.mapping.start_kernel(
-                    kernel_id=kernel_id, kernel_name=name, path=str(self._cwd), env=env, stdout=stream, stderr=stream
+                    kernel_id=kernel_id,
+                    kernel_name=name,
+                    path=str(self._cwd),
+                    env=env,
+                    stdout=stream,
+                    stderr=stream,
+                    manager_class=manager_class,
+                    traits={**traits, "confinement": confinement},
                 )
         except BaseException:
             self._printed.pop(kernel_id).close()
             discard(home)
             raise
         return kernel_id
+
+    async def asked(self, kernel_id: str) -> frozenset[str]:
+        """Return what the notebook has asked for of its visitor so far, in a kernel that runs ahead."""
+        answer = await self._channel(kernel_id).ask({"do": "asked"}, "asked", seconds=_PATIENCE)
+        return frozenset(str(aspect) for aspect in answer["asked"])
+
+    async def begin(self, kernel_id: str, facts: Facts) -> None:
+        """Begin a visit in a kernel that ran ahead of it."""
+        told = {"do": "begin", "facts": facts.to_json()}
+        await self._channel(kernel_id).ask(told, "begun", seconds=_PATIENCE)
+
+    async def freeze(self, kernel_id: str, *, source: Frozen | None = None) -> tuple[Frozen, Verdict]:
+        """Freeze a kernel that is idle; return what forks are made by, and whether they may be.
+
+        ``source`` is what the kernel itself was forked from. The kernel answers nobody from now on.
+        """
+        kernel = self.mapping.get_kernel(kernel_id)
+        self.mapping.stop_watching_activity(kernel_id)
+        sandboxed = self._confinement.sandbox is not None
+        folders = ["/tmp"] if sandboxed else [str(self._homes / kernel_id / "tmp")]
+        said = await kernel.channel.ask({"do": "freeze", "folders": folders}, "frozen", seconds=_PATIENCE)
+        if source is None:
+            frozen = Frozen(kernel.channel, kernel.warden, sandboxed, kernel.provisioner.pid)
+        else:
+            frozen = replace(source, channel=kernel.channel)
+        kernel.warned = frozen.heard
+        return frozen, Verdict.of(said, sandboxed=sandboxed)
+
+    def talks(self, kernel_id: str) -> bool:
+        """Tell whether the kernel can be asked, and be told that a visit begins."""
+        return self.mapping.get_kernel(kernel_id).channel is not None
+
+    def lives(self, kernel_id: str) -> bool:
+        """Tell whether the kernel is there."""
+        return kernel_id in self.mapping and self.mapping.get_kernel(kernel_id).exit_code is None
+
+    def _channel(self, kernel_id: str) -> Channel:
+        channel = self.mapping.get_kernel(kernel_id).channel
+        assert isinstance(channel, Channel)  # it runs ahead
+        return channel
 
     def _environment(self, home: Path, *, request: Mapping[str, str]) -> dict[str, str]:
         confinement = self._confinement
@@ -142,7 +210,7 @@ class Kernels:
         for kernel_id in list(self.mapping.list_kernel_ids()):
             kernel = self.mapping.get_kernel(kernel_id)
             if kernel.has_kernel and not await kernel.is_alive():
-                found[kernel_id] = _end_of(kernel.provisioner.process.poll())
+                found[kernel_id] = _end_of(kernel.exit_code)
         return found
 
     def stuck(self, *, seconds: float) -> set[str]:

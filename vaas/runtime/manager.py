@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -14,42 +15,51 @@ from typing import Any
 
 from jupyter_server.services.kernels.kernelmanager import ServerKernelManager
 from traitlets import Any as AnyTrait
+from traitlets import Bool
 
 from vaas.runtime.activity import BUFFER
-from vaas.runtime.confinement import Confinement
+from vaas.runtime.channel import Channel, pair
 from vaas.runtime.doors import Doors
 from vaas.runtime.processes import children_of, make_expendable
-from vaas.runtime.sandbox import HOME, Sandbox, accounts, bare_command, filter_file, order
+from vaas.runtime.sandbox import CHANNEL, HOME, Sandbox, Ward, accounts, bare_command, filter_file, order
 
-__all__ = ["ConfinedKernelManager"]
+__all__ = ["CONNECTION_FILE", "SOCKETS", "ConfinedKernelManager"]
 
 #: Where a kernel's sockets are in its sandbox, without their numbers, and the file that tells it so.
-_SOCKETS = str(HOME.parent / ".kernel")
-_CONNECTION = str(HOME.parent / ".kernel.json")
+SOCKETS = str(HOME.parent / ".kernel")
+CONNECTION_FILE = str(HOME.parent / ".kernel.json")
 #: How long the sandbox may take until it hands its gate out, in seconds.
 _START = 20.0
 #: How often a new kernel's sockets are looked for, and how soon (ms) who found none tries again.
 _LOOK, _AGAIN = 0.01, 20
+#: So many forks may share the processes that a system user may have.
+_FORKS = 64
 
 
 class ConfinedKernelManager(ServerKernelManager):
-    """Starts its kernel as ``confinement`` says; its own mapping's, unless it has one of its own."""
+    """Starts its kernel as ``confinement`` says."""
 
     confinement = AnyTrait()
+    #: Whether the kernel runs ahead of its visits: it can be talked to, and frozen and forked.
+    ahead = Bool(False)
+    #: To the kernel itself and to the warden of its forks; None unless ``ahead``.
+    channel: Channel | None = None
+    warden: Channel | None = None
+    #: Called with what a warden says by itself.
+    warned: Callable[[dict[str, Any]], None] | None = None
     _doors: Doors | None = None
     _finding: asyncio.Future[None] | None = None
     _listening: Any = None
+    #: The kernel's number in its sandbox, and the code it ended with: as its warden says.
+    _kernel = 0
+    _code: int | None = None
     #: The first process in the sandbox.
     _init = 0
-
-    def _confinement_default(self) -> Confinement:
-        confinement: Confinement = self.parent.confinement
-        return confinement
 
     async def _async_pre_start_kernel(self, **kw: Any) -> tuple[list[str], dict[str, Any]]:
         if self.confinement.sandbox is not None:
             # What the kernel is told; we go in by other doors.
-            self.transport, self.ip = "ipc", _SOCKETS
+            self.transport, self.ip = "ipc", SOCKETS
             self.context.reconnect_ivl = _AGAIN
         self.context.maxmsgsize = BUFFER
         started: tuple[list[str], dict[str, Any]] = await super()._async_pre_start_kernel(**kw)
@@ -69,14 +79,19 @@ class ConfinedKernelManager(ServerKernelManager):
             raise FileNotFoundError(f"There is no program {kernel_cmd[0]!r}.")
         cwd = str(kw.pop("cwd", None) or os.getcwd())
         confinement = self.confinement
-        if confinement.sandbox is None:
-            bounds = replace(confinement.bounds, processes=0)  # they would be counted with all of ours
-            told = order(kernel_cmd, cwd=cwd, bounds=bounds)
-            await super()._async_launch_kernel(bare_command(), **kw, cwd="/", stdin=subprocess.PIPE)
-            await self._tell(told)
-            return
-        self._doors = Doors(Path(self.connection_file).with_suffix(".doors"))
         with ExitStack() as open_files:
+            ward = self._make_ward(open_files) if self.ahead else Ward()
+            kw["env"] = kw["env"] | ({CHANNEL: str(ward.channel)} if self.ahead else {})
+            if confinement.sandbox is None:
+                bounds = replace(confinement.bounds, processes=0)  # they would be counted with all of ours
+                told = order(kernel_cmd, cwd=cwd, bounds=bounds, ward=ward)
+                await super()._async_launch_kernel(
+                    bare_command(), **kw, cwd="/", stdin=subprocess.PIPE, pass_fds=ward.files
+                )
+                await self._tell(told)
+                return
+            self._doors = Doors(Path(self.connection_file).with_suffix(".doors"))
+            kw["ward"] = ward
             await self._launch_in(confinement.sandbox, kernel_cmd, cwd=cwd, kw=kw, open_files=open_files)
         self.ip = self._doors.prefix
         self._finding = asyncio.ensure_future(self._find_sockets())
@@ -85,29 +100,65 @@ class ConfinedKernelManager(ServerKernelManager):
         self, sandbox: Sandbox, kernel_cmd: list[str], *, cwd: str, kw: dict[str, Any], open_files: ExitStack
     ) -> None:
         confinement, uid = self.confinement, sandbox.new_uid()
-        filter_fd = open_files.enter_context(filter_file(sandbox.filter))
+        ward = kw.pop("ward")
+        ward = replace(ward, places=self.ahead, filter=sandbox.filter if self.ahead else b"")
+        filter_fd = open_files.enter_context(filter_file(b"" if self.ahead else sandbox.filter))
+        bounds = sandbox.fitting(confinement.bounds)
+        if self.ahead:
+            # The system counts what all forks start together; the lookout counts for each.
+            bounds = replace(bounds, processes=bounds.processes * _FORKS)
         ours = theirs = None
         if confinement.open_gate:
             ours, theirs = (open_files.enter_context(end) for end in socket.socketpair())
         connection = os.path.realpath(self.connection_file)
         told = order(
-            [word.replace(connection, _CONNECTION) for word in kernel_cmd],
+            [word.replace(connection, CONNECTION_FILE) for word in kernel_cmd],
             cwd=cwd,
-            bounds=sandbox.fitting(confinement.bounds),
+            bounds=bounds,
             uid=uid,
             folders=[HOME / "tmp", *(HOME / Path(path).parent for path in confinement.copies)],
-            files={**accounts(uid), _CONNECTION: Path(connection).read_text()},
+            files={**accounts(uid), CONNECTION_FILE: Path(connection).read_text()},
             copies={str(HOME / path): source for path, source in confinement.copies.items()},
             gate=-1 if theirs is None else theirs.fileno(),
+            ward=ward,
         )
-        fds = [fd for fd in (filter_fd, -1 if theirs is None else theirs.fileno()) if fd >= 0]
-        command = sandbox.command(confinement.view, bounds=confinement.bounds, filter_fd=filter_fd)
+        fds = [fd for fd in (filter_fd, -1 if theirs is None else theirs.fileno(), *ward.files) if fd >= 0]
+        command = sandbox.command(confinement.view, bounds=confinement.bounds, filter_fd=filter_fd, warden=self.ahead)
         await super()._async_launch_kernel(command, **kw, cwd="/", stdin=subprocess.PIPE, pass_fds=fds)
         if theirs is not None:
             theirs.close()
         await self._tell(told)
         if ours is not None:
             await self._open_gate(ours)
+
+    def _make_ward(self, open_files: ExitStack) -> Ward:
+        """Open the channels to the warden and to the kernel; their ends close here when both have started."""
+        (ours, warden), (mine, kernel) = pair(), pair()
+        for end in (warden, kernel):
+            open_files.enter_context(end)
+        self.warden = Channel(ours, heard=self._hear)
+        self.channel = Channel(mine, heard=self._hear)
+        return Ward(warden.fileno(), kernel.fileno())
+
+    def _hear(self, said: dict[str, Any]) -> None:
+        """Take what the warden says by itself; the kernel may say the same of its forks, but nothing of itself."""
+        if "kernel" in said and not self._kernel:
+            self._kernel = said["kernel"]
+        elif self._kernel and said.get("ended") == self._kernel and isinstance(said.get("code"), int):
+            self._code = said["code"]
+        elif self.warned is not None:
+            self.warned(said)
+
+    @property
+    def exit_code(self) -> int | None:
+        """The code that the kernel has ended with; None while it runs."""
+        if self._code is not None:
+            return self._code
+        process = getattr(self.provisioner, "process", None)
+        return process.poll() if process is not None else 0
+
+    async def _async_is_alive(self) -> bool:
+        return self.has_kernel and self.exit_code is None
 
     async def _tell(self, told: bytes) -> None:
         """Hand over the order. It fits into a pipe, so nobody waits."""
@@ -139,7 +190,7 @@ class ConfinedKernelManager(ServerKernelManager):
         """Open the doors as soon as the kernel has its sockets; who connects to them before that tries again."""
         process, doors = self.provisioner.process, self._doors
         while process.poll() is None and doors is not None:
-            if init := doors.find(process.pid, sockets=_SOCKETS, numbers=self.ports):
+            if init := doors.find(children_of(process.pid), sockets=SOCKETS, numbers=self.ports):
                 self._init = init
                 return
             await asyncio.sleep(_LOOK)
@@ -149,8 +200,13 @@ class ConfinedKernelManager(ServerKernelManager):
         if not self._init or self.provisioner.process.poll() is not None:
             await super()._async_signal_kernel(signum)
             return
-        for pid in children_of(self._init):
+        for pid in self._foreign():
             os.kill(pid, signum)
+
+    def _foreign(self) -> list[int]:
+        """Return the kernel's own process: below the sandbox's first, or below the warden that is there before it."""
+        first = children_of(self._init)
+        return [pid for each in first for pid in children_of(each)][:1] if self.ahead else first
 
     async def _async_cleanup_resources(self, restart: bool = False) -> None:
         if self._listening is not None:
@@ -159,6 +215,9 @@ class ConfinedKernelManager(ServerKernelManager):
         await super()._async_cleanup_resources(restart=restart)
         if self._finding is not None:
             self._finding.cancel()
+        for channel in (self.channel, self.warden):
+            if channel is not None:
+                channel.close()
         if self._doors is not None:
             self._doors.close()
             self._doors = None
@@ -176,6 +235,7 @@ class ConfinedKernelManager(ServerKernelManager):
 
     # AsyncKernelManager binds its own methods under these names.
     interrupt_kernel = ServerKernelManager._async_interrupt_kernel
+    is_alive = _async_is_alive
     pre_start_kernel = _async_pre_start_kernel
     signal_kernel = _async_signal_kernel
     cleanup_resources = _async_cleanup_resources

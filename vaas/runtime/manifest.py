@@ -21,6 +21,8 @@ class Limits:
 
     heartbeat: float = 5.0
     lost_after: float = 60.0
+    #: How long a page that was closed is kept for who comes back to it, as by a reload.
+    leave_after: float = 5.0
     visits: int = 200
     cell_seconds: int = 600
     #: How long visits live on while the portal does not answer; then they are closed.
@@ -40,6 +42,13 @@ class Limits:
     stalled_after: float = 20.0
     #: How often a websocket says that it is still there, so that proxies keep it.
     ping: float = 20.0
+    #: How many forks are kept ahead of visits; and how many kernels that have run, where there can be no forks.
+    #: With ``ahead`` 0 nothing is kept ready: the notebook runs for each visit.
+    ahead: int = 1
+    spares: int = 3
+    warm: int = 2
+    #: After how many seconds the notebook is run again for new visits; 0: never.
+    template_age: int = 3600
     #: How many bytes of output a page may produce while it is prepared.
     output: int = 50_000_000
 
@@ -74,6 +83,8 @@ class Manifest:
     network: tuple[str, ...] = ()
     #: Hosts that the site itself lets apps reach: they may have private addresses.
     network_trusted: tuple[str, ...] = ()
+    #: Whether the notebook's code may be told who is looking.
+    knows_visitor: bool = False
 
     @property
     def portal_origin(self) -> str:
@@ -122,6 +133,7 @@ class Manifest:
                 picture_sources=tuple(data.get("picture_sources", ())),
                 network=tuple(data.get("network", ())),
                 network_trusted=tuple(data.get("network_trusted", ())),
+                knows_visitor=data.get("knows_visitor") is True,
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise Invalid(f"The portal's manifest cannot be used: {error!r}.") from error

@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from functools import partial
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from tornado.iostream import StreamClosedError
 
 from vaas.errors import VaasError
+from vaas.facts import Facts
 from vaas.runtime.endings import Trouble
+from vaas.runtime.growing import Growing, Passing
 from vaas.runtime.handlers import Guarded
+from vaas.runtime.stock import Recorded
 from vaas.runtime.visits import Page, Visit
-from vaas.runtime.watch import Watch
-
-if TYPE_CHECKING:
-    from vaas.runtime.server import AppServer
 
 __all__ = ["NotebookPage"]
 
@@ -26,41 +24,19 @@ __all__ = ["NotebookPage"]
 _KEEP_ALIVE = 10.0
 #: Sent piece by piece, so that a browser that reads slowly is told from one that does not read.
 _PIECE = 1 << 18
+#: A page that was made for one visit is kept for its return up to this size, in characters.
+_MOST_KEPT = 4_000_000
 #: How long what was cancelled may take to clean up.
 _FAREWELL = 5.0
 log = logging.getLogger(__name__)
-
-
-class _Progress:
-    """Hands what the executor tells to the page, its watch and its owner."""
-
-    def __init__(self, page: Page, *, server: AppServer, queue: asyncio.Queue[str | None], watch: Watch) -> None:
-        self._page, self._server, self._queue, self._watch = page, server, queue, watch
-        self.where = "before its first cell"
-
-    def begins(self, cell: int, cells: int) -> None:
-        """Show which cell runs."""
-        self._watch.moved()
-        self.where = f"at cell {cell} of {cells}"
-        self._queue.put_nowait(f"<script>window.vaas && window.vaas.runs({cell}, {cells})</script>\n")
-
-    def moves(self) -> None:
-        """Tell the watch."""
-        self._watch.moved()
-
-    def slow(self, text: str) -> None:
-        """Tell the owner."""
-        self._server.incident("slow", text)
-
-    def over(self, trouble: Trouble) -> None:
-        """End the page."""
-        self._server.break_off(self._page, trouble)
 
 
 class NotebookPage(Guarded):
     """Run the notebook for this visitor and send the page while it grows."""
 
     page: Page | None = None
+    #: The page's token when this request began.
+    _token = ""
 
     def turn_away(self) -> None:
         """Send somebody without a visit to the portal's door, with the query they came with."""
@@ -69,15 +45,18 @@ class NotebookPage(Guarded):
         self.redirect(there._replace(query=query).geturl(), status=303)
 
     async def get(self) -> None:
-        """Send the page; the kernel ends at once if the visitor goes away meanwhile."""
+        """Send the page; the kernel ends if the visitor goes away before it is complete."""
         assert self.visit is not None
-        page = self.page = self.server.open_page(self.visit)
-        work = asyncio.ensure_future(self._send(page, visit=self.visit))
+        query = self.request.query
+        former = self.server.return_to(self.visit, query=query)
+        page = self.page = former or self.server.open_page(self.visit, query=query)
+        self._token = page.token
+        work = asyncio.ensure_future(self._send_again(page) if former else self._send(page, visit=self.visit))
         self.server.rendering[page.token] = work
         try:
             await work
         except (asyncio.CancelledError, StreamClosedError):
-            self.server.end(page, why="left")
+            self._left()
             self._say_ended(page.ended)
         except VaasError as error:
             # Known before the page began: the answer says it.
@@ -93,7 +72,7 @@ class NotebookPage(Guarded):
             self.server.break_off(page, Trouble("failed", "start", text))
             self._say_ended(page.ended)
         finally:
-            self.server.rendering.pop(page.token, None)
+            self.server.rendering.pop(self._token, None)
 
     def _say_ended(self, why: str) -> None:
         """Tell a page that is under way that it will not be completed; no-op for one whose visitor left."""
@@ -108,58 +87,75 @@ class NotebookPage(Guarded):
     def on_connection_close(self) -> None:
         """End what nobody waits for."""
         super().on_connection_close()
-        if self.page is not None:
-            self.server.end(self.page, why="left")
+        self._left()
+
+    def _left(self) -> None:
+        """Let the page go that nobody waits for, unless its visitor has come back to it by another request."""
+        if self.page is not None and self.page.token == self._token:
+            self.server.leave(self.page)
+
+    async def _send_again(self, page: Page) -> None:
+        """Send the page of a visit that goes on; its widgets ask the kernel how they are now."""
+        assert isinstance(page.sent, Recorded)
+        await self._send_at_once(page.sent.filled(token=page.token, kernel_id=page.kernel))
+        self.server.visits.rendered(page, now=self.server.clock())
 
     async def _send(self, page: Page, *, visit: Visit) -> None:
-        server, limits = self.server, self.server.manifest.limits
-        renderer = await server.rendered.open(server.manifest.title, page=server.page_facts(page, visit=visit))
-        name = renderer.notebook.metadata.kernelspec.name
-        kernel_id = await server.bring_kernel(page, name=name, request=self._request_facts())
-        activity = server.kernels.mapping.activity(kernel_id)
-        watch = Watch(patience=limits.stalled_after, idle=lambda: renderer.kernel_started and not activity.busy)
+        server, facts = self.server, self._facts(visit)
+        shown = server.page_facts(page, visit=visit)
+        claimed = await server.claim(page, facts, shown=shown) if server.stock.fits_whole(facts) else None
+        if claimed is not None and claimed.page is not None:
+            page.sent = claimed.page
+            await self._send_at_once(claimed.page.filled(token=page.token, kernel_id=claimed.kernel_id))
+        else:
+            await self._send_growing(page, facts=facts, shown=shown)
+        server.visits.rendered(page, now=server.clock())
+
+    async def _send_growing(self, page: Page, *, facts: Facts, shown: Mapping[str, object]) -> None:
+        """Send the page while its notebook runs: for all that come now, in the template, or for this visit alone."""
+        server = self.server
+        renderer = await server.rendered.open(server.manifest.title, page=shown)
         queue: asyncio.Queue[str | None] = asyncio.Queue()
-        progress = _Progress(page, server=server, queue=queue, watch=watch)
+        growing = Growing(server, page=page, facts=facts, shown=shown, queue=queue, renderer=renderer)
 
         async def produce() -> None:
             try:
-                ready = partial(server.keep_state, page)
-                async for snippet in server.rendered.snippets(renderer, kernel_id, reporter=progress, ready=ready):
-                    watch.moved()
+                async for snippet in server.rendered.snippets(renderer, begin=growing.begin):
+                    growing.watch.moved()
                     queue.put_nowait(snippet)
             finally:
                 queue.put_nowait(None)
 
-        async def guard() -> None:
-            await watch.until_stalled()
-            text = f"A page stood still {progress.where} while its kernel was idle. It was ended, and starts again."
-            server.break_off(page, Trouble("stalled", "stalled", text))
-
         producer = asyncio.ensure_future(produce())
-        guarding = asyncio.ensure_future(guard())
+        guarding = asyncio.ensure_future(growing.guard())
         producer.add_done_callback(lambda _: guarding.cancel())
         try:
-            while await self._send_next(queue):
+            pieces: list[str] = []
+            while await self._send_next(queue, pieces):
                 pass
             await producer
+            if sum(map(len, pieces)) <= _MOST_KEPT:
+                page.sent = Recorded("".join(pieces), token=page.token, kernel_id=page.kernel)
         finally:
             for task in (guarding, producer):
                 task.cancel()
             await asyncio.wait({asyncio.gather(producer, guarding, return_exceptions=True)}, timeout=_FAREWELL)
-        server.visits.rendered(page, now=server.clock())
 
-    async def _send_next(self, queue: asyncio.Queue[str | None]) -> bool:
-        """Send all that is ready in one piece; False after the last."""
+    async def _send_at_once(self, text: str) -> None:
+        for start in range(0, len(text), _PIECE):
+            self.write(text[start : start + _PIECE])
+            await self._flush()
+
+    async def _send_next(self, queue: asyncio.Queue[str | None], sent: list[str]) -> bool:
+        """Send all that is ready in one piece; False after the last. What the page consists of is added to ``sent``."""
         try:
             pieces = [await asyncio.wait_for(queue.get(), _KEEP_ALIVE)]
         except TimeoutError:
-            pieces = ["<script>window.voila_heartbeat()</script>\n"]
+            pieces = [Passing("<script>window.voila_heartbeat()</script>\n")]
         while not queue.empty():
             pieces.append(queue.get_nowait())
-        text = "".join(piece for piece in pieces if piece is not None)
-        for start in range(0, max(1, len(text)), _PIECE):
-            self.write(text[start : start + _PIECE])
-            await self._flush()
+        sent += [piece for piece in pieces if piece is not None and not isinstance(piece, Passing)]
+        await self._send_at_once("".join(piece for piece in pieces if piece is not None) or "\n")
         return pieces[-1] is not None
 
     async def _flush(self) -> None:
@@ -173,13 +169,12 @@ class NotebookPage(Guarded):
             raise StreamClosedError
         sent.result()
 
-    def _request_facts(self) -> dict[str, str]:
-        """What Voilà tells notebooks of a request, in CGI's words."""
+    def _facts(self, visit: Visit) -> Facts:
+        """What the notebook may know of the visit, in CGI's words and with the variables that Voilà sets."""
         host, _, port = self.request.host.lower().partition(":")
-        return {
+        request = {
             "SCRIPT_NAME": self.request.path,
             "PATH_INFO": "",
-            "QUERY_STRING": self.request.query,
             "SERVER_SOFTWARE": "voila",
             "SERVER_PROTOCOL": self.request.version,
             "SERVER_NAME": host,
@@ -190,3 +185,4 @@ class NotebookPage(Guarded):
             "VOILA_REQUEST_URL": self.request.full_url(),
             "VOILA_APP_PORT": port,
         }
+        return self.server.facts(visit, query=self.request.query, request=request)

@@ -22,11 +22,13 @@ _REFUSED = frozenset({401, 403, 404})
 
 @dataclass(frozen=True)
 class Answer:
-    """What a heartbeat is answered: the visits to end, whether to stop, what kernels may reach (None: as before)."""
+    """What a heartbeat is answered: the visits to end, whether to stop, what kernels may reach (None: as before), and
+    whether the notebook's code may be told who is looking."""
 
     revoked: tuple[str, ...]
     stop: bool
     network: tuple[str, ...] | None
+    knows_visitor: bool
 
 
 class PortalClient:
@@ -68,7 +70,8 @@ class PortalClient:
         response = await self._fetch(self._request("heartbeat", body=body, timeout=10))
         answer = json.loads(response.body)
         network = tuple(answer["network"]) if "network" in answer else None
-        return Answer(tuple(answer.get("revoked", ())), bool(answer.get("stop")), network)
+        knows = answer.get("knows_visitor") is True
+        return Answer(tuple(answer.get("revoked", ())), bool(answer.get("stop")), network, knows)
 
     async def check(self, body: Mapping[str, Any]) -> None:
         """Hand over progress of the check or its report."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import mimetypes
 import os
 from base64 import b64encode
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -25,8 +28,9 @@ from voila.paths import collect_static_paths, collect_template_paths
 from voila.utils import get_page_config, get_voila_labextensions_path
 
 import vaas
-from vaas.errors import Unavailable
+from vaas.errors import Unavailable, VaasError
 from vaas.notebook import parse
+from vaas.questions import first_question
 from vaas.runtime.executor import Executor, Reporter
 from vaas.runtime.kernels import Kernels
 from vaas.runtime.libraries import Libraries
@@ -34,7 +38,7 @@ from vaas.runtime.logged import cut
 from vaas.runtime.manifest import Manifest
 from vaas.runtime.states import Taken, take
 
-__all__ = ["Rendering"]
+__all__ = ["Begun", "Rendering"]
 
 _TEMPLATE = "vaas"
 _APPS = ["voila", "nbconvert"]
@@ -62,31 +66,46 @@ class _Images:
         return Path(os.path.normpath(self._folder / unquote(path)))
 
 
+@dataclass(frozen=True)
+class Begun:
+    """The kernel of a page: its id, its cells that have run already, and who runs the others."""
+
+    kernel_id: str
+    executor: Executor | None = None
+    cells: Sequence[Any] = ()
+    #: The state of its widgets, if all cells have run; else called with it when they have.
+    state: Taken | None = None
+    ready: Callable[[Taken | None], None] | None = None
+
+
 class _Renderer(NotebookRenderer):
     """Voilà's renderer, reading the notebook from the version's folder and running it with our executor."""
 
-    executor: Executor | None = None
-    make_executor: Callable[[Any, Any], Executor]
-    start_seconds: float
-    #: Called with the notebook and the kernel's client after the last cell, before the page's end is rendered.
-    finish: Callable[[Any, Any], Awaitable[None]]
+    #: Brings the kernel; called when the page has begun.
+    begin: Callable[[Any], Awaitable[Begun]]
+    begun: Begun
+    #: Tells what the end of the page has to know.
+    finish: Callable[[Begun], Awaitable[dict[str, object]]]
 
     async def load_notebook(self, path: str) -> Any:
         notebook = await asyncio.to_thread(nbformat.read, path, as_version=4)
         return await self.fix_notebook(notebook)
 
     async def _jinja_kernel_start(self, nb: Any, kernel_id: str, kernel_future: Any) -> str:
-        self.executor = executor = self.make_executor(nb, kernel_future)
-        await executor.connect(seconds=self.start_seconds)
+        self.begun = await self.begin(nb)
         self.kernel_started = True
-        return kernel_id
+        return self.begun.kernel_id
 
     async def _jinja_cell_generator(self, nb: Any, kernel_id: str) -> AsyncIterator[Any]:
         """Run a cell, yield it, and so on until one fails or takes too long; what else goes wrong ends the page."""
-        executor = self.executor
-        assert executor is not None  # the template starts the kernel first
+        executor, done = self.begun.executor, self.begun.cells
         cleared, _ = ClearOutputPreprocessor().preprocess(nb, {"metadata": {"path": self.cwd}})
         for index, cell in enumerate(cleared.cells):
+            if index < len(done):
+                # The exporter changes what it gets.
+                yield deepcopy(done[index])
+                continue
+            assert executor is not None
             try:
                 await executor.execute_cell(cell, None, index, store_history=False)
             except TimeoutError:
@@ -99,7 +118,7 @@ class _Renderer(NotebookRenderer):
                 yield cell
                 break
             yield cell
-        await self.finish(nb, executor.kc)
+        nb.metadata["vaas"] = await self.finish(self.begun)
 
 
 class Rendering:
@@ -110,6 +129,7 @@ class Rendering:
         self._base_url = base_url
         self._kernels = kernels
         self._limits = manifest.limits
+        self.start_seconds = manifest.limits.start_seconds
         listed = frozenset(folder / "content" / file.path for file in manifest.files)
         #: The libraries that the pages of this version had widgets of until now.
         self.used: list[str] = []
@@ -154,7 +174,15 @@ class Rendering:
         libraries = self.libraries.facts(base_url=self._base_url)
         renderer.resources["vaas"] = {**page, "libraries": libraries}
         renderer.resources["vaas_used"] = self.used
+        renderer.finish = self._finish
         return renderer
+
+    def first_question(self) -> int | None:
+        """Return the index of the first cell whose code asks for something of the visit; None: there is none."""
+        with contextlib.suppress(VaasError):
+            question = first_question(parse(self._notebook.read_bytes()))
+            return None if question is None else question.cell - 1
+        return None
 
     def _require_kernel(self) -> None:
         notebook = parse(self._notebook.read_bytes())
@@ -162,43 +190,60 @@ class Rendering:
             kernel = notebook.kernel or notebook.language
             raise Unavailable(f"This app needs the kernel “{kernel}”, which is not installed here. Tell its owner.")
 
-    async def snippets(
-        self, renderer: _Renderer, kernel_id: str, *, reporter: Reporter, ready: Callable[[Taken | None], str]
-    ) -> AsyncIterator[str]:
-        """Run the notebook and yield the page as it grows; ``ready`` takes its widgets' state and returns its address.
+    def executor(self, notebook: Any, kernel_id: str, *, reporter: Reporter) -> Executor:
+        """Return who runs the notebook's cells in this kernel; it is not connected yet."""
+        return Executor(
+            notebook,
+            manager=self._kernels.mapping.get_kernel(kernel_id),
+            config=self._config,
+            activity=self._kernels.mapping.activity(kernel_id),
+            budget=self._limits.output,
+            reporter=reporter,
+        )
+
+    async def snippets(self, renderer: _Renderer, *, begin: Callable[[Any], Awaitable[Begun]]) -> AsyncIterator[str]:
+        """Yield the page as it grows; ``begin`` gets the notebook and brings the kernel, when the page has begun.
 
         Raises
         ------
         Trouble
             The page cannot be completed.
         """
-        kernel = self._kernels.mapping.get_kernel(kernel_id)
-        activity = self._kernels.mapping.activity(kernel_id)
-
-        def make_executor(notebook: Any, manager: Any) -> Executor:
-            return Executor(
-                notebook,
-                manager=manager,
-                config=self._config,
-                activity=activity,
-                budget=self._limits.output,
-                reporter=reporter,
-            )
-
-        async def finish(notebook: Any, client: Any) -> None:
-            taken = await take(kernel_id, client=client, counts=self._kernels.mapping)
-            if taken is not None:
-                self.used = self.libraries.used(taken.snapshot.modules)
-            notebook.metadata["vaas"] = {"kernel": kernel_id, "state": ready(taken), "used": self.used}
-
-        renderer.make_executor, renderer.finish = make_executor, finish
-        renderer.start_seconds = self._limits.start_seconds
+        renderer.begin = begin
         try:
-            async for snippet, _ in renderer.generate_content_generator(kernel_id, kernel):
+            async for snippet, _ in renderer.generate_content_generator(None, None):
                 yield snippet
         finally:
-            if renderer.executor is not None:
-                renderer.executor.disconnect()
+            begun = getattr(renderer, "begun", None)
+            if begun is not None and begun.executor is not None:
+                begun.executor.disconnect()
+
+    async def _finish(self, begun: Begun) -> dict[str, object]:
+        taken = begun.state
+        if begun.executor is not None:
+            taken = await take(begun.kernel_id, client=begun.executor.kc, counts=self._kernels.mapping)
+            self.learn(taken)
+            if begun.ready is not None:
+                begun.ready(taken)
+        return {"kernel": begun.kernel_id, "state": self.address_of(taken), "used": self.used}
+
+    def learn(self, taken: Taken | None) -> None:
+        """Take note of the libraries that the widgets of a page need, for the pages that come."""
+        if taken is not None:
+            self.used = self.libraries.used(taken.snapshot.modules)
+
+    def address_of(self, taken: Taken | None) -> str:
+        """Return where a state is; "" if there is none."""
+        return f"{self._base_url}vaas/state/{taken.snapshot.digest}" if taken is not None else ""
+
+    async def record(self, title: str, *, page: Mapping[str, object], begun: Begun) -> str:
+        """Return the page of a notebook all of whose cells have run."""
+        renderer = await self.open(title, page=page)
+
+        async def begin(_: Any) -> Begun:
+            return begun
+
+        return "".join([snippet async for snippet in self.snippets(renderer, begin=begin)])
 
     def _take_libraries(self) -> Libraries:
         """Take over from Voilà what it would load of extensions."""

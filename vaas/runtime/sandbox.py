@@ -7,6 +7,7 @@ other app, home, database or process, no device, no network (what may be reached
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -24,7 +25,22 @@ import vaas
 from vaas.errors import Unavailable
 from vaas.runtime import seccomp
 
-__all__ = ["AUTO", "HOME", "OFF", "REQUIRED", "Bounds", "Isolation", "Sandbox", "View", "find_isolation", "order"]
+__all__ = [
+    "AUTO",
+    "CHANNEL",
+    "HOME",
+    "OFF",
+    "REQUIRED",
+    "Bounds",
+    "Isolation",
+    "PLACES",
+    "SHARED_MEMORY",
+    "Sandbox",
+    "View",
+    "Ward",
+    "find_isolation",
+    "order",
+]
 
 #: What VAAS_SANDBOX may say: use it where it works, refuse to run kernels without it, do without.
 AUTO, REQUIRED, OFF = "auto", "required", "off"
@@ -32,6 +48,11 @@ AUTO, REQUIRED, OFF = "auto", "required", "off"
 HOME = Path("/tmp/home")
 #: The port on the sandbox's own network behind which the gate is.
 GATE_PORT = 3128
+
+#: The variable that names the file by which a kernel that runs ahead is talked to.
+CHANNEL = "VAAS_CHANNEL"
+#: Where in a template's sandbox the places of its forks are.
+PLACES = "/places"
 
 _INSIDE = Path(__file__).with_name("inside.py")
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
@@ -43,7 +64,7 @@ _ETC = (
 #: Where system users with nothing to their names are taken from when we are root; far above any real account.
 _FIRST_UID, _UIDS = 2_013_265_920, 100_000_000
 #: Its temporary folder is counted for itself; shared memory is a second, small one.
-_SHARED_MEMORY = 64 << 20
+SHARED_MEMORY = 64 << 20
 #: The name, home and shell of the one user in the sandbox.
 _USER = "app"
 
@@ -97,6 +118,28 @@ class View:
     placed: Mapping[Path, Path] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Ward:
+    """What a template's first process needs: the files by which the server talks to the warden and to the kernel,
+    whether places can be made, and the filter that the kernel takes on by itself."""
+
+    warden: int = -1
+    channel: int = -1
+    places: bool = False
+    filter: bytes = b""
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What it is told of it."""
+        files = {"warden": self.warden, "channel": self.channel}
+        return {**files, "places": self.places, "filter": base64.b64encode(self.filter).decode()}
+
+    @property
+    def files(self) -> tuple[int, ...]:
+        """The open files that it is started with."""
+        return tuple(fd for fd in (self.warden, self.channel) if fd >= 0)
+
+
 class Sandbox:
     """Makes the command that starts something in a sandbox.
 
@@ -123,31 +166,39 @@ class Sandbox:
         release = tuple(map(int, re.findall(r"\d+", os.uname().release)[:2]))
         return bounds if self._root or release >= (5, 14) else replace(bounds, processes=0)
 
-    def command(self, view: View, *, bounds: Bounds, filter_fd: int) -> list[str]:
+    def command(self, view: View, *, bounds: Bounds, filter_fd: int, warden: bool = False) -> list[str]:
         """Return the command; ``filter_fd`` is an open file with :attr:`filter`, -1 where there is none.
+
+        With a ``warden``, the first process keeps the rights that it takes to make places for forks.
 
         It expects an :func:`order` on its standard input.
         """
         return [
             self._bubblewrap,
             *("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"),
-            *self._user(),
+            *self._user(warden=warden),
             *("--die-with-parent", "--new-session", "--hostname", "app"),
             *self._system(),
             *("--proc", "/proc", "--dev", "/dev"),
-            *("--perms", "1777", "--size", str(min(_SHARED_MEMORY, bounds.disk)), "--tmpfs", "/dev/shm"),
+            *("--perms", "1777", "--size", str(min(SHARED_MEMORY, bounds.disk)), "--tmpfs", "/dev/shm"),
             *("--perms", "1777", "--size", str(bounds.disk), "--tmpfs", "/tmp"),
             *self._view(view),
+            *(("--perms", "0755", "--size", "1048576", "--tmpfs", PLACES) if warden else ()),
             *("--remount-ro", "/dev", "--remount-ro", "/"),
             *(("--seccomp", str(filter_fd)) if filter_fd >= 0 else ()),
             *("--", sys.executable, "-I", "-S", str(_INSIDE)),
         ]
 
-    def _user(self) -> tuple[str, ...]:
+    def _user(self, *, warden: bool) -> tuple[str, ...]:
         """Who is root makes no user namespace: the kernel becomes a system user of its own instead."""
+        kept = ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP", *(("CAP_SYS_ADMIN", "CAP_SYS_CHROOT") if warden else ()))
+        rights = ("--cap-drop", "ALL", *(word for right in kept for word in ("--cap-add", right)))
         if self._root:
-            kept = ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP")
-            return ("--cap-drop", "ALL", *(word for right in kept for word in ("--cap-add", right)))
+            return rights
+        if warden:
+            # As root of it: another user would make bubblewrap put a second namespace into the first.
+            # Who makes the kernel's own namespace in it, in which root is somebody, needs one right more.
+            return ("--unshare-user", "--uid", "0", "--gid", "0", *rights, "--cap-add", "CAP_SETFCAP")
         return ("--unshare-user", "--disable-userns", "--uid", "1000", "--gid", "1000")
 
     def _system(self) -> list[str]:
@@ -191,6 +242,7 @@ def order(
     files: Mapping[str, str] | None = None,
     copies: Mapping[str, str] | None = None,
     gate: int = -1,
+    ward: Ward | None = None,
 ) -> bytes:
     """Return what the first process in the sandbox reads: what it is to become, and what to prepare before.
 
@@ -204,6 +256,8 @@ def order(
         What to make: folders, files with their text, files with the path they are copied from.
     gate:
         A socket by which it hands out the one that listens at GATE_PORT; -1: there is no network at all.
+    ward:
+        Stay behind as the warden of forks.
     """
     told: dict[str, Any] = {
         "command": list(command),
@@ -215,6 +269,7 @@ def order(
         "copies": dict(copies or {}),
         "gate": gate,
         "port": GATE_PORT,
+        **(ward or Ward()).told,
     }
     return json.dumps(told).encode()
 

@@ -18,6 +18,7 @@ import vaas
 from vaas import tickets
 from vaas.cookies import own_name
 from vaas.errors import Unavailable, VaasError
+from vaas.facts import Facts
 from vaas.runtime.assets import Squeezer
 from vaas.runtime.confinement import Confinement
 from vaas.runtime.endings import CLOSE_CODES, Kind, Trouble, Why
@@ -29,7 +30,7 @@ from vaas.runtime.portal_client import PortalClient
 from vaas.runtime.rendering import Rendering
 from vaas.runtime.routes import route_table, rules
 from vaas.runtime.settings import application_settings
-from vaas.runtime.states import Taken
+from vaas.runtime.stock import Claim, Stock
 from vaas.runtime.visits import Page, Patience, Visit, Visits
 from vaas.tickets import Ticket
 
@@ -80,14 +81,16 @@ class AppServer:
         self.base_url = base_url
         self.clock = clock
         self.content = folder / "content"
-        patience = Patience(lost=limits.lost_after, connect=limits.connect_within)
+        patience = Patience(lost=limits.lost_after, connect=limits.connect_within, leave=limits.leave_after)
         self.visits = Visits(limit=limits.visits, patience=patience)
         self.confinement = confinement
         if confinement.gate is not None:
             confinement.gate.tell = partial(self.incident, "network")
         self.kernels = Kernels(folder=folder, notebook=manifest.notebook, environ=environ, confinement=confinement)
         self.rendered = Rendering(manifest=manifest, folder=folder, base_url=base_url, kernels=self.kernels)
+        self.stock = Stock(self.kernels, self.rendered, manifest, stop=self.rendered.first_question())
         self.squeezer = Squeezer()
+        self.knows_visitor = manifest.knows_visitor
         self.rendering: dict[str, asyncio.Future[None]] = {}
         self.sockets: dict[str, set[WebSocketHandler]] = {}
         self.poked = asyncio.Event()
@@ -133,10 +136,34 @@ class AppServer:
             self.end(page, why="closing")
         return visit
 
-    def open_page(self, visit: Visit) -> Page:
-        """Return a new page of the visit; Unavailable when there are too many."""
+    def open_page(self, visit: Visit, *, query: str) -> Page:
+        """Return a new page of the visit; Unavailable when there are too many. Pages that were left give way."""
         self._check_portal()
-        return self.visits.open_page(visit, now=self.clock())
+        while True:
+            try:
+                return self.visits.open_page(visit, now=self.clock(), query=query)
+            except Unavailable:
+                left = self.visits.away()
+                if not left:
+                    raise
+                own = [page for page in left if page.visit == visit.id]
+                self.end((own or left)[0], why="left")
+
+    def return_to(self, visit: Visit, *, query: str) -> Page | None:
+        """Return the page that the visitor has just left and comes back to, by a reload say; None: there is none."""
+        self._check_portal()
+        page = self.visits.return_to(visit, query=query, now=self.clock())
+        if page is not None and not self.kernels.lives(page.kernel):
+            self.end(page, why="died")
+            return None
+        return page
+
+    def leave(self, page: Page) -> None:
+        """Take a page's farewell: its kernel ends soon, unless the visitor comes back."""
+        if page.sent is None:
+            self.end(page, why="left")
+        else:
+            self.visits.leave(page, now=self.clock())
 
     def page_facts(self, page: Page, *, visit: Visit) -> dict[str, object]:
         """Return what our template shows and needs."""
@@ -150,11 +177,6 @@ class AppServer:
             "farewell": f"{self.base_url}vaas/farewell",
         }
 
-    def keep_state(self, page: Page, taken: Taken | None) -> str:
-        """Keep the state of the page's widgets, and return where it is; "" if it is unknown."""
-        page.state = taken
-        return f"{self.base_url}vaas/state/{taken.snapshot.digest}" if taken is not None else ""
-
     async def state_of(self, page: Page) -> str:
         """Return the name of the state that the page's kernel is in; "" if it changed since that was taken."""
         if page.state is None:
@@ -165,7 +187,25 @@ class AppServer:
             return ""
         return page.state.snapshot.digest if said == page.state.said else ""
 
-    async def bring_kernel(self, page: Page, *, name: str, request: Mapping[str, str]) -> str:
+    def facts(self, visit: Visit, *, query: str, request: Mapping[str, str]) -> Facts:
+        """Return what the notebook's code may know of the visit; who it is only if its owner and the ticket say so."""
+        if not (self.knows_visitor and visit.known and visit.user):
+            return Facts(query, request=request)
+        return Facts(query, visit.user, visit.groups, request)
+
+    async def claim(self, page: Page, facts: Facts, *, shown: Mapping[str, object]) -> Claim | None:
+        """Give the page a kernel that has run the notebook already; None: there is none."""
+
+        async def claim() -> Claim | None:
+            claimed = await self.stock.claim(facts, page=shown)
+            if claimed is not None:
+                page.state = claimed.state
+                await self._give(page, claimed.kernel_id)
+            return claimed
+
+        return await asyncio.shield(self._keep(claim()))
+
+    async def bring_kernel(self, page: Page, *, name: str, facts: Facts) -> str:
         """Start the page's kernel; it ends by itself if the page has ended meanwhile.
 
         Raises
@@ -177,10 +217,8 @@ class AppServer:
         """
 
         async def bring() -> str:
-            kernel_id = await self.kernels.start(name, request=request)
-            page.kernel = kernel_id
-            if page.ended:
-                await self.kernels.stop(kernel_id, now=True)
+            kernel_id = await self.kernels.start(name, request=facts.environ)
+            await self._give(page, kernel_id)
             return kernel_id
 
         seconds = self.manifest.limits.start_seconds
@@ -194,6 +232,11 @@ class AppServer:
         except Exception as error:
             text = "The app's kernel could not be started. Tell the owner of this app if it stays like this."
             raise Unavailable(text, log_message=f"The kernel {name!r} could not be started: {error}") from error
+
+    async def _give(self, page: Page, kernel_id: str) -> None:
+        page.kernel = kernel_id
+        if page.ended:
+            await self.kernels.stop(kernel_id, now=True)
 
     def end(self, page: Page, *, why: Why) -> bool:
         """End a page: its websocket, its rendering, its kernel; False when it had ended before."""
@@ -261,9 +304,13 @@ class AppServer:
                 log.exception("Looking after pages")
 
     def _end_with(self, why: Why, found: Mapping[str, Excess]) -> None:
-        for page in [page for page in self.visits.pages() if page.kernel in found]:
-            excess = found[page.kernel]
-            self.break_off(page, Trouble(why, excess.kind, excess.text))
+        pages = {page.kernel: page for page in self.visits.pages()}
+        for kernel_id, excess in found.items():
+            if kernel_id in pages:
+                self.break_off(pages[kernel_id], Trouble(why, excess.kind, excess.text))
+            else:
+                # It was kept ready. Whoever keeps it sees that it is gone.
+                self._keep(self.kernels.stop(kernel_id, now=True))
 
     def _end_stuck(self) -> None:
         """End pages whose widgets wait for an answer for longer than a cell may take; cells have their own end."""
@@ -276,6 +323,7 @@ class AppServer:
         """End everything."""
         for page in self.visits.end_all(now=self.clock()):
             self.end(page, why="closing")
+        await self.stock.close()
         await self.kernels.stop_all()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
@@ -294,6 +342,7 @@ class AppServer:
         self._heard = self.clock()
         if answer.network is not None and self.confinement.gate is not None:
             self.confinement.gate.allowed = answer.network
+        self.knows_visitor = answer.knows_visitor
         for visit_id in answer.revoked:
             self.end_visit(visit_id, why="revoked")
         if answer.stop:

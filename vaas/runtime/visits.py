@@ -34,6 +34,8 @@ class Patience:
     lost: float = 60.0
     #: Between the end of rendering and the first websocket.
     connect: float = 60.0
+    #: After a page has said farewell: who reloads it comes back to it.
+    leave: float = 5.0
     #: A visit without a page, so that a reload need not go through the portal.
     linger: float = 600.0
 
@@ -49,6 +51,11 @@ class Page:
     rendered: bool = False
     connected: bool = False
     sockets: int = 0
+    #: The query of its address; and what its page can be sent from again, once it was sent.
+    query: str = ""
+    sent: object = None
+    #: When it said farewell; None while somebody looks at it.
+    away_since: float | None = None
     #: Why it ended; "" while it goes on.
     ended: str = ""
     #: The state of its widgets when it was ready, if it is known.
@@ -56,6 +63,8 @@ class Page:
 
     def overdue(self, now: float, patience: Patience) -> bool:
         """Tell whether nobody has been there for longer than allowed."""
+        if self.away_since is not None:
+            return now - self.away_since > patience.leave
         if self.sockets or not (self.rendered or self.connected):
             return False
         return now - self.quiet_since > (patience.lost if self.connected else patience.connect)
@@ -71,6 +80,9 @@ class Visit:
     links: tuple[str, ...]
     may_read: bool
     seen: float
+    #: Whether the notebook's code may be told ``user`` and ``groups``: they came when it was said that it is.
+    known: bool = False
+    groups: tuple[str, ...] = ()
     pages: dict[str, Page] = field(default_factory=dict)
 
 
@@ -123,9 +135,12 @@ class Visits:
         if former is not None and former.user == ticket.user:
             former.secret = self._random()
             former.links, former.may_read, former.seen = ticket.links, ticket.may_read, now
+            former.known, former.groups = ticket.known, ticket.groups
             return former, []
         ended = self.end(former.id, now=now) if former is not None else []
-        visit = Visit(self._random(), self._random(), ticket.user, ticket.links, ticket.may_read, now)
+        visit = Visit(
+            self._random(), self._random(), ticket.user, ticket.links, ticket.may_read, now, ticket.known, ticket.groups
+        )
         self._visits[visit.id] = visit
         self._active = now
         self._drop_oldest()
@@ -139,7 +154,7 @@ class Visits:
                 return visit
         return None
 
-    def open_page(self, visit: Visit, *, now: float) -> Page:
+    def open_page(self, visit: Visit, *, now: float, query: str = "") -> Page:
         """Return a new page of the visit.
 
         Raises
@@ -151,7 +166,31 @@ class Visits:
             raise Unavailable("You have this app open many times. Please close a tab and try again in a minute.")
         if len(list(self.pages())) >= self._limit:
             raise Unavailable("Many people are here at the moment. Please try again in a minute.")
-        page = Page(self._random(), visit.id, now)
+        page = Page(self._random(), visit.id, now, query=query)
+        visit.pages[page.token] = page
+        visit.seen = self._active = now
+        return page
+
+    def away(self) -> list[Page]:
+        """All pages that have said farewell, the one that did so first in front."""
+        return sorted(
+            (page for page in self.pages() if page.away_since is not None), key=lambda page: page.away_since or 0
+        )
+
+    def leave(self, page: Page, *, now: float) -> None:
+        """Note the farewell of a page, to which its visitor may come back."""
+        page.away_since = self._active = now
+
+    def return_to(self, visit: Visit, *, query: str, now: float) -> Page | None:
+        """Return the page that this visit left last, under a new token; None: there is none to come back to."""
+        left = [
+            page for page in self.away() if page.visit == visit.id and page.query == query and page.sent is not None
+        ]
+        if not left:
+            return None
+        page = left[-1]
+        del visit.pages[page.token]
+        page.token, page.away_since, page.quiet_since, page.connected = self._random(), None, now, False
         visit.pages[page.token] = page
         visit.seen = self._active = now
         return page

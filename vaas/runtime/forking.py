@@ -1,0 +1,194 @@
+"""A kernel that can be frozen once it has run its notebook, and forked: the kernel's half of a template.
+
+Its server talks to it through a socket pair, in small JSON messages (:data:`CHANNEL` says which file):
+
+- ``asked``: what the notebook has asked for of its visitor; ``hindrances``: what would not survive a fork;
+- ``freeze``: close all sockets, end all threads of the kernel's, and wait for forks without an event loop;
+- ``fork`` (when frozen): become another kernel as well, with sockets, key and seeds of its own, and with the folder
+  ``root`` as its root (none: it stays where it is, to be frozen itself). Two files come along: what it prints goes to
+  the first, and the second is its own channel;
+- ``begin`` (in a fork): a visit begins.
+
+Nothing forks inside a running event loop: :meth:`Side.serve` has the control after the loop has ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import tempfile
+from typing import Any
+
+from tornado.ioloop import IOLoop
+
+from vaas.facts import Facts
+from vaas.runtime import asking, hindrances, rebirth, seeds
+
+__all__ = ["CHANNEL", "MOST", "Side"]
+
+#: The variable that names the file of the kernel's end of the channel: sandbox.CHANNEL, and channel.MOST; both live in
+#: modules of the server that no kernel has to import.
+CHANNEL = "VAAS_CHANNEL"
+MOST = 1 << 18
+
+
+def _loop() -> Any:
+    """Return the loop of this process's own kernel."""
+    return IOLoop.current().asyncio_loop  # type: ignore[attr-defined]
+
+
+class Side:
+    """The kernel's end of the channel; ``app`` is the kernel's application."""
+
+    def __init__(self, app: Any, channel: socket.socket) -> None:
+        self._app = app
+        self._channel = channel
+        self._freezing = False
+        #: Where the notebook may have left files that each fork needs.
+        self._folders: list[str] = []
+        IOLoop.current()
+        #: What was open when the kernel started: none of it is the notebook's.
+        self._before = hindrances.open_files()
+
+    @classmethod
+    def from_environment(cls, app: Any) -> Side | None:
+        """Return the end that the environment names, or None; the notebook does not find it there."""
+        number = os.environ.pop(CHANNEL, "")
+        if not number:
+            return None
+        os.set_inheritable(int(number), False)
+        return cls(app, socket.socket(fileno=int(number)))
+
+    def serve(self) -> None:
+        """Run the kernel; when it is frozen, fork as often as told. In each fork, run that kernel."""
+        while True:
+            self._listen()
+            self._app.start()
+            if not self._freezing:
+                return
+            self._freezing = False
+            self._serve_frozen()
+
+    def _listen(self) -> None:
+        self._channel.setblocking(False)
+        _loop().add_reader(self._channel, self._hear)
+
+    def _hear(self) -> None:
+        """Answer while the kernel runs."""
+        try:
+            told = self._channel.recv(MOST)
+        except BlockingIOError:
+            return
+        if not told:
+            _loop().remove_reader(self._channel)
+            return
+        _loop().create_task(self._answer(json.loads(told)))
+
+    async def _answer(self, told: dict[str, Any]) -> None:
+        """Between two messages of Jupyter's, never inside one: cells that wait let other tasks run."""
+        async with self._app.kernel._main_asyncio_lock:
+            if told["do"] == "asked":
+                self._say({"asked": sorted(asking.asked())})
+            elif told["do"] == "begin":
+                asking.begin(Facts.from_json(told["facts"]))
+                self._flush()
+                self._say({"begun": True})
+            elif told["do"] == "freeze":
+                self._freezing, self._folders = True, told["folders"]
+                loop = _loop()
+                loop.remove_reader(self._channel)
+                loop.call_soon(self._app.kernel.io_loop.stop)
+
+    def _say(self, answer: dict[str, Any], fds: list[int] | None = None) -> None:
+        data = json.dumps(answer).encode()
+        with contextlib.suppress(OSError):
+            socket.send_fds(self._channel, [data], fds or [])
+
+    @staticmethod
+    def _flush() -> None:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+
+    def _serve_frozen(self) -> None:
+        """Wait for forks, without sockets, threads and loops of the kernel's; comes back in each fork."""
+        self._flush()
+        rebirth.dismantle(self._app)
+        gc.collect()
+        self._channel.setblocking(True)
+        woken, wake = os.pipe()
+        os.set_blocking(wake, False)
+        own = {self._channel.fileno(), woken, wake}
+        found = hindrances.find(self._before, own=own)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        gc.collect()
+        gc.freeze()
+        kept = hindrances.kept_files(*self._folders)
+        self._say({"frozen": True, "hindrances": found, "hooked": asking.hooked(), "kept": kept})
+        while True:
+            ready, _, _ = select.select([self._channel.fileno(), woken], [], [])
+            if woken in ready:
+                os.read(woken, 4096)
+                self._reap()
+            if self._channel.fileno() in ready and self._hear_frozen():
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                os.close(woken)
+                os.close(wake)
+                return
+
+    def _hear_frozen(self) -> bool:
+        """Fork if told so; return True in the fork."""
+        told, fds, _, _ = socket.recv_fds(self._channel, MOST, 2)
+        if not told:
+            os._exit(0)
+        return self._fork(json.loads(told), fds)
+
+    def _fork(self, order: dict[str, Any], fds: list[int]) -> bool:
+        """Return True in the fork."""
+        child = os.fork()
+        if child:
+            for fd in fds:
+                os.close(fd)
+            return False
+        try:
+            self._begin_life(order, fds)
+        except BaseException as error:
+            with contextlib.suppress(OSError, ValueError):
+                os.write(2, f"A fork could not begin: {error!r}\n".encode())
+            os._exit(70)
+        return True
+
+    def _begin_life(self, order: dict[str, Any], fds: list[int]) -> None:
+        os.setsid()
+        printed, channel = fds
+        self._channel.close()
+        self._channel = socket.socket(fileno=channel)
+        os.set_inheritable(channel, False)
+        hindrances.reopen_files()
+        if order["root"] is not None:
+            rebirth.move_to(order["root"])
+        os.environ.update(order["env"])
+        tempfile.tempdir = None
+        seeds.renew(self._app.kernel.shell.user_ns)
+        rebirth.rebuild(self._app, order["connection"], printed=printed)
+        os.close(printed)
+        self._before = hindrances.open_files()
+        # The kernel's own word for who sends this is the system's: the server sees by it which process we are.
+        self._say({"alive": os.getpid()})
+
+    def _reap(self) -> None:
+        """Say which forks have ended, and how."""
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if pid == 0:
+                    return
+                self._say({"ended": pid, "code": os.waitstatus_to_exitcode(status)})

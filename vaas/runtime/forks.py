@@ -1,0 +1,184 @@
+"""Kernels that are not started but forked from a frozen one: the server's half of a template."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import select
+import signal
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vaas.errors import Unavailable
+from vaas.runtime.channel import Channel, pair
+from vaas.runtime.doors import Doors
+from vaas.runtime.manager import SOCKETS, ConfinedKernelManager
+from vaas.runtime.processes import children_of
+from vaas.runtime.sandbox import PLACES, SHARED_MEMORY
+
+__all__ = ["ForkedKernelManager", "Forked", "Frozen"]
+
+#: How long a fork may take, in seconds; a machine may be very busy.
+_PATIENCE = 20.0
+
+
+class Forked:
+    """A forked process, with the face of a ``subprocess.Popen``: somebody else is its parent.
+
+    ``inner`` is its number in its sandbox, by which its end is told.
+    """
+
+    stdin = stdout = stderr = None
+
+    def __init__(self, pid: int, *, inner: int) -> None:
+        self.pid, self.inner = pid, inner
+        self.returncode: int | None = None
+        self._handle = os.pidfd_open(pid)
+        self._watch = select.poll()
+        self._watch.register(self._handle, select.POLLIN)
+        self._looked = False
+
+    def poll(self) -> int | None:
+        """Return its exit code, None while it runs; that it was killed, if nobody could tell."""
+        if self.returncode is None and self._handle >= 0 and self._watch.poll(0):
+            # Who told nobody by the second look is dead as well.
+            if self._looked:
+                self.returncode = -signal.SIGKILL
+            self._looked = True
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """Return its exit code; it has ended when this is called."""
+        return self.poll()
+
+    def send_signal(self, signum: int) -> None:
+        """Send a signal to this very process; no-op when it has ended."""
+        with contextlib.suppress(ProcessLookupError):
+            if self._handle >= 0:
+                signal.pidfd_send_signal(self._handle, signum)
+
+    def kill(self) -> None:
+        """Kill it."""
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
+
+    def close(self) -> None:
+        """Let go of it."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+
+@dataclass
+class Frozen:
+    """A frozen kernel: what forks are made by.
+
+    ``channel`` leads to it; ``warden`` is who makes places for its forks in its sandbox (``sandboxed``), and
+    ``monitor`` the process that all of them are below.
+    """
+
+    channel: Channel
+    warden: Channel
+    sandboxed: bool
+    monitor: int
+    #: Number in the sandbox → the fork.
+    children: dict[int, Forked] = field(default_factory=dict)
+    numbers: Callable[[], int] = field(default_factory=lambda: itertools.count(1).__next__)
+
+    def heard(self, said: dict[str, Any]) -> None:
+        """Take what the template or its warden say: which fork has ended, and how."""
+        fork = self.children.pop(said.get("ended", -1), None)
+        if fork is not None and isinstance(said.get("code"), int):
+            fork.returncode = said["code"]
+
+
+class ForkedKernelManager(ConfinedKernelManager):
+    """Forks its kernel from ``frozen``. ``stays``: it gets no place of its own, to be frozen itself."""
+
+    frozen: Frozen
+    stays = False
+    _place = 0
+    _device = 0
+
+    async def _launch(self, kernel_cmd: list[str], **kw: Any) -> None:
+        frozen, printed, env = self.frozen, kw["stdout"], kw["env"]
+        number = frozen.numbers()
+        if frozen.sandboxed and not self.stays:
+            await self._make_place(number)
+        connection = {**self.get_connection_info(), "key": self.session.key.decode()}
+        if frozen.sandboxed:
+            connection |= {"ip": f"{SOCKETS}-{number}" if self.stays else SOCKETS}
+        with ExitStack() as open_files:
+            ours, theirs = pair()
+            open_files.enter_context(theirs)
+            self.channel = Channel(ours, heard=self._hear)
+            alive = self.channel.expect("alive")
+            root = None if self.stays else f"{PLACES}/{number}" if frozen.sandboxed else ""
+            order = {"do": "fork", "root": root, "connection": connection, "env": _changed(env, frozen.sandboxed)}
+            frozen.channel.send(order, fds=[printed, theirs.fileno()])
+        self._take(await self.channel.wait(alive, seconds=_PATIENCE), sockets=connection["ip"])
+
+    async def _make_place(self, number: int) -> None:
+        bounds = self.confinement.bounds
+        memory = min(SHARED_MEMORY, bounds.disk)
+        asked = {"make": number, "disk": bounds.disk, "memory": memory}
+        made = await self.frozen.warden.ask(asked, "made", seconds=_PATIENCE)
+        if "error" in made:
+            raise Unavailable("The app's kernel could not be started.", log_message=f"No place: {made['error']}")
+        self._place = number
+
+    def _take(self, said: dict[str, Any], *, sockets: str) -> None:
+        process = Forked(said["sender"], inner=said["alive"])
+        self.provisioner.process, self.provisioner.pid, self.provisioner.pgid = process, process.pid, None
+        self.frozen.children[process.inner] = process
+        if self.frozen.sandboxed:
+            self._doors = Doors(Path(self.connection_file).with_suffix(".doors"))
+            # A fork has no heartbeat.
+            numbers = [number for number in self.ports if number != self.hb_port]
+            self._doors.find([process.pid], sockets=sockets, numbers=numbers)
+            self._device = os.stat(f"/proc/{process.pid}/root/tmp").st_dev
+            self.ip = self._doors.prefix
+
+    async def _async_signal_kernel(self, signum: int) -> None:
+        if self.has_kernel:
+            self.provisioner.process.send_signal(signum)
+
+    async def _async_interrupt_kernel(self) -> None:
+        await self._async_signal_kernel(signal.SIGINT)
+
+    async def _async_cleanup_resources(self, restart: bool = False) -> None:
+        await super()._async_cleanup_resources(restart=restart)
+        if self._place:
+            place, self._place = self._place, 0
+            await asyncio.get_running_loop().run_in_executor(None, _end_all_in, self.frozen.monitor, self._device)
+            with contextlib.suppress(Unavailable):
+                self.frozen.warden.send({"drop": place})
+
+    signal_kernel = _async_signal_kernel
+    interrupt_kernel = _async_interrupt_kernel
+    cleanup_resources = _async_cleanup_resources
+
+
+def _changed(env: dict[str, str], sandboxed: bool) -> dict[str, str]:
+    """Return what of the environment is another one in each fork: in a sandbox all homes have the same name."""
+    return {} if sandboxed else {name: env[name] for name in env if name == "HOME" or name == "TMPDIR" or "XDG" in name}
+
+
+def _end_all_in(monitor: int, device: int) -> None:
+    """Kill what a fork has started and left in its place: it is known by its temporary folder."""
+    if not device:
+        return
+    below = children_of(monitor)
+    for pid in below:
+        below += children_of(pid)
+        with contextlib.suppress(OSError):
+            if os.stat(f"/proc/{pid}/root/tmp").st_dev == device:
+                os.kill(pid, signal.SIGKILL)

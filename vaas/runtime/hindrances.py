@@ -1,0 +1,141 @@
+"""What a notebook has left in its kernel that a fork does not survive: found in the process itself, never guessed.
+
+Threads, tasks and timers, child processes, connections, files that are written, memory that is shared with others,
+devices that compute. The process is looked at when its kernel's own threads and sockets are gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import re
+import signal
+import stat
+import threading
+from collections import Counter
+from pathlib import Path
+
+__all__ = ["find", "kept_files", "open_files", "reopen_files"]
+
+_DEVICES = re.compile(r"^/dev/(nvidia|dri/|kfd|accel)")
+_SHARED = re.compile(r"^[0-9a-f]+-[0-9a-f]+ .w.s \S+ \S+ (\d+)\s*(.*)$", re.MULTILINE)
+_TASKS = Path("/proc/self/task")
+
+
+def open_files() -> dict[int, str]:
+    """Return number → what it is of all files, sockets and pipes that are open."""
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+        except OSError:
+            continue  # the listing itself
+    return found
+
+
+def find(before: dict[int, str], *, own: set[int]) -> list[dict[str, str]]:
+    """Return what is in the way, each as ``kind`` and ``text``; ``before`` was open before the notebook ran."""
+    new = {fd: what for fd, what in open_files().items() if fd > 2 and fd not in own and before.get(fd) != what}
+    found = [*_tasks(), *_timers(), *_threads(), *_processes(), *_connections(new), *_written(new), *_shared()]
+    return [{"kind": kind, "text": text} for kind, text in found]
+
+
+def reopen_files() -> None:
+    """Open what is open for reading once more, so that this process has a place in it of its own."""
+    for fd in open_files():
+        try:
+            mode = fcntl.fcntl(fd, fcntl.F_GETFL)
+            if not stat.S_ISREG(os.fstat(fd).st_mode) or mode & os.O_ACCMODE != os.O_RDONLY:
+                continue
+            again = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            continue
+        os.lseek(again, os.lseek(fd, 0, os.SEEK_CUR), os.SEEK_SET)
+        os.dup2(again, fd, inheritable=os.get_inheritable(fd))
+        os.close(again)
+
+
+def kept_files(*folders: str) -> tuple[int, int]:
+    """Return how many files the folders have, and how many bytes."""
+    number = size = 0
+    for folder in folders:
+        for place, _, names in os.walk(folder):
+            for name in names:
+                number += 1
+                size += _size(os.path.join(place, name))
+    return number, size
+
+
+def _size(path: str) -> int:
+    try:
+        return os.lstat(path).st_size
+    except OSError:
+        return 0
+
+
+def _tasks() -> list[tuple[str, str]]:
+    tasks = [task for task in asyncio.all_tasks(asyncio.get_event_loop()) if not task.done()]
+    names = Counter(getattr(task.get_coro(), "__qualname__", "a task") for task in tasks)
+    return [("tasks", f"an asyncio task is under way: {name}") for name in names]
+
+
+def _timers() -> list[tuple[str, str]]:
+    if signal.getitimer(signal.ITIMER_REAL)[0]:
+        return [("tasks", "a timer of the system is set (signal.setitimer)")]
+    due = [timer for timer in getattr(asyncio.get_event_loop(), "_scheduled", ()) if not timer.cancelled()]
+    return [("tasks", "something is to be called later (call_later)")] if due else []
+
+
+def _threads() -> list[tuple[str, str]]:
+    """Count after a first fork: libraries that know about forks (OpenBLAS does) have ended their threads before it."""
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    named = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
+    found = [("threads", f"a thread runs: {thread.name}") for thread in named]
+    others = len(os.listdir(_TASKS)) - 1 - len(named)
+    if others > 0:
+        found.append(("threads", f"{others} threads of compiled libraries run"))
+    return found
+
+
+def _processes() -> list[tuple[str, str]]:
+    children = [pid for task in _TASKS.iterdir() for pid in (task / "children").read_text().split()]
+    return [("processes", f"{len(children)} processes were started and have not ended")] if children else []
+
+
+def _connections(new: dict[int, str]) -> list[tuple[str, str]]:
+    """Sockets and pipes; and devices, which keep state for one process."""
+    found = []
+    kinds = Counter("socket" if what.startswith("socket:") else "pipe" for what in new.values() if _is_channel(what))
+    if kinds["socket"]:
+        found.append(("connections", f"{kinds['socket']} connections are open (to a database, say)"))
+    if kinds["pipe"]:
+        found.append(("connections", f"{kinds['pipe']} pipes are open"))
+    if any(_DEVICES.match(what) for what in new.values()):
+        found.append(("devices", "a graphics processor is in use"))
+    return found
+
+
+def _is_channel(what: str) -> bool:
+    return what.startswith(("socket:", "pipe:"))
+
+
+def _written(new: dict[int, str]) -> list[tuple[str, str]]:
+    found = []
+    for fd, what in new.items():
+        try:
+            mode, kind = fcntl.fcntl(fd, fcntl.F_GETFL), os.fstat(fd).st_mode
+        except OSError:
+            continue
+        if stat.S_ISREG(kind) and mode & os.O_ACCMODE != os.O_RDONLY:
+            found.append(("files", f"a file is open for writing: {os.path.basename(what)}"))
+    return found
+
+
+def _shared() -> list[tuple[str, str]]:
+    maps = Path("/proc/self/maps").read_text()
+    shared = {name or "memory" for _, name in _SHARED.findall(maps)}
+    return [("memory", f"memory is shared with other processes: {os.path.basename(name)}") for name in sorted(shared)]

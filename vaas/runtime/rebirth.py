@@ -1,0 +1,192 @@
+"""Take a kernel's sockets, threads and loop away before a fork, and give the fork its own afterwards.
+
+Everything that a fork does not survive is closed before, so that the process that forks has one thread and no socket:
+nothing has to be forgotten, and no lock can be held by a thread that is gone. The fork gets what a page needs: no
+heartbeat (its server knows whether the process lives), no threads for control and for subshells, and the one that
+publishes output only when there is something to print while the kernel works.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import shutil
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import zmq
+from ipykernel.iostream import BackgroundSocket, IOPubThread, OutStream
+from jupyter_client.session import Session
+from tornado.ioloop import IOLoop
+from zmq.eventloop.zmqstream import ZMQStream
+
+__all__ = ["Publisher", "dismantle", "move_to", "rebuild"]
+
+#: How long (ms) the sockets of a kernel that is frozen may take to send what they have.
+_LINGER = 200
+# linux/prctl.h and linux/capability.h.
+_PR_SET_DUMPABLE, _PR_CAP_AMBIENT, _CLEAR_ALL, _CAPABILITY_VERSION = 4, 47, 4, 0x20080522
+_system = ctypes.CDLL(None, use_errno=True)
+
+
+class Publisher(IOPubThread):
+    """ipykernel's publisher of output, whose thread begins when it is needed: most visits never print.
+
+    Until then the main thread sends by itself.
+    """
+
+    def __init__(self, socket: Any, *, session: Session, streams: list[OutStream]) -> None:
+        self.socket, self.session = socket, session
+        self.background_socket = BackgroundSocket(self)
+        self._streams = streams
+        self._begun = threading.Lock()
+        self._stopped = self._pipe_flag = False
+        self._master_pid = os.getpid()
+        self._event_pipes: dict[threading.Thread, Any] = {}
+        self.io_loop = None
+        self.thread = threading.Thread(target=self._thread_main, name="IOPub", daemon=True)
+
+    def send_multipart(self, *args: Any, **kwargs: Any) -> None:
+        """Send at once where no thread can be in the way."""
+        if self.io_loop is None and threading.current_thread() is threading.main_thread():
+            self._really_send(*args, **kwargs)
+        else:
+            super().send_multipart(*args, **kwargs)
+
+    def schedule(self, f: Any) -> None:
+        """Have the thread do it."""
+        with self._begun:
+            if self.io_loop is None and not self._stopped:
+                background = self.background_socket
+                super().__init__(self.socket, pipe=False, session=self.session)
+                self.background_socket = background
+                for stream in self._streams:
+                    stream._io_loop = self.io_loop
+                self.start()
+        super().schedule(f)
+
+
+def dismantle(app: Any) -> None:
+    """Close the kernel's sockets and end its threads, for good."""
+    kernel = app.kernel
+    for stream in _streams():
+        _release(stream)
+    if app.heartbeat is not None:
+        app.heartbeat.context.term()
+        app.heartbeat.join()
+    for thread in (kernel.control_thread, kernel.shell_channel_thread):
+        if thread is not None and thread.is_alive():
+            thread.stop()
+            thread.join()
+    kernel.iopub_thread.stop()
+    app.context.destroy(linger=_LINGER)
+    app.context = app.heartbeat = app.control_thread = app.shell_channel_thread = None
+    app.debugpy_socket = app.debug_shell_socket = None
+    kernel.control_thread = kernel.shell_channel_thread = kernel.debugpy_stream = None
+    kernel.control_stream = kernel.shell_stream = None
+
+
+def move_to(root: str) -> None:
+    """Make a folder the root of this process, with what is in the temporary folder now; "": stay.
+
+    The folder shows what the old root shows, save the temporary folders. The right to do so is given up with it.
+    """
+    if root:
+        where = os.getcwd()
+        _copy("/tmp", f"{root}/tmp")
+        os.chroot(root)
+        os.chdir(where)
+    _system.prctl(_PR_CAP_AMBIENT, _CLEAR_ALL, 0, 0, 0)
+    head, none = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0), (ctypes.c_uint32 * 6)()
+    if os.geteuid() != 0 or root:
+        _system.capset(head, none)
+    # Other visits are the same user: they cannot look into this process.
+    _system.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def rebuild(app: Any, connection: dict[str, Any], *, printed: int) -> None:
+    """Give a frozen kernel new sockets by ``connection``; what is printed past Python goes to the file ``printed``."""
+    asyncio.set_event_loop(asyncio.new_event_loop())
+    loop = IOLoop.current()
+    zmq.Context._instance = None
+    app.context = context = zmq.Context()
+    key = connection["key"].encode()
+    app.session = session = Session(config=app.config, key=key, signature_scheme=connection["signature_scheme"])
+    for stream in _streams():
+        _redirect(stream, printed)
+    sockets = {name: _bind(context, zmq.ROUTER, connection, f"{name}_port") for name in ("shell", "control", "stdin")}
+    for name, socket in sockets.items():
+        setattr(app, f"{name}_socket", socket)
+    output = _bind(context, zmq.PUB, connection, "iopub_port")
+    output.sndhwm = 0
+    app.iopub_thread = publisher = Publisher(output, session=session, streams=_streams())
+    app.iopub_socket = publisher.background_socket
+    kernel, shell = app.kernel, app.kernel.shell
+    kernel.ident = str(uuid4())
+    kernel.session, kernel.stdin_socket = session, app.stdin_socket
+    kernel.iopub_thread, kernel.iopub_socket = publisher, publisher.background_socket
+    kernel.shell_stream, kernel.control_stream = (ZMQStream(sockets[name], loop) for name in ("shell", "control"))
+    kernel._main_asyncio_lock = asyncio.Lock()
+    shell.displayhook.topic = kernel._topic("execute_result")
+    for speaks in (app.displayhook, shell.displayhook, shell.display_pub):
+        speaks.session, speaks.pub_socket = session, publisher.background_socket
+    for stream in _streams():
+        stream.session, stream.pub_thread = session, publisher
+
+
+def _streams() -> list[OutStream]:
+    return [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, OutStream)]
+
+
+def _bind(context: Any, kind: int, connection: dict[str, Any], port: str) -> Any:
+    socket = context.socket(kind)
+    socket.linger = 1000
+    if kind == zmq.ROUTER:
+        socket.router_handover = 1
+    between = "-" if connection["transport"] == "ipc" else ":"
+    socket.bind(f"{connection['transport']}://{connection['ip']}{between}{connection[port]}")
+    return socket
+
+
+def _release(stream: OutStream) -> None:
+    """End the thread that reads what is printed past Python, and print where the process did at first."""
+    if not stream._should_watch:
+        return
+    stream._should_watch = False
+    os.write(stream._original_stdstream_fd, b"\0")
+    stream.watch_fd_thread.join()
+    os.dup2(stream._original_stdstream_copy, stream._original_stdstream_fd)
+    os.close(stream._fid)
+    stream._fid = None
+
+
+def _redirect(stream: OutStream, printed: int) -> None:
+    """Read what is printed past Python again, in this process."""
+    os.dup2(printed, stream._original_stdstream_copy)
+    stream._master_pid = os.getpid()
+    stream._flush_pending = stream._subprocess_flush_pending = False
+    stream._buffer_lock, stream._buffers = threading.RLock(), type(stream._buffers)(stream._buffers.default_factory)
+    reading, writing = os.pipe()
+    os.dup2(writing, stream._original_stdstream_fd)
+    os.close(writing)
+    stream._fid, stream._should_watch = reading, True
+    stream.watch_fd_thread = threading.Thread(target=stream._watch_pipe_fd, daemon=True)
+    stream.watch_fd_thread.start()
+
+
+def _copy(source: str, target: str) -> None:
+    """Copy a folder's folders, files and links, with their modes; sockets and the like stay."""
+    for entry in os.scandir(source):
+        copied = f"{target}/{entry.name}"
+        if entry.is_symlink():
+            os.symlink(os.readlink(entry.path), copied)
+        elif entry.is_dir():
+            Path(copied).mkdir(mode=0o700, exist_ok=True)
+            _copy(entry.path, copied)
+            shutil.copymode(entry.path, copied)
+        elif entry.is_file():
+            shutil.copy2(entry.path, copied)

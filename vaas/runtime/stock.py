@@ -1,0 +1,294 @@
+"""What is kept ready for visits: a template and a few forks of it, or a few kernels that have run the notebook.
+
+The first run tells which. A new template is made beside the old one and takes its place when it is ready; the old one
+goes when its last fork has gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from uuid import uuid4
+
+from vaas.errors import VaasError
+from vaas.facts import QUERY, VISITOR, Facts, fits
+from vaas.runtime.kernels import Kernels
+from vaas.runtime.manifest import Manifest
+from vaas.runtime.modes import Mode, advice
+from vaas.runtime.rendering import Begun, Rendering
+from vaas.runtime.states import Taken
+from vaas.runtime.template import Failed, Ran, Template
+
+__all__ = ["Claim", "Stock"]
+
+_LOOK = 0.5
+#: After a run that failed, the next is tried so much later (seconds), and then later and later.
+_AGAIN, _LATEST = 5.0, 600.0
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A kernel for one visit, and how far the notebook has run in it; ``page`` is its page, if that is all."""
+
+    kernel_id: str
+    ran: Ran
+    page: Recorded | None = None
+    #: The state of its widgets, if it is that of the run.
+    state: Taken | None = None
+
+
+class Recorded:
+    """A page of which only the token and the kernel are another one for each visit."""
+
+    def __init__(self, html: str, *, token: str, kernel_id: str) -> None:
+        self._html, self._token, self._kernel_id = html, token, kernel_id
+
+    def filled(self, *, token: str, kernel_id: str) -> str:
+        """Return the page of one visit."""
+        return self._html.replace(self._token, token).replace(self._kernel_id, kernel_id)
+
+
+class _Ready:
+    """A template, or a kernel that ran ahead, with its recorded pages: one for each set of what the page shows."""
+
+    def __init__(self, template: Template) -> None:
+        self.template = template
+        self._pages: dict[str, asyncio.Future[Recorded]] = {}
+
+    async def page(self, rendering: Rendering, ran: Ran, facts: Mapping[str, object]) -> Recorded:
+        """Return the page; it is made once for each set of facts, save the token."""
+        shown = repr({**facts, "token": ""})
+        if shown not in self._pages:
+            self._pages[shown] = asyncio.ensure_future(self._record(rendering, ran, facts))
+        return await asyncio.shield(self._pages[shown])
+
+    @staticmethod
+    async def _record(rendering: Rendering, ran: Ran, facts: Mapping[str, object]) -> Recorded:
+        token, kernel_id = secrets.token_hex(16), str(uuid4())
+        page = {**facts, "token": token, "kernel": kernel_id, "state": rendering.address_of(ran.state)}
+        begun = Begun(kernel_id, None, ran.cells, state=ran.state)
+        html = await rendering.record(str(facts["title"]), page=page, begun=begun)
+        return Recorded(html, token=token, kernel_id=kernel_id)
+
+
+class Stock:
+    """Keeps the app ready.
+
+    Parameters
+    ----------
+    stop:
+        The index of the first cell that asks for something of the visit, as far as its code tells.
+    """
+
+    def __init__(self, kernels: Kernels, rendering: Rendering, manifest: Manifest, *, stop: int | None) -> None:
+        self._kernels, self._rendering, self._limits = kernels, rendering, manifest.limits
+        self._stop = stop
+        self.mode: Mode = "preparing"
+        self.why: list[str] = []
+        self.progress = (0, 0)
+        #: Called with each cell that begins while nothing is ready.
+        self.watchers: set[Callable[[int, int], None]] = set()
+        self._settled = asyncio.Event()
+        self._wanted = asyncio.Event()
+        self._current: _Ready | None = None
+        self._spares: deque[str] = deque()
+        self._pool: deque[_Ready] = deque()
+        self._retired: list[Template] = []
+        self._made = 0.0
+        self._filling: asyncio.Future[None] | None = None
+
+    async def tend(self) -> None:
+        """Make the template, and make it again when it is old or has died; until cancelled."""
+        if not self._limits.ahead:
+            self._settle("cold", ["This site runs notebooks for each visit."])
+            return
+        pause = _AGAIN
+        while True:
+            try:
+                if self._due():
+                    await self._renew()
+                pause = _AGAIN
+            except Failed as error:
+                log.warning("The notebook could not be run ahead: %s", error)
+                self._settle("cold", [f"{error} It is run for each visit."])
+                await self._sleep(pause)
+                pause = min(2 * pause, _LATEST)
+                continue
+            except Exception:
+                log.exception("Keeping the app ready")
+                self._settle("cold", ["Something went wrong; the server's log says what."])
+                await self._sleep(pause)
+                pause = min(2 * pause, _LATEST)
+                continue
+            await self._clear_away()
+            await self._sleep(_LOOK)
+
+    async def settled(self) -> None:
+        """Wait until it is known how the app opens."""
+        await self._settled.wait()
+
+    def fits_whole(self, facts: Facts) -> bool:
+        """Tell whether a visit with these facts will have its whole page at once."""
+        if self.mode == "instant":
+            whole = self._current.template.whole if self._current else None
+            return whole is not None and fits(whole[1].asked, facts)
+        return self.mode == "warm" and any(self._fits(ready, facts) for ready in self._pool)
+
+    async def claim(self, facts: Facts, *, page: Mapping[str, object]) -> Claim | None:
+        """Return a kernel for a visit, with its page if the notebook has run to its end; None: there is none ready."""
+        await self.settled()
+        for _ in range(2):
+            try:
+                if self.mode == "instant":
+                    return await self._claim_fork(facts, page)
+                return await self._claim_kept(facts, page) if self.mode == "warm" else None
+            except VaasError as error:
+                log.warning("A visit's kernel was not ready: %s", error.log_message)
+                self._wanted.set()
+        return None
+
+    async def close(self) -> None:
+        """End what is kept."""
+        if self._filling is not None:
+            self._filling.cancel()
+            await asyncio.gather(self._filling, return_exceptions=True)
+
+    async def _claim_fork(self, facts: Facts, page: Mapping[str, object]) -> Claim | None:
+        ready = self._current
+        source = ready.template.source_for(facts) if ready is not None else None
+        if ready is None or source is None:
+            return None
+        frozen, ran = source
+        whole = source is ready.template.whole
+        kernel_id = self._spares.popleft() if whole and self._spares else ""
+        if not kernel_id or not self._kernels.lives(kernel_id):
+            kernel_id = await self._kernels.fork(ready.template.name, frozen)
+        self._fill()
+        try:
+            await self._kernels.begin(kernel_id, facts)
+            recorded = await ready.page(self._rendering, ran, page) if whole else None
+        except BaseException:
+            await self._kernels.stop(kernel_id, now=True)
+            raise
+        # A fork says nothing unless it is asked: what it says counts from its beginning.
+        state = replace(ran.state, said=0) if whole and ran.state is not None else None
+        return Claim(kernel_id, ran, recorded, state)
+
+    async def _claim_kept(self, facts: Facts, page: Mapping[str, object]) -> Claim | None:
+        ready = next((ready for ready in self._pool if self._fits(ready, facts)), None)
+        if ready is None:
+            return None
+        self._pool.remove(ready)
+        self._wanted.set()
+        kernel_id, ran = ready.template.kernel_id, ready.template.ran
+        assert ran is not None
+        ready.template.held.remove(kernel_id)
+        if self._kernels.talks(kernel_id):
+            await self._kernels.begin(kernel_id, facts)
+        return Claim(kernel_id, ran, await ready.page(self._rendering, ran, page), ran.state)
+
+    def _fits(self, ready: _Ready, facts: Facts) -> bool:
+        """What a kernel of another language asks for is not known: it may be anything."""
+        kernel_id, ran = ready.template.kernel_id, ready.template.ran
+        if ran is None or not self._kernels.lives(kernel_id):
+            return False
+        return fits(ran.asked if self._kernels.talks(kernel_id) else (QUERY, VISITOR), facts)
+
+    def _due(self) -> bool:
+        if self.mode == "warm":
+            return len(self._pool) < self._limits.warm
+        ready = self._current
+        if ready is None or not all(map(self._kernels.lives, ready.template.held)):
+            return True
+        return bool(self._limits.template_age and time.monotonic() - self._made > self._limits.template_age)
+
+    async def _renew(self) -> None:
+        template = Template(self._kernels, self._rendering, stop=self._stop, progress=self._show)
+        freeze = self.mode != "warm"
+        try:
+            await template.run(freeze=freeze)
+        except BaseException:
+            await template.close()
+            raise
+        if template.late is not None and freeze:
+            # The next one is frozen before this cell as well.
+            self._stop = template.late
+        if freeze and (template.whole or template.stem) and not template.verdict.hindrances:
+            await self._swap(_Ready(template))
+        elif freeze:
+            await template.close()
+            self.why = advice(template.verdict.hindrances)
+            log.info("Visits are no forks: %s", " ".join(self.why))
+            self.mode = "warm"
+            await self._renew()
+        else:
+            self._pool.append(_Ready(template))
+            self._settle("warm", self.why)
+
+    async def _swap(self, ready: _Ready) -> None:
+        former, self._current = self._current, ready
+        self._made = time.monotonic()
+        spares, self._spares = list(self._spares), deque()
+        for kernel_id in spares:
+            await self._kernels.stop(kernel_id, now=True)
+        if former is not None:
+            self._retired.append(former.template)
+        self._settle("instant", [])
+        self._fill()
+
+    async def _clear_away(self) -> None:
+        for template in list(self._retired):
+            if not self._in_use(template):
+                self._retired.remove(template)
+                await template.close()
+        for ready in [ready for ready in self._pool if not self._kernels.lives(ready.template.kernel_id)]:
+            self._pool.remove(ready)
+            await ready.template.close()
+
+    def _in_use(self, template: Template) -> bool:
+        """Tell whether a fork lives that is not the template's own."""
+        source = template.whole or template.stem
+        return source is not None and len(source[0].children) > len(template.held) - 1
+
+    def _fill(self) -> None:
+        if self._filling is None or self._filling.done():
+            self._filling = asyncio.ensure_future(self._fork_ahead())
+
+    async def _fork_ahead(self) -> None:
+        ready = self._current
+        whole = ready.template.whole if ready is not None else None
+        while ready is not None and whole is not None and ready is self._current:
+            if len(self._spares) >= self._limits.spares:
+                return
+            try:
+                kernel_id = await self._kernels.fork(ready.template.name, whole[0])
+            except Exception as error:
+                log.warning("No fork ahead: %s", error)
+                return
+            if ready is self._current:
+                self._spares.append(kernel_id)
+            else:
+                await self._kernels.stop(kernel_id, now=True)
+
+    def _show(self, cell: int, cells: int) -> None:
+        self.progress = (cell, cells)
+        for watcher in list(self.watchers):
+            watcher(cell, cells)
+
+    def _settle(self, mode: Mode, why: list[str]) -> None:
+        if mode == "cold" and self._current is not None and self.mode == "instant":
+            return  # what is there stays: it is old, and works
+        self.mode, self.why = mode, why
+        self._settled.set()
+
+    async def _sleep(self, seconds: float) -> None:
+        self._wanted.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wanted.wait(), seconds)
