@@ -6,7 +6,6 @@ import asyncio
 import json
 import logging
 from collections.abc import Mapping
-from functools import partial
 from urllib.parse import urlsplit
 
 from tornado.iostream import StreamClosedError
@@ -121,8 +120,7 @@ class NotebookPage(Guarded):
 
         async def produce() -> None:
             try:
-                ready = partial(server.keep_state, page)
-                async for snippet in server.rendered.snippets(renderer, begin=growing.begin, ready=ready):
+                async for snippet in server.rendered.snippets(renderer, begin=growing.begin):
                     growing.watch.moved()
                     queue.put_nowait(snippet)
             finally:

@@ -73,8 +73,9 @@ class Begun:
     kernel_id: str
     executor: Executor | None = None
     cells: Sequence[Any] = ()
-    #: The state of its widgets, if all cells have run.
-    taken: Taken | None = None
+    #: The state of its widgets, if all cells have run; else called with it when they have.
+    state: Taken | None = None
+    ready: Callable[[Taken | None], None] | None = None
 
 
 class _Renderer(NotebookRenderer):
@@ -83,8 +84,8 @@ class _Renderer(NotebookRenderer):
     #: Brings the kernel; called when the page has begun.
     begin: Callable[[Any], Awaitable[Begun]]
     begun: Begun
-    #: Called with the notebook after the last cell, before the page's end is rendered.
-    finish: Callable[[Any], Awaitable[None]]
+    #: Tells what the end of the page has to know.
+    finish: Callable[[Begun], Awaitable[dict[str, object]]]
 
     async def load_notebook(self, path: str) -> Any:
         notebook = await asyncio.to_thread(nbformat.read, path, as_version=4)
@@ -117,7 +118,7 @@ class _Renderer(NotebookRenderer):
                 yield cell
                 break
             yield cell
-        await self.finish(nb)
+        nb.metadata["vaas"] = await self.finish(self.begun)
 
 
 class Rendering:
@@ -173,6 +174,7 @@ class Rendering:
         libraries = self.libraries.facts(base_url=self._base_url)
         renderer.resources["vaas"] = {**page, "libraries": libraries}
         renderer.resources["vaas_used"] = self.used
+        renderer.finish = self._finish
         return renderer
 
     def first_question(self) -> int | None:
@@ -199,33 +201,15 @@ class Rendering:
             reporter=reporter,
         )
 
-    async def snippets(
-        self,
-        renderer: _Renderer,
-        *,
-        begin: Callable[[Any], Awaitable[Begun]],
-        ready: Callable[[Taken | None], str],
-    ) -> AsyncIterator[str]:
-        """Yield the page as it grows.
-
-        ``begin`` gets the notebook and brings the kernel, when the page has begun; ``ready`` takes the state of the
-        page's widgets and returns its address.
+    async def snippets(self, renderer: _Renderer, *, begin: Callable[[Any], Awaitable[Begun]]) -> AsyncIterator[str]:
+        """Yield the page as it grows; ``begin`` gets the notebook and brings the kernel, when the page has begun.
 
         Raises
         ------
         Trouble
             The page cannot be completed.
         """
-
-        async def finish(notebook: Any) -> None:
-            begun, mapping, taken = renderer.begun, self._kernels.mapping, renderer.begun.taken
-            if begun.executor is not None:
-                taken = await take(begun.kernel_id, client=begun.executor.kc, counts=mapping)
-            if taken is not None:
-                self.used = self.libraries.used(taken.snapshot.modules)
-            notebook.metadata["vaas"] = {"kernel": begun.kernel_id, "state": ready(taken), "used": self.used}
-
-        renderer.begin, renderer.finish = begin, finish
+        renderer.begin = begin
         try:
             async for snippet, _ in renderer.generate_content_generator(None, None):
                 yield snippet
@@ -234,10 +218,23 @@ class Rendering:
             if begun is not None and begun.executor is not None:
                 begun.executor.disconnect()
 
-    async def snapshot(self, kernel_id: str, executor: Executor) -> Snapshot | None:
-        """Return the state of the widgets of a kernel that has run the notebook, for all its visits."""
-        taken = await take(kernel_id, client=executor.kc, counts=self._kernels.mapping, shared=True)
-        return None if taken is None else taken.snapshot
+    async def _finish(self, begun: Begun) -> dict[str, object]:
+        taken = begun.state
+        if begun.executor is not None:
+            taken = await take(begun.kernel_id, client=begun.executor.kc, counts=self._kernels.mapping)
+            self.learn(taken)
+            if begun.ready is not None:
+                begun.ready(taken)
+        return {"kernel": begun.kernel_id, "state": self.address_of(taken), "used": self.used}
+
+    def learn(self, taken: Taken | None) -> None:
+        """Take note of the libraries that the widgets of a page need, for the pages that come."""
+        if taken is not None:
+            self.used = self.libraries.used(taken.snapshot.modules)
+
+    def address_of(self, taken: Taken | None) -> str:
+        """Return where a state is; "" if there is none."""
+        return f"{self._base_url}vaas/state/{taken.snapshot.digest}" if taken is not None else ""
 
     async def record(self, title: str, *, page: Mapping[str, object], begun: Begun) -> str:
         """Return the page of a notebook all of whose cells have run, and whose state has an address of its own."""

@@ -30,7 +30,6 @@ from vaas.runtime.portal_client import PortalClient
 from vaas.runtime.rendering import Rendering
 from vaas.runtime.routes import route_table, rules
 from vaas.runtime.settings import application_settings
-from vaas.runtime.states import Taken
 from vaas.runtime.stock import Claim, Stock
 from vaas.runtime.visits import Page, Patience, Visit, Visits
 from vaas.tickets import Ticket
@@ -178,6 +177,16 @@ class AppServer:
             "farewell": f"{self.base_url}vaas/farewell",
         }
 
+    async def state_of(self, page: Page) -> str:
+        """Return the name of the state that the page's kernel is in; "" if it changed since that was taken."""
+        if page.state is None:
+            return ""
+        try:
+            said = await self.kernels.mapping.said(page.kernel)
+        except (TimeoutError, KeyError):
+            return ""
+        return page.state.snapshot.digest if said == page.state.said else ""
+
     def facts(self, visit: Visit, *, query: str, request: Mapping[str, str]) -> Facts:
         """Return what the notebook's code may know of the visit; who it is only if its owner and the ticket say so."""
         if not (self.knows_visitor and visit.known and visit.user):
@@ -190,6 +199,7 @@ class AppServer:
         async def claim() -> Claim | None:
             claimed = await self.stock.claim(facts, page=shown)
             if claimed is not None:
+                page.state = claimed.state
                 await self._give(page, claimed.kernel_id)
             return claimed
 

@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 from vaas.errors import Unavailable, VaasError
@@ -47,6 +47,8 @@ class Claim:
     ran: Ran
     taken: Taken | None = None
     page: Recorded | None = None
+    #: The state of its widgets, if it is that of the run.
+    state: Taken | None = None
 
 
 class Recorded:
@@ -78,9 +80,8 @@ class _Ready:
     @staticmethod
     async def _record(rendering: Rendering, ran: Ran, facts: Mapping[str, object]) -> Recorded:
         token, kernel_id = secrets.token_hex(16), str(uuid4())
-        page = {**facts, "token": token}
-        taken = None if ran.snapshot is None else Taken(ran.snapshot, 0)
-        begun = Begun(kernel_id, None, ran.cells, taken)
+        page = {**facts, "token": token, "kernel": kernel_id, "state": rendering.address_of(ran.state)}
+        begun = Begun(kernel_id, None, ran.cells, state=ran.state)
         html = await rendering.record(str(facts["title"]), page=page, begun=begun)
         return Recorded(html, token=token, kernel_id=kernel_id)
 
@@ -197,17 +198,9 @@ class Stock:
         except BaseException:
             await self._kernels.stop(kernel_id, now=True)
             raise
-        return Claim(kernel_id, ran, _taken(ran, said) if whole else None, recorded)
-
-    async def _fork(self, ready: _Ready, frozen: Frozen) -> tuple[str, int]:
-        """Return a fork that has answered, and how often it has spoken until then."""
-        kernel_id = await self._kernels.fork(ready.template.name, frozen)
-        try:
-            return kernel_id, await self._kernels.mapping.said(kernel_id)
-        except TimeoutError as error:
-            await self._kernels.stop(kernel_id, now=True)
-            text = "A fork does not answer."
-            raise Unavailable("The app's kernel does not answer.", log_message=text) from error
+        # A fork says nothing unless it is asked: what it says counts from its beginning.
+        state = replace(ran.state, said=0) if whole and ran.state is not None else None
+        return Claim(kernel_id, ran, recorded, state)
 
     async def _claim_kept(self, facts: Facts, page: Mapping[str, object]) -> Claim | None:
         ready = next((ready for ready in self._pool if self._fits(ready, facts)), None)
@@ -218,15 +211,9 @@ class Stock:
         kernel_id, ran = ready.template.kernel_id, ready.template.ran
         assert ran is not None
         ready.template.held.remove(kernel_id)
-        try:
-            said = await self._kernels.mapping.said(kernel_id)
-            if self._kernels.talks(kernel_id):
-                await self._kernels.begin(kernel_id, facts)
-            recorded = await ready.page(self._rendering, ran, page)
-        except BaseException:
-            await self._kernels.stop(kernel_id, now=True)
-            raise
-        return Claim(kernel_id, ran, _taken(ran, said), recorded)
+        if self._kernels.talks(kernel_id):
+            await self._kernels.begin(kernel_id, facts)
+        return Claim(kernel_id, ran, await ready.page(self._rendering, ran, page), ran.state)
 
     def _fits(self, ready: _Ready, facts: Facts) -> bool:
         """What a kernel of another language asks for is not known: it may be anything."""

@@ -26,7 +26,7 @@ from vaas.runtime.kernels import Kernels
 from vaas.runtime.modes import Verdict
 from vaas.runtime.rendering import Rendering
 from vaas.runtime.sources import Sources
-from vaas.runtime.states import Snapshot
+from vaas.runtime.states import Taken, take
 
 __all__ = ["Failed", "Ran", "Template"]
 
@@ -48,8 +48,8 @@ class Ran:
     total: int
     asked: frozenset[str] = frozenset()
     captures: dict[str, Any] = field(default_factory=dict)
-    #: The state of the widgets at the end.
-    snapshot: Snapshot | None = None
+    #: The state of its widgets, and in how many words the kernel had told it.
+    state: Taken | None = None
 
     @property
     def whole(self) -> bool:
@@ -134,7 +134,8 @@ class Template:
             if freeze:
                 source = self.stem and self.stem[0]
                 frozen, self.verdict, self.sources = await self._kernels.freeze(kernel_id, source=source)
-                self.whole = (frozen, ran)
+                # What runs when a visit begins may move widgets before anybody listens.
+                self.whole = (frozen, replace(ran, state=None) if self.verdict.hooked else ran)
         except (Unavailable, Trouble) as error:
             raise Failed(getattr(error, "log_message", "") or str(error)) from error
 
@@ -162,11 +163,16 @@ class Template:
                         self.late = index
                     asked |= now
             await executor.settle()
-            done = Ran(tuple(cells), ran.total, asked, executor.captures())
-            snapshot = await self._rendering.snapshot(kernel_id, executor) if done.whole else None
-            return replace(done, snapshot=snapshot)
+            state = await self._state(kernel_id, executor) if len(cells) == ran.total else None
+            return Ran(tuple(cells), ran.total, asked, executor.captures(), state)
         finally:
             executor.disconnect()
+
+    async def _state(self, kernel_id: str, executor: Executor) -> Taken | None:
+        """Return the state of the widgets, which all visits begin with."""
+        taken = await take(kernel_id, client=executor.kc, counts=self._kernels.mapping, shared=True)
+        self._rendering.learn(taken)
+        return taken
 
     async def _cell(self, executor: Executor, notebook: Any, index: int, *, reporter: _Quiet) -> Any:
         cell = notebook.cells[index]

@@ -50,7 +50,8 @@ class Activity:
     def heard(self, parent: Mapping[str, Any], *, state: str = "") -> None:
         """Take note of a message in the name of ``parent``; ``state`` is that of a status message."""
         kind, request = parent.get("msg_type"), str(parent.get("msg_id"))
-        if kind not in _QUESTIONS or not state:
+        # That it starts is said in nobody's name.
+        if not state or not (kind is None or kind in _QUESTIONS):
             self.said += 1
         elif state == "idle" and request in self._expected:
             self._expected[request].set()
