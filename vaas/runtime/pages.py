@@ -105,7 +105,7 @@ class NotebookPage(Guarded):
         shown = server.page_facts(page, visit=visit)
         claimed = await server.claim(page, facts, shown=shown) if server.stock.fits_whole(facts) else None
         if claimed is not None and claimed.page is not None:
-            page.sent, page.state = claimed.page, claimed.taken
+            page.sent = claimed.page
             await self._send_at_once(claimed.page.filled(token=page.token, kernel_id=claimed.kernel_id))
         else:
             await self._send_growing(page, facts=facts, shown=shown)

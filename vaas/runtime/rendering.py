@@ -36,7 +36,7 @@ from vaas.runtime.kernels import Kernels
 from vaas.runtime.libraries import Libraries
 from vaas.runtime.logged import cut
 from vaas.runtime.manifest import Manifest
-from vaas.runtime.states import Snapshot, Taken, take
+from vaas.runtime.states import Taken, take
 
 __all__ = ["Begun", "Rendering"]
 
@@ -237,17 +237,13 @@ class Rendering:
         return f"{self._base_url}vaas/state/{taken.snapshot.digest}" if taken is not None else ""
 
     async def record(self, title: str, *, page: Mapping[str, object], begun: Begun) -> str:
-        """Return the page of a notebook all of whose cells have run, and whose state has an address of its own."""
+        """Return the page of a notebook all of whose cells have run."""
         renderer = await self.open(title, page=page)
 
         async def begin(_: Any) -> Begun:
             return begun
 
-        return "".join([snippet async for snippet in self.snippets(renderer, begin=begin, ready=self.address)])
-
-    def address(self, taken: Taken | None) -> str:
-        """Return where the state of a page's widgets is; "" for an unknown one."""
-        return f"{self._base_url}vaas/state/{taken.snapshot.digest}" if taken is not None else ""
+        return "".join([snippet async for snippet in self.snippets(renderer, begin=begin)])
 
     def _take_libraries(self) -> Libraries:
         """Take over from Voilà what it would load of extensions."""

@@ -205,21 +205,6 @@ class AppServer:
 
         return await asyncio.shield(self._keep(claim()))
 
-    def keep_state(self, page: Page, taken: Taken | None) -> str:
-        """Keep the state of the page's widgets, and return where it is; "" if it is unknown."""
-        page.state = taken
-        return self.rendered.address(taken)
-
-    async def state_of(self, page: Page) -> str:
-        """Return the name of the state that the page's kernel is in; "" if it changed since that was taken."""
-        if page.state is None:
-            return ""
-        try:
-            said = await self.kernels.mapping.said(page.kernel)
-        except (TimeoutError, KeyError):
-            return ""
-        return page.state.snapshot.digest if said == page.state.said else ""
-
     async def bring_kernel(self, page: Page, *, name: str, facts: Facts) -> str:
         """Start the page's kernel; it ends by itself if the page has ended meanwhile.
 

@@ -17,9 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from uuid import uuid4
 
-from vaas.errors import Unavailable, VaasError
+from vaas.errors import VaasError
 from vaas.facts import QUERY, VISITOR, Facts, fits
-from vaas.runtime.forks import Frozen
 from vaas.runtime.kernels import Kernels
 from vaas.runtime.manifest import Manifest
 from vaas.runtime.modes import Mode, advice
@@ -38,14 +37,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Claim:
-    """A kernel for one visit, and how far the notebook has run in it.
-
-    ``page`` is its page, and ``taken`` the state of its widgets, if that is all.
-    """
+    """A kernel for one visit, and how far the notebook has run in it; ``page`` is its page, if that is all."""
 
     kernel_id: str
     ran: Ran
-    taken: Taken | None = None
     page: Recorded | None = None
     #: The state of its widgets, if it is that of the run.
     state: Taken | None = None
@@ -86,14 +81,6 @@ class _Ready:
         return Recorded(html, token=token, kernel_id=kernel_id)
 
 
-def _taken(ran: Ran, said: int) -> Taken | None:
-    """Return the state of the widgets of a kernel that had spoken so often before its visit began.
-
-    If it speaks when the visit begins, as functions of its author's may let it, the state is not that of the template.
-    """
-    return None if ran.snapshot is None else Taken(ran.snapshot, said)
-
-
 class Stock:
     """Keeps the app ready.
 
@@ -114,8 +101,7 @@ class Stock:
         self._settled = asyncio.Event()
         self._wanted = asyncio.Event()
         self._current: _Ready | None = None
-        #: Forks that nobody has yet, and how often each has spoken.
-        self._spares: deque[tuple[str, int]] = deque()
+        self._spares: deque[str] = deque()
         self._pool: deque[_Ready] = deque()
         self._retired: list[Template] = []
         self._looked, self._changed = 0.0, False
@@ -188,9 +174,9 @@ class Stock:
             return None
         frozen, ran = source
         whole = source is ready.template.whole
-        kernel_id, said = self._spares.popleft() if whole and self._spares else ("", 0)
+        kernel_id = self._spares.popleft() if whole and self._spares else ""
         if not kernel_id or not self._kernels.lives(kernel_id):
-            kernel_id, said = await self._fork(ready, frozen)
+            kernel_id = await self._kernels.fork(ready.template.name, frozen)
         self._fill()
         try:
             await self._kernels.begin(kernel_id, facts)
@@ -271,7 +257,7 @@ class Stock:
         former, self._current = self._current, ready
         self._changed = False
         spares, self._spares = list(self._spares), deque()
-        for kernel_id, _ in spares:
+        for kernel_id in spares:
             await self._kernels.stop(kernel_id, now=True)
         if former is not None:
             self._retired.append(former.template)
@@ -308,12 +294,12 @@ class Stock:
             if len(self._spares) >= self._limits.spares:
                 return
             try:
-                kernel_id, said = await self._fork(ready, whole[0])
+                kernel_id = await self._kernels.fork(ready.template.name, whole[0])
             except Exception as error:
                 log.warning("No fork ahead: %s", error)
                 return
             if ready is self._current:
-                self._spares.append((kernel_id, said))
+                self._spares.append(kernel_id)
             else:
                 await self._kernels.stop(kernel_id, now=True)
 
