@@ -14,6 +14,7 @@ Nothing forks inside a running event loop: :meth:`Side.serve` has the control af
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import json
@@ -43,13 +44,25 @@ def _loop() -> Any:
     return IOLoop.current().asyncio_loop  # type: ignore[attr-defined]
 
 
+def _end() -> None:
+    """End a fork: what is registered for the end runs, but Python does not take its objects apart one by one.
+
+    That would write to every page of memory that the forks share, only to give it all back.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        with contextlib.suppress(Exception):
+            stream.flush()  # type: ignore[union-attr]
+    os._exit(0)
+
+
 class Side:
     """The kernel's end of the channel; ``app`` is the kernel's application."""
 
     def __init__(self, app: Any, channel: socket.socket) -> None:
         self._app = app
         self._channel = channel
-        self._freezing = False
+        self._freezing = self._forked = False
         #: Where the notebook may have left files that each fork needs.
         self._folders: list[str] = []
         IOLoop.current()
@@ -71,9 +84,12 @@ class Side:
             self._listen()
             self._app.start()
             if not self._freezing:
-                return
+                break
             self._freezing = False
             self._serve_frozen()
+            self._forked = True
+        if self._forked:
+            _end()
 
     def _listen(self) -> None:
         self._channel.setblocking(False)
