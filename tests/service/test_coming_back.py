@@ -43,9 +43,9 @@ async def test_a_reload_comes_back_to_the_same_kernel(served: tuple[PortalStub, 
     assert lasting(again.html.replace(again.token, page.token)) == lasting(page.html)
 
 
-def lasting(html: str) -> list[str]:
-    """Return a page's words, without those that said how far it was."""
-    return re.sub(r"<script>window.vaas && window.vaas.runs.*</script>", "", html).split()
+def lasting(html: str) -> str:
+    """Return a page without what said how far it was, and without white space."""
+    return "".join(re.sub(r"<script>window.vaas && window.vaas.runs.*</script>", "", html).split())
 
 
 async def test_the_old_page_s_farewell_does_not_end_the_new_one(served: tuple[PortalStub, AppProcess]) -> None:

@@ -28,7 +28,7 @@ from typing import Any
 from tornado.ioloop import IOLoop
 
 from vaas.facts import Facts
-from vaas.runtime import asking, hindrances, rebirth, seeds
+from vaas.runtime import asking, hindrances, rebirth, seeds, sources
 
 __all__ = ["CHANNEL", "MOST", "Side"]
 
@@ -131,7 +131,8 @@ class Side:
         gc.collect()
         gc.freeze()
         kept = hindrances.kept_files(*self._folders)
-        self._say({"frozen": True, "hindrances": found, "hooked": asking.hooked(), "kept": kept})
+        said = {"hindrances": found, "hooked": asking.hooked(), "kept": kept, "sources": sources.found()}
+        self._say({"frozen": True, **said})
         while True:
             ready, _, _ = select.select([self._channel.fileno(), woken], [], [])
             if woken in ready:

@@ -27,6 +27,7 @@ from vaas.runtime.manager import ConfinedKernelManager
 from vaas.runtime.modes import Verdict
 from vaas.runtime.printed import Printed
 from vaas.runtime.sandbox import HOME
+from vaas.runtime.sources import Sources
 from vaas.runtime.specs import AppSpecs
 
 __all__ = ["HIDDEN_ERROR", "Kernels"]
@@ -151,8 +152,8 @@ class Kernels:
         told = {"do": "begin", "facts": facts.to_json()}
         await self._channel(kernel_id).ask(told, "begun", seconds=_PATIENCE)
 
-    async def freeze(self, kernel_id: str, *, source: Frozen | None = None) -> tuple[Frozen, Verdict]:
-        """Freeze a kernel that is idle; return what forks are made by, and whether they may be.
+    async def freeze(self, kernel_id: str, *, source: Frozen | None = None) -> tuple[Frozen, Verdict, Sources]:
+        """Freeze a kernel that is idle; return what forks are made by, whether they may be, and what it read.
 
         ``source`` is what the kernel itself was forked from. The kernel answers nobody from now on.
         """
@@ -166,7 +167,12 @@ class Kernels:
         else:
             frozen = replace(source, channel=kernel.channel)
         kernel.warned = frozen.heard
-        return frozen, Verdict.of(said, sandboxed=sandboxed)
+        return frozen, Verdict.of(said, sandboxed=sandboxed), Sources.of(said["sources"], roots=self._roots())
+
+    def _roots(self) -> tuple[Path, ...] | None:
+        """Return where a kernel in its sandbox finds data that may change."""
+        sandbox = self._confinement.sandbox
+        return None if sandbox is None else (*sandbox.paths, self._cwd)
 
     def talks(self, kernel_id: str) -> bool:
         """Tell whether the kernel can be asked, and be told that a visit begins."""

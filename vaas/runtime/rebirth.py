@@ -119,6 +119,8 @@ def rebuild(app: Any, connection: dict[str, Any], *, printed: int) -> None:
     asyncio.set_event_loop(asyncio.new_event_loop())
     loop = IOLoop.current()
     zmq.Context._instance = None
+    # That there is no debugger is no news.
+    app.log.addFilter(lambda record: "debugpy" not in str(record.msg))
     app.context = context = zmq.Context()
     key = connection["key"].encode()
     app.session = session = Session(config=app.config, key=key, signature_scheme=connection["signature_scheme"])

@@ -13,6 +13,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -22,11 +23,12 @@ from vaas.runtime.kernels import Kernels
 from vaas.runtime.manifest import Manifest
 from vaas.runtime.modes import Mode, advice
 from vaas.runtime.rendering import Begun, Rendering
+from vaas.runtime.sources import changed
 from vaas.runtime.template import Failed, Ran, Template
 
 __all__ = ["Claim", "Stock"]
 
-_LOOK = 0.5
+_LOOK, _LOOK_AT_SOURCES = 0.5, 3.0
 #: After a run that failed, the next is tried so much later (seconds), and then later and later.
 _AGAIN, _LATEST = 5.0, 600.0
 log = logging.getLogger(__name__)
@@ -57,6 +59,7 @@ class _Ready:
 
     def __init__(self, template: Template) -> None:
         self.template = template
+        self.made = time.monotonic()
         self._pages: dict[str, asyncio.Future[Recorded]] = {}
 
     async def page(self, rendering: Rendering, ran: Ran, facts: Mapping[str, object]) -> Recorded:
@@ -97,7 +100,9 @@ class Stock:
         self._spares: deque[str] = deque()
         self._pool: deque[_Ready] = deque()
         self._retired: list[Template] = []
-        self._made = 0.0
+        self._looked, self._changed = 0.0, False
+        self._looking: asyncio.Future[_Ready | None] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sources")
         self._filling: asyncio.Future[None] | None = None
 
     async def tend(self) -> None:
@@ -124,6 +129,7 @@ class Stock:
                 pause = min(2 * pause, _LATEST)
                 continue
             await self._clear_away()
+            self._look_at_sources()
             await self._sleep(_LOOK)
 
     async def settled(self) -> None:
@@ -152,6 +158,7 @@ class Stock:
 
     async def close(self) -> None:
         """End what is kept."""
+        self._thread.shutdown(wait=False)
         if self._filling is not None:
             self._filling.cancel()
             await asyncio.gather(self._filling, return_exceptions=True)
@@ -201,7 +208,21 @@ class Stock:
         ready = self._current
         if ready is None or not all(map(self._kernels.lives, ready.template.held)):
             return True
-        return bool(self._limits.template_age and time.monotonic() - self._made > self._limits.template_age)
+        age = min(filter(None, (self._limits.template_age, ready.template.sources.every)), default=0)
+        return self._changed or bool(age and time.monotonic() - ready.made > age)
+
+    def _look_at_sources(self) -> None:
+        """Look whether what the template read has changed; a drive that hangs holds up nothing but this."""
+        if self._looking is not None and self._looking.done():
+            self._changed, self._looking = self._looking.result() is self._current, None
+        ready = self._current
+        if self._looking is None and ready is not None and ready.template.sources.read:
+            loop = asyncio.get_running_loop()
+            if time.monotonic() - self._looked > _LOOK_AT_SOURCES:
+                self._looked = time.monotonic()
+                self._looking = loop.run_in_executor(
+                    self._thread, lambda: ready if changed(ready.template.sources) else None
+                )
 
     async def _renew(self) -> None:
         template = Template(self._kernels, self._rendering, stop=self._stop, progress=self._show)
@@ -228,7 +249,7 @@ class Stock:
 
     async def _swap(self, ready: _Ready) -> None:
         former, self._current = self._current, ready
-        self._made = time.monotonic()
+        self._changed = False
         spares, self._spares = list(self._spares), deque()
         for kernel_id in spares:
             await self._kernels.stop(kernel_id, now=True)
@@ -242,9 +263,14 @@ class Stock:
             if not self._in_use(template):
                 self._retired.remove(template)
                 await template.close()
-        for ready in [ready for ready in self._pool if not self._kernels.lives(ready.template.kernel_id)]:
+        for ready in [ready for ready in self._pool if not self._is_good(ready)]:
             self._pool.remove(ready)
             await ready.template.close()
+
+    def _is_good(self, ready: _Ready) -> bool:
+        """Tell whether a kernel that ran ahead lives, and is not too old."""
+        age = self._limits.template_age
+        return self._kernels.lives(ready.template.kernel_id) and not (age and time.monotonic() - ready.made > age)
 
     def _in_use(self, template: Template) -> bool:
         """Tell whether a fork lives that is not the template's own."""

@@ -25,6 +25,7 @@ from vaas.runtime.forks import Frozen
 from vaas.runtime.kernels import Kernels
 from vaas.runtime.modes import Verdict
 from vaas.runtime.rendering import Rendering
+from vaas.runtime.sources import Sources
 
 __all__ = ["Failed", "Ran", "Template"]
 
@@ -98,7 +99,7 @@ class Template:
         self.held: list[str] = []
         self.whole: tuple[Frozen, Ran] | None = None
         self.stem: tuple[Frozen, Ran] | None = None
-        self.verdict = Verdict()
+        self.verdict, self.sources = Verdict(), Sources()
         self.kernel_id = ""
         self.ran: Ran | None = None
 
@@ -117,7 +118,7 @@ class Template:
             stop = self.stop if freeze else None
             ran = await self._run(notebook, kernel_id, Ran((), len(notebook.cells)), upto=stop)
             if stop is not None:
-                frozen, self.verdict = await self._kernels.freeze(kernel_id)
+                frozen, self.verdict, self.sources = await self._kernels.freeze(kernel_id)
                 if self.verdict.hindrances:
                     return
                 self.stem = (frozen, ran)
@@ -128,7 +129,8 @@ class Template:
                 ran = await self._run(notebook, kernel_id, ran, upto=None)
             self.kernel_id, self.ran = kernel_id, ran
             if freeze:
-                frozen, self.verdict = await self._kernels.freeze(kernel_id, source=self.stem and self.stem[0])
+                source = self.stem and self.stem[0]
+                frozen, self.verdict, self.sources = await self._kernels.freeze(kernel_id, source=source)
                 self.whole = (frozen, ran)
         except (Unavailable, Trouble) as error:
             raise Failed(getattr(error, "log_message", "") or str(error)) from error
