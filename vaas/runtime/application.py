@@ -91,6 +91,9 @@ async def _serve(place: Place, *, folder: Path) -> None:
     imports = asyncio.get_running_loop().run_in_executor(None, _import_server)
     trial = asyncio.get_running_loop().run_in_executor(None, find_isolation, os.environ)
     manifest = await _manifest(portal)
+    # A visit takes about twenty open files, and what a system gives at first is made for programs of one user.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (manifest.limits.server_memory, most))
     await _fetch(manifest, portal=portal, folder=folder)

@@ -225,12 +225,10 @@ class Kernels:
 
     async def greedy(self) -> dict[str, Excess]:
         """Return the kernels that use more than they may, with what of."""
-        running = {
-            kernel_id: kernel.provisioner.pid
-            for kernel_id in self.mapping.list_kernel_ids()
-            if (kernel := self.mapping.get_kernel(kernel_id)).has_kernel
-        }
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._lookout.look, running)
+        kernels = {kernel_id: self.mapping.get_kernel(kernel_id) for kernel_id in self.mapping.list_kernel_ids()}
+        running = {kernel_id: kernel.provisioner.pid for kernel_id, kernel in kernels.items() if kernel.has_kernel}
+        places = {kernel_id: kernels[kernel_id].device for kernel_id in running if kernels[kernel_id].device}
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._lookout.look, running, places)
 
     def model(self, kernel_id: str) -> dict[str, Any]:
         """Return what Jupyter's API says of a kernel."""

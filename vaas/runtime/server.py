@@ -37,6 +37,8 @@ from vaas.tickets import Ticket
 __all__ = ["AppServer"]
 
 _SWEEP = 1.0
+#: So many visits get their kernels at once; the others wait a moment for their turn.
+_CLAIMS = 8
 _MOST_INCIDENTS = 20
 _LONGEST_INCIDENT = 300
 #: What is ended so need not be asked to say goodbye: it would not, or it is the trouble.
@@ -95,6 +97,7 @@ class AppServer:
         self.sockets: dict[str, set[WebSocketHandler]] = {}
         self.poked = asyncio.Event()
         self.stopped = asyncio.Event()
+        self._claiming = asyncio.Semaphore(_CLAIMS)
         self._portal = portal
         self._started = self._heard = clock()
         self._tasks: set[asyncio.Future[Any]] = set()
@@ -197,7 +200,10 @@ class AppServer:
         """Give the page a kernel that has run the notebook already; None: there is none."""
 
         async def claim() -> Claim | None:
-            claimed = await self.stock.claim(facts, page=shown)
+            await self.stock.settled()
+            async with self._claiming:
+                # Who is in a hurry may have left before its turn.
+                claimed = None if page.ended else await self.stock.claim(facts, page=shown)
             if claimed is not None:
                 page.state = claimed.state
                 await self._give(page, claimed.kernel_id)
