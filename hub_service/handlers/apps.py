@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import shutil
@@ -165,7 +166,11 @@ class EventStream(Page):
             last, waited = text, waited + every
             if over:
                 return
-            await asyncio.sleep(every)
+            await self.pause(every)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait before the state is looked at again."""
+        await asyncio.sleep(seconds)
 
     async def state(self) -> tuple[bool, dict[str, object]]:
         """Return whether this is the last event, and the event."""
@@ -182,6 +187,11 @@ class OpenEvents(EventStream):
         self.portal.gallery.app(self.visitor, slug)
         self._slug = slug
         await self.stream()
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, but not longer than until the start is over: the visitor waits for that."""
+        with contextlib.suppress(VaasError):  # the next look tells the visitor
+            await self.portal.opening.pause(self.visitor, self._slug, seconds)
 
     async def state(self) -> tuple[bool, dict[str, object]]:
         """Return the event for the opening page."""

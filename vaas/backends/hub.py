@@ -20,6 +20,8 @@ __all__ = ["HubApi", "HubBackend", "HubDirectory"]
 
 #: What the Hub writes before the words of a spawner.
 _HUB_WORDS = re.compile(r"^Spawn failed: (?:[45]\d\d SpawnException(?:\(reason=[\w-]+\))?: )?")
+#: Seconds between looks at a server that starts: a visitor waits for each; a slow one is not asked so often.
+_FIRST_LOOK, _LAST_LOOK = 0.04, 0.5
 _DOWN = "The Hub does not answer. Try again in a moment."
 
 
@@ -166,11 +168,12 @@ class HubBackend(Backend):
 
     async def _until(self, server: ServerName, phases: set[str]) -> ServerState:
         deadline = time.monotonic() + self._patience
-        state = await self.state(server)
+        state, pause = await self.state(server), _FIRST_LOOK
         while state.phase not in phases:
             if time.monotonic() > deadline:
                 raise Unavailable("The app's server takes too long to start. Try again later.")
-            await asyncio.sleep(0.15)
+            await asyncio.sleep(pause)
+            pause = min(_LAST_LOOK, 1.1 * pause)
             state = await self.state(server)
         return state
 
