@@ -138,7 +138,10 @@ class OpenPage(Page):
         else:
             state = {"phase": went.phase, "progress": went.progress, "message": went.message}
             events = f"{self.base}apps/{app.slug}/events" + (f"?{query}" if query else "")
-            self.show("opening.html", title=app.title, context={**context, "state": state, "events_url": events})
+            context |= {"state": state, "events_url": events}
+            outline = self.portal.opening.outline(self.visitor, app.slug)
+            page = "waking.html" if outline else "opening.html"
+            self.show(page, title=app.title, context={**context, "outline": outline})
 
 
 class EventStream(Page):

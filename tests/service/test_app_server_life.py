@@ -273,7 +273,7 @@ async def test_kernels_of_a_killed_server_end_by_themselves(start: Start) -> Non
 
 
 async def test_the_check_is_run_and_reported_while_the_server_serves(tmp_path: Path) -> None:
-    stub = PortalStub({"a.ipynb": notebook("1 + 1")}, notebook="a.ipynb", check={"seconds": 60})
+    stub = PortalStub({"a.ipynb": notebook("6 * 7")}, notebook="a.ipynb", check={"seconds": 60})
     async with stub.served() as portal, running(portal, folder=tmp_path) as app:
         visitor = Visitor(app, portal=portal)
         await visitor.enter()
@@ -281,6 +281,9 @@ async def test_the_check_is_run_and_reported_while_the_server_serves(tmp_path: P
         assert await soon(lambda: portal.checks and "report" in portal.checks[-1], within=30)
         assert portal.checks[-1]["report"]["ok"] is True
         assert any("progress" in heard for heard in portal.checks)
+        # It has a visitor, and one outline all the same: that of the check, which had none.
+        assert portal.outlines == [{"blocks": [{"kind": "printed", "text": "42"}]}]
+        assert "outline" not in portal.checks[-1]["report"]
 
 
 async def _exit(portal: PortalStub, folder: Path, **environ: str) -> tuple[int | None, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass, field
+from typing import Any
 
 from vaas.errors import NotFound, VaasError
 from vaas.model import App, Draft, ServerName, Visitor
@@ -71,6 +72,14 @@ class Opening:
         over = self._starting.get(server, asyncio.Event())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(over.wait(), seconds)
+
+    def outline(self, visitor: Visitor, slug: str) -> list[dict[str, Any]]:
+        """Return the outline of the app's page, for those who may open it; nothing when there is none yet.
+
+        It is content: it shows what the page shows.
+        """
+        app = self._core.see(visitor, slug, "open").app
+        return self._core.outlines.of(app.id, app.version)
 
     async def running(self, app: App) -> str:
         """Return the phase of the server that new visitors get."""
