@@ -7,6 +7,7 @@ import io
 import json
 import signal
 import tarfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from urllib.parse import urlencode
@@ -249,6 +250,29 @@ async def test_large_outputs_inside_output_widgets_do_not_hang_the_page(start: S
 async def test_a_cell_that_takes_too_long_is_given_up(start: Start) -> None:
     _, _, visitor = await start("import time; time.sleep(600)")
     assert "This part took too long" in (await asyncio.wait_for(visitor.page(), 15)).html
+
+
+async def _says(visitor: Visitor, code: int, *, within: float) -> bool:
+    deadline = time.monotonic() + within
+    while (await visitor.ask("api")).code != code:
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(0.1)
+    return True
+
+
+async def test_a_server_says_that_its_first_run_is_worth_waiting_for(start: Start) -> None:
+    _, _, visitor = await start("import time; time.sleep(2)", ahead=1)
+    assert (await visitor.ask("api")).code == 202
+    assert await _says(visitor, 204, within=30)
+    page = await visitor.page()
+    assert page.kernel
+
+
+async def test_a_long_first_run_is_not_waited_for(start: Start) -> None:
+    _, _, visitor = await start("import time; time.sleep(50)", ahead=1)
+    assert (await visitor.ask("api")).code == 202
+    assert await _says(visitor, 204, within=15)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

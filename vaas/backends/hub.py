@@ -113,7 +113,7 @@ class HubBackend(Backend):
             return ServerState("starting", 40, "Starting the app.")
         if not found.get("ready"):
             return ServerState("stopped")
-        return ServerState("ready", 100) if await self._answers(server) else ServerState("failed", 20)
+        return await self._answering(server)
 
     async def stop(self, server: ServerName) -> None:
         """Stop the server; no-op when none runs. The Hub stops none that is still starting, so we wait for it."""
@@ -152,12 +152,15 @@ class HubBackend(Backend):
         told = [event for event in map(json.loads, lines) if event.get("failed")]
         return _HUB_WORDS.sub("", str(told[-1].get("message", "")))[:500] if told else ""
 
-    async def _answers(self, server: ServerName) -> bool:
-        """Tell whether the server is there: where nothing listens the proxy says so; silence is only busy."""
+    async def _answering(self, server: ServerName) -> ServerState:
+        """Ask the server itself: where nothing listens the proxy says so; silence is only busy."""
         try:
-            return (await self._ask(server, "GET", "api")).status in {200, 204}
+            status = (await self._ask(server, "GET", "api")).status
         except VaasError:
-            return True
+            return ServerState("ready", 100)
+        if status == 202:
+            return ServerState("starting", 75, "Preparing the page.")
+        return ServerState("ready", 100) if status in {200, 204} else ServerState("failed", 20)
 
     async def _ask(self, server: ServerName, method: str, path: str, body: bytes | None = None) -> Response:
         headers = {"Host": urlsplit(self._origin(server.account)).netloc}
