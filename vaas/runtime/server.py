@@ -39,6 +39,7 @@ __all__ = ["AppServer"]
 _SWEEP = 1.0
 #: So many visits get their kernels at once; the others wait a moment for their turn.
 _CLAIMS = 8
+_WORTH_WAITING = 10.0
 _MOST_INCIDENTS = 20
 _LONGEST_INCIDENT = 300
 #: What is ended so need not be asked to say goodbye: it would not, or it is the trouble.
@@ -105,6 +106,16 @@ class AppServer:
         self.kernels.mapping.flooded = self._overflow
         templates = Path(vaas.__file__).parent.parent / "templates" / "voila" / "vaas"
         self._messages = Environment(loader=FileSystemLoader(templates), autoescape=True)
+
+    @property
+    def preparing(self) -> bool:
+        """Whether the first run of the notebook is under way, and so young that its end is worth waiting for.
+
+        Until then the portal shows how the page looked last, which says more than one that grows. Its publisher's
+        look at a draft waits for nothing.
+        """
+        young = self.clock() - self._started < _WORTH_WAITING
+        return young and self.stock.mode == "preparing" and self.manifest.check_seconds is None
 
     @property
     def cookie(self) -> str:
