@@ -163,10 +163,14 @@ class AppServer:
                 own = [page for page in left if page.visit == visit.id]
                 self.end((own or left)[0], why="left")
 
-    def return_to(self, visit: Visit, *, query: str) -> Page | None:
-        """Return the page that the visitor has just left and comes back to, by a reload say; None: there is none."""
+    def return_to(self, visit: Visit, *, query: str, token: str) -> Page | None:
+        """Return the page that the visitor comes back to, by a reload say; None: there is none."""
         self._check_portal()
-        page = self.visits.return_to(visit, query=query, now=self.clock())
+        tokens = {id(page): page.token for page in visit.pages.values()}
+        page = self.visits.return_to(visit, query=query, token=token, now=self.clock())
+        if page is not None:
+            # Of a page that is loaded again, the old websocket is still there.
+            self.sockets[page.token] = self.sockets.pop(tokens[id(page)], set())
         if page is not None and not self.kernels.lives(page.kernel):
             self.end(page, why="died")
             return None
