@@ -65,6 +65,8 @@ class Side:
         self._freezing = self._forked = False
         #: Where the notebook may have left files that each fork needs.
         self._folders: list[str] = []
+        #: The random generators that were there when it was frozen.
+        self._generators: list[Any] = []
         IOLoop.current()
         #: What was open when the kernel started: none of it is the notebook's.
         self._before = hindrances.open_files()
@@ -142,9 +144,12 @@ class Side:
         os.set_blocking(wake, False)
         own = {self._channel.fileno(), woken, wake}
         found = hindrances.find(self._before, own=own)
+        # Its files would be shared by all forks; each has a loop of its own.
+        _loop().close()
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         gc.collect()
+        self._generators = seeds.generators()
         gc.freeze()
         kept = hindrances.kept_files(*self._folders)
         said = {"hindrances": found, "hooked": asking.hooked(), "kept": kept, "sources": sources.found()}
@@ -194,7 +199,7 @@ class Side:
             rebirth.move_to(order["root"])
         os.environ.update(order["env"])
         tempfile.tempdir = None
-        seeds.renew(self._app.kernel.shell.user_ns)
+        seeds.renew(self._generators)
         rebirth.rebuild(self._app, order["connection"], printed=printed)
         os.close(printed)
         self._before = hindrances.open_files()
