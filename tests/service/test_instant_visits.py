@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -192,7 +191,8 @@ kernel = get_ipython().kernel
 result = [
     random.random(), np.random.random(), model.generator.random(), model.own.random(), box.generator.random(),
     model.Deep.inside["state"][0].random(), uuid.uuid4().hex, uuid.uuid1().hex, secrets.token_hex(8),
-    tempfile.mktemp(), kernel.session.session, kernel.session.key.hex(), kernel.ident, next(tempfile._get_candidate_names()),
+    tempfile.mktemp(), kernel.session.session, kernel.session.key.hex(), kernel.ident,
+    next(tempfile._get_candidate_names()),
     ipywidgets.Text().model_id,
 ]
 """

@@ -1,4 +1,4 @@
-"""A visit as a browser makes it: the page, its websocket, its widgets; and a notebook that does what a visit tells it."""
+"""A visit as a browser makes it (page, websocket, widgets), and a notebook that does what a visit tells it."""
 
 from __future__ import annotations
 

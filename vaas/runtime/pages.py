@@ -66,9 +66,11 @@ class NotebookPage(Guarded):
             self._left()
             self._say_ended(page.ended)
         except VaasError as error:
-            # Known before the page began: the answer says it.
             self.server.break_off(page, Trouble("failed", "start", error.message))
-            raise
+            if not self._headers_written:
+                raise  # the answer says it
+            log.info("%s: %s", self.request.path, error.log_message)
+            self._say_ended(page.ended)
         except Trouble as trouble:
             self.server.break_off(page, trouble)
             self._say_ended(page.ended)

@@ -206,7 +206,7 @@ class Visits:
     def state_of(self, visit: Visit | None, digest: str) -> Snapshot | None:
         """Return the state of this name that a page of the visit has; None for any other's."""
         pages = visit.pages.values() if visit is not None else ()
-        states = (page.state.snapshot for page in pages if page.state is not None)
+        states = (page.state.snapshot for page in pages if page.state is not None and page.away_since is None)
         return next((state for state in states if state.digest == digest), None)
 
     def rendered(self, page: Page, *, now: float) -> None:
