@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from vaas import policy
@@ -93,34 +94,28 @@ class Gallery:
         """Set what the app may reach, as far as the site lets it; its servers hear of it at once. Raises Invalid."""
         self._core.see(visitor, slug, "edit")
         asked = self._core.check_network(network)
-        with self._core.database.begin() as records:
-            app = self._core.see_in(records, visitor, slug, "edit").app
-            app = replace(app, network=asked, updated=self._core.now())
-            records.apps.save(app)
-        self._core.poke_app(app)
-        return app
+        return self._change(visitor, slug, "edit", lambda app: replace(app, network=asked))
 
     def introduce(self, visitor: Visitor, slug: str, *, knows_visitor: bool) -> App:
         """Set whether the app's code is told who is looking; its servers hear of it at once.
 
         Who is there already is told of to no app that may know only now: they came when it was said that it does not.
         """
-        with self._core.database.begin() as records:
-            app = self._core.see_in(records, visitor, slug, "edit").app
-            app = replace(app, knows_visitor=knows_visitor, updated=self._core.now())
-            records.apps.save(app)
-        self._core.poke_app(app)
-        return app
+        return self._change(visitor, slug, "edit", lambda app: replace(app, knows_visitor=knows_visitor))
 
     async def give(self, visitor: Visitor, slug: str, new_owner: str) -> App:
         """Make somebody else the owner. Raises Invalid when the Hub knows no such person."""
         self._core.see(visitor, slug, "give away")
         if await self._core.directory.user(new_owner) is None:
             raise Invalid(f"Nobody here is called “{new_owner}”.", field="owner")
+        return self._change(visitor, slug, "give away", lambda app: replace(app, owner=new_owner))
+
+    def _change(self, visitor: Visitor, slug: str, action: str, changed: Callable[[App], App]) -> App:
+        """Keep the app as it is after the change, and have its servers hear of it at once."""
         with self._core.database.begin() as records:
-            # Read again: somebody may have published while we asked the Hub.
-            app = self._core.see_in(records, visitor, slug, "give away").app
-            app = replace(app, owner=new_owner, updated=self._core.now())
+            # Read again: somebody may have published while our caller looked at it.
+            app = self._core.see_in(records, visitor, slug, action).app
+            app = replace(changed(app), updated=self._core.now())
             records.apps.save(app)
         self._core.poke_app(app)
         return app
