@@ -75,7 +75,7 @@ class Asset(Guarded, StaticFileHandler):
         found = self._find(path)
         self.stamped = stamp is not None
         compressible = Path(found).suffix.lower() in _SQUEEZED and os.path.getsize(found) > _SMALL
-        if compressible and "gzip" in self.request.headers.get("Accept-Encoding", "") and include_body:
+        if compressible and self.takes_gzip and include_body:
             await self._send_squeezed(found)
         else:
             await super().get(path, include_body=include_body)
@@ -123,7 +123,7 @@ class Scripts(Guarded):
             self.set_header("Cache-Control", _FOR_EVER)
         self.set_header("Content-Type", "text/javascript; charset=UTF-8")
         self.set_header("Vary", "Accept-Encoding")
-        if "gzip" in self.request.headers.get("Accept-Encoding", ""):
+        if self.takes_gzip:
             self.set_header("Content-Encoding", "gzip")
             data = await self.server.squeezer.get_made(f"{name}:{bundle.digest}", bundle.text)
         else:

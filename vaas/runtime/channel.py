@@ -14,8 +14,10 @@ from typing import Any
 
 from vaas.errors import Unavailable
 
-__all__ = ["MOST", "Channel", "pair"]
+__all__ = ["CHANNEL", "MOST", "Channel", "pair"]
 
+#: The variable that names the file of the kernel's end.
+CHANNEL = "VAAS_CHANNEL"
 #: The longest message, in bytes: it has an address's query in it, and an environment.
 MOST = 1 << 18
 #: What is foreign on the other end may say so much that is not due; then it is not listened to any more.

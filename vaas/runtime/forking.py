@@ -1,9 +1,10 @@
 """A kernel that can be frozen once it has run its notebook, and forked: the kernel's half of a template.
 
-Its server talks to it through a socket pair, in small JSON messages (:data:`CHANNEL` says which file):
+Its server talks to it through a socket pair (:mod:`vaas.runtime.channel`), in small JSON messages:
 
-- ``asked``: what the notebook has asked for of its visitor; ``hindrances``: what would not survive a fork;
-- ``freeze``: close all sockets, end all threads of the kernel's, and wait for forks without an event loop;
+- ``asked``: say what the notebook has asked for of its visitor;
+- ``freeze``: close all sockets, end all threads of the kernel's, say what would not survive a fork, and wait for forks
+  without an event loop;
 - ``fork`` (when frozen): become another kernel as well, with sockets, key and seeds of its own, and with the folder
   ``root`` as its root (none: it stays where it is, to be frozen itself). Two files come along: what it prints goes to
   the first, and the second is its own channel;
@@ -29,14 +30,10 @@ from typing import Any
 from tornado.ioloop import IOLoop
 
 from vaas.facts import Facts
-from vaas.runtime import asking, hindrances, rebirth, seeds, sources
+from vaas.runtime import asking, hindrances, rebirth, seeds, sources, warden
+from vaas.runtime.channel import CHANNEL, MOST
 
-__all__ = ["CHANNEL", "MOST", "Side"]
-
-#: The variable that names the file of the kernel's end of the channel: sandbox.CHANNEL, and channel.MOST; both live in
-#: modules of the server that no kernel has to import.
-CHANNEL = "VAAS_CHANNEL"
-MOST = 1 << 18
+__all__ = ["Side"]
 
 
 def _loop() -> Any:
@@ -123,10 +120,9 @@ class Side:
                 loop.remove_reader(self._channel)
                 loop.call_soon(self._app.kernel.io_loop.stop)
 
-    def _say(self, answer: dict[str, Any], fds: list[int] | None = None) -> None:
-        data = json.dumps(answer).encode()
+    def _say(self, answer: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):
-            socket.send_fds(self._channel, [data], fds or [])
+            self._channel.send(json.dumps(answer).encode())
 
     @staticmethod
     def _flush() -> None:
@@ -208,9 +204,5 @@ class Side:
 
     def _reap(self) -> None:
         """Say which forks have ended, and how."""
-        with contextlib.suppress(ChildProcessError):
-            while True:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-                if pid == 0:
-                    return
-                self._say({"ended": pid, "code": os.waitstatus_to_exitcode(status)})
+        for pid, code in warden.ended():
+            self._say({"ended": pid, "code": code})

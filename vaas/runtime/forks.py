@@ -20,7 +20,8 @@ from vaas.runtime.doors import Doors
 from vaas.runtime.excess import MOST_FILES
 from vaas.runtime.manager import SOCKETS, ConfinedKernelManager
 from vaas.runtime.processes import children_of, namespace_of, temporary_of
-from vaas.runtime.sandbox import PLACES, SHARED_MEMORY
+from vaas.runtime.sandbox import SHARED_MEMORY
+from vaas.runtime.warden import PLACES
 
 __all__ = ["ForkedKernelManager", "Forked", "Frozen"]
 

@@ -74,6 +74,11 @@ class Guarded(RequestHandler):
             raise HTTPError(404) from error
 
     @property
+    def takes_gzip(self) -> bool:
+        """Whether the browser reads what is compressed."""
+        return "gzip" in self.request.headers.get("Accept-Encoding", "")
+
+    @property
     def secret(self) -> str:
         """The visit's cookie, if the request brings it once: of two, one was planted."""
         return cookies.only("; ".join(self.request.headers.get_list("Cookie")), self.server.cookie)
@@ -205,9 +210,9 @@ class State(Guarded):
             self.set_header("Cache-Control", "private, max-age=31536000, immutable")
         self.set_header("Content-Type", "application/octet-stream")
         self.set_header("Vary", "Accept-Encoding")
-        if "gzip" in self.request.headers.get("Accept-Encoding", ""):
+        if self.takes_gzip:
             self.set_header("Content-Encoding", "gzip")
-        self.finish(found.compressed if "Content-Encoding" in self._headers else found.body)
+        self.finish(found.compressed if self.takes_gzip else found.body)
 
 
 class _Connection(ZMQChannelsWebsocketConnection):

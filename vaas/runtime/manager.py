@@ -18,10 +18,10 @@ from traitlets import Any as AnyTrait
 from traitlets import Bool
 
 from vaas.runtime.activity import BUFFER
-from vaas.runtime.channel import Channel, pair
+from vaas.runtime.channel import CHANNEL, Channel, pair
 from vaas.runtime.doors import Doors
 from vaas.runtime.processes import children_of, make_expendable
-from vaas.runtime.sandbox import CHANNEL, HOME, Sandbox, Ward, accounts, bare_command, filter_file, order
+from vaas.runtime.sandbox import HOME, Sandbox, Ward, accounts, bare_command, filter_file, order
 
 __all__ = ["CONNECTION_FILE", "SOCKETS", "ConfinedKernelManager"]
 

@@ -60,7 +60,9 @@ class NotebookPage(Guarded):
         former = self.server.return_to(self.visit, made_for=made_for, token=token)
         page = self.page = former or self.server.open_page(self.visit, made_for=made_for)
         self._token = page.token
-        work = asyncio.ensure_future(self._send_again(page) if former else self._send(page, visit=self.visit))
+        work = asyncio.ensure_future(
+            self._send_again(page) if former else self._send(page, visit=self.visit, facts=facts)
+        )
         self.server.rendering[page.token] = work
         try:
             await work
@@ -111,8 +113,8 @@ class NotebookPage(Guarded):
         await self._send_at_once(page.sent.filled(token=page.token, kernel_id=page.kernel))
         self.server.visits.rendered(page, now=self.server.clock())
 
-    async def _send(self, page: Page, *, visit: Visit) -> None:
-        server, facts = self.server, self._facts(visit)
+    async def _send(self, page: Page, *, visit: Visit, facts: Facts) -> None:
+        server = self.server
         shown = server.page_facts(page, visit=visit)
         claimed = await server.claim(page, facts, shown=shown) if server.stock.fits_whole(facts) else None
         if claimed is not None and claimed.page is not None:

@@ -114,8 +114,6 @@ def move_to(root: str) -> None:
 
 def rebuild(app: Any, connection: dict[str, Any], *, printed: int) -> None:
     """Give a frozen kernel new sockets by ``connection``; what is printed past Python goes to the file ``printed``."""
-    # A loop has sockets, and those of the template's are the same in all forks.
-    asyncio.get_event_loop().close()
     asyncio.set_event_loop(asyncio.new_event_loop())
     loop = IOLoop.current()
     zmq.Context._instance = None

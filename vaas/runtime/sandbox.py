@@ -24,16 +24,15 @@ from typing import Any
 import vaas
 from vaas.errors import Unavailable
 from vaas.runtime import seccomp
+from vaas.runtime.warden import PLACES
 
 __all__ = [
     "AUTO",
-    "CHANNEL",
     "HOME",
     "OFF",
     "REQUIRED",
     "Bounds",
     "Isolation",
-    "PLACES",
     "SHARED_MEMORY",
     "Sandbox",
     "View",
@@ -48,11 +47,6 @@ AUTO, REQUIRED, OFF = "auto", "required", "off"
 HOME = Path("/tmp/home")
 #: The port on the sandbox's own network behind which the gate is.
 GATE_PORT = 3128
-
-#: The variable that names the file by which a kernel that runs ahead is talked to.
-CHANNEL = "VAAS_CHANNEL"
-#: Where in a template's sandbox the places of its forks are.
-PLACES = "/places"
 
 _INSIDE = Path(__file__).with_name("inside.py")
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")

@@ -81,6 +81,15 @@ class _Ready:
         return Recorded(html, token=token, kernel_id=kernel_id)
 
 
+def _explained(error: Exception) -> str:
+    """Put into the log what went wrong, and return it in words for the author."""
+    if isinstance(error, Failed):
+        log.warning("The notebook could not be run ahead: %s", error)
+        return f"{error} It is run for each visit."
+    log.error("Keeping the app ready", exc_info=error)
+    return "Something went wrong; the server's log says what."
+
+
 class Stock:
     """Keeps the app ready.
 
@@ -122,15 +131,8 @@ class Stock:
                 if self._due():
                     await self._renew()
                 pause = _AGAIN
-            except Failed as error:
-                log.warning("The notebook could not be run ahead: %s", error)
-                self._settle("cold", [f"{error} It is run for each visit."])
-                await self._sleep(pause)
-                pause = min(2 * pause, _LATEST)
-                continue
-            except Exception:
-                log.exception("Keeping the app ready")
-                self._settle("cold", ["Something went wrong; the server's log says what."])
+            except Exception as error:
+                self._settle("cold", [_explained(error)])
                 await self._sleep(pause)
                 pause = min(2 * pause, _LATEST)
                 continue

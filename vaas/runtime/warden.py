@@ -17,9 +17,11 @@ import json
 import os
 import signal
 import socket
+from collections.abc import Iterator
 
-__all__ = ["begin"]
+__all__ = ["PLACES", "begin", "ended"]
 
+#: Where in a template's sandbox the places of its forks are.
 PLACES = "/places"
 _MOST = 65_536
 _SUBREAPER, _PARENT_DIES = 36, 1  # PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG of linux/prctl.h
@@ -135,6 +137,15 @@ def _mount(source: str | None, target: str, kind: str | None, flags: int, data: 
 
 
 def _report(server: socket.socket) -> None:
+    for pid, code in ended():
+        try:
+            server.send(json.dumps({"ended": pid, "code": code}).encode())
+        except OSError:
+            return
+
+
+def ended() -> Iterator[tuple[int, int]]:
+    """Let children go that have ended, and yield each with its exit code."""
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -142,10 +153,7 @@ def _report(server: socket.socket) -> None:
             return
         if pid == 0:
             return
-        try:
-            server.send(json.dumps({"ended": pid, "code": os.waitstatus_to_exitcode(status)}).encode())
-        except OSError:
-            return
+        yield pid, os.waitstatus_to_exitcode(status)
 
 
 def _end_all() -> None:
