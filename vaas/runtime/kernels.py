@@ -149,7 +149,8 @@ class Kernels:
 
     async def begin(self, kernel_id: str, facts: Facts) -> None:
         """Begin a visit in a kernel that ran ahead of it."""
-        told = {"do": "begin", "facts": facts.to_json()}
+        own = replace(facts, request={**facts.request, "VOILA_KERNEL_ID": kernel_id})
+        told = {"do": "begin", "facts": own.to_json()}
         await self._channel(kernel_id).ask(told, "begun", seconds=_PATIENCE)
 
     async def freeze(self, kernel_id: str, *, source: Frozen | None = None) -> tuple[Frozen, Verdict, Sources]:

@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 from vaas.errors import VaasError
@@ -24,6 +24,7 @@ from vaas.runtime.manifest import Manifest
 from vaas.runtime.modes import Mode, advice
 from vaas.runtime.rendering import Begun, Rendering
 from vaas.runtime.sources import changed
+from vaas.runtime.states import Taken
 from vaas.runtime.template import Failed, Ran, Template
 
 __all__ = ["Claim", "Stock"]
@@ -41,6 +42,8 @@ class Claim:
     kernel_id: str
     ran: Ran
     page: Recorded | None = None
+    #: The state of its widgets, if it is that of the run.
+    state: Taken | None = None
 
 
 class Recorded:
@@ -72,8 +75,9 @@ class _Ready:
     @staticmethod
     async def _record(rendering: Rendering, ran: Ran, facts: Mapping[str, object]) -> Recorded:
         token, kernel_id = secrets.token_hex(16), str(uuid4())
-        page = {**facts, "token": token}
-        html = await rendering.record(str(facts["title"]), page=page, begun=Begun(kernel_id, None, ran.cells))
+        page = {**facts, "token": token, "kernel": kernel_id, "state": rendering.address_of(ran.state)}
+        begun = Begun(kernel_id, None, ran.cells, state=ran.state)
+        html = await rendering.record(str(facts["title"]), page=page, begun=begun)
         return Recorded(html, token=token, kernel_id=kernel_id)
 
 
@@ -89,6 +93,8 @@ class Stock:
     def __init__(self, kernels: Kernels, rendering: Rendering, manifest: Manifest, *, stop: int | None) -> None:
         self._kernels, self._rendering, self._limits = kernels, rendering, manifest.limits
         self._stop = stop
+        #: Cells that asked and were not expected to.
+        self._found: set[int] = set()
         self.mode: Mode = "preparing"
         self.why: list[str] = []
         self.progress = (0, 0)
@@ -180,7 +186,9 @@ class Stock:
         except BaseException:
             await self._kernels.stop(kernel_id, now=True)
             raise
-        return Claim(kernel_id, ran, recorded)
+        # A fork says nothing unless it is asked: what it says counts from its beginning.
+        state = replace(ran.state, said=0) if whole and ran.state is not None else None
+        return Claim(kernel_id, ran, recorded, state)
 
     async def _claim_kept(self, facts: Facts, page: Mapping[str, object]) -> Claim | None:
         ready = next((ready for ready in self._pool if self._fits(ready, facts)), None)
@@ -193,7 +201,7 @@ class Stock:
         ready.template.held.remove(kernel_id)
         if self._kernels.talks(kernel_id):
             await self._kernels.begin(kernel_id, facts)
-        return Claim(kernel_id, ran, await ready.page(self._rendering, ran, page))
+        return Claim(kernel_id, ran, await ready.page(self._rendering, ran, page), ran.state)
 
     def _fits(self, ready: _Ready, facts: Facts) -> bool:
         """What a kernel of another language asks for is not known: it may be anything."""
@@ -207,6 +215,11 @@ class Stock:
             return len(self._pool) < self._limits.warm
         ready = self._current
         if ready is None or not all(map(self._kernels.lives, ready.template.held)):
+            return True
+        late = ready.template.late
+        if late is not None and late not in self._found:
+            # The next one, now, is frozen before this cell as well: else visits that bring an answer run all cells.
+            self._found.add(late)
             return True
         age = min(filter(None, (self._limits.template_age, ready.template.sources.every)), default=0)
         return self._changed or bool(age and time.monotonic() - ready.made > age)
@@ -229,11 +242,15 @@ class Stock:
         freeze = self.mode != "warm"
         try:
             await template.run(freeze=freeze)
-        except BaseException:
+        except BaseException as error:
             await template.close()
+            if isinstance(error, Failed) and freeze and template.late is not None and template.late != self._stop:
+                # Perhaps it fails because there is no visit: run the cells before it alone.
+                self._stop = template.late
+                await self._renew()
+                return
             raise
         if template.late is not None and freeze:
-            # The next one is frozen before this cell as well.
             self._stop = template.late
         if freeze and (template.whole or template.stem) and not template.verdict.hindrances:
             await self._swap(_Ready(template))
@@ -255,6 +272,7 @@ class Stock:
             await self._kernels.stop(kernel_id, now=True)
         if former is not None:
             self._retired.append(former.template)
+        log.info("The app opens at once: its visits are forks.")
         self._settle("instant", [])
         self._fill()
 
