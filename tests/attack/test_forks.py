@@ -195,13 +195,14 @@ async def test_a_fork_has_no_right_that_its_template_had(tmp_path: Path, as_whom
     assert template["NoNewPrivs"] == "1" and template["Seccomp"] == "2" and "0" not in template["Uid"].split("\t")
 
 
-async def test_a_fork_shares_no_socket_with_its_template_or_a_sibling(tmp_path: Path) -> None:
+async def test_a_fork_shares_no_socket_or_pipe_with_its_template_or_a_sibling(tmp_path: Path) -> None:
     async with site(tmp_path, deeds={"look": LOOK, "again": LOOK}) as here:
         one, two = (await here.visit("look")).did, (await here.visit("again")).did
-    talk = [{what for what in each.values() if "socket" in what} for each in (one["files"], two["files"])]
+    kinds = ("'socket:", "'pipe:")
+    talk = [{what for what in each.values() if what.startswith(kinds)} for each in (one["files"], two["files"])]
     assert talk[0] and talk[1] and not talk[0] & talk[1]
     assert not talk[0] & set(one["template"]["files"].values())
-    assert [line for line in one["given"].splitlines()[1:] if "socket" in line] == []
+    assert [line for line in one["given"].splitlines()[1:] if "socket:" in line] == []
 
 
 async def test_a_fork_sees_its_version_read_only_and_not_a_copy(tmp_path: Path) -> None:
