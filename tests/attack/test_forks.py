@@ -252,14 +252,23 @@ async def test_a_visit_finds_nothing_of_another(tmp_path: Path, as_whom: None) -
     assert did["connected"].startswith(("PermissionError", "ConnectionRefused"))
 
 
+LIMIT = """
+import resource
+did["limited"] = [n for n in range(1, 3000) if n not in own and not tried(
+    resource.prlimit, n, resource.RLIMIT_NOFILE, (0, 0)).startswith(("PermissionError", "ProcessLookupError"))]
+"""
+
+
 @pytest.mark.skipif(landlock() < 6, reason="before Linux 6.12 forks are not kept from sending signals to each other")
 async def test_a_visit_ends_no_other(tmp_path: Path, as_whom: None) -> None:
     own = "own = [int(thread) for thread in os.listdir('/proc/self/task')]\n"
     kill = "did['killed'] = [n for n in range(1, 3000) if n not in own and tried(os.kill, n, 9) == 'None']\n"
-    async with site(tmp_path, deeds={"bob": BOB, "kill": own + kill + "did['all'] = tried(os.kill, -1, 9)"}) as here:
+    async with site(
+        tmp_path, deeds={"bob": BOB, "kill": own + LIMIT + kill + "did['all'] = tried(os.kill, -1, 9)"}
+    ) as here:
         bob = await here.visit("bob")
         did = (await here.visit("kill")).did
-        assert did["killed"] == [] and "all" in did
+        assert did["killed"] == [] and did["limited"] == [] and "all" in did
         assert await bob.goes_on() and await here.others_come()
 
 
