@@ -96,5 +96,7 @@ def _families(running: Mapping[str, int], places: Mapping[str, int]) -> dict[str
     for kernel in families.keys() - places.keys() if owners else ():
         family, families[kernel] = families[kernel], []
         for pid in family:
-            families[owners.get(temporary_of(pid), kernel)].append(pid)
+            # One that is gone by now was anybody's.
+            if device := temporary_of(pid):
+                families[owners.get(device, kernel)].append(pid)
     return families

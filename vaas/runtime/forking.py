@@ -171,7 +171,10 @@ class Side:
 
     def _fork(self, order: dict[str, Any], fds: list[int]) -> bool:
         """Return True in the fork."""
-        child = os.fork()
+        try:
+            child = os.fork()
+        except OSError:
+            child = -1  # there are too many processes for now; that the fork's channel closes says so
         if child:
             for fd in fds:
                 os.close(fd)

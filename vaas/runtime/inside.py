@@ -17,6 +17,7 @@ _EXPENDABLE = "800"
 _LAST_SECONDS = 5
 #: CAP_SYS_CHROOT, as a bit: with it a fork goes into its own place.
 _CHROOT = 1 << 18
+_SETPCAP = 1 << 8
 
 
 def main() -> None:
@@ -90,19 +91,20 @@ def _become_somebody() -> None:
     for name, text in (("setgroups", "deny"), ("gid_map", "1000 0 1"), ("uid_map", "1000 0 1")):
         with open(f"/proc/self/{name}", "w") as file:
             file.write(text)
+    # Once: what is not inheritable by now never is, when the bounds are gone.
+    _keep_rights(_CHROOT, now=_CHROOT | _SETPCAP)
     for right in range(64):
-        if not _CHROOT >> right & 1:
-            system.prctl(24, right, 0, 0, 0)
+        system.prctl(24, right, 0, 0, 0)
     _keep_rights(_CHROOT)
 
 
-def _keep_rights(rights: int) -> None:
-    """Keep these rights, given as bits, through the exec that follows, and no others."""
+def _keep_rights(rights: int, *, now: int = 0) -> None:
+    """Keep these rights, given as bits, through the exec that follows, and no others; ``now``: these meanwhile."""
     import ctypes
 
     system = ctypes.CDLL(None, use_errno=True)
     head = (ctypes.c_uint32 * 2)(0x20080522, 0)
-    if system.capset(head, (ctypes.c_uint32 * 6)(rights, rights, rights, 0, 0, 0)) != 0:
+    if system.capset(head, (ctypes.c_uint32 * 6)(now or rights, now or rights, rights, 0, 0, 0)) != 0:
         sys.exit("The rights of root could not be given up.")
     for right in range(32):
         if rights >> right & 1 and system.prctl(47, 2, right, 0, 0) != 0:  # PR_CAP_AMBIENT, RAISE

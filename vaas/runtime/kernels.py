@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -167,7 +167,7 @@ class Kernels:
             frozen = Frozen(kernel.channel, kernel.warden, sandboxed, kernel.provisioner.pid)
         else:
             frozen = replace(source, channel=kernel.channel)
-        kernel.warned = frozen.heard
+        kernel.warned, kernel.frozen = frozen.heard, frozen
         return frozen, Verdict.of(said, sandboxed=sandboxed), Sources.of(said["sources"], roots=self._roots())
 
     def _roots(self) -> tuple[Path, ...] | None:
@@ -178,6 +178,15 @@ class Kernels:
     def talks(self, kernel_id: str) -> bool:
         """Tell whether the kernel can be asked, and be told that a visit begins."""
         return self.mapping.get_kernel(kernel_id).channel is not None
+
+    def forks(self, frozen: Frozen, *, besides: Iterable[str]) -> bool:
+        """Tell whether there are forks of it that are none of these kernels."""
+        known = {kernel.provisioner.pid for kernel_id in besides if (kernel := self._kernel(kernel_id)) is not None}
+        return any(fork.pid not in known for fork in frozen.children.values())
+
+    def _kernel(self, kernel_id: str) -> ConfinedKernelManager | None:
+        kernel: ConfinedKernelManager | None = self.mapping.get_kernel(kernel_id) if kernel_id in self.mapping else None
+        return kernel
 
     def lives(self, kernel_id: str) -> bool:
         """Tell whether the kernel is there."""
@@ -212,11 +221,14 @@ class Kernels:
         await asyncio.gather(*(self.stop(kernel_id, now=True) for kernel_id in ids), return_exceptions=True)
 
     async def dead(self) -> dict[str, Excess]:
-        """Return the kernels whose process has ended by itself, with why."""
+        """Return the kernels whose process has ended by itself, with why; none whose forks are still there.
+
+        With a template's kernel ends its sandbox, and with that all visits in it.
+        """
         found = {}
         for kernel_id in list(self.mapping.list_kernel_ids()):
             kernel = self.mapping.get_kernel(kernel_id)
-            if kernel.has_kernel and not await kernel.is_alive():
+            if kernel.has_kernel and not await kernel.is_alive() and not kernel.forks:
                 found[kernel_id] = _end_of(kernel.exit_code)
         return found
 

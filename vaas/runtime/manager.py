@@ -32,8 +32,9 @@ CONNECTION_FILE = str(HOME.parent / ".kernel.json")
 _START = 20.0
 #: How often a new kernel's sockets are looked for, and how soon (ms) who found none tries again.
 _LOOK, _AGAIN = 0.01, 20
-#: So many forks may share the processes that a system user may have.
-_FORKS = 64
+#: So often what one kernel may start may be there for all forks together: few of many start more than a handful, and
+#: one that starts what it can has to leave the machine, and the lookout, something.
+_FORKS = 16
 
 
 class ConfinedKernelManager(ServerKernelManager):
@@ -47,6 +48,8 @@ class ConfinedKernelManager(ServerKernelManager):
     warden: Channel | None = None
     #: Called with what a warden says by itself.
     warned: Callable[[dict[str, Any]], bool] | None = None
+    #: What it is frozen as, once it is.
+    frozen: Any = None
     #: Of a fork in a place of its own: the device of its temporary folder. 0: it is no such fork.
     device = 0
     _doors: Doors | None = None
@@ -169,6 +172,11 @@ class ConfinedKernelManager(ServerKernelManager):
             return self._code
         process = getattr(self.provisioner, "process", None)
         return process.poll() if process is not None else 0
+
+    @property
+    def forks(self) -> bool:
+        """Whether there are forks that live in this kernel's sandbox, beside it."""
+        return self.warden is not None and self.frozen is not None and bool(self.frozen.children)
 
     async def _async_is_alive(self) -> bool:
         return self.has_kernel and self.exit_code is None

@@ -23,7 +23,7 @@ from jupyter_client.session import Session
 from tornado.ioloop import IOLoop
 from zmq.eventloop.zmqstream import ZMQStream
 
-from vaas.runtime import apart
+from vaas.runtime import apart, hindrances
 
 __all__ = ["Publisher", "dismantle", "move_to", "rebuild"]
 
@@ -166,7 +166,10 @@ def _release(stream: OutStream) -> None:
     os.write(stream._original_stdstream_fd, b"\0")
     stream.watch_fd_thread.join()
     os.dup2(stream._original_stdstream_copy, stream._original_stdstream_fd)
-    os.close(stream._fid)
+    # Both its ends: ipykernel leaves one open, and all forks would have it.
+    pipe = os.readlink(f"/proc/self/fd/{stream._fid}")
+    for fd in [fd for fd, what in hindrances.open_files().items() if what == pipe]:
+        os.close(fd)
     stream._fid = None
 
 

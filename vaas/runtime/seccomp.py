@@ -1,8 +1,8 @@
 """The system calls that a sandboxed kernel has no business with, as a filter program for bubblewrap.
 
 What is refused: making namespaces and mounts (a way around the bounds of the sandbox), memory that nobody counts
-(memfd, System V), other processes' memory, the kernel's keyrings, and interfaces known for their holes (bpf, io_uring,
-userfaultfd, perf). All else works as always: numpy, compilers and shells do not notice.
+(memfd, System V), other processes' memory and limits, the kernel's keyrings, and interfaces known for their holes (bpf,
+io_uring, userfaultfd, perf). All else works as always: numpy, compilers and shells do not notice.
 """
 
 from __future__ import annotations
@@ -80,6 +80,8 @@ _UNKNOWN: dict[str, tuple[int, int]] = {
     "memfd_secret": (447, 447),
 }
 _CLONE, _SOCKET, _FCNTL = (56, 220), (41, 198), (72, 25)
+#: With it a process sets the limits of others of its user: of other visits.
+_PRLIMIT = (302, 261)
 #: F_SETLEASE and F_NOTIFY: who holds a lease on a file makes everybody else wait who opens it.
 _HOLDS = (1024, 1026)
 #: CLONE_NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET, NEWNS of linux/sched.h.
@@ -113,6 +115,8 @@ def program(machine: str = "") -> bytes:
         for numbers in calls.values():
             steps += [(_EQUAL, 0, 1, numbers[column]), _answer(code)]
     steps += [(_EQUAL, 0, 3, _CLONE[column]), (_LOAD, 0, 0, _FIRST), (_ANY_BIT, 0, 1, _NEW_NAMESPACES)]
+    steps += [_answer(errno.EPERM), (_LOAD, 0, 0, _NUMBER)]
+    steps += [(_EQUAL, 0, 3, _PRLIMIT[column]), (_LOAD, 0, 0, _FIRST), (_EQUAL, 1, 0, 0)]
     steps += [_answer(errno.EPERM), (_LOAD, 0, 0, _NUMBER)]
     steps += [(_EQUAL, 0, 5, _FCNTL[column]), (_LOAD, 0, 0, _SECOND), (_EQUAL, 1, 0, _HOLDS[0])]
     steps += [(_EQUAL, 0, 1, _HOLDS[1]), _answer(errno.EPERM), (_LOAD, 0, 0, _NUMBER)]

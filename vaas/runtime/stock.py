@@ -295,7 +295,7 @@ class Stock:
     def _in_use(self, template: Template) -> bool:
         """Tell whether a fork lives that is not the template's own."""
         source = template.whole or template.stem
-        return source is not None and len(source[0].children) > len(template.held) - 1
+        return source is not None and self._kernels.forks(source[0], besides=template.held)
 
     def _fill(self) -> None:
         if self._filling is None or self._filling.done():

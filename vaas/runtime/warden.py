@@ -12,6 +12,7 @@ It says ``{"kernel": process}`` first, and ``{"ended": process, "code": exit cod
 child: the template, and what the template leaves behind. When its server is gone, so is everything here.
 """
 
+import contextlib
 import ctypes
 import json
 import os
@@ -86,10 +87,17 @@ def _obey(server: socket.socket, told: dict, mounts: list[str]) -> None:  # type
             answer = {"made": told["make"]}
         except OSError as error:
             answer = {"made": told["make"], "error": str(error)}
+            _drop(told["make"])
         server.send(json.dumps(answer).encode())
     elif "drop" in told:
-        place = f"{PLACES}/{int(told['drop'])}"
-        _system.umount2(place.encode(), _DETACH)
+        _drop(told["drop"])
+
+
+def _drop(number: int) -> None:
+    place = f"{PLACES}/{int(number)}"
+    _system.umount2(place.encode(), _DETACH)
+    # If it was never made, or somebody has put something there, the other visits go on.
+    with contextlib.suppress(OSError):
         os.rmdir(place)
 
 
