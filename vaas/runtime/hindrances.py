@@ -99,13 +99,13 @@ def _threads() -> list[tuple[str, str]]:
     found = [("threads", f"a thread runs: {thread.name}") for thread in named]
     others = len(os.listdir(_TASKS)) - 1 - len(named)
     if others > 0:
-        found.append(("threads", f"{others} threads of compiled libraries run"))
+        found.append(("threads", f"threads of compiled libraries run: {others}"))
     return found
 
 
 def _processes() -> list[tuple[str, str]]:
     children = [pid for task in _TASKS.iterdir() for pid in (task / "children").read_text().split()]
-    return [("processes", f"{len(children)} processes were started and have not ended")] if children else []
+    return [("processes", f"processes were started and have not ended: {len(children)}")] if children else []
 
 
 def _connections(new: dict[int, str]) -> list[tuple[str, str]]:
@@ -113,9 +113,9 @@ def _connections(new: dict[int, str]) -> list[tuple[str, str]]:
     found = []
     kinds = Counter("socket" if what.startswith("socket:") else "pipe" for what in new.values() if _is_channel(what))
     if kinds["socket"]:
-        found.append(("connections", f"{kinds['socket']} connections are open (to a database, say)"))
+        found.append(("connections", f"connections are open (to a database, say): {kinds['socket']}"))
     if kinds["pipe"]:
-        found.append(("connections", f"{kinds['pipe']} pipes are open"))
+        found.append(("connections", f"pipes are open: {kinds['pipe']}"))
     if any(_DEVICES.match(what) for what in new.values()):
         found.append(("devices", "a graphics processor is in use"))
     return found
@@ -139,5 +139,5 @@ def _written(new: dict[int, str]) -> list[tuple[str, str]]:
 
 def _shared() -> list[tuple[str, str]]:
     maps = Path("/proc/self/maps").read_text()
-    shared = {name or "memory" for _, name in _SHARED.findall(maps)}
+    shared = {name if name and not name.startswith("/dev/zero") else "of no file" for _, name in _SHARED.findall(maps)}
     return [("memory", f"memory is shared with other processes: {os.path.basename(name)}") for name in sorted(shared)]
