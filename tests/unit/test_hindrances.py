@@ -71,11 +71,12 @@ GOOD = {
     "read": "global f; f = open(__file__ if '__file__' in globals() else '/etc/passwd'); f.readline()",
     "mapped for reading": "import mmap; global m; m = mmap.mmap(os.open('/etc/passwd', 0), 0, prot=mmap.PROT_READ)",
     "private": "import mmap; global m; m = mmap.mmap(-1, 4096, flags=mmap.MAP_PRIVATE)",
-    "over": "import threading, subprocess; t = threading.Thread(target=int); t.start(); t.join(); subprocess.run(['true'])",
+    "over": "import threading, subprocess; t = threading.Thread(target=int); t.start(); t.join(); "
+    "subprocess.run(['true'])",
     "waited for": "await asyncio.gather(asyncio.sleep(0), asyncio.sleep(0.01))",
     "cancelled": "asyncio.get_event_loop().call_later(99, print).cancel()",
     "database in memory": "import sqlite3; global b; b = sqlite3.connect(':memory:'); b.execute('create table t (a)')",
-    "database for reading": "import sqlite3; global b; sqlite3.connect('x.db').execute('create table t (a)').close(); "
+    "database for reading": "import sqlite3; global b; w = sqlite3.connect('x.db'); w.execute('create table t (a)'); w.close(); "
     "b = sqlite3.connect('file:x.db?mode=ro', uri=True); b.execute('select 1 from t').fetchall()",
 }
 

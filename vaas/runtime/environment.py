@@ -21,13 +21,16 @@ _MORE = "VAAS_KERNEL_ENV"
 #: processors and many visitors.
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_MAX_THREADS")
 _FEW_THREADS = str(min(4, os.cpu_count() or 1))
+#: A kernel that is forked must not have threads of its libraries: those of OpenMP (scikit-learn) wait in a fork for
+#: others that are not there, and Arrow's allocator, which pandas brings along, starts one to tidy up.
+_TO_BE_FORKED = {"OMP_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 #: The packages are those of all apps: a cell that installs something only says what it would do.
 _NO_INSTALLS = {"PIP_DRY_RUN": "1", "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 _NEVER = ("JUPYTERHUB_", "VAAS_", "JPY_")
 
 
 def kernel_environment(
-    source: Mapping[str, str], *, home: Path, fonts: Path, request: Mapping[str, str]
+    source: Mapping[str, str], *, home: Path, fonts: Path, request: Mapping[str, str], ahead: bool = False
 ) -> dict[str, str]:
     """Return the environment of a kernel.
 
@@ -41,6 +44,8 @@ def kernel_environment(
         Where matplotlib keeps its list of fonts.
     request:
         What Voilà tells notebooks of the visitor's request.
+    ahead:
+        Whether the kernel runs ahead of its visits, to be forked.
     """
     more = {name.strip() for name in source.get(_MORE, "").split(",")}
     kept = {
@@ -51,6 +56,7 @@ def kernel_environment(
     temporary = str(home / "tmp")
     return {
         **dict.fromkeys(_THREADS, _FEW_THREADS),
+        **(_TO_BE_FORKED if ahead else {}),
         **kept,
         **request,
         "HOME": str(home),
