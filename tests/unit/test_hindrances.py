@@ -76,7 +76,8 @@ GOOD = {
     "waited for": "await asyncio.gather(asyncio.sleep(0), asyncio.sleep(0.01))",
     "cancelled": "asyncio.get_event_loop().call_later(99, print).cancel()",
     "database in memory": "import sqlite3; global b; b = sqlite3.connect(':memory:'); b.execute('create table t (a)')",
-    "database for reading": "import sqlite3; global b; w = sqlite3.connect('x.db'); w.execute('create table t (a)'); w.close(); "
+    "database for reading": "import sqlite3; global b; w = sqlite3.connect('x.db'); w.execute('create table t (a)'); "
+    "w.close(); "
     "b = sqlite3.connect('file:x.db?mode=ro', uri=True); b.execute('select 1 from t').fetchall()",
 }
 

@@ -47,17 +47,11 @@ def kernel_environment(
     ahead:
         Whether the kernel runs ahead of its visits, to be forked.
     """
-    more = {name.strip() for name in source.get(_MORE, "").split(",")}
-    kept = {
-        name: value
-        for name, value in source.items()
-        if (name in _KEPT or name in more or name.startswith("LC_")) and not name.startswith(_NEVER)
-    }
     temporary = str(home / "tmp")
     return {
         **dict.fromkeys(_THREADS, _FEW_THREADS),
         **(_TO_BE_FORKED if ahead else {}),
-        **kept,
+        **_kept(source),
         **request,
         "HOME": str(home),
         "TMPDIR": temporary,
@@ -70,4 +64,13 @@ def kernel_environment(
         "PLOTLY_RENDERER": "plotly_mimetype",
         "PYTHONDONTWRITEBYTECODE": "1",
         **_NO_INSTALLS,
+    }
+
+
+def _kept(source: Mapping[str, str]) -> dict[str, str]:
+    more = {name.strip() for name in source.get(_MORE, "").split(",")}
+    return {
+        name: value
+        for name, value in source.items()
+        if (name in _KEPT or name in more or name.startswith("LC_")) and not name.startswith(_NEVER)
     }

@@ -180,6 +180,10 @@ class Kernels:
         """Tell whether the kernel can be asked, and be told that a visit begins."""
         return self.mapping.get_kernel(kernel_id).channel is not None
 
+    def process_of(self, kernel_id: str) -> int | None:
+        """Return the number of its process; None when there is none."""
+        return self.mapping.get_kernel(kernel_id).provisioner.pid if kernel_id in self.mapping else None
+
     def lives(self, kernel_id: str) -> bool:
         """Tell whether the kernel is there."""
         return kernel_id in self.mapping and self.mapping.get_kernel(kernel_id).exit_code is None

@@ -329,7 +329,7 @@ class AppServer:
         for kernel_id, excess in found.items():
             if kernel_id in pages:
                 self.break_off(pages[kernel_id], Trouble(why, excess.kind, excess.text))
-            else:
+            elif why != "died" or not self.stock.holds(kernel_id):
                 # It was kept ready. Whoever keeps it sees that it is gone.
                 self._keep(self.kernels.stop(kernel_id, now=True))
 

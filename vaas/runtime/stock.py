@@ -290,10 +290,17 @@ class Stock:
         age = self._limits.template_age
         return self._kernels.lives(ready.template.kernel_id) and not (age and time.monotonic() - ready.made > age)
 
+    def holds(self, kernel_id: str) -> bool:
+        """Tell whether visits may live in this kernel's sandbox, which stays, even if it died, until they have ended."""
+        current = [] if self._current is None else [self._current.template]
+        return any(kernel_id in template.held for template in (*current, *self._retired))
+
     def _in_use(self, template: Template) -> bool:
         """Tell whether a fork lives that is not the template's own."""
         source = template.whole or template.stem
-        return source is not None and len(source[0].children) > len(template.held) - 1
+        own = {self._kernels.process_of(kernel_id) for kernel_id in template.held}
+        forks = [] if source is None else list(source[0].children.values())
+        return any(fork.pid not in own and not fork.gone for fork in forks)
 
     def _fill(self) -> None:
         if self._filling is None or self._filling.done():
