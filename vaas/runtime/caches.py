@@ -10,7 +10,15 @@ from pathlib import Path
 
 __all__ = ["FontCache"]
 
-_SCRIPT = "import os; os.umask(0o022); import matplotlib.font_manager; os.rename(os.environ['MPLCONFIGDIR'], {to!r})"
+#: On Linux it ends with its server (PR_SET_PDEATHSIG), even one that was killed.
+_SCRIPT = """
+import ctypes, os, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, 9)
+os.umask(0o022)
+import matplotlib.font_manager
+os.rename(os.environ["MPLCONFIGDIR"], {to!r})
+"""
 
 
 class FontCache:

@@ -291,7 +291,7 @@ class Stock:
         return self._kernels.lives(ready.template.kernel_id) and not (age and time.monotonic() - ready.made > age)
 
     def holds(self, kernel_id: str) -> bool:
-        """Tell whether visits may live in this kernel's sandbox, which stays, even if it died, until they have ended."""
+        """Tell whether visits may live in this kernel's sandbox: it stays, dead or alive, until they have ended."""
         current = [] if self._current is None else [self._current.template]
         return any(kernel_id in template.held for template in (*current, *self._retired))
 
