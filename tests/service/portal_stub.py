@@ -181,6 +181,10 @@ class Visitor:
         self.app, self.portal, self.cookie = app, portal, ""
         self._http = AsyncHTTPClient(force_instance=True, max_clients=30)
 
+    def close(self) -> None:
+        """Let go of its connections."""
+        self._http.close()
+
     async def ask(
         self, path: str = "", *, method: str = "GET", body: str | None = None, headers: Mapping[str, str] | None = None
     ) -> HTTPResponse:

@@ -293,7 +293,8 @@ async def test_kernels_of_a_killed_server_end_by_themselves(start: Start) -> Non
     left = app.processes
     assert left
     app.process.kill()
-    assert await soon(lambda: not any(map(psutil.Process.is_running, left)))
+    # What makes the list of fonts gives way to everybody, and may not even have begun.
+    assert await soon(lambda: not any(map(psutil.Process.is_running, left)), within=15)
 
 
 async def test_the_check_is_run_and_reported_while_the_server_serves(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import resource
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ __all__ = ["Place", "main"]
 
 _MOST_IN_A_BODY = 1 << 20
 _PATIENCE_AT_START = 10
+#: How often what goes on by itself is asked to end.
+_ASKED = 10
 log = logging.getLogger(__name__)
 
 
@@ -120,11 +122,20 @@ async def _serve(place: Place, *, folder: Path) -> None:
         await server.stopped.wait()
     finally:
         http.stop()
+        await _end(chores)
+        await server.close()
+        portal.close()
+
+
+async def _end(chores: Sequence[asyncio.Future[Any]]) -> None:
+    """Cancel until they have ended: what they wait for may take it for something else, as nbclient does (a kernel that
+    died) and ``asyncio.wait_for`` before Python 3.12 (an answer in the same moment)."""
+    for _ in range(_ASKED):
         for chore in chores:
             chore.cancel()
-        await server.close()
-        await asyncio.gather(*chores, return_exceptions=True)
-        portal.close()
+        _, left = await asyncio.wait(chores, timeout=1)
+        if not left:
+            return
 
 
 def _import_server() -> Any:

@@ -10,7 +10,17 @@ from pathlib import Path
 
 __all__ = ["FontCache"]
 
-_SCRIPT = "import os; os.umask(0o022); import matplotlib.font_manager; os.rename(os.environ['MPLCONFIGDIR'], {to!r})"
+#: On Linux it ends with its server (PR_SET_PDEATHSIG), even one that was killed.
+_SCRIPT = """
+import ctypes, os, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, 9)
+    if os.getppid() != {server}:
+        sys.exit()
+os.umask(0o022)
+import matplotlib.font_manager
+os.rename(os.environ["MPLCONFIGDIR"], {to!r})
+"""
 
 
 class FontCache:
@@ -47,7 +57,7 @@ class FontCache:
         making.mkdir(exist_ok=True)
         making.chmod(0o755)
         self._process = subprocess.Popen(
-            ["nice", "-n", "10", sys.executable, "-I", "-c", _SCRIPT.format(to=str(self._folder))],
+            ["nice", "-n", "10", sys.executable, "-I", "-c", _SCRIPT.format(to=str(self._folder), server=os.getpid())],
             env={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(making), "MPLCONFIGDIR": str(making)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -72,7 +72,14 @@ class Channel:
             There is none in time, or never will be.
         """
         waiting = self.expect(answer)
-        self.send(message, fds=fds)
+        try:
+            self.send(message, fds=fds)
+        except Unavailable:
+            # The next answer is for who asks next.
+            waiting.cancel()
+            with contextlib.suppress(ValueError):
+                self._waiting[answer].remove(waiting)
+            raise
         return await self.wait(waiting, seconds=seconds)
 
     def expect(self, answer: str) -> asyncio.Future[dict[str, Any]]:

@@ -53,6 +53,12 @@ def _end() -> None:
     os._exit(0)
 
 
+def _log() -> Any:
+    """Open what this process printed to at first, which its server puts into the owner's log."""
+    first = getattr(sys.stderr, "_original_stdstream_copy", None)
+    return os.fdopen(os.dup(2 if first is None else first), "w", errors="replace")
+
+
 class Side:
     """The kernel's end of the channel; ``app`` is the kernel's application."""
 
@@ -111,7 +117,9 @@ class Side:
             if told["do"] == "asked":
                 self._say({"asked": sorted(asking.asked())})
             elif told["do"] == "begin":
-                asking.begin(Facts.from_json(told["facts"]))
+                # Nobody listens to the kernel yet: what functions of the author's say of errors is for the log.
+                with _log() as log, contextlib.redirect_stderr(log):
+                    asking.begin(Facts.from_json(told["facts"]))
                 self._flush()
                 self._say({"begun": True})
             elif told["do"] == "freeze":

@@ -13,6 +13,7 @@ import re
 import signal
 import stat
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -20,6 +21,7 @@ __all__ = ["find", "kept_files", "open_files", "reopen_files"]
 
 _DEVICES = re.compile(r"^/dev/(nvidia|dri/|kfd|accel)")
 _SHARED = re.compile(r"^[0-9a-f]+-[0-9a-f]+ .w.s \S+ \S+ (\d+)\s*(.*)$", re.MULTILINE)
+_MOMENT = 0.02
 _TASKS = Path("/proc/self/task")
 
 
@@ -97,15 +99,37 @@ def _threads() -> list[tuple[str, str]]:
     os.waitpid(child, 0)
     named = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
     found = [("threads", f"a thread runs: {thread.name}") for thread in named]
-    others = len(os.listdir(_TASKS)) - 1 - len(named)
-    if others > 0:
-        found.append(("threads", f"{others} threads of compiled libraries run"))
+    if others := _unknown_threads():
+        # Some say what they are of; who does not has the name of the program.
+        own = _name_of(str(os.getpid()))
+        names = sorted({name.rstrip("-0123456789") for tid in others if (name := _name_of(tid)) not in ("", own)})
+        said = f" ({', '.join(names)})" if names else ""
+        found.append(("threads", f"threads of compiled libraries run: {len(others)}{said}"))
     return found
+
+
+def _unknown_threads() -> list[str]:
+    """Return the threads that Python does not know; one that has been waited for may take a moment to be gone."""
+    for pause in (*[_MOMENT] * 10, 0):
+        # The main thread of a fork still has the number of its parent's, in Python 3.11.
+        known = {os.getpid(), *(thread.native_id for thread in threading.enumerate())}
+        others = [tid for tid in os.listdir(_TASKS) if int(tid) not in known]
+        if not others:
+            break
+        time.sleep(pause)
+    return others
+
+
+def _name_of(thread: str) -> str:
+    try:
+        return (_TASKS / thread / "comm").read_text().strip()
+    except OSError:
+        return ""  # it has just ended
 
 
 def _processes() -> list[tuple[str, str]]:
     children = [pid for task in _TASKS.iterdir() for pid in (task / "children").read_text().split()]
-    return [("processes", f"{len(children)} processes were started and have not ended")] if children else []
+    return [("processes", f"processes were started and have not ended: {len(children)}")] if children else []
 
 
 def _connections(new: dict[int, str]) -> list[tuple[str, str]]:
@@ -113,9 +137,9 @@ def _connections(new: dict[int, str]) -> list[tuple[str, str]]:
     found = []
     kinds = Counter("socket" if what.startswith("socket:") else "pipe" for what in new.values() if _is_channel(what))
     if kinds["socket"]:
-        found.append(("connections", f"{kinds['socket']} connections are open (to a database, say)"))
+        found.append(("connections", f"connections are open (to a database, say): {kinds['socket']}"))
     if kinds["pipe"]:
-        found.append(("connections", f"{kinds['pipe']} pipes are open"))
+        found.append(("connections", f"pipes are open: {kinds['pipe']}"))
     if any(_DEVICES.match(what) for what in new.values()):
         found.append(("devices", "a graphics processor is in use"))
     return found
@@ -139,5 +163,5 @@ def _written(new: dict[int, str]) -> list[tuple[str, str]]:
 
 def _shared() -> list[tuple[str, str]]:
     maps = Path("/proc/self/maps").read_text()
-    shared = {name or "memory" for _, name in _SHARED.findall(maps)}
+    shared = {name if name and not name.startswith("/dev/zero") else "of no file" for _, name in _SHARED.findall(maps)}
     return [("memory", f"memory is shared with other processes: {os.path.basename(name)}") for name in sorted(shared)]

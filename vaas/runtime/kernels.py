@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,7 @@ class Kernels:
         kernel_id = str(self.mapping.new_kernel_id())
         home = self._homes / kernel_id
         (home / "tmp").mkdir(mode=0o700, parents=True)
-        env = self._environment(home, request=request) | {"VOILA_KERNEL_ID": kernel_id}
+        env = self._environment(home, request=request, ahead=bool(traits["ahead"])) | {"VOILA_KERNEL_ID": kernel_id}
         printed = self._printed[kernel_id] = Printed(f"Kernel {kernel_id}")
         confinement = replace(self._confinement, copies=self._fonts.copies())
         try:
@@ -182,7 +183,7 @@ class Kernels:
     def forks(self, frozen: Frozen, *, besides: Iterable[str]) -> bool:
         """Tell whether there are forks of it that are none of these kernels."""
         known = {kernel.provisioner.pid for kernel_id in besides if (kernel := self._kernel(kernel_id)) is not None}
-        return any(fork.pid not in known for fork in frozen.children.values())
+        return any(fork.pid not in known and not fork.gone for fork in frozen.children.values())
 
     def _kernel(self, kernel_id: str) -> ConfinedKernelManager | None:
         kernel: ConfinedKernelManager | None = self.mapping.get_kernel(kernel_id) if kernel_id in self.mapping else None
@@ -197,11 +198,12 @@ class Kernels:
         assert isinstance(channel, Channel)  # it runs ahead
         return channel
 
-    def _environment(self, home: Path, *, request: Mapping[str, str]) -> dict[str, str]:
+    def _environment(self, home: Path, *, request: Mapping[str, str], ahead: bool) -> dict[str, str]:
         confinement = self._confinement
+        make = partial(kernel_environment, self._environ, request=request, ahead=ahead)
         if confinement.sandbox is None:
-            return kernel_environment(self._environ, home=home, fonts=self._shared / "matplotlib", request=request)
-        env = kernel_environment(self._environ, home=HOME, fonts=HOME / FontCache.PLACE, request=request)
+            return make(home=home, fonts=self._shared / "matplotlib")
+        env = make(home=HOME, fonts=HOME / FontCache.PLACE)
         return env | (gate.environment() if confinement.open_gate else {})
 
     async def stop(self, kernel_id: str, *, now: bool = False) -> None:

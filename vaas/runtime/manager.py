@@ -176,7 +176,8 @@ class ConfinedKernelManager(ServerKernelManager):
     @property
     def forks(self) -> bool:
         """Whether there are forks that live in this kernel's sandbox, beside it."""
-        return self.warden is not None and self.frozen is not None and bool(self.frozen.children)
+        children = () if self.warden is None or self.frozen is None else self.frozen.children.values()
+        return any(not fork.gone for fork in children)
 
     async def _async_is_alive(self) -> bool:
         return self.has_kernel and self.exit_code is None

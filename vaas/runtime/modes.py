@@ -28,6 +28,7 @@ _ADVICE: Mapping[str, str] = {
     "files": "Close files after writing (with open(…) as file).",
     "memory": "Read files into memory instead of mapping them for writing.",
     "devices": "Use the graphics processor in callbacks only.",
+    "kernel": "Notebooks in the Python of this site open at once.",
     "space": "Keep large data in variables instead of in temporary files.",
 }
 #: What a function of the author's that is given to ``vaas.on_visit`` makes good.
@@ -52,6 +53,11 @@ class Verdict:
         if files > (_MOST_FILES if sandboxed else _OWN_FILES) or size > _MOST_BYTES:
             found.append(("space", f"the notebook keeps {files} temporary files, of {size / 1e6:.1f} MB"))
         return cls(tuple(found), bool(said["hooked"]))
+
+    @classmethod
+    def of_another_kernel(cls, name: str) -> Verdict:
+        """Return the verdict on a kernel that is none of ours."""
+        return cls((("kernel", f"the notebook runs in the kernel “{name[:_LONGEST]}”, which cannot be copied"),))
 
 
 def advice(hindrances: Iterable[tuple[str, str]]) -> list[str]:

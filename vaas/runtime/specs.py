@@ -26,6 +26,10 @@ class AppSpecs(KernelSpecManager):
             spec.interrupt_mode = "message"
         return spec
 
+    def is_ours(self, kernel_name: str) -> bool:
+        """Tell whether the spec starts our kernel, which can be frozen and forked."""
+        return self.get_kernel_spec(kernel_name).argv == kernel_command()
+
     def name_for(self, name: str, *, language: str) -> str | None:
         """Return the kernel to run a notebook with, as Voilà does: the named one, else one of the same language."""
         specs = {found: spec["spec"] for found, spec in self.get_all_specs().items()}

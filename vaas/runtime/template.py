@@ -117,7 +117,11 @@ class Template:
         renderer = await self._rendering.open("", page={})
         notebook, self.name = renderer.notebook, renderer.notebook.metadata.kernelspec.name
         try:
-            kernel_id = await self._started(self._kernels.start(self.name, request={}, ahead=self._talks(renderer)))
+            ours = self._kernels.specs.is_ours(self.name)
+            if freeze and not ours:
+                self.verdict = Verdict.of_another_kernel(self.name)
+                return
+            kernel_id = await self._started(self._kernels.start(self.name, request={}, ahead=ours))
             stop = self.stop if freeze else None
             ran = await self._run(notebook, kernel_id, Ran((), len(notebook.cells)), upto=stop)
             if stop is not None:
@@ -153,10 +157,6 @@ class Template:
         kernel_id: str = await start
         self.held.append(kernel_id)
         return kernel_id
-
-    @staticmethod
-    def _talks(renderer: Any) -> bool:
-        return bool(renderer.notebook.metadata.kernelspec.get("language") == "python")
 
     async def _run(self, notebook: Any, kernel_id: str, ran: Ran, *, upto: int | None) -> Ran:
         reporter = _Quiet(self._progress)

@@ -1,0 +1,64 @@
+"""What kernels use is counted for the visit that uses it, forks of one template apart."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from vaas.runtime.excess import Lookout
+from vaas.runtime.sandbox import Bounds
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux")
+#: A template that forks a visit, which takes memory and forks a helper; says which processes they are.
+TREE = """
+import os, time
+visit = os.fork()
+if visit == 0:
+    taken = bytearray(b"x") * 150_000_000
+    helper = os.fork()
+    if helper == 0:
+        time.sleep(60)
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def tree() -> Iterator[tuple[int, int]]:
+    """Run a template and its visit; return their process numbers."""
+    process = subprocess.Popen([sys.executable, "-c", TREE], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stdout is not None
+    assert select.select([process.stdout], [], [], 20)[0], "it did not start"
+    yield process.pid, int(process.stdout.readline())
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_a_fork_that_takes_memory_is_named_and_its_template_is_not(tree: tuple[int, int]) -> None:
+    template, visit = tree
+    found = Lookout(Bounds(memory=100_000_000)).look({"template": template, "visit": visit})
+    assert {name: excess.kind for name, excess in found.items()} == {"visit": "memory"}
+    assert "100 MB" in found["visit"].text
+    # Without the fork among the kernels it is the template's.
+    assert set(Lookout(Bounds(memory=100_000_000)).look({"template": template})) == {"template"}
+    assert Lookout(Bounds(memory=2_000_000_000)).look({"template": template, "visit": visit}) == {}
+
+
+def test_too_many_processes_at_two_looks_in_a_row_are_too_many(tree: tuple[int, int]) -> None:
+    template, visit = tree
+    lookout = Lookout(Bounds(processes=2))
+    assert lookout.look({"template": template, "visit": visit}) == {}, "a moment is no excess"
+    assert {name: each.kind for name, each in lookout.look({"template": template, "visit": visit}).items()} == {
+        "visit": "processes"
+    }
+
+
+def test_nobody_is_looked_at_where_nobody_runs() -> None:
+    assert Lookout(Bounds()).look({}) == {}
