@@ -63,6 +63,8 @@ class PortalStub:
     network: tuple[str, ...] = ()
     network_trusted: tuple[str, ...] = ()
     knows_visitor: bool = False
+    #: What the server may have of what the whole site may, by the names of the protocol.
+    shares: dict[str, int] = field(default_factory=dict)
     away: bool = False
     heartbeats: list[dict[str, Any]] = field(default_factory=list)
     checks: list[dict[str, Any]] = field(default_factory=list)
@@ -125,6 +127,7 @@ class PortalStub:
             "network": list(self.network),
             "network_trusted": list(self.network_trusted),
             "knows_visitor": self.knows_visitor,
+            **self.shares,
         }
 
     def content(self) -> bytes:
@@ -162,7 +165,7 @@ class _Api(RequestHandler):
             self.portal.heartbeats.append(heard)
             present = {visit["id"] for visit in heard["visits"]}
             revoked, network = sorted(present & self.portal.revoked), list(self.portal.network)
-            told = {"network": network, "knows_visitor": self.portal.knows_visitor}
+            told = {"network": network, "knows_visitor": self.portal.knows_visitor, **self.portal.shares}
             self.write({"revoked": revoked, "stop": self.portal.stop, **told})
         else:
             self.portal.checks.append(heard)

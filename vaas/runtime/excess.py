@@ -47,21 +47,20 @@ class Lookout:
         """Return what is wrong with which of the kernels; ``running`` has their first processes. May be slow."""
         if not running or sys.platform != "linux":
             return {}
-        known: dict[int, list[int]] = defaultdict(list)
-        roots = set(running.values())
-        for child, parent in parents().items():
-            # A fork is a child of its template, and counts for itself.
-            if child not in roots:
-                known[parent].append(child)
         crowded, found = set(), {}
-        for kernel, pid in running.items():
-            family = family_of(pid, known)
+        for kernel, family in _families(running).items():
             if max(len(family), sum(map(threads_of, family[:_FEW]))) >= _MANY * self._bounds.processes:
                 crowded.add(kernel)
             if excess := self._excess(family, long_crowded=kernel in crowded & self._crowded):
                 found[kernel] = excess
         self._crowded = crowded
         return found
+
+    def memory(self, running: Mapping[str, int]) -> dict[str, int]:
+        """Return how much memory each kernel has; of what it shares with others, its part. Is slow."""
+        if not running or sys.platform != "linux":
+            return {}
+        return {kernel: memory_of(family, more_than=-1) for kernel, family in _families(running).items()}
 
     def _excess(self, family: list[int], *, long_crowded: bool) -> Excess | None:
         most = self._bounds.memory
@@ -76,3 +75,13 @@ class Lookout:
             text = f"A kernel was ended: it had made {files} files in its temporary folder, more than {_MOST_FILES}."
             return Excess("disk", text)
         return None
+
+
+def _families(running: Mapping[str, int]) -> dict[str, list[int]]:
+    """Return for each kernel its processes; a fork is a child of its template, and counts for itself."""
+    known: dict[int, list[int]] = defaultdict(list)
+    roots = set(running.values())
+    for child, parent in parents().items():
+        if child not in roots:
+            known[parent].append(child)
+    return {kernel: family_of(pid, known) for kernel, pid in running.items()}

@@ -219,12 +219,18 @@ class Kernels:
 
     async def greedy(self) -> dict[str, Excess]:
         """Return the kernels that use more than they may, with what of."""
-        running = {
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._lookout.look, self._running())
+
+    async def memory(self) -> dict[str, int]:
+        """Return how much memory each kernel has; of what it shares with others, its part."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._lookout.memory, self._running())
+
+    def _running(self) -> dict[str, int]:
+        return {
             kernel_id: kernel.provisioner.pid
             for kernel_id in self.mapping.list_kernel_ids()
             if (kernel := self.mapping.get_kernel(kernel_id)).has_kernel
         }
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._lookout.look, running)
 
     def model(self, kernel_id: str) -> dict[str, Any]:
         """Return what Jupyter's API says of a kernel."""

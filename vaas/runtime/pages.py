@@ -42,6 +42,11 @@ class NotebookPage(Guarded):
     async def get(self) -> None:
         """Send the page; the kernel ends at once if the visitor goes away meanwhile."""
         assert self.visit is not None
+        if not self.server.waiting.come_in(self.visit):
+            self.set_status(503)
+            self.set_header("Retry-After", "10")
+            self.finish(self.server.waiting.page(self.visit))
+            return
         page = self.page = self.server.open_page(self.visit)
         work = asyncio.ensure_future(self._send(page, visit=self.visit))
         self.server.rendering[page.token] = work

@@ -22,6 +22,7 @@ from vaas.runtime.handlers import (
     Up,
 )
 from vaas.runtime.pages import NotebookPage
+from vaas.runtime.waiting import Queue
 
 if TYPE_CHECKING:
     from vaas.runtime.server import AppServer
@@ -52,6 +53,7 @@ def route_table(*, static: list[str], labextensions: list[str]) -> tuple[Route, 
         Route(rf"api/kernels/{_KERNEL}/channels", Channels, "visit"),
         Route(r"vaas/farewell", Farewell, "visit"),
         Route(r"vaas/poke", Poke, "ticket"),
+        Route(r"vaas/queue", Queue, "visit"),
         Route(r"voila/files/(?P<path>.+)", VersionFile, "visit"),
         # Libraries that anybody can download elsewhere; open, so that they can be fetched before the visit begins.
         Route(rf"voila/static/{_STAMPED}", Asset, "open", {"roots": static}),

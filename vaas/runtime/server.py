@@ -32,6 +32,7 @@ from vaas.runtime.routes import route_table, rules
 from vaas.runtime.settings import application_settings
 from vaas.runtime.stock import Claim, Stock
 from vaas.runtime.visits import Page, Patience, Visit, Visits
+from vaas.runtime.waiting import Waiting
 from vaas.tickets import Ticket
 
 __all__ = ["AppServer"]
@@ -90,6 +91,7 @@ class AppServer:
         self.rendered = Rendering(manifest=manifest, folder=folder, base_url=base_url, kernels=self.kernels)
         self.stock = Stock(self.kernels, self.rendered, manifest, stop=self.rendered.first_question())
         self.squeezer = Squeezer()
+        self.waiting = Waiting(self)
         self.knows_visitor = manifest.knows_visitor
         self.rendering: dict[str, asyncio.Future[None]] = {}
         self.sockets: dict[str, set[WebSocketHandler]] = {}
@@ -208,6 +210,7 @@ class AppServer:
         if not self.visits.forget(page, why=why, now=self.clock()):
             return False
         log.info("A page ends: %s", why)
+        self.waiting.freed()
         work = self.rendering.pop(page.token, None)
         if work is not None:
             work.cancel()
@@ -232,11 +235,13 @@ class AppServer:
         """End all pages of a visit; its cookie opens nothing any more."""
         for page in self.visits.end(visit_id, now=self.clock()):
             self.end(page, why=why)
+        self.waiting.left(visit_id)
 
-    def message(self, status: int, *, text: str = "") -> str:
+    def message(self, status: int, *, text: str = "", template: str = "message.html.j2", **shown: object) -> str:
         """Return a page that says what is wrong."""
-        template = self._messages.get_template("message.html.j2")
-        return template.render(status=status, text=text, title=self.manifest.title, open=self.manifest.open)
+        manifest = self.manifest
+        common = {"title": manifest.title, "open": manifest.open, "about": manifest.about, "base_url": self.base_url}
+        return self._messages.get_template(template).render(status=status, text=text, **common, **shown)
 
     async def beat(self) -> None:
         """Ask the portal at short intervals, and when poked, who may stay; without an answer for long, nobody may."""
@@ -265,6 +270,7 @@ class AppServer:
                 self._end_stuck()
                 self._end_with("greedy", await self.kernels.greedy())
                 self._end_with("died", await self.kernels.dead())
+                await self.waiting.look()
             except Exception:
                 log.exception("Looking after pages")
 
@@ -295,11 +301,16 @@ class AppServer:
     async def _beat_once(self) -> None:
         self.poked.clear()
         now = self.clock()
-        idle = self.visits.idle_seconds(started=self._started, now=now)
+        idle = 0.0 if len(self.waiting.line) else self.visits.idle_seconds(started=self._started, now=now)
         told, self._incidents = self._incidents, []
         try:
             answer = await self._portal.heartbeat(
-                visits=self.visits.report(), idle_seconds=idle, incidents=told, isolation=self.confinement.isolation
+                visits=self.visits.report(),
+                idle_seconds=idle,
+                incidents=told,
+                isolation=self.confinement.isolation,
+                load=self.waiting.load(),
+                opens={"mode": self.stock.mode, "why": self.stock.why},
             )
         except VaasError:
             self._incidents = [*told, *self._incidents][-_MOST_INCIDENTS:]
@@ -308,6 +319,7 @@ class AppServer:
         if answer.network is not None and self.confinement.gate is not None:
             self.confinement.gate.allowed = answer.network
         self.knows_visitor = answer.knows_visitor
+        self.waiting.told(answer)
         for visit_id in answer.revoked:
             self.end_visit(visit_id, why="revoked")
         if answer.stop:
