@@ -103,7 +103,8 @@ class PortalStub:
     def manifest(self) -> dict[str, Any]:
         """Return what the app server asks for first."""
         # Most tests are about a kernel of their own, and count kernels; those about templates say so.
-        limits = {"heartbeat": 1, "lost_after": 60, "visits": 200, "cell_seconds": 60, "ahead": 0, **self.limits}
+        limits = {"heartbeat": 1, "lost_after": 60, "visits": 200, "cell_seconds": 60, "ahead": 0}
+        limits |= {"leave_after": 0, **self.limits}
         listed = [
             {"path": path, "sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
             for path, data in self.files.items()

@@ -39,11 +39,13 @@ class Forked:
         self.pid, self.inner = pid, inner
         self.returncode: int | None = None
         self._handle = os.pidfd_open(pid)
+        self._watch = select.poll()
+        self._watch.register(self._handle, select.POLLIN)
         self._looked = False
 
     def poll(self) -> int | None:
         """Return its exit code, None while it runs; that it was killed, if nobody could tell."""
-        if self.returncode is None and self._handle >= 0 and select.select([self._handle], [], [], 0)[0]:
+        if self.returncode is None and self._handle >= 0 and self._watch.poll(0):
             # Who told nobody by the second look is dead as well.
             if self._looked:
                 self.returncode = -signal.SIGKILL

@@ -15,7 +15,11 @@ from vaas.runtime.watch import Watch
 if TYPE_CHECKING:
     from vaas.runtime.server import AppServer
 
-__all__ = ["Growing"]
+__all__ = ["Growing", "Passing"]
+
+
+class Passing(str):
+    """A piece that says how far the page is, and is no part of it."""
 
 
 class Growing:
@@ -109,4 +113,4 @@ class Growing:
         self._server.break_off(self._page, trouble)
 
     def _show(self, cell: int, cells: int) -> None:
-        self._queue.put_nowait(f"<script>window.vaas && window.vaas.runs({cell}, {cells})</script>\n")
+        self._queue.put_nowait(Passing(f"<script>window.vaas && window.vaas.runs({cell}, {cells})</script>\n"))

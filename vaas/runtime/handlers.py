@@ -166,12 +166,19 @@ class Farewell(Guarded):
     """The page says that it is gone (a beacon that browsers send while they close it)."""
 
     def post(self) -> None:
-        """End the page's kernel. The token in the body proves that the page itself says so, not another site."""
+        """Let the page go; ``over`` after its token: at once, for who wants to start anew.
+
+        The token in the body proves that the page itself says so, not another site.
+        """
         assert self.visit is not None
-        page = self.visit.pages.get(self.request.body.decode("ascii", "replace").strip())
+        token, _, over = self.request.body.decode("ascii", "replace").strip().partition(" ")
+        page = self.visit.pages.get(token)
         if page is None:
             raise HTTPError(404)
-        self.server.end(page, why="left")
+        if over:
+            self.server.end(page, why="left")
+        else:
+            self.server.leave(page)
         self.set_status(204)
 
 

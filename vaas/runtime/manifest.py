@@ -21,6 +21,8 @@ class Limits:
 
     heartbeat: float = 5.0
     lost_after: float = 60.0
+    #: How long a page that was closed is kept for who comes back to it, as by a reload.
+    leave_after: float = 5.0
     visits: int = 200
     cell_seconds: int = 600
     #: How long visits live on while the portal does not answer; then they are closed.

@@ -13,8 +13,9 @@ from tornado.iostream import StreamClosedError
 from vaas.errors import VaasError
 from vaas.facts import Facts
 from vaas.runtime.endings import Trouble
-from vaas.runtime.growing import Growing
+from vaas.runtime.growing import Growing, Passing
 from vaas.runtime.handlers import Guarded
+from vaas.runtime.stock import Recorded
 from vaas.runtime.visits import Page, Visit
 
 __all__ = ["NotebookPage"]
@@ -23,6 +24,8 @@ __all__ = ["NotebookPage"]
 _KEEP_ALIVE = 10.0
 #: Sent piece by piece, so that a browser that reads slowly is told from one that does not read.
 _PIECE = 1 << 18
+#: A page that was made for one visit is kept for its return up to this size, in characters.
+_MOST_KEPT = 4_000_000
 #: How long what was cancelled may take to clean up.
 _FAREWELL = 5.0
 log = logging.getLogger(__name__)
@@ -32,6 +35,8 @@ class NotebookPage(Guarded):
     """Run the notebook for this visitor and send the page while it grows."""
 
     page: Page | None = None
+    #: The page's token when this request began.
+    _token = ""
 
     def turn_away(self) -> None:
         """Send somebody without a visit to the portal's door, with the query they came with."""
@@ -40,20 +45,23 @@ class NotebookPage(Guarded):
         self.redirect(there._replace(query=query).geturl(), status=303)
 
     async def get(self) -> None:
-        """Send the page; the kernel ends at once if the visitor goes away meanwhile."""
+        """Send the page; the kernel ends if the visitor goes away before it is complete."""
         assert self.visit is not None
-        if not self.server.waiting.come_in(self.visit):
+        query = self.request.query
+        former = self.server.return_to(self.visit, query=query)
+        if former is None and not self.server.waiting.come_in(self.visit):
             self.set_status(503)
             self.set_header("Retry-After", "10")
             self.finish(self.server.waiting.page(self.visit))
             return
-        page = self.page = self.server.open_page(self.visit)
-        work = asyncio.ensure_future(self._send(page, visit=self.visit))
+        page = self.page = former or self.server.open_page(self.visit, query=query)
+        self._token = page.token
+        work = asyncio.ensure_future(self._send_again(page) if former else self._send(page, visit=self.visit))
         self.server.rendering[page.token] = work
         try:
             await work
         except (asyncio.CancelledError, StreamClosedError):
-            self.server.end(page, why="left")
+            self._left()
             self._say_ended(page.ended)
         except VaasError as error:
             # Known before the page began: the answer says it.
@@ -69,7 +77,7 @@ class NotebookPage(Guarded):
             self.server.break_off(page, Trouble("failed", "start", text))
             self._say_ended(page.ended)
         finally:
-            self.server.rendering.pop(page.token, None)
+            self.server.rendering.pop(self._token, None)
 
     def _say_ended(self, why: str) -> None:
         """Tell a page that is under way that it will not be completed; no-op for one whose visitor left."""
@@ -84,14 +92,25 @@ class NotebookPage(Guarded):
     def on_connection_close(self) -> None:
         """End what nobody waits for."""
         super().on_connection_close()
-        if self.page is not None:
-            self.server.end(self.page, why="left")
+        self._left()
+
+    def _left(self) -> None:
+        """Let the page go that nobody waits for, unless its visitor has come back to it by another request."""
+        if self.page is not None and self.page.token == self._token:
+            self.server.leave(self.page)
+
+    async def _send_again(self, page: Page) -> None:
+        """Send the page of a visit that goes on; its widgets ask the kernel how they are now."""
+        assert isinstance(page.sent, Recorded)
+        await self._send_at_once(page.sent.filled(token=page.token, kernel_id=page.kernel))
+        self.server.visits.rendered(page, now=self.server.clock())
 
     async def _send(self, page: Page, *, visit: Visit) -> None:
         server, facts = self.server, self._facts(visit)
         shown = server.page_facts(page, visit=visit)
         claimed = await server.claim(page, facts, shown=shown) if server.stock.fits_whole(facts) else None
         if claimed is not None and claimed.page is not None:
+            page.sent = claimed.page
             await self._send_at_once(claimed.page.filled(token=page.token, kernel_id=claimed.kernel_id))
         else:
             await self._send_growing(page, facts=facts, shown=shown)
@@ -116,9 +135,12 @@ class NotebookPage(Guarded):
         guarding = asyncio.ensure_future(growing.guard())
         producer.add_done_callback(lambda _: guarding.cancel())
         try:
-            while await self._send_next(queue):
+            pieces: list[str] = []
+            while await self._send_next(queue, pieces):
                 pass
             await producer
+            if sum(map(len, pieces)) <= _MOST_KEPT:
+                page.sent = Recorded("".join(pieces), token=page.token, kernel_id=page.kernel)
         finally:
             for task in (guarding, producer):
                 task.cancel()
@@ -129,14 +151,15 @@ class NotebookPage(Guarded):
             self.write(text[start : start + _PIECE])
             await self._flush()
 
-    async def _send_next(self, queue: asyncio.Queue[str | None]) -> bool:
-        """Send all that is ready in one piece; False after the last."""
+    async def _send_next(self, queue: asyncio.Queue[str | None], sent: list[str]) -> bool:
+        """Send all that is ready in one piece; False after the last. What the page consists of is added to ``sent``."""
         try:
             pieces = [await asyncio.wait_for(queue.get(), _KEEP_ALIVE)]
         except TimeoutError:
-            pieces = ["<script>window.voila_heartbeat()</script>\n"]
+            pieces = [Passing("<script>window.voila_heartbeat()</script>\n")]
         while not queue.empty():
             pieces.append(queue.get_nowait())
+        sent += [piece for piece in pieces if piece is not None and not isinstance(piece, Passing)]
         await self._send_at_once("".join(piece for piece in pieces if piece is not None) or "\n")
         return pieces[-1] is not None
 

@@ -82,7 +82,7 @@ class AppServer:
         self.base_url = base_url
         self.clock = clock
         self.content = folder / "content"
-        patience = Patience(lost=limits.lost_after, connect=limits.connect_within)
+        patience = Patience(lost=limits.lost_after, connect=limits.connect_within, leave=limits.leave_after)
         self.visits = Visits(limit=limits.visits, patience=patience)
         self.confinement = confinement
         if confinement.gate is not None:
@@ -138,10 +138,34 @@ class AppServer:
             self.end(page, why="closing")
         return visit
 
-    def open_page(self, visit: Visit) -> Page:
-        """Return a new page of the visit; Unavailable when there are too many."""
+    def open_page(self, visit: Visit, *, query: str) -> Page:
+        """Return a new page of the visit; Unavailable when there are too many. Pages that were left give way."""
         self._check_portal()
-        return self.visits.open_page(visit, now=self.clock())
+        while True:
+            try:
+                return self.visits.open_page(visit, now=self.clock(), query=query)
+            except Unavailable:
+                left = self.visits.away()
+                if not left:
+                    raise
+                own = [page for page in left if page.visit == visit.id]
+                self.end((own or left)[0], why="left")
+
+    def return_to(self, visit: Visit, *, query: str) -> Page | None:
+        """Return the page that the visitor has just left and comes back to, by a reload say; None: there is none."""
+        self._check_portal()
+        page = self.visits.return_to(visit, query=query, now=self.clock())
+        if page is not None and not self.kernels.lives(page.kernel):
+            self.end(page, why="died")
+            return None
+        return page
+
+    def leave(self, page: Page) -> None:
+        """Take a page's farewell: its kernel ends soon, unless the visitor comes back."""
+        if page.sent is None:
+            self.end(page, why="left")
+        else:
+            self.visits.leave(page, now=self.clock())
 
     def page_facts(self, page: Page, *, visit: Visit) -> dict[str, object]:
         """Return what our template shows and needs."""

@@ -32,6 +32,8 @@ class Patience:
     lost: float = 60.0
     #: Between the end of rendering and the first websocket.
     connect: float = 60.0
+    #: After a page has said farewell: who reloads it comes back to it.
+    leave: float = 5.0
     #: A visit without a page, so that a reload need not go through the portal.
     linger: float = 600.0
 
@@ -47,11 +49,18 @@ class Page:
     rendered: bool = False
     connected: bool = False
     sockets: int = 0
+    #: The query of its address; and what its page can be sent from again, once it was sent.
+    query: str = ""
+    sent: object = None
+    #: When it said farewell; None while somebody looks at it.
+    away_since: float | None = None
     #: Why it ended; "" while it goes on.
     ended: str = ""
 
     def overdue(self, now: float, patience: Patience) -> bool:
         """Tell whether nobody has been there for longer than allowed."""
+        if self.away_since is not None:
+            return now - self.away_since > patience.leave
         if self.sockets or not (self.rendered or self.connected):
             return False
         return now - self.quiet_since > (patience.lost if self.connected else patience.connect)
@@ -151,7 +160,7 @@ class Visits:
         """Tell whether the visit has not ended."""
         return self._visits.get(visit.id) is visit
 
-    def open_page(self, visit: Visit, *, now: float) -> Page:
+    def open_page(self, visit: Visit, *, now: float, query: str = "") -> Page:
         """Return a new page of the visit.
 
         Raises
@@ -163,7 +172,31 @@ class Visits:
             raise Unavailable("You have this app open many times. Please close a tab and try again in a minute.")
         if len(list(self.pages())) >= self._limit:
             raise Unavailable("Many people are here at the moment. Please try again in a minute.")
-        page = Page(self._random(), visit.id, now)
+        page = Page(self._random(), visit.id, now, query=query)
+        visit.pages[page.token] = page
+        visit.seen = self._active = now
+        return page
+
+    def away(self) -> list[Page]:
+        """All pages that have said farewell, the one that did so first in front."""
+        return sorted(
+            (page for page in self.pages() if page.away_since is not None), key=lambda page: page.away_since or 0
+        )
+
+    def leave(self, page: Page, *, now: float) -> None:
+        """Note the farewell of a page, to which its visitor may come back."""
+        page.away_since = self._active = now
+
+    def return_to(self, visit: Visit, *, query: str, now: float) -> Page | None:
+        """Return the page that this visit left last, under a new token; None: there is none to come back to."""
+        left = [
+            page for page in self.away() if page.visit == visit.id and page.query == query and page.sent is not None
+        ]
+        if not left:
+            return None
+        page = left[-1]
+        del visit.pages[page.token]
+        page.token, page.away_since, page.quiet_since, page.connected = self._random(), None, now, False
         visit.pages[page.token] = page
         visit.seen = self._active = now
         return page

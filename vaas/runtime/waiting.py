@@ -28,6 +28,8 @@ __all__ = ["Queue", "Waiting"]
 _HELD = 10.0
 #: Measuring takes the system some milliseconds a kernel: it may take this part of the time, and comes at most so often.
 _PART, _OFTEN = 0.05, 2.0
+#: Who reloads a page is back so soon, in seconds; until then nobody else takes the place.
+_RELOAD = 2.0
 log = logging.getLogger(__name__)
 
 
@@ -46,13 +48,21 @@ class Waiting:
 
     @property
     def free(self) -> int:
-        """How many pages may be opened now."""
-        return self.room.free(pages=len(list(self._server.visits.pages())))
+        """How many pages may be opened now; what its visitor left long enough ago gives way."""
+        now = self._server.clock()
+        pages = [page for page in self._server.visits.pages() if now - (page.away_since or now) < _RELOAD]
+        return self.room.free(pages=len(pages))
 
     def come_in(self, visit: Visit) -> bool:
-        """Tell whether the visit may open a page; if not, it waits in line."""
-        free = self.free
-        if self.line.come_in(visit.id, now=self._server.clock(), room=free):
+        """Tell whether the visit may open a page; if not, it waits in line.
+
+        Who has just left a page, by a link to another query say, has a place already.
+        """
+        left = [page for page in self._server.visits.away() if page.visit == visit.id]
+        if left and self.free < 1:
+            self._server.end(left[0], why="left")
+            return True
+        if self.line.come_in(visit.id, now=self._server.clock(), room=self.free):
             self.room.opened()
             visit.in_line = False
             return True
