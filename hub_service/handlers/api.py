@@ -108,13 +108,10 @@ class AppJson(Api):
     """One app."""
 
     def get(self, slug: str) -> None:
-        """Send it; ``opens`` says, to whom may publish, how it opens and why (null while it is not known)."""
+        """Send it; ``opens`` says, to whom may publish, how it opens and why."""
         seen = self.portal.gallery.app(self.visitor, slug)
         told = app_json(seen.app, base=self.public_url, access=seen.access)
-        if seen.access >= Access.WRITE:
-            version = self.portal.gallery.current(seen.app)
-            told["opens"] = version.report.get("opens") if version else None
-        self.reply(told)
+        self.reply(told | ({"opens": opens} if (opens := self.portal.gallery.opens(seen)) else {}))
 
     async def patch(self, slug: str) -> None:
         """Change how it presents itself, what it may reach (``network``), or whose it is (``owner``).

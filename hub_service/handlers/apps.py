@@ -89,7 +89,7 @@ class AppPage(Page):
             "shared_with": [subject_title(g.subject) for g in grants] if writes else [],
             "incidents": [incidents.shown(i) for i in self.portal.incidents.of(self.visitor, slug)] if writes else [],
             "network": within(seen.app.network, self.portal.core.network) if writes else (),
-            "opens": version.report.get("opens") if version and writes else None,
+            "opens": self.portal.gallery.opens(seen),
         }
         self.show("app.html", title=seen.app.title, context=context)
 

@@ -269,10 +269,10 @@ class TestShares:
         assert await share(one, 4, 3) == 5
         # Both want more than there is: what the first has too much, it gives away as visits end.
         assert await share(other, 0, 4) == 0
-        assert await share(one, 4, 3) == 2
+        assert await share(one, 4, 3) == 3
         assert await share(other, 0, 4) == 1
-        assert await share(one, 2, 5) == 2
-        assert await share(other, 1, 3) == 3
+        assert await share(one, 2, 5) == 3
+        assert await share(other, 1, 3) == 2
 
     async def test_without_limits_of_the_site_nothing_is_said(self, world: World) -> None:
         server = world.server(await world.published(ADA), 1)
