@@ -7,7 +7,7 @@ import binascii
 from collections.abc import Mapping
 from typing import Any
 
-from vaas.portal.gallery import clean_text
+from vaas.prose import clean_text
 
 __all__ = ["MODES", "clean_opens", "clean_progress", "clean_report"]
 

@@ -27,6 +27,7 @@ from vaas.runtime.manager import ConfinedKernelManager
 from vaas.runtime.modes import Verdict
 from vaas.runtime.printed import Printed
 from vaas.runtime.sandbox import HOME
+from vaas.runtime.sources import Sources
 from vaas.runtime.specs import AppSpecs
 
 __all__ = ["HIDDEN_ERROR", "Kernels"]
@@ -148,11 +149,12 @@ class Kernels:
 
     async def begin(self, kernel_id: str, facts: Facts) -> None:
         """Begin a visit in a kernel that ran ahead of it."""
-        told = {"do": "begin", "facts": facts.to_json()}
+        own = replace(facts, request={**facts.request, "VOILA_KERNEL_ID": kernel_id})
+        told = {"do": "begin", "facts": own.to_json()}
         await self._channel(kernel_id).ask(told, "begun", seconds=_PATIENCE)
 
-    async def freeze(self, kernel_id: str, *, source: Frozen | None = None) -> tuple[Frozen, Verdict]:
-        """Freeze a kernel that is idle; return what forks are made by, and whether they may be.
+    async def freeze(self, kernel_id: str, *, source: Frozen | None = None) -> tuple[Frozen, Verdict, Sources]:
+        """Freeze a kernel that is idle; return what forks are made by, whether they may be, and what it read.
 
         ``source`` is what the kernel itself was forked from. The kernel answers nobody from now on.
         """
@@ -166,7 +168,12 @@ class Kernels:
         else:
             frozen = replace(source, channel=kernel.channel)
         kernel.warned = frozen.heard
-        return frozen, Verdict.of(said, sandboxed=sandboxed)
+        return frozen, Verdict.of(said, sandboxed=sandboxed), Sources.of(said["sources"], roots=self._roots())
+
+    def _roots(self) -> tuple[Path, ...] | None:
+        """Return where a kernel in its sandbox finds data that may change."""
+        sandbox = self._confinement.sandbox
+        return None if sandbox is None else (*sandbox.paths, self._cwd)
 
     def talks(self, kernel_id: str) -> bool:
         """Tell whether the kernel can be asked, and be told that a visit begins."""
@@ -219,18 +226,16 @@ class Kernels:
 
     async def greedy(self) -> dict[str, Excess]:
         """Return the kernels that use more than they may, with what of."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._lookout.look, self._running())
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._lookout.look, *self._running())
 
     async def memory(self) -> dict[str, int]:
         """Return how much memory each kernel has; of what it shares with others, its part."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._lookout.memory, self._running())
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._lookout.memory, *self._running())
 
-    def _running(self) -> dict[str, int]:
-        return {
-            kernel_id: kernel.provisioner.pid
-            for kernel_id in self.mapping.list_kernel_ids()
-            if (kernel := self.mapping.get_kernel(kernel_id)).has_kernel
-        }
+    def _running(self) -> tuple[dict[str, int], dict[str, int]]:
+        kernels = {kernel_id: self.mapping.get_kernel(kernel_id) for kernel_id in self.mapping.list_kernel_ids()}
+        running = {kernel_id: kernel.provisioner.pid for kernel_id, kernel in kernels.items() if kernel.has_kernel}
+        return running, {kernel_id: kernels[kernel_id].device for kernel_id in running if kernels[kernel_id].device}
 
     def model(self, kernel_id: str) -> dict[str, Any]:
         """Return what Jupyter's API says of a kernel."""

@@ -10,11 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader
 from tornado.web import Application, HTTPError
 from tornado.websocket import WebSocketHandler
 
-import vaas
 from vaas import tickets
 from vaas.cookies import own_name
 from vaas.errors import Unavailable, VaasError
@@ -26,6 +24,7 @@ from vaas.runtime.excess import Excess
 from vaas.runtime.handlers import Missing
 from vaas.runtime.kernels import Kernels
 from vaas.runtime.manifest import Manifest
+from vaas.runtime.messages import Messages
 from vaas.runtime.portal_client import PortalClient
 from vaas.runtime.rendering import Rendering
 from vaas.runtime.routes import route_table, rules
@@ -38,6 +37,9 @@ from vaas.tickets import Ticket
 __all__ = ["AppServer"]
 
 _SWEEP = 1.0
+#: So many visits get their kernels at once; the others wait a moment for their turn.
+_CLAIMS = 8
+_WORTH_WAITING = 10.0
 _MOST_INCIDENTS = 20
 _LONGEST_INCIDENT = 300
 #: What is ended so need not be asked to say goodbye: it would not, or it is the trouble.
@@ -97,13 +99,23 @@ class AppServer:
         self.sockets: dict[str, set[WebSocketHandler]] = {}
         self.poked = asyncio.Event()
         self.stopped = asyncio.Event()
+        self._claiming = asyncio.Semaphore(_CLAIMS)
         self._portal = portal
         self._started = self._heard = clock()
         self._tasks: set[asyncio.Future[Any]] = set()
         self._incidents: list[dict[str, str]] = []
         self.kernels.mapping.flooded = self._overflow
-        templates = Path(vaas.__file__).parent.parent / "templates" / "voila" / "vaas"
-        self._messages = Environment(loader=FileSystemLoader(templates), autoescape=True)
+        self.messages = Messages(manifest, base_url=base_url)
+
+    @property
+    def preparing(self) -> bool:
+        """Whether the first run of the notebook is under way, and so young that its end is worth waiting for.
+
+        Until then the portal shows how the page looked last, which says more than one that grows. Its publisher's
+        look at a draft waits for nothing.
+        """
+        young = self.clock() - self._started < _WORTH_WAITING
+        return young and self.stock.mode == "preparing" and self.manifest.check_seconds is None
 
     @property
     def cookie(self) -> str:
@@ -151,10 +163,14 @@ class AppServer:
                 own = [page for page in left if page.visit == visit.id]
                 self.end((own or left)[0], why="left")
 
-    def return_to(self, visit: Visit, *, query: str) -> Page | None:
-        """Return the page that the visitor has just left and comes back to, by a reload say; None: there is none."""
+    def return_to(self, visit: Visit, *, query: str, token: str) -> Page | None:
+        """Return the page that the visitor comes back to, by a reload say; None: there is none."""
         self._check_portal()
-        page = self.visits.return_to(visit, query=query, now=self.clock())
+        tokens = {id(page): page.token for page in visit.pages.values()}
+        page = self.visits.return_to(visit, query=query, token=token, now=self.clock())
+        if page is not None:
+            # Of a page that is loaded again, the old websocket is still there.
+            self.sockets[page.token] = self.sockets.pop(tokens[id(page)], set())
         if page is not None and not self.kernels.lives(page.kernel):
             self.end(page, why="died")
             return None
@@ -179,6 +195,16 @@ class AppServer:
             "farewell": f"{self.base_url}vaas/farewell",
         }
 
+    async def state_of(self, page: Page) -> str:
+        """Return the name of the state that the page's kernel is in; "" if it changed since that was taken."""
+        if page.state is None:
+            return ""
+        try:
+            said = await self.kernels.mapping.said(page.kernel)
+        except (TimeoutError, KeyError):
+            return ""
+        return page.state.snapshot.digest if said == page.state.said else ""
+
     def facts(self, visit: Visit, *, query: str, request: Mapping[str, str]) -> Facts:
         """Return what the notebook's code may know of the visit; who it is only if its owner and the ticket say so."""
         if not (self.knows_visitor and visit.known and visit.user):
@@ -189,8 +215,12 @@ class AppServer:
         """Give the page a kernel that has run the notebook already; None: there is none."""
 
         async def claim() -> Claim | None:
-            claimed = await self.stock.claim(facts, page=shown)
+            await self.stock.settled()
+            async with self._claiming:
+                # Who is in a hurry may have left before its turn.
+                claimed = None if page.ended else await self.stock.claim(facts, page=shown)
             if claimed is not None:
+                page.state = claimed.state
                 await self._give(page, claimed.kernel_id)
             return claimed
 
@@ -260,12 +290,6 @@ class AppServer:
         for page in self.visits.end(visit_id, now=self.clock()):
             self.end(page, why=why)
         self.waiting.left(visit_id)
-
-    def message(self, status: int, *, text: str = "", template: str = "message.html.j2", **shown: object) -> str:
-        """Return a page that says what is wrong."""
-        manifest = self.manifest
-        common = {"title": manifest.title, "open": manifest.open, "about": manifest.about, "base_url": self.base_url}
-        return self._messages.get_template(template).render(status=status, text=text, **common, **shown)
 
     async def beat(self) -> None:
         """Ask the portal at short intervals, and when poked, who may stay; without an answer for long, nobody may."""

@@ -53,12 +53,12 @@ class Waiting:
         pages = [page for page in self._server.visits.pages() if now - (page.away_since or now) < _RELOAD]
         return self.room.free(pages=len(pages))
 
-    def come_in(self, visit: Visit) -> bool:
+    def come_in(self, visit: Visit, *, token: str = "") -> bool:
         """Tell whether the visit may open a page; if not, it waits in line.
 
-        Who has just left a page, by a link to another query say, has a place already.
+        Who leaves a page for this one, by a link to another query say, has a place already: ``token`` is that page's.
         """
-        left = [page for page in self._server.visits.away() if page.visit == visit.id]
+        left = [page for page in visit.pages.values() if page.away_since is not None or page.token == token]
         if left and self.free < 1:
             self._server.end(left[0], why="left")
             return True
@@ -93,7 +93,7 @@ class Waiting:
 
     def page(self, visit: Visit) -> str:
         """Return what a visitor sees who waits."""
-        return self._server.message(503, template="waiting.html.j2", standing=self.standing(visit))
+        return self._server.messages.waiting(standing=self.standing(visit))
 
     def left(self, visit_id: str) -> None:
         """Take a visit that has ended out of the line."""
