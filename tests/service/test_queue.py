@@ -159,15 +159,17 @@ async def test_the_visit_that_makes_the_app_too_large_dies_alone(start: Start, a
 
 
 async def test_forks_that_are_kept_ready_give_way_to_visits(start: Start) -> None:
-    portal, app, first = await start("1 + 1", memory=20_000_000, connect_within=60, ahead=1, spares=4)
-    assert await soon(lambda: portal.heartbeats and portal.heartbeats[-1]["opens"]["mode"] == "instant", within=30)
-    measured = len(portal.heartbeats)
-    assert await soon(lambda: len(app.kernels) < 4, within=10)
-    assert len(portal.heartbeats) >= measured
+    wanted = {"connect_within": 60, "ahead": 1, "spares": 6}
+    _, ample, _ = await start("1 + 1", **wanted)
+    assert await soon(lambda: len(ample.kernels) > 6, within=30)
+    portal, app, first = await start("1 + 1", memory=5_000_000, **wanted)
+    assert await soon(lambda: portal.heartbeats and portal.heartbeats[-1]["load"]["memory"] > 5_000_000, within=30)
+    assert await soon(lambda: portal.heartbeats[-1]["opens"]["mode"] == "instant", within=30)
+    await asyncio.sleep(3)
+    assert len(app.kernels) < 4
     # The template alone has more than the app may: a first visit comes in all the same, a second one waits.
     await first.page()
     await waits(await comes(app, portal))
-    assert len(app.kernels) < 4
 
 
 def incidents(portal: PortalStub) -> list[dict[str, str]]:
