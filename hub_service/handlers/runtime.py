@@ -14,7 +14,7 @@ from vaas.portal.servers import Heartbeat, Visit
 from vaas.prose import clean_text
 from vaas.slug import is_account
 
-__all__ = ["CheckPosted", "ContentTar", "HeartbeatPosted", "ManifestJson", "OutlinePosted"]
+__all__ = ["CheckPosted", "ContentTar", "HeartbeatPosted", "ManifestJson", "OutlinePosted", "PictureHtml"]
 
 
 class FromServer(Api):
@@ -90,6 +90,16 @@ class OutlinePosted(FromServer):
         """Keep it."""
         self.portal.servers.outlined(self.server, self.json)
         self.reply({})
+
+
+class PictureHtml(FromServer):
+    """How the app's page looked last, for the server to show to those who wait there."""
+
+    def get(self) -> None:
+        """Send it as a piece of HTML, empty when there is none."""
+        outline = self.portal.servers.outline(self.server)
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.finish(self.settings["templates"].get_template("picture.html").render(outline=outline))
 
 
 def _isolation(said: object) -> Isolation | None:

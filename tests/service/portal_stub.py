@@ -65,6 +65,8 @@ class PortalStub:
     knows_visitor: bool = False
     #: What the server may have of what the whole site may, by the names of the protocol.
     shares: dict[str, int] = field(default_factory=dict)
+    #: How the app's page looked last, in HTML.
+    picture: str = ""
     away: bool = False
     heartbeats: list[dict[str, Any]] = field(default_factory=list)
     checks: list[dict[str, Any]] = field(default_factory=list)
@@ -145,7 +147,7 @@ class PortalStub:
         return buffer.getvalue()
 
 
-_ANSWERS = ("manifest", "content", "heartbeat", "check", "outline")
+_ANSWERS = ("manifest", "content", "heartbeat", "check", "outline", "picture")
 
 
 class _Api(RequestHandler):
@@ -159,7 +161,8 @@ class _Api(RequestHandler):
             raise HTTPError(403)
 
     def get(self) -> None:
-        self.write(self.portal.manifest() if self.name == "manifest" else self.portal.content())
+        answers = {"manifest": self.portal.manifest, "content": self.portal.content}
+        self.write(answers[self.name]() if self.name in answers else self.portal.picture)
 
     def post(self) -> None:
         heard = json.loads(self.request.body)

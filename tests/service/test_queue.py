@@ -58,6 +58,21 @@ async def test_who_finds_the_app_full_sees_their_place_and_comes_in_when_somebod
     assert (await asks(third))["position"] == 1
 
 
+async def test_who_waits_sees_how_the_app_looked_last(start: Start) -> None:
+    portal, app, first = await start(visits=1, connect_within=60)
+    portal.picture = '<p class="outline-h outline-h1">Tides of the week</p>'
+    await first.page()
+    assert f'aria-hidden="true" inert>{portal.picture}</section>' in await waits(await comes(app, portal))
+
+
+async def test_a_portal_without_a_picture_is_no_trouble_for_who_waits(start: Start) -> None:
+    portal, app, first = await start(visits=1, connect_within=60)
+    await first.page()
+    visitor = await comes(app, portal)
+    portal.away = True
+    assert "<section" not in await waits(visitor)
+
+
 async def test_a_question_is_held_until_there_is_news_but_not_for_ever(start: Start) -> None:
     portal, app, first = await start(visits=1, connect_within=60)
     await first.page()

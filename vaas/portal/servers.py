@@ -197,6 +197,11 @@ class Servers:
         if blocks := clean_outline(said):
             self._core.outlines.keep(server.account.removeprefix(ACCOUNT_PREFIX), task.snapshot.hash, blocks)
 
+    def outline(self, server: ServerName) -> list[dict[str, Any]]:
+        """Return the outline of the page that the server shows; nothing when there is none."""
+        task = self._task(server)
+        return self._core.outlines.of(server.account.removeprefix(ACCOUNT_PREFIX), task.snapshot.hash)
+
     def _note_isolation(self, server: ServerName, told: Isolation | None) -> None:
         if told is None:
             return

@@ -61,7 +61,7 @@ class NotebookPage(Guarded):
         if former is None and not self.server.waiting.come_in(self.visit, token=token):
             self.set_status(503)
             self.set_header("Retry-After", "10")
-            self.finish(self.server.waiting.page(self.visit))
+            self.finish(await self.server.waiting.page(self.visit))
             return
         page = self.page = former or self.server.open_page(self.visit, made_for=made_for)
         self._token = page.token

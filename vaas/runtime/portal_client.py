@@ -89,6 +89,11 @@ class PortalClient:
         """Hand over what the page shows, for those who wait for it; of a run that no visitor had a part in."""
         await self._fetch(self._request("outline", body=outline.to_json(), timeout=20))
 
+    async def picture(self) -> str:
+        """Fetch how the page looked last, as a piece of HTML without scripts; "" when the portal has none."""
+        response = await self._fetch(self._request("picture", timeout=3))
+        return response.body.decode(errors="replace")
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()

@@ -100,7 +100,7 @@ class AppServer:
         self.poked = asyncio.Event()
         self.stopped = asyncio.Event()
         self._claiming = asyncio.Semaphore(_CLAIMS)
-        self._portal = portal
+        self.portal = portal
         self._started = self._heard = clock()
         self._tasks: set[asyncio.Future[Any]] = set()
         self._incidents: list[dict[str, str]] = []
@@ -352,7 +352,7 @@ class AppServer:
         idle = 0.0 if len(self.waiting.line) else self.visits.idle_seconds(started=self._started, now=now)
         told, self._incidents = self._incidents, []
         try:
-            answer = await self._portal.heartbeat(
+            answer = await self.portal.heartbeat(
                 visits=self.visits.report(),
                 idle_seconds=idle,
                 incidents=told,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tornado.web import HTTPError
 
+from vaas.errors import VaasError
 from vaas.runtime.endings import Trouble
 from vaas.runtime.excess import FIXES
 from vaas.runtime.handlers import Guarded
@@ -30,6 +31,8 @@ _HELD = 10.0
 _PART, _OFTEN = 0.05, 2.0
 #: Who reloads a page is back so soon, in seconds; until then nobody else takes the place.
 _RELOAD = 2.0
+#: For how long the picture of the app is good enough.
+_PICTURE = 60.0
 log = logging.getLogger(__name__)
 
 
@@ -45,6 +48,7 @@ class Waiting:
         self._news = asyncio.Event()
         self._measure_at = 0.0
         self._reported = 0
+        self._picture, self._picture_until = "", 0.0
 
     @property
     def free(self) -> int:
@@ -91,9 +95,19 @@ class Waiting:
             self.line.hangs_up(visit.id, now=self._server.clock())
         return standing
 
-    def page(self, visit: Visit) -> str:
+    async def page(self, visit: Visit) -> str:
         """Return what a visitor sees who waits."""
-        return self._server.messages.waiting(standing=self.standing(visit))
+        picture = await self._looked_last()
+        return self._server.messages.waiting(standing=self.standing(visit), picture=picture)
+
+    async def _looked_last(self) -> str:
+        """Return how the app's page looked last, as the portal has it; it is asked now and then."""
+        if time.monotonic() >= self._picture_until:
+            # Before the answer: who comes meanwhile must not wait as well.
+            self._picture_until = time.monotonic() + _PICTURE
+            with contextlib.suppress(VaasError):
+                self._picture = await self._server.portal.picture()
+        return self._picture
 
     def left(self, visit_id: str) -> None:
         """Take a visit that has ended out of the line."""
