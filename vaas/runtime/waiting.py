@@ -85,7 +85,7 @@ class Waiting:
         standing = self.standing(visit)
         self.line.listens(visit.id)
         try:
-            while standing.position == known and time.monotonic() < until:
+            while standing.position == known != 0 and time.monotonic() < until:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._news.wait(), until - time.monotonic())
                 if not self._server.visits.lives(visit):
