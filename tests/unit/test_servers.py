@@ -72,6 +72,7 @@ class TestManifest:
             "spares": 3,
             "warm": 2,
             "template_age": 3600,
+            "leave_after": 5,
             "kernel_open_files": 1024,
             "kernel_cpu": 3600,
             "output": 50_000_000,

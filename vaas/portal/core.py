@@ -63,6 +63,8 @@ class Limits:
     warm: int = 2
     #: After how many seconds a notebook is run again for new visits; 0: only when its version or its data change.
     template_age: int = 3600
+    #: For how many seconds a page that was left is kept for its return.
+    leave_after: int = 5
     #: Of its temporary folder, and of any one file.
     kernel_disk: int = 500_000_000
     kernel_file: int = 500_000_000

@@ -41,6 +41,7 @@ _LIMITS = (
     "spares",
     "warm",
     "template_age",
+    "leave_after",
     "kernel_disk",
     "kernel_file",
     "kernel_open_files",
