@@ -124,6 +124,7 @@ RUNTIME = (
     Route("api/runtime/heartbeat", "server", runtime.HeartbeatPosted),
     Route("api/runtime/check", "server", runtime.CheckPosted),
     Route("api/runtime/outline", "server", runtime.OutlinePosted),
+    Route("api/runtime/picture", "server", runtime.PictureHtml),
 )
 
 

@@ -196,9 +196,9 @@ def chromium() -> str:
 
 
 @contextlib.contextmanager
-def running(data: Path, *, app_python: Path) -> Iterator[RunningPortal]:
-    """Start a portal and stop it at the end."""
-    portal = RunningPortal(data, app_python=app_python).start()
+def running(data: Path, *, app_python: Path, environ: dict[str, str] | None = None) -> Iterator[RunningPortal]:
+    """Start a portal and stop it at the end; ``environ`` is added to its environment."""
+    portal = RunningPortal(data, app_python=app_python, environ=environ).start()
     try:
         yield portal
     finally:

@@ -108,9 +108,10 @@ class AppJson(Api):
     """One app."""
 
     def get(self, slug: str) -> None:
-        """Send it."""
+        """Send it; ``opens`` says, to whom may publish, how it opens and why."""
         seen = self.portal.gallery.app(self.visitor, slug)
-        self.reply(app_json(seen.app, base=self.public_url, access=seen.access))
+        told = app_json(seen.app, base=self.public_url, access=seen.access)
+        self.reply(told | ({"opens": opens} if (opens := self.portal.gallery.opens(seen)) else {}))
 
     async def patch(self, slug: str) -> None:
         """Change how it presents itself, what it may reach (``network``), or whose it is (``owner``).

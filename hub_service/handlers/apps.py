@@ -90,6 +90,8 @@ class AppPage(Page):
             "shared_with": [subject_title(g.subject) for g in grants] if writes else [],
             "incidents": [incidents.shown(i) for i in self.portal.incidents.of(self.visitor, slug)] if writes else [],
             "network": within(seen.app.network, self.portal.core.network) if writes else (),
+            "mode": version.report.get("opens", {}).get("mode", "") if version else "",
+            "opens": self.portal.gallery.opens(seen),
         }
         self.show("app.html", title=seen.app.title, context=context)
 

@@ -7,12 +7,14 @@ from typing import Any
 from hub_service.handlers.base import Api
 from vaas.errors import Forbidden, Invalid
 from vaas.model import Isolation, ServerName
+from vaas.portal.capacity import Load
 from vaas.portal.incidents import clean_incidents
+from vaas.portal.reports import clean_opens
 from vaas.portal.servers import Heartbeat, Visit
 from vaas.prose import clean_text
 from vaas.slug import is_account
 
-__all__ = ["CheckPosted", "ContentTar", "HeartbeatPosted", "ManifestJson", "OutlinePosted"]
+__all__ = ["CheckPosted", "ContentTar", "HeartbeatPosted", "ManifestJson", "OutlinePosted", "PictureHtml"]
 
 
 class FromServer(Api):
@@ -62,7 +64,8 @@ class HeartbeatPosted(FromServer):
         told, went_wrong = _isolation(said.get("isolation")), clean_incidents(said.get("incidents"))
         try:
             visits = tuple(_visit(v["id"], v["user"], *v["links"]) for v in said["visits"])
-            beat = Heartbeat(visits, float(said["idle_seconds"]), told, went_wrong)
+            load, opens = _load(said.get("load")), clean_opens(said.get("opens"))
+            beat = Heartbeat(visits, float(said["idle_seconds"]), told, went_wrong, load, opens)
         except (KeyError, TypeError, ValueError) as error:
             raise Invalid("This is no heartbeat.") from error
         self.reply(await self.portal.servers.heartbeat(self.server, beat))
@@ -89,12 +92,29 @@ class OutlinePosted(FromServer):
         self.reply({})
 
 
+class PictureHtml(FromServer):
+    """How the app's page looked last, for the server to show to those who wait there."""
+
+    def get(self) -> None:
+        """Send it as a piece of HTML, empty when there is none."""
+        outline = self.portal.servers.outline(self.server)
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.finish(self.settings["templates"].get_template("picture.html").render(outline=outline))
+
+
 def _isolation(said: object) -> Isolation | None:
     """Return what a server says of its kernels; None when it says nothing that can be understood."""
     if not isinstance(said, dict) or not isinstance(said.get("sandbox"), bool):
         return None
     why = said.get("why")
     return Isolation(said["sandbox"], " ".join(clean_text(why[:1000]).split())[:300] if isinstance(why, str) else "")
+
+
+def _load(said: object) -> Load:
+    """Return what a server says of its load; what is no number that can be is 0, so that it gets no more for it."""
+    told = said if isinstance(said, dict) else {}
+    numbers = (told.get(name) for name in ("pages", "waiting", "memory"))
+    return Load(*(n if isinstance(n, int) and not isinstance(n, bool) and 0 <= n < 1 << 50 else 0 for n in numbers))
 
 
 def _visit(id: str, user: str, *links: str) -> Visit:

@@ -142,6 +142,19 @@ class DatabaseContract:
             assert records.versions.of("a1") == sorted(added, key=lambda v: -v.number)
             assert records.versions.of("a2") == []
 
+    def test_what_is_said_about_a_version_can_be_replaced_and_nothing_else(self, database: SqlDatabase) -> None:
+        with database.begin() as records:
+            records.apps.save(app())
+            for number in (1, 2):
+                records.versions.add(Version("a1", number, SNAPSHOT, "ada", NOW, "note", REPORT))
+            records.versions.annotate("a1", 1, {"opens": {"mode": "warm", "why": []}})
+            records.versions.annotate("a1", 3, {})
+        with database.begin() as records:
+            second, first = records.versions.of("a1")
+            assert second.report == REPORT
+            told = {"opens": {"mode": "warm", "why": []}}
+            assert first == Version("a1", 1, SNAPSHOT, "ada", NOW, "note", told)
+
     def test_a_version_number_is_taken_once(self, database: SqlDatabase) -> None:
         with database.begin() as records:
             records.apps.save(app())

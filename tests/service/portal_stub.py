@@ -63,6 +63,10 @@ class PortalStub:
     network: tuple[str, ...] = ()
     network_trusted: tuple[str, ...] = ()
     knows_visitor: bool = False
+    #: What the server may have of what the whole site may, by the names of the protocol.
+    shares: dict[str, int] = field(default_factory=dict)
+    #: How the app's page looked last, in HTML.
+    picture: str = ""
     away: bool = False
     heartbeats: list[dict[str, Any]] = field(default_factory=list)
     checks: list[dict[str, Any]] = field(default_factory=list)
@@ -127,6 +131,7 @@ class PortalStub:
             "network": list(self.network),
             "network_trusted": list(self.network_trusted),
             "knows_visitor": self.knows_visitor,
+            **self.shares,
         }
 
     def content(self) -> bytes:
@@ -142,7 +147,7 @@ class PortalStub:
         return buffer.getvalue()
 
 
-_ANSWERS = ("manifest", "content", "heartbeat", "check", "outline")
+_ANSWERS = ("manifest", "content", "heartbeat", "check", "outline", "picture")
 
 
 class _Api(RequestHandler):
@@ -156,7 +161,8 @@ class _Api(RequestHandler):
             raise HTTPError(403)
 
     def get(self) -> None:
-        self.write(self.portal.manifest() if self.name == "manifest" else self.portal.content())
+        answers = {"manifest": self.portal.manifest, "content": self.portal.content}
+        self.write(answers[self.name]() if self.name in answers else self.portal.picture)
 
     def post(self) -> None:
         heard = json.loads(self.request.body)
@@ -164,7 +170,7 @@ class _Api(RequestHandler):
             self.portal.heartbeats.append(heard)
             present = {visit["id"] for visit in heard["visits"]}
             revoked, network = sorted(present & self.portal.revoked), list(self.portal.network)
-            told = {"network": network, "knows_visitor": self.portal.knows_visitor}
+            told = {"network": network, "knows_visitor": self.portal.knows_visitor, **self.portal.shares}
             self.write({"revoked": revoked, "stop": self.portal.stop, **told})
         elif self.name == "outline":
             self.portal.outlines.append(heard)

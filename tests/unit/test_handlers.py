@@ -200,8 +200,15 @@ class TestAppServers:
             manifest = (await server.get("api/runtime/manifest")).json()
             assert (manifest["app"]["id"], manifest["version"]) == (app.id, "1")
             beat = {"visits": [{"id": "a", "user": "ada", "links": []}, {"id": "e", "user": "eve", "links": []}]}
+            beat |= {"load": {"pages": -1, "memory": "much"}, "opens": {"mode": "warm", "why": ["<b>a thread</b>", 3]}}
             answer = await server.post("api/runtime/heartbeat", json={**beat, "idle_seconds": 0})
             assert answer.json() == {"revoked": ["e"], "stop": False, "network": [], "knows_visitor": False}
+        opens = {"mode": "warm", "why": ["<b>a thread</b>"]}
+        async with client(site, "ada") as ada:
+            assert (await ada.get(f"api/apps/{app.slug}")).json()["opens"] == opens
+        await world.portal.sharing.grant(AS_ADA, app.slug, subject="user:eve", access=Access.READ)
+        async with client(site, "eve") as eve:
+            assert "opens" not in (await eve.get(f"api/apps/{app.slug}")).json()
 
     @pytest.mark.parametrize(
         "token",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from vaas.portal.reports import clean_progress, clean_report
+from vaas.portal.reports import clean_opens, clean_progress, clean_report
 
 
 def test_an_ordinary_report_is_kept_as_it_is() -> None:
@@ -62,3 +62,23 @@ def test_progress_holds_numbers_and_a_stage() -> None:
         "stage": "running",
     }
     assert clean_progress({"cell": [], "stage": {}}) == {"cell": 0, "stage": ""}
+
+
+def test_how_an_app_opens_is_kept_as_it_is() -> None:
+    said = {"mode": "warm", "why": ["A thread runs. Start threads in a callback."]}
+    assert clean_opens(said) == said
+
+
+@pytest.mark.parametrize("said", [None, [], "warm", {}, {"mode": "preparing"}, {"mode": "<b>"}, {"mode": ["warm"]}])
+def test_how_it_opens_is_not_known_or_one_of_three(said: object) -> None:
+    assert clean_opens(said) == {}
+
+
+def test_reasons_are_lines_and_have_bounds() -> None:
+    why = ["a\nb\u202ec", 3, "", "x" * 5000, *["more"] * 50]
+    kept = clean_opens({"mode": "cold", "why": why, "html": "<b>"})
+    assert kept.keys() == {"mode", "why"}
+    assert kept["why"][0] == "a bc"
+    assert len(kept["why"][1]) == 600
+    assert len(kept["why"]) <= 10
+    assert clean_opens({"mode": "cold", "why": "words"}) == {"mode": "cold", "why": []}

@@ -5,14 +5,17 @@ from __future__ import annotations
 import base64
 import io
 import tarfile
+from typing import Any, ClassVar
 
 import pytest
 
 from tests.portal_parts import ADA, BOB, EVE, OK, PUBLIC_URL, World
 from vaas.errors import NotFound, Unavailable
 from vaas.model import EVERYONE, SIGNED_IN, Access, App, ServerName, User, Visitor
+from vaas.portal import Publication
+from vaas.portal.capacity import Load
 from vaas.portal.opening import draft_server
-from vaas.portal.servers import Heartbeat, Visit
+from vaas.portal.servers import Heartbeat, Servers, Visit
 from vaas.runtime.manifest import Manifest
 from vaas.tickets import derive_key
 
@@ -64,6 +67,12 @@ class TestManifest:
             "kernel_file": 500_000_000,
             "kernel_processes": 256,
             "server_memory": 4_000_000_000,
+            "memory": 0,
+            "ahead": 1,
+            "spares": 3,
+            "warm": 2,
+            "template_age": 3600,
+            "leave_after": 5,
             "kernel_open_files": 1024,
             "kernel_cpu": 3600,
             "output": 50_000_000,
@@ -203,6 +212,73 @@ class TestHeartbeat:
         app = await world.published(ADA, "x = 1", to=("user:eve",))
         await world.published(ADA, "x = 2", slug_of=app.slug)
         assert await revoked(world, app, visit("eve"), visit("bob")) == ["bob"]
+
+
+class TestHowItOpens:
+    """What a server says of how its app opens is kept with the version."""
+
+    WARM: ClassVar = {"mode": "warm", "why": ["A thread. Start threads in a callback."]}
+
+    async def said(self, world: World, server: ServerName, opens: dict[str, Any]) -> None:
+        await world.portal.servers.heartbeat(server, Heartbeat((), 0.0, opens=opens))
+
+    async def test_it_is_kept_when_the_server_sleeps(self, world: World) -> None:
+        app = await world.published(ADA)
+        before = world.portal.gallery.current(app)
+        await self.said(world, world.server(app, 1), self.WARM)
+        await self.said(world, world.server(app, 1), {})
+        version = world.portal.gallery.current(app)
+        assert before and version
+        assert version.report == {**before.report, "opens": self.WARM}
+        assert version.snapshot == before.snapshot
+
+    async def test_a_version_that_was_never_checked_has_it_too(self, world: World) -> None:
+        app = await world.published(ADA)
+        with world.core.database.begin() as records:
+            records.versions.annotate(app.id, 1, {})
+        await self.said(world, world.server(app, 1), self.WARM)
+        version = world.portal.gallery.current(app)
+        assert version and version.report == {"opens": self.WARM}
+
+    async def test_a_draft_hands_it_on_to_the_version(self, world: World) -> None:
+        draft = world.uploaded(ADA, "x = 1")
+        await self.said(world, draft_server(draft), self.WARM)
+        app, _ = world.portal.drafts.publish(ADA, draft.id, Publication(title="A", slug="a-slug"))
+        version = world.portal.gallery.current(app)
+        assert version and version.report["opens"] == self.WARM
+
+    async def test_a_draft_that_is_being_checked_has_no_report_yet(self, world: World) -> None:
+        draft = world.portal.drafts.begin_upload(ADA, {"lesson.ipynb": b'{"nbformat": 4, "cells": []}'})
+        await self.said(world, draft_server(draft), self.WARM)
+        assert world.portal.drafts.get(ADA, draft.id).report == {}
+
+
+class TestShares:
+    """What servers may have of what the site may."""
+
+    async def test_two_servers_never_have_more_together_than_the_site(self, world: World) -> None:
+        world.limit(site_visits=5)
+        servers = Servers(world.core)
+        one, other = [world.server(await world.published(ADA, f"x = {n}"), 1) for n in (1, 2)]
+        assert servers.manifest(one, public_url=PUBLIC_URL)["site_visits"] == 5
+        assert servers.manifest(other, public_url=PUBLIC_URL)["site_visits"] == 0
+
+        async def share(server: ServerName, *load: int) -> int:
+            answer = await servers.heartbeat(server, Heartbeat((), 0.0, load=Load(*load)))
+            return int(answer["site_visits"])
+
+        assert await share(one, 4, 3) == 5
+        # Both want more than there is: what the first has too much, it gives away as visits end.
+        assert await share(other, 0, 4) == 0
+        assert await share(one, 4, 3) == 3
+        assert await share(other, 0, 4) == 1
+        assert await share(one, 2, 5) == 3
+        assert await share(other, 1, 3) == 2
+
+    async def test_without_limits_of_the_site_nothing_is_said(self, world: World) -> None:
+        server = world.server(await world.published(ADA), 1)
+        assert "site_visits" not in world.portal.servers.manifest(server, public_url=PUBLIC_URL)
+        assert "site_memory" not in await world.portal.servers.heartbeat(server, Heartbeat((), 0.0))
 
 
 class TestIdle:

@@ -15,8 +15,8 @@ def ticket(user: str = "bob", *, nonce: str = "n1", access: int = 1, expires: fl
     return Ticket("visit", "/user/app-x/v1/", user, ("link-1",), access, nonce, expires)
 
 
-def visits(*, limit: int = 10) -> Visits:
-    return Visits(limit=limit, patience=PATIENCE)
+def visits(*, limit: int = 10, kept: int = 0) -> Visits:
+    return Visits(limit=limit, patience=PATIENCE, kept=kept)
 
 
 def enter(house: Visits, user: str = "bob", *, secret: str = "", now: float = 0.0) -> Visit:
@@ -241,3 +241,18 @@ def test_the_report_names_visits_and_never_their_cookies() -> None:
     bob = enter(house)
     assert house.report() == [{"id": bob.id, "user": "bob", "links": ["link-1"]}]
     assert bob.secret not in repr(bob)
+
+
+def test_who_waits_in_line_is_not_dropped_for_others() -> None:
+    house = visits(limit=1)
+    patient = enter(house, "patient", now=0)
+    patient.in_line = True
+    others = [enter(house, f"visitor-{i}", now=i) for i in range(1, 5)]
+    assert house.find(patient.secret) is patient
+    assert [house.lives(visit) for visit in others] == [False, False, False, True]
+
+
+def test_more_visits_than_there_is_room_for_may_wait() -> None:
+    house = visits(limit=1, kept=4)
+    waiting = [enter(house, f"visitor-{i}", now=i) for i in range(5)]
+    assert [house.lives(visit) for visit in waiting] == [False, True, True, True, True]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from vaas.model import Access, App, Draft, Grant, Incident, Link, StoreAccount, Version, Visitor
 
@@ -57,6 +58,10 @@ class Versions(ABC):
     @abstractmethod
     def add(self, version: Version) -> None:
         """Add it; Conflict when the app has one of this number."""
+
+    @abstractmethod
+    def annotate(self, app_id: str, number: int, report: Mapping[str, Any]) -> None:
+        """Replace what is said about the version; its content stays. No-op when there is none."""
 
 
 class Grants(ABC):

@@ -150,6 +150,11 @@ class _Versions(_Table, base.Versions):
         except IntegrityError as error:
             raise Conflict("Another version was published at the same moment. Try again.") from error
 
+    def annotate(self, app_id: str, number: int, report: Mapping[str, Any]) -> None:
+        t = schema.versions
+        found = sa.update(t).where(t.c.app_id == app_id, t.c.number == number)
+        self._c.execute(found.values(report=dict(report)))
+
 
 class _Grants(_Table, base.Grants):
     def of(self, app_ids: Collection[str]) -> list[Grant]:

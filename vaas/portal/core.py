@@ -51,6 +51,20 @@ class Limits:
     kernel_memory: int = 2_000_000_000
     kernel_processes: int = 256
     server_memory: int = 4_000_000_000
+    #: Of all kernels of one app's server together, and of those of the whole site; 0: as much as there is.
+    memory: int = 0
+    site_memory: int = 0
+    #: Open pages of all apps together; 0: as many as the apps may have.
+    site_visits: int = 0
+    #: Whether notebooks run ahead of visits (1) or for each of them (0); how many forks of such a run are kept ready,
+    #: and how many kernels where there can be no forks.
+    ahead: int = 1
+    spares: int = 3
+    warm: int = 2
+    #: After how many seconds a notebook is run again for new visits; 0: only when its version or its data change.
+    template_age: int = 3600
+    #: For how many seconds a page that was left is kept for its return.
+    leave_after: int = 5
     #: Of its temporary folder, and of any one file.
     kernel_disk: int = 500_000_000
     kernel_file: int = 500_000_000

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from vaas import policy
 from vaas.db.base import Query
 from vaas.errors import Invalid, TooLarge
-from vaas.model import EVERYONE, SIGNED_IN, App, Grant, Version, Visitor
+from vaas.model import EVERYONE, SIGNED_IN, Access, App, Grant, Version, Visitor
 from vaas.portal.core import Core, Seen
 from vaas.prose import clean_text
 from vaas.slug import account_of
@@ -68,6 +69,11 @@ class Gallery:
         with self._core.database.begin() as records:
             versions = records.versions.of(app.id)
         return next((version for version in versions if version.snapshot.hash == app.version), None)
+
+    def opens(self, seen: Seen) -> dict[str, Any] | None:
+        """Return how the app opens and why, for those who may publish it; None while that is not known."""
+        version = self.current(seen.app) if seen.access >= Access.WRITE else None
+        return version.report.get("opens") if version else None
 
     def cover(self, visitor: Visitor, slug: str) -> tuple[App, bytes, str]:
         """Return the app, its picture and the picture's type; no bytes when there is none."""

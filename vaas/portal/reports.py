@@ -7,7 +7,12 @@ import binascii
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["clean_progress", "clean_report"]
+from vaas.prose import clean_text
+
+__all__ = ["MODES", "clean_opens", "clean_progress", "clean_report"]
+
+#: How an app may open.
+MODES = ("instant", "warm", "cold")
 
 #: list → its entries' fields and their types
 _LISTS: Mapping[str, Mapping[str, type]] = {
@@ -20,6 +25,7 @@ _LISTS: Mapping[str, Mapping[str, type]] = {
 }
 _NUMBERS = ("seconds", "peak_bytes", "cells", "cells_run")
 _MOST = 100
+_REASONS, _REASON = 10, 600
 _TEXT = 20_000
 _PICTURE = 4_000_000
 
@@ -42,6 +48,19 @@ def clean_progress(said: Mapping[str, Any]) -> dict[str, Any]:
     """Return the progress with what progress may hold and nothing else."""
     progress: dict[str, Any] = {name: _number(said[name]) for name in ("cell", "cells", "seconds") if name in said}
     return progress | ({"stage": _text(said["stage"])[:40]} if "stage" in said else {})
+
+
+def clean_opens(said: object) -> dict[str, Any]:
+    """Return how an app opens and why, as its server says; nothing while that is not known."""
+    if not isinstance(said, Mapping) or said.get("mode") not in MODES:
+        return {}
+    why = said.get("why")
+    reasons = [_line(reason) for reason in why if isinstance(reason, str)] if isinstance(why, list) else []
+    return {"mode": said["mode"], "why": [reason for reason in reasons[:_REASONS] if reason]}
+
+
+def _line(text: str) -> str:
+    return " ".join(clean_text(text[: 4 * _REASON]).split())[:_REASON]
 
 
 def _number(value: object) -> float | int:

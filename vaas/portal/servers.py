@@ -6,7 +6,7 @@ import asyncio
 import base64
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ from vaas import network, policy
 from vaas.content import pack
 from vaas.errors import NotFound, Unavailable
 from vaas.model import App, Draft, Grant, Isolation, ServerName, Snapshot, Visitor
+from vaas.portal.capacity import Capacity, Load
 from vaas.portal.core import Core
 from vaas.portal.incidents import Incidents
 from vaas.portal.outlines import clean_outline
@@ -35,6 +36,12 @@ _LIMITS = (
     "kernel_memory",
     "kernel_processes",
     "server_memory",
+    "memory",
+    "ahead",
+    "spares",
+    "warm",
+    "template_age",
+    "leave_after",
     "kernel_disk",
     "kernel_file",
     "kernel_open_files",
@@ -64,6 +71,9 @@ class Heartbeat:
     isolation: Isolation | None = None
     #: Kind and text of what went wrong since the last one.
     incidents: tuple[tuple[str, str], ...] = ()
+    load: Load = Load()
+    #: How the app opens, as vaas.portal.reports.clean_opens has it; nothing while it is not known.
+    opens: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,6 +84,8 @@ class _Task:
     draft: Draft | None
     snapshot: Snapshot
     current: bool
+    #: What the version's check said.
+    report: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def network(self) -> tuple[str, ...]:
@@ -94,6 +106,7 @@ class Servers:
         self._incidents = Incidents(core)
         self._stopping: set[ServerName] = set()
         self._isolation: dict[ServerName, tuple[Isolation, datetime]] = {}
+        self._capacity = Capacity(visits=core.limits.site_visits, memory=core.limits.site_memory)
 
     def manifest(self, server: ServerName, *, public_url: str) -> dict[str, Any]:
         """Return all that the server needs to know. Raises NotFound when nothing is to run there."""
@@ -122,6 +135,7 @@ class Servers:
             "network_trusted": [] if self._core.network == network.ALL else list(self._core.network),
             "picture_sources": list(self._core.picture_sources),
             "frame_ancestors": [public_url.split("/services/")[0]] if task.draft else self._ancestors,
+            **self._share(server, Load()),
         }
 
     @property
@@ -141,17 +155,19 @@ class Servers:
             task = self._task(server)
         except NotFound:
             self._isolation.pop(server, None)
+            self._capacity.forget(server)
             gone = [visit.id for visit in beat.visits]
             return {"revoked": gone, "stop": True, "network": [], "knows_visitor": False}
         self._note_isolation(server, beat.isolation)
         if beat.incidents and task.app and not task.draft:
             self._incidents.keep(task.app.id, int(server.name.removeprefix("v")), beat.incidents)
+        self._note_opens(task, server, beat.opens)
         revoked = await self._revoked(task, beat.visits)
         if self._is_idle(task, beat) and server not in self._stopping:
             self._stopping.add(server)
             self._core.spawn(self._stop(server))
         told = {"network": self._network(task), "knows_visitor": task.knows_visitor}
-        return {"revoked": revoked, "stop": False, **told}
+        return {"revoked": revoked, "stop": False, **told, **self._share(server, beat.load)}
 
     def isolation(self) -> dict[ServerName, Isolation]:
         """Return what the servers that live said last about how their kernels are kept apart."""
@@ -182,6 +198,11 @@ class Servers:
         if blocks := clean_outline(said):
             self._core.outlines.keep(server.account.removeprefix(ACCOUNT_PREFIX), task.snapshot.hash, blocks)
 
+    def outline(self, server: ServerName) -> list[dict[str, Any]]:
+        """Return the outline of the page that the server shows; nothing when there is none."""
+        task = self._task(server)
+        return self._core.outlines.of(server.account.removeprefix(ACCOUNT_PREFIX), task.snapshot.hash)
+
     def _note_isolation(self, server: ServerName, told: Isolation | None) -> None:
         if told is None:
             return
@@ -189,6 +210,23 @@ class Servers:
         if not told.isolated and (before is None or before[0] != told):
             _log.warning("Kernels of %s are not isolated: %s", server.path, told.why or "no reason given.")
         self._isolation[server] = (told, self._core.now())
+
+    def _note_opens(self, task: _Task, server: ServerName, told: Mapping[str, Any]) -> None:
+        """Keep how the app opens with what its check said: it is shown when the server sleeps, too."""
+        kept = task.draft.report if task.draft else task.report
+        if not told or kept.get("opens") == told:
+            return
+        with self._core.database.begin() as records:
+            if task.draft:
+                draft = records.drafts.get(task.draft.id)
+                if draft is not None and draft.report:
+                    records.drafts.save(replace(draft, report={**draft.report, "opens": dict(told)}))
+            elif task.app:
+                number = int(server.name.removeprefix("v"))
+                records.versions.annotate(task.app.id, number, {**kept, "opens": dict(told)})
+
+    def _share(self, server: ServerName, load: Load) -> dict[str, int]:
+        return self._capacity.share(server, load, now=self._core.now().timestamp())
 
     def _network(self, task: _Task) -> list[str]:
         return list(network.within(task.network, self._core.network))
@@ -205,7 +243,7 @@ class Servers:
                 for version in records.versions.of(app_id):
                     if f"v{version.number}" == server.name:
                         current = version.snapshot.hash == app.version
-                        return _Task(app, None, version.snapshot, current)
+                        return _Task(app, None, version.snapshot, current, version.report)
         raise NotFound("Nothing is published for this server.")
 
     async def _revoked(self, task: _Task, visits: Iterable[Visit]) -> list[str]:
@@ -240,6 +278,7 @@ class Servers:
     async def _stop(self, server: ServerName) -> None:
         try:
             await self._core.backend.stop(server)
+            self._capacity.forget(server)
         except Unavailable:
             pass  # the next heartbeat tries again
         finally:

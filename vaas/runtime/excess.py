@@ -65,6 +65,12 @@ class Lookout:
         self._crowded = crowded
         return found
 
+    def memory(self, running: Mapping[str, int], places: Mapping[str, int]) -> dict[str, int]:
+        """Return how much memory each kernel has; of what it shares with others, its part. Is slow."""
+        if not running or sys.platform != "linux":
+            return {}
+        return {kernel: memory_of(family, more_than=-1) for kernel, family in _families(running, places).items()}
+
     def _excess(self, family: list[int], *, long_crowded: bool) -> Excess | None:
         most = self._bounds.memory
         if memory_of(family, more_than=most) > most:

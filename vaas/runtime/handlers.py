@@ -114,7 +114,7 @@ class Guarded(RequestHandler):
         text = error.message if isinstance(error, VaasError) else ""
         if status_code == 503:
             self.set_header("Retry-After", "30")
-        self.finish(self.server.message(status_code, text=text))
+        self.finish(self.server.messages.wrong(status_code, text=text))
 
 
 class Missing(Guarded):

@@ -240,10 +240,16 @@ class Kernels:
 
     async def greedy(self) -> dict[str, Excess]:
         """Return the kernels that use more than they may, with what of."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._lookout.look, *self._running())
+
+    async def memory(self) -> dict[str, int]:
+        """Return how much memory each kernel has; of what it shares with others, its part."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._lookout.memory, *self._running())
+
+    def _running(self) -> tuple[dict[str, int], dict[str, int]]:
         kernels = {kernel_id: self.mapping.get_kernel(kernel_id) for kernel_id in self.mapping.list_kernel_ids()}
         running = {kernel_id: kernel.provisioner.pid for kernel_id, kernel in kernels.items() if kernel.has_kernel}
-        places = {kernel_id: kernels[kernel_id].device for kernel_id in running if kernels[kernel_id].device}
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._lookout.look, running, places)
+        return running, {kernel_id: kernels[kernel_id].device for kernel_id in running if kernels[kernel_id].device}
 
     def model(self, kernel_id: str) -> dict[str, Any]:
         """Return what Jupyter's API says of a kernel."""

@@ -12,7 +12,7 @@ from vaas.cookies import takes_secure
 from vaas.errors import Invalid
 from vaas.model import File, ServerName
 
-__all__ = ["Limits", "Manifest"]
+__all__ = ["Limits", "Manifest", "share"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ class Limits:
     kernel_cpu: int = 3600
     #: How many bytes of memory this server may use for itself: a kernel that makes it grow ends its own app alone.
     server_memory: int = 4_000_000_000
+    #: How many bytes of memory all kernels may have together; 0: as many as there are.
+    memory: int = 0
     #: How long a page may stand still while its kernel says that it has nothing to do.
     stalled_after: float = 20.0
     #: How often a websocket says that it is still there, so that proxies keep it.
@@ -85,6 +87,10 @@ class Manifest:
     network_trusted: tuple[str, ...] = ()
     #: Whether the notebook's code may be told who is looking.
     knows_visitor: bool = False
+    #: How many pages, and how many bytes of its kernels, this server may have at first of what the whole site may;
+    #: None: the site sets no such limit.
+    site_visits: int | None = None
+    site_memory: int | None = None
 
     @property
     def portal_origin(self) -> str:
@@ -134,9 +140,16 @@ class Manifest:
                 network=tuple(data.get("network", ())),
                 network_trusted=tuple(data.get("network_trusted", ())),
                 knows_visitor=data.get("knows_visitor") is True,
+                site_visits=share(data, "site_visits"),
+                site_memory=share(data, "site_memory"),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise Invalid(f"The portal's manifest cannot be used: {error!r}.") from error
         if len(manifest.ticket_key) < 32 or not any(file.path == manifest.notebook for file in manifest.files):
             raise Invalid("The portal's manifest cannot be used: its key is short or its notebook is not listed.")
         return manifest
+
+
+def share(data: Mapping[str, Any], name: str) -> int | None:
+    """Return what the portal says that this server may have of what the site may; None: it says nothing."""
+    return int(data[name]) if data.get(name) is not None else None

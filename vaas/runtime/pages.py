@@ -58,6 +58,11 @@ class NotebookPage(Guarded):
         # A browser asks for a page anew before the old one says farewell, so the old one leaves its token here.
         token = cookies.only("; ".join(self.request.headers.get_list("Cookie")), RETURN)
         former = self.server.return_to(self.visit, made_for=made_for, token=token)
+        if former is None and not self.server.waiting.come_in(self.visit, token=token):
+            self.set_status(503)
+            self.set_header("Retry-After", "10")
+            self.finish(await self.server.waiting.page(self.visit))
+            return
         page = self.page = former or self.server.open_page(self.visit, made_for=made_for)
         self._token = page.token
         work = asyncio.ensure_future(
@@ -95,7 +100,7 @@ class NotebookPage(Guarded):
             self.write(f"<script>window.vaas && window.vaas.end({json.dumps(why)})</script>")
         else:
             self.set_status(503)
-            self.write(self.server.message(503, text="The app could not be prepared. Please try again."))
+            self.write(self.server.messages.wrong(503, text="The app could not be prepared. Please try again."))
 
     def on_connection_close(self) -> None:
         """End what nobody waits for."""

@@ -11,7 +11,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest, HT
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
 from vaas.errors import Forbidden, Unavailable
-from vaas.runtime.manifest import Manifest
+from vaas.runtime.manifest import Manifest, share
 from vaas.runtime.outline import Outline
 from vaas.runtime.sandbox import Isolation
 
@@ -23,13 +23,15 @@ _REFUSED = frozenset({401, 403, 404})
 
 @dataclass(frozen=True)
 class Answer:
-    """What a heartbeat is answered: the visits to end, whether to stop, what kernels may reach (None: as before), and
-    whether the notebook's code may be told who is looking."""
+    """What a heartbeat is answered: the visits to end, whether to stop, what kernels may reach (None: as before),
+    whether the notebook's code may be told who is looking, and this server's share of what the site may."""
 
     revoked: tuple[str, ...]
     stop: bool
     network: tuple[str, ...] | None
     knows_visitor: bool
+    site_visits: int | None
+    site_memory: int | None
 
 
 class PortalClient:
@@ -60,19 +62,24 @@ class PortalClient:
         idle_seconds: float,
         incidents: list[dict[str, str]],
         isolation: Isolation,
+        load: Mapping[str, int],
+        opens: Mapping[str, object],
     ) -> Answer:
-        """Say who is in, what went wrong and whether kernels are isolated."""
+        """Say who is in and how many wait, what went wrong, whether kernels are isolated, and how the app opens."""
         body = {
             "visits": visits,
             "idle_seconds": round(idle_seconds, 1),
             "incidents": incidents,
             "isolation": asdict(isolation),
+            "load": dict(load),
+            "opens": dict(opens),
         }
         response = await self._fetch(self._request("heartbeat", body=body, timeout=10))
         answer = json.loads(response.body)
         network = tuple(answer["network"]) if "network" in answer else None
         knows = answer.get("knows_visitor") is True
-        return Answer(tuple(answer.get("revoked", ())), bool(answer.get("stop")), network, knows)
+        shares = share(answer, "site_visits"), share(answer, "site_memory")
+        return Answer(tuple(answer.get("revoked", ())), bool(answer.get("stop")), network, knows, *shares)
 
     async def check(self, body: Mapping[str, Any]) -> None:
         """Hand over progress of the check or its report."""
@@ -81,6 +88,11 @@ class PortalClient:
     async def outline(self, outline: Outline) -> None:
         """Hand over what the page shows, for those who wait for it; of a run that no visitor had a part in."""
         await self._fetch(self._request("outline", body=outline.to_json(), timeout=20))
+
+    async def picture(self) -> str:
+        """Fetch how the page looked last, as a piece of HTML without scripts; "" when the portal has none."""
+        response = await self._fetch(self._request("picture", timeout=3))
+        return response.body.decode(errors="replace")
 
     def close(self) -> None:
         """Close the connections."""

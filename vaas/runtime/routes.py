@@ -23,6 +23,7 @@ from vaas.runtime.handlers import (
     Up,
 )
 from vaas.runtime.pages import NotebookPage
+from vaas.runtime.waiting import Queue
 
 if TYPE_CHECKING:
     from vaas.runtime.server import AppServer
@@ -54,6 +55,7 @@ def route_table(*, static: list[str], labextensions: list[str]) -> tuple[Route, 
         Route(r"vaas/farewell", Farewell, "visit"),
         Route(r"vaas/state/(?P<digest>[0-9a-f]{64})", State, "visit"),
         Route(r"vaas/poke", Poke, "ticket"),
+        Route(r"vaas/queue", Queue, "visit"),
         Route(r"voila/files/(?P<path>.+)", VersionFile, "visit"),
         # Libraries that anybody can download elsewhere; open, so that they can be fetched before the visit begins.
         Route(rf"voila/static/{_STAMPED}", Asset, "open", {"roots": static}),

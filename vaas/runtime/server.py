@@ -10,11 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader
 from tornado.web import Application, HTTPError
 from tornado.websocket import WebSocketHandler
 
-import vaas
 from vaas import tickets
 from vaas.cookies import own_name
 from vaas.errors import Unavailable, VaasError
@@ -26,12 +24,14 @@ from vaas.runtime.excess import Excess
 from vaas.runtime.handlers import Missing
 from vaas.runtime.kernels import Kernels
 from vaas.runtime.manifest import Manifest
+from vaas.runtime.messages import Messages
 from vaas.runtime.portal_client import PortalClient
 from vaas.runtime.rendering import Rendering
 from vaas.runtime.routes import route_table, rules
 from vaas.runtime.settings import application_settings
 from vaas.runtime.stock import Claim, Stock
 from vaas.runtime.visits import Page, Patience, Visit, Visits
+from vaas.runtime.waiting import Waiting
 from vaas.tickets import Ticket
 
 __all__ = ["AppServer"]
@@ -93,19 +93,19 @@ class AppServer:
         self.rendered = Rendering(manifest=manifest, folder=folder, base_url=base_url, kernels=self.kernels)
         self.stock = Stock(self.kernels, self.rendered, manifest, stop=self.rendered.first_question())
         self.squeezer = Squeezer()
+        self.waiting = Waiting(self)
         self.knows_visitor = manifest.knows_visitor
         self.rendering: dict[str, asyncio.Future[None]] = {}
         self.sockets: dict[str, set[WebSocketHandler]] = {}
         self.poked = asyncio.Event()
         self.stopped = asyncio.Event()
         self._claiming = asyncio.Semaphore(_CLAIMS)
-        self._portal = portal
+        self.portal = portal
         self._started = self._heard = clock()
         self._tasks: set[asyncio.Future[Any]] = set()
         self._incidents: list[dict[str, str]] = []
         self.kernels.mapping.flooded = self._overflow
-        templates = Path(vaas.__file__).parent.parent / "templates" / "voila" / "vaas"
-        self._messages = Environment(loader=FileSystemLoader(templates), autoescape=True)
+        self.messages = Messages(manifest, base_url=base_url)
 
     @property
     def preparing(self) -> bool:
@@ -264,6 +264,7 @@ class AppServer:
         if not self.visits.forget(page, why=why, now=self.clock()):
             return False
         log.info("A page ends: %s", why)
+        self.waiting.freed()
         work = self.rendering.pop(page.token, None)
         if work is not None:
             work.cancel()
@@ -288,11 +289,7 @@ class AppServer:
         """End all pages of a visit; its cookie opens nothing any more."""
         for page in self.visits.end(visit_id, now=self.clock()):
             self.end(page, why=why)
-
-    def message(self, status: int, *, text: str = "") -> str:
-        """Return a page that says what is wrong."""
-        template = self._messages.get_template("message.html.j2")
-        return template.render(status=status, text=text, title=self.manifest.title, open=self.manifest.open)
+        self.waiting.left(visit_id)
 
     async def beat(self) -> None:
         """Ask the portal at short intervals, and when poked, who may stay; without an answer for long, nobody may."""
@@ -321,6 +318,7 @@ class AppServer:
                 self._end_stuck()
                 self._end_with("greedy", await self.kernels.greedy())
                 self._end_with("died", await self.kernels.dead())
+                await self.waiting.look()
             except Exception:
                 log.exception("Looking after pages")
 
@@ -351,11 +349,16 @@ class AppServer:
     async def _beat_once(self) -> None:
         self.poked.clear()
         now = self.clock()
-        idle = self.visits.idle_seconds(started=self._started, now=now)
+        idle = 0.0 if len(self.waiting.line) else self.visits.idle_seconds(started=self._started, now=now)
         told, self._incidents = self._incidents, []
         try:
-            answer = await self._portal.heartbeat(
-                visits=self.visits.report(), idle_seconds=idle, incidents=told, isolation=self.confinement.isolation
+            answer = await self.portal.heartbeat(
+                visits=self.visits.report(),
+                idle_seconds=idle,
+                incidents=told,
+                isolation=self.confinement.isolation,
+                load=self.waiting.load(),
+                opens={"mode": self.stock.mode, "why": self.stock.why},
             )
         except VaasError:
             self._incidents = [*told, *self._incidents][-_MOST_INCIDENTS:]
@@ -364,6 +367,7 @@ class AppServer:
         if answer.network is not None and self.confinement.gate is not None:
             self.confinement.gate.allowed = answer.network
         self.knows_visitor = answer.knows_visitor
+        self.waiting.told(answer)
         for visit_id in answer.revoked:
             self.end_visit(visit_id, why="revoked")
         if answer.stop:

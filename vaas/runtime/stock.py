@@ -119,6 +119,20 @@ class Stock:
         self._looking: asyncio.Future[_Ready | None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sources")
         self._filling: asyncio.Future[None] | None = None
+        self._most = max(self._limits.spares, self._limits.warm)
+
+    @property
+    def spare(self) -> list[str]:
+        """The kernels that are kept ready for visits."""
+        return [*self._spares, *(ready.template.kernel_id for ready in self._pool)]
+
+    async def bound(self, most: int) -> None:
+        """Keep no more than so many kernels ready, until told otherwise: they give way to visits."""
+        self._most = most
+        while len(self._spares) > most:
+            await self._kernels.stop(self._spares.pop(), now=True)
+        while len(self._pool) > most:
+            await self._pool.pop().template.close()
 
     async def tend(self) -> None:
         """Make the template, and make it again when it is old or has died; until cancelled."""
@@ -214,7 +228,7 @@ class Stock:
 
     def _due(self) -> bool:
         if self.mode == "warm":
-            return len(self._pool) < self._limits.warm
+            return len(self._pool) < min(self._limits.warm, self._most)
         ready = self._current
         if ready is None or not all(map(self._kernels.lives, ready.template.held)):
             return True
@@ -305,7 +319,7 @@ class Stock:
         ready = self._current
         whole = ready.template.whole if ready is not None else None
         while ready is not None and whole is not None and ready is self._current:
-            if len(self._spares) >= self._limits.spares:
+            if len(self._spares) >= min(self._limits.spares, self._most):
                 return
             try:
                 kernel_id = await self._kernels.fork(ready.template.name, whole[0])

@@ -24,6 +24,8 @@ __all__ = ["PAGES", "Page", "Patience", "Visit", "Visits"]
 PAGES = 8
 #: For each page that may be open, so many visits without one are kept.
 _WAITING = 2
+#: And no fewer than these: more may stand in line than there is room for.
+_LEAST_WAITING = 400
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ class Visit:
     #: Whether the notebook's code may be told ``user`` and ``groups``: they came when it was said that it is.
     known: bool = False
     groups: tuple[str, ...] = ()
+    #: Whether it waits for room, and so must not be forgotten for others that only might come back.
+    in_line: bool = False
     pages: dict[str, Page] = field(default_factory=dict)
 
 
@@ -101,10 +105,14 @@ class Visits:
         How long somebody may be silent.
     random:
         Makes unguessable strings.
+    kept:
+        How many visits without a page are kept at least.
     """
 
-    def __init__(self, *, limit: int, patience: Patience, random: Callable[[], str] = _random) -> None:
-        self._limit = limit
+    def __init__(
+        self, *, limit: int, patience: Patience, random: Callable[[], str] = _random, kept: int = _LEAST_WAITING
+    ) -> None:
+        self._limit, self._kept = limit, kept
         self._patience = patience
         self._random = random
         self._visits: dict[str, Visit] = {}
@@ -153,6 +161,10 @@ class Visits:
             if hmac.compare_digest(visit.secret.encode(), sent):
                 return visit
         return None
+
+    def lives(self, visit: Visit) -> bool:
+        """Tell whether the visit has not ended."""
+        return self._visits.get(visit.id) is visit
 
     def open_page(self, visit: Visit, *, now: float, made_for: str = "") -> Page:
         """Return a new page of the visit.
@@ -256,8 +268,9 @@ class Visits:
 
     def _drop_oldest(self) -> None:
         """Drop visits without a page when there are too many: each way in makes one, and a script can go in often."""
-        waiting = sorted((visit for visit in self._visits.values() if not visit.pages), key=lambda visit: visit.seen)
-        for visit in waiting[: -_WAITING * self._limit]:
+        waiting = [visit for visit in self._visits.values() if not visit.pages]
+        waiting.sort(key=lambda visit: (visit.in_line, visit.seen))
+        for visit in waiting[: -max(self._kept, _WAITING * self._limit)]:
             del self._visits[visit.id]
 
     def pages(self) -> Iterable[Page]:
