@@ -10,8 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from traitlets.config import Config
-
 from vaas.facts import Facts
 from vaas.runtime import gate
 from vaas.runtime.activity import WatchedKernels
@@ -29,7 +27,7 @@ from vaas.runtime.printed import Printed
 from vaas.runtime.sandbox import HOME
 from vaas.runtime.specs import AppSpecs
 
-__all__ = ["HIDDEN_ERROR", "Kernels"]
+__all__ = ["HIDDEN_ERROR", "Kernels", "StartedKernels"]
 
 #: What a visitor reads in place of a traceback that comes up after the page was shown.
 HIDDEN_ERROR = "This part could not be computed. The owner of this page finds the reason in its log."
@@ -40,8 +38,8 @@ _LONGEST_SOCKET = 107
 _PATIENCE = 30.0
 
 
-class _Mapping(WatchedKernels):
-    """Jupyter's kernels, none of which is ever restarted: a restarted kernel is empty behind a page full of widgets."""
+class StartedKernels(WatchedKernels):
+    """Jupyter's kernels, each with a manager of the class that its start names."""
 
     def pre_start_kernel(self, kernel_name: Any, kwargs: Any) -> Any:
         """Make the kernel's manager, of the class ``manager_class``, and set it up by ``traits``."""
@@ -51,9 +49,6 @@ class _Mapping(WatchedKernels):
         for key, value in traits.items():
             setattr(manager, key, value)
         return manager, name, kernel_id
-
-    def cwd_for_path(self, path: str, **kwargs: Any) -> str:
-        return str(path)
 
 
 class Kernels:
@@ -69,9 +64,19 @@ class Kernels:
         The server's own environment, of which kernels get a little.
     confinement:
         How kernels are confined; the version's files are added to what they see.
+    mapping:
+        Where kernels are kept, if not in a mapping of their own.
     """
 
-    def __init__(self, *, folder: Path, notebook: str, environ: Mapping[str, str], confinement: Confinement) -> None:
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        notebook: str,
+        environ: Mapping[str, str],
+        confinement: Confinement,
+        mapping: StartedKernels | None = None,
+    ) -> None:
         self._cwd = (folder / "content" / notebook).parent
         self._homes = folder / "homes"
         self._shared = folder / "shared"
@@ -87,18 +92,15 @@ class Kernels:
         # Its own: what fills the common threads must not keep it from looking.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lookout")
         self._printed: dict[str, Printed] = {}
-        config = Config(
-            {
-                "KernelManager": {
-                    "autorestart": False,
-                    "shutdown_wait_time": _GOODBYE,
-                    "transport": _transport(connections),
-                }
-            }
-        )
-        self.specs = AppSpecs(config=config)
-        self.mapping = _Mapping(
-            config=config,
+        self.specs = AppSpecs()
+        # None is ever restarted: a restarted kernel is empty behind a page full of widgets.
+        self._traits = {
+            "autorestart": False,
+            "kernel_spec_manager": self.specs,
+            "shutdown_wait_time": _GOODBYE,
+            "transport": _transport(connections),
+        }
+        self.mapping = mapping or StartedKernels(
             connection_dir=str(connections),
             kernel_spec_manager=self.specs,
             allow_tracebacks=False,
@@ -128,12 +130,12 @@ class Kernels:
                 await self.mapping.start_kernel(
                     kernel_id=kernel_id,
                     kernel_name=name,
-                    path=str(self._cwd),
+                    cwd=str(self._cwd),
                     env=env,
                     stdout=stream,
                     stderr=stream,
                     manager_class=manager_class,
-                    traits={**traits, "confinement": confinement},
+                    traits={**self._traits, **traits, "confinement": confinement},
                 )
         except BaseException:
             self._printed.pop(kernel_id).close()
@@ -192,6 +194,10 @@ class Kernels:
         """End the kernel and remove its home; no-op when it has ended."""
         if kernel_id in self.mapping:
             await self.mapping.shutdown_kernel(kernel_id, now=now)
+        await self.clear(kernel_id)
+
+    async def clear(self, kernel_id: str) -> None:
+        """Remove what an ended kernel leaves; no-op when that is done."""
         printed = self._printed.pop(kernel_id, None)
         if printed is not None:
             printed.close()

@@ -19,9 +19,9 @@ from uuid import uuid4
 from vaas.errors import VaasError
 from vaas.facts import QUERY, VISITOR, Facts, fits
 from vaas.runtime.kernels import Kernels
-from vaas.runtime.manifest import Manifest
+from vaas.runtime.manifest import Limits
 from vaas.runtime.modes import Mode, advice
-from vaas.runtime.rendering import Begun, Rendering
+from vaas.runtime.rendering import Begun, Renders
 from vaas.runtime.template import Failed, Ran, Template
 
 __all__ = ["Claim", "Stock"]
@@ -59,7 +59,7 @@ class _Ready:
         self.template = template
         self._pages: dict[str, asyncio.Future[Recorded]] = {}
 
-    async def page(self, rendering: Rendering, ran: Ran, facts: Mapping[str, object]) -> Recorded:
+    async def page(self, rendering: Renders, ran: Ran, facts: Mapping[str, object]) -> Recorded:
         """Return the page; it is made once for each set of facts, save the token."""
         shown = repr({**facts, "token": ""})
         if shown not in self._pages:
@@ -67,7 +67,7 @@ class _Ready:
         return await asyncio.shield(self._pages[shown])
 
     @staticmethod
-    async def _record(rendering: Rendering, ran: Ran, facts: Mapping[str, object]) -> Recorded:
+    async def _record(rendering: Renders, ran: Ran, facts: Mapping[str, object]) -> Recorded:
         token, kernel_id = secrets.token_hex(16), str(uuid4())
         page = {**facts, "token": token}
         html = await rendering.record(str(facts["title"]), page=page, begun=Begun(kernel_id, None, ran.cells))
@@ -83,8 +83,8 @@ class Stock:
         The index of the first cell that asks for something of the visit, as far as its code tells.
     """
 
-    def __init__(self, kernels: Kernels, rendering: Rendering, manifest: Manifest, *, stop: int | None) -> None:
-        self._kernels, self._rendering, self._limits = kernels, rendering, manifest.limits
+    def __init__(self, kernels: Kernels, rendering: Renders, limits: Limits, *, stop: int | None) -> None:
+        self._kernels, self._rendering, self._limits = kernels, rendering, limits
         self._stop = stop
         self.mode: Mode = "preparing"
         self.why: list[str] = []
@@ -155,6 +155,22 @@ class Stock:
         if self._filling is not None:
             self._filling.cancel()
             await asyncio.gather(self._filling, return_exceptions=True)
+
+    async def retire(self) -> None:
+        """Keep nothing ready any more; return when the last fork has gone, and what it was made from."""
+        await self.close()
+        for kernel_id in self._spares:
+            await self._kernels.stop(kernel_id, now=True)
+        for ready in self._pool:
+            await ready.template.close()
+        self._spares.clear()
+        self._pool.clear()
+        if self._current is not None:
+            self._retired.append(self._current.template)
+            self._current = None
+        while self._retired:
+            await self._clear_away()
+            await asyncio.sleep(_LOOK)
 
     async def _claim_fork(self, facts: Facts, page: Mapping[str, object]) -> Claim | None:
         ready = self._current
