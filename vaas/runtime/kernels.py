@@ -100,11 +100,16 @@ class Kernels:
             "shutdown_wait_time": _GOODBYE,
             "transport": _transport(connections),
         }
-        self.mapping = mapping or StartedKernels(
-            connection_dir=str(connections),
-            kernel_spec_manager=self.specs,
-            allow_tracebacks=False,
-            traceback_replacement_message=HIDDEN_ERROR,
+        # An empty mapping counts as false.
+        self.mapping = (
+            mapping
+            if mapping is not None
+            else StartedKernels(
+                connection_dir=str(connections),
+                kernel_spec_manager=self.specs,
+                allow_tracebacks=False,
+                traceback_replacement_message=HIDDEN_ERROR,
+            )
         )
 
     async def start(self, name: str, *, request: Mapping[str, str], ahead: bool = False) -> str:
@@ -178,6 +183,10 @@ class Kernels:
         """Tell whether the kernel is there."""
         return kernel_id in self.mapping and self.mapping.get_kernel(kernel_id).exit_code is None
 
+    def owns(self, kernel_id: str) -> bool:
+        """Tell whether the kernel was started here."""
+        return kernel_id in self._printed
+
     def _channel(self, kernel_id: str) -> Channel:
         channel = self.mapping.get_kernel(kernel_id).channel
         assert isinstance(channel, Channel)  # it runs ahead
@@ -204,10 +213,10 @@ class Kernels:
         await asyncio.get_running_loop().run_in_executor(None, discard, self._homes / kernel_id)
 
     async def stop_all(self) -> None:
-        """Kill every kernel at once."""
+        """Kill every kernel that was started here, at once."""
         self._fonts.close()
         self._thread.shutdown(wait=False)
-        ids = list(self.mapping.list_kernel_ids())
+        ids = [kernel_id for kernel_id in self.mapping.list_kernel_ids() if self.owns(kernel_id)]
         await asyncio.gather(*(self.stop(kernel_id, now=True) for kernel_id in ids), return_exceptions=True)
 
     async def dead(self) -> dict[str, Excess]:

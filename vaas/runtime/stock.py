@@ -150,6 +150,12 @@ class Stock:
                 self._wanted.set()
         return None
 
+    async def record(self, page: Mapping[str, object]) -> None:
+        """Record the page that shows this before somebody comes; no-op where there is no whole one."""
+        whole = self._current.template.whole if self._current is not None else None
+        if self._current is not None and whole is not None:
+            await self._current.page(self._rendering, whole[1], page)
+
     async def close(self) -> None:
         """End what is kept."""
         if self._filling is not None:
