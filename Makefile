@@ -2,7 +2,7 @@
 PYTHON ?= python3
 ARGS ?=
 PYTEST_ARGS ?=
-BENCH ?= $(wildcard bench/bench_*.py)
+BENCH ?= $(wildcard bench/bench_*.py) bench/opening.py bench/interactive.py
 
 ROOT := $(CURDIR)
 APP_PYTHON := $(ROOT)/.venvs/app/bin/python
@@ -13,6 +13,7 @@ key = $(shell { pwd; cat $(1) pyproject.toml; } | cksum | cut -d" " -f1)
 HUB := .venvs/hub/.ready-$(call key,requirements/hub.lock)
 APP := .venvs/app/.ready-$(call key,requirements/app.lock)
 TEST := .venvs/test/.ready-$(call key,requirements/test.lock)
+PANEL := .venvs/bench/.ready-$(call key,requirements/bench.lock)
 PROXY := .venvs/proxy/.ready-$(call key,requirements/node.lock hub_service/proxy/package-lock.json)
 
 .PHONY: help up down status test test-env attack attack-proof lint bench clean locks check-python check-system
@@ -23,7 +24,7 @@ help:
 	@echo "make test    install what the tests need and run ruff, mypy and all tests"
 	@echo "make attack  the attacks alone; make attack-proof takes each defence out and sees its attacks get through"
 	@echo "make lint    ruff and mypy alone"
-	@echo "make bench   measure; prints JSON (BENCH=bench/stalls.py: a quarter of an hour of openings in a row)"
+	@echo "make bench   measure, side by side with others; prints JSON (BENCH=bench/soak.py names one; half an hour)"
 	@echo "make clean   stop, and remove the environments and caches (not ./data)"
 
 up: check-python
@@ -56,8 +57,9 @@ lint: test-env
 	@.venvs/test/bin/python -m ruff format --check .
 	@.venvs/test/bin/python -m mypy --strict vaas hub_service
 
-bench: test-env check-system
-	@for file in $(BENCH); do VAAS_APP_PYTHON="$(APP_PYTHON)" .venvs/test/bin/python "$$file" || exit 1; done
+# The peers that are not in the app environment have one of their own, which nobody else needs.
+bench: test-env check-system $(if $(filter bench/opening.py,$(BENCH)),$(PANEL))
+	@for file in $(BENCH); do VAAS_APP_PYTHON="$(APP_PYTHON)" .venvs/test/bin/python "$$file" $(ARGS) || exit 1; done
 
 clean:
 	@if [ -x .venvs/hub/bin/vaas ]; then .venvs/hub/bin/vaas down >/dev/null 2>&1 || true; fi
@@ -68,7 +70,7 @@ clean:
 # Made for every platform at once. rfc3987-syntax is left out: optional to all who name it, and importing it
 # costs each server start more than a second.
 locks:
-	@for name in hub app test node; do \
+	@for name in hub app test node bench; do \
 	  echo "Locking $$name…"; \
 	  (cd requirements && uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-header --no-emit-index-url --no-emit-find-links \
@@ -84,6 +86,9 @@ $(APP): requirements/app.lock
 
 $(TEST): requirements/test.lock
 	$(call install,test,about a minute)
+
+$(PANEL): requirements/bench.lock
+	$(call install,bench,half a minute)
 
 # Node.js from the system where it is new enough, else the one in requirements/node.lock beside the proxy.
 $(PROXY): hub_service/proxy/package-lock.json requirements/node.lock

@@ -5,6 +5,9 @@ from __future__ import annotations
 # Not from typing: whoever imports this module only to know the version should wait for nothing.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from os import PathLike
+
     from vaas.runtime.asking import Hook, Visitor
 
 __version__ = "0.1.0"
@@ -31,3 +34,14 @@ def on_visit(function: Hook) -> Hook:
     from vaas.runtime import asking
 
     return asking.on_visit(function)
+
+
+def refresh(every: float | None = None, *, when: Iterable[str | PathLike[str]] = ()) -> None:
+    """Have this notebook run again for new visits: ``every`` so many seconds, and ``when`` one of the files changes.
+
+    An app may be made ready before anybody looks; files that the notebook opens are noticed without being named here.
+    Visits that are open stay as they are. Raises ValueError for less than ten seconds.
+    """
+    from vaas.runtime import sources
+
+    sources.refresh(every, when=when)

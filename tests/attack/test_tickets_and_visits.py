@@ -142,6 +142,16 @@ async def test_a_cookie_under_a_name_that_can_be_planted_is_no_visit(
 # ---- another visit's kernel
 
 
+async def test_the_state_of_another_visits_widgets_is_not_there(mallory: Visitor, page: LoadedPage) -> None:
+    fresh = await page.visitor.page()
+    state = fresh.html.partition('state: "')[2].partition('"')[0].rpartition("/vaas/")[2]
+    assert (await page.visitor.ask(f"vaas/{state}")).code == 200
+    assert (await mallory.ask(f"vaas/{state}")).code == 404
+    await mallory.enter(mallory.portal.ticket(user="mallory"))
+    assert (await mallory.ask(f"vaas/{state}")).code == 404
+    assert await page.visitor.leave(fresh.token) == 204
+
+
 async def test_another_visits_kernel_can_be_neither_seen_nor_joined_nor_stopped(
     mallory: Visitor, page: LoadedPage
 ) -> None:

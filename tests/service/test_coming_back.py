@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.notebooks import notebook
-from tests.service.portal_stub import AppProcess, LoadedPage, PortalStub, Visitor, running
+from tests.service.portal_stub import COOKIE, AppProcess, LoadedPage, PortalStub, Visitor, running
 
+#: The cookie in which a page that is about to be loaded again says which one it is.
+RETURN = "vaas-return"
 CELLS = (
     "import ipywidgets as widgets",
     "slider = widgets.IntSlider(value=1); label = widgets.Label('none')",
@@ -43,9 +45,9 @@ async def test_a_reload_comes_back_to_the_same_kernel(served: tuple[PortalStub, 
     assert lasting(again.html.replace(again.token, page.token)) == lasting(page.html)
 
 
-def lasting(html: str) -> list[str]:
-    """Return a page's words, without those that said how far it was."""
-    return re.sub(r"<script>window.vaas && window.vaas.runs.*</script>", "", html).split()
+def lasting(html: str) -> str:
+    """Return a page without what said how far it was, and without white space."""
+    return "".join(re.sub(r"<script>window.vaas && window.vaas.runs.*</script>", "", html).split())
 
 
 async def test_the_old_page_s_farewell_does_not_end_the_new_one(served: tuple[PortalStub, AppProcess]) -> None:
@@ -55,6 +57,18 @@ async def test_the_old_page_s_farewell_does_not_end_the_new_one(served: tuple[Po
     again = await visitor.page()
     assert await visitor.leave(page.token) == 404
     assert (await visitor.ask(f"api/kernels/{again.kernel}")).code == 200
+
+
+async def test_a_page_that_is_loaded_again_names_itself_before_its_farewell(
+    served: tuple[PortalStub, AppProcess],
+) -> None:
+    visitor, stranger = await entered(served), await entered(served)
+    page = await visitor.page()
+    cookies = {who: {"Cookie": f"{COOKIE}={who.cookie}; {RETURN}={page.token}"} for who in (visitor, stranger)}
+    assert LoadedPage(stranger, await stranger.ask(headers=cookies[stranger])).kernel != page.kernel
+    again = LoadedPage(visitor, await visitor.ask(headers=cookies[visitor]))
+    assert again.kernel == page.kernel
+    assert await visitor.leave(page.token) == 404
 
 
 async def test_a_second_tab_has_a_kernel_of_its_own(served: tuple[PortalStub, AppProcess]) -> None:

@@ -88,3 +88,27 @@ async def test_time_in_which_the_server_was_busy_itself_does_not_count() -> None
     now = iter(range(0, 10_000, 100))
     watch = Watch(patience=1.0, idle=lambda: True, clock=lambda: float(next(now)))
     assert not await stalls(watch, within=0.35)
+
+
+def test_what_a_kernel_says_counts_unless_it_only_looks_at_a_question() -> None:
+    activity = Activity()
+    heard(activity, "k1:busy", "k1:idle")
+    assert activity.said == 0
+    # A thread of the notebook speaks in the name of whatever was asked last.
+    heard(activity, "k1")
+    assert activity.said == 1
+    heard(activity, "w1:busy", "w1", "w1:idle")
+    assert activity.said == 4
+    activity.heard({}, state="")
+    assert activity.said == 5
+
+
+async def test_a_question_is_waited_for_until_the_kernel_is_idle_again() -> None:
+    activity = Activity()
+    waiting = asyncio.ensure_future(activity.until_idle_after("k1"))
+    await asyncio.sleep(0)
+    heard(activity, "k2:idle", "k1:busy")
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    heard(activity, "k1:idle")
+    await asyncio.wait_for(waiting, 1)

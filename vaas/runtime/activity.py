@@ -24,6 +24,8 @@ QUEUED = 64
 _SOCKETS = 16_000
 #: So long may the header of a message be; to read a longer one takes the time of all visitors.
 MOST_HEADER = 65_536
+#: What a kernel says to all when somebody else begins to listen.
+_WELCOME = "iopub_welcome"
 #: The server looks each second for kernels that died.
 _MOMENT = 2.0
 
@@ -64,6 +66,22 @@ class WatchedKernels(AsyncMappingKernelManager):
             kernel.vaas_activity = Activity()
         return kernel.vaas_activity
 
+    async def said(self, kernel_id: str, *, seconds: float = _MOMENT) -> int:
+        """Return how often the kernel has spoken until now (`Activity.said`).
+
+        It is asked something itself, so that what it said before has arrived; TimeoutError if it is busy.
+        """
+        kernel, activity = self.get_kernel(kernel_id), self.activity(kernel_id)
+        channel = kernel.connect_shell()
+        try:
+            question = Session(config=kernel.session.config, key=kernel.session.key).send(
+                channel, "kernel_info_request"
+            )
+            await asyncio.wait_for(activity.until_idle_after(question["header"]["msg_id"]), seconds)
+        finally:
+            channel.close(linger=0)
+        return activity.said
+
     def start_watching_activity(self, kernel_id: str) -> None:
         """Listen to the kernel as Jupyter does, and note for each request whether it goes on.
 
@@ -78,6 +96,8 @@ class WatchedKernels(AsyncMappingKernelManager):
 
         def record(parts: list[Any]) -> None:
             parent, state = _parent_and_state(session, parts)
+            if state == _WELCOME:
+                return
             activity.heard(parent, state=state)
             if activity.busy:
                 kernel.execution_state = "busy"
@@ -140,8 +160,9 @@ def _parent_and_state(session: Session, parts: list[Any]) -> tuple[Mapping[str, 
         _, (_, header, parent, _, content, *_) = session.feed_identities(parts)
         if len(header) > MOST_HEADER or len(parent) > MOST_HEADER:
             return {}, ""
-        is_status = len(content) <= MOST_HEADER and session.unpack(header)["msg_type"] == "status"
-        state = session.unpack(content)["execution_state"] if is_status else ""
+        kind = session.unpack(header)["msg_type"]
+        is_status = len(content) <= MOST_HEADER and kind == "status"
+        state = session.unpack(content)["execution_state"] if is_status else _WELCOME if kind == _WELCOME else ""
         return dict(session.unpack(parent)), str(state)
     except (ValueError, KeyError, TypeError, RecursionError):
         return {}, ""

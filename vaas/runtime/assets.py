@@ -7,6 +7,7 @@ import gzip
 import mimetypes
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from vaas.runtime.handlers import Access, Guarded
 if TYPE_CHECKING:
     from vaas.runtime.server import AppServer
 
-__all__ = ["Asset", "Squeezer", "VersionFile"]
+__all__ = ["Asset", "Scripts", "Squeezer", "VersionFile"]
 
 _FOR_EVER = "public, max-age=31536000, immutable"
 _FOR_NOW = "public, max-age=3600"
@@ -32,6 +33,7 @@ class Squeezer:
 
     def __init__(self) -> None:
         self._kept: dict[str, tuple[tuple[int, int], bytes]] = {}
+        self._made: dict[str, asyncio.Future[bytes]] = {}
 
     async def get(self, path: str) -> tuple[bytes, str]:
         """Return the file's compressed content and its entity tag."""
@@ -43,9 +45,19 @@ class Squeezer:
             kept = self._kept[path] = (version, data)
         return kept[1], f'"{version[0]:x}-{version[1]:x}-gz"'
 
+    async def get_made(self, name: str, make: Callable[[], bytes]) -> bytes:
+        """Return what ``make`` makes, compressed; made once, however many ask for it at the same time."""
+        if name not in self._made or (self._made[name].done() and self._made[name].exception()):
+            self._made[name] = asyncio.get_running_loop().run_in_executor(None, lambda: _compressed(make()))
+        return await asyncio.shield(self._made[name])
+
 
 def _squeeze(path: str) -> bytes:
-    return gzip.compress(Path(path).read_bytes(), compresslevel=6, mtime=0)
+    return _compressed(Path(path).read_bytes())
+
+
+def _compressed(data: bytes) -> bytes:
+    return gzip.compress(data, compresslevel=6, mtime=0)
 
 
 class Asset(Guarded, StaticFileHandler):
@@ -97,6 +109,27 @@ class Asset(Guarded, StaticFileHandler):
     def _cache_control(self) -> str:
         lasting = self.stamped or "v" in self.request.query_arguments or _HASHED.search(self.absolute_path or "")
         return _FOR_EVER if lasting else _FOR_NOW
+
+
+class Scripts(Guarded):
+    """Many scripts as one: what every page needs, or a widget library."""
+
+    async def get(self, stamp: str, name: str) -> None:
+        """Send the scripts; a page of an earlier moment gets those of today, which it may not keep."""
+        bundle = self.server.rendered.libraries.bundles.get(name)
+        if bundle is None:
+            raise HTTPError(404)
+        if stamp == bundle.digest:
+            self.set_header("Cache-Control", _FOR_EVER)
+        self.set_header("Content-Type", "text/javascript; charset=UTF-8")
+        self.set_header("Vary", "Accept-Encoding")
+        if "gzip" in self.request.headers.get("Accept-Encoding", ""):
+            self.set_header("Content-Encoding", "gzip")
+            data = await self.server.squeezer.get_made(f"{name}:{bundle.digest}", bundle.text)
+        else:
+            data = await asyncio.get_running_loop().run_in_executor(None, bundle.text)
+        self.set_header("Content-Length", len(data))
+        self.finish(data)
 
 
 class VersionFile(Guarded, StaticFileHandler):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from vaas.facts import Facts
 from vaas.runtime.endings import Trouble
 from vaas.runtime.rendering import Begun
+from vaas.runtime.states import Taken
 from vaas.runtime.visits import Page
 from vaas.runtime.watch import Watch
 
@@ -60,19 +61,22 @@ class Growing:
         server = self._server
         claimed = await self._claim()
         if claimed is not None and claimed.ran.whole:
-            return Begun(claimed.kernel_id, None, claimed.ran.cells)
+            return Begun(claimed.kernel_id, None, claimed.ran.cells, state=claimed.state)
         if claimed is None:
             name = self._renderer.notebook.metadata.kernelspec.name
             kernel_id = await server.bring_kernel(self._page, name=name, facts=self._facts)
         else:
             kernel_id = claimed.kernel_id
         self.watch.moved()
-        self._activity = server.kernels.mapping.activity(kernel_id)
         executor = server.rendered.executor(notebook, kernel_id, reporter=self)
         await executor.connect(seconds=server.rendered.start_seconds)
+        self._activity = server.kernels.mapping.activity(kernel_id)
         if claimed is not None:
             executor.adopt(claimed.ran.captures)
-        return Begun(kernel_id, executor, claimed.ran.cells if claimed is not None else ())
+        return Begun(kernel_id, executor, claimed.ran.cells if claimed is not None else (), ready=self._keep)
+
+    def _keep(self, taken: Taken | None) -> None:
+        self._page.state = taken
 
     async def _claim(self) -> Any:
         stock = self._server.stock

@@ -23,7 +23,7 @@ from vaas.tickets import Ticket
 if TYPE_CHECKING:
     from vaas.runtime.server import AppServer
 
-__all__ = ["Channels", "Enter", "Farewell", "Guarded", "Kernel", "Missing", "Poke", "Up"]
+__all__ = ["Channels", "Enter", "Farewell", "Guarded", "Kernel", "Missing", "Poke", "State", "Up"]
 
 Access = Literal["open", "visit", "ticket"]
 _STATUS: dict[type[VaasError], int] = {Invalid: 403, Unavailable: 503}
@@ -121,11 +121,11 @@ class Missing(Guarded):
 
 
 class Up(Guarded):
-    """Tell the Hub that the server is up, and nobody anything else."""
+    """Tell the Hub that the server is up, the portal whether it is worth to wait a little, and nobody anything else."""
 
     def get(self) -> None:
-        """Answer with nothing."""
-        self.set_status(204)
+        """Answer with nothing: 204, or 202 while a visitor sees more at the portal's door."""
+        self.set_status(202 if self.server.preparing else 204)
 
 
 class Enter(Guarded):
@@ -191,6 +191,23 @@ class Kernel(Guarded):
             raise HTTPError(404)
         self.set_header("Content-Type", "application/json")
         self.finish(json.dumps(self.server.kernels.model(kernel_id), default=str))
+
+
+class State(Guarded):
+    """The state of a page's widgets when it was ready: what its kernel would tell."""
+
+    def get(self, digest: str) -> None:
+        """Send the state of a page of the own visit."""
+        found = self.server.visits.state_of(self.visit, digest)
+        if found is None:
+            raise HTTPError(404)
+        if found.shared:
+            self.set_header("Cache-Control", "private, max-age=31536000, immutable")
+        self.set_header("Content-Type", "application/octet-stream")
+        self.set_header("Vary", "Accept-Encoding")
+        if "gzip" in self.request.headers.get("Accept-Encoding", ""):
+            self.set_header("Content-Encoding", "gzip")
+        self.finish(found.compressed if "Content-Encoding" in self._headers else found.body)
 
 
 class _Connection(ZMQChannelsWebsocketConnection):
@@ -269,7 +286,13 @@ class Channels(Guarded, KernelWebsocketHandler):
         self.connected = True
         self.server.visits.connected(self.page)
         self.server.sockets.setdefault(self.page.token, set()).add(self)
+        # Jupyter does not wait for a busy kernel's messages to arrive here, so some may be missed.
+        busy = self.server.kernels.mapping.activity(kernel_id).busy
         await super().open(kernel_id)
+        if self.get_query_argument("vaas", "") == "state":
+            state = "" if busy else await self.server.state_of(self.page)
+            if self.ws_connection is not None:
+                self.write_message(json.dumps({"state": state}))
 
     def write_message(self, message: Any, binary: bool = False) -> Any:
         """Send a message; a browser that reads too slowly for what its app says loses the page."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vaas.runtime import asking, voila_stand_in
+from vaas.runtime import asking, sources, voila_stand_in
 
 __all__ = ["AUDIT_FILE", "AUDIT_FOLDER", "main"]
 
@@ -45,6 +45,8 @@ def main() -> None:
     side = forking.Side.from_environment(app)
     # Before the notebook's own modules can be found.
     asking.install(template=side is not None)
+    if side is not None:
+        sources.watch()
     voila_stand_in.install()
     _add_working_folder()
     if audit_file:

@@ -25,6 +25,7 @@ from vaas.runtime.manager import ConfinedKernelManager
 from vaas.runtime.modes import Verdict
 from vaas.runtime.printed import Printed
 from vaas.runtime.sandbox import HOME
+from vaas.runtime.sources import Sources
 from vaas.runtime.specs import AppSpecs
 
 __all__ = ["HIDDEN_ERROR", "Kernels", "StartedKernels"]
@@ -100,16 +101,14 @@ class Kernels:
             "shutdown_wait_time": _GOODBYE,
             "transport": _transport(connections),
         }
-        # An empty mapping counts as false.
-        self.mapping = (
-            mapping
-            if mapping is not None
-            else StartedKernels(
-                connection_dir=str(connections),
-                kernel_spec_manager=self.specs,
-                allow_tracebacks=False,
-                traceback_replacement_message=HIDDEN_ERROR,
-            )
+        self.mapping = self._own_mapping(connections) if mapping is None else mapping
+
+    def _own_mapping(self, connections: Path) -> StartedKernels:
+        return StartedKernels(
+            connection_dir=str(connections),
+            kernel_spec_manager=self.specs,
+            allow_tracebacks=False,
+            traceback_replacement_message=HIDDEN_ERROR,
         )
 
     async def start(self, name: str, *, request: Mapping[str, str], ahead: bool = False) -> str:
@@ -155,11 +154,12 @@ class Kernels:
 
     async def begin(self, kernel_id: str, facts: Facts) -> None:
         """Begin a visit in a kernel that ran ahead of it."""
-        told = {"do": "begin", "facts": facts.to_json()}
+        own = replace(facts, request={**facts.request, "VOILA_KERNEL_ID": kernel_id})
+        told = {"do": "begin", "facts": own.to_json()}
         await self._channel(kernel_id).ask(told, "begun", seconds=_PATIENCE)
 
-    async def freeze(self, kernel_id: str, *, source: Frozen | None = None) -> tuple[Frozen, Verdict]:
-        """Freeze a kernel that is idle; return what forks are made by, and whether they may be.
+    async def freeze(self, kernel_id: str, *, source: Frozen | None = None) -> tuple[Frozen, Verdict, Sources]:
+        """Freeze a kernel that is idle; return what forks are made by, whether they may be, and what it read.
 
         ``source`` is what the kernel itself was forked from. The kernel answers nobody from now on.
         """
@@ -173,7 +173,12 @@ class Kernels:
         else:
             frozen = replace(source, channel=kernel.channel)
         kernel.warned = frozen.heard
-        return frozen, Verdict.of(said, sandboxed=sandboxed)
+        return frozen, Verdict.of(said, sandboxed=sandboxed), Sources.of(said["sources"], roots=self._roots())
+
+    def _roots(self) -> tuple[Path, ...] | None:
+        """Return where a kernel in its sandbox finds data that may change."""
+        sandbox = self._confinement.sandbox
+        return None if sandbox is None else (*sandbox.paths, self._cwd)
 
     def talks(self, kernel_id: str) -> bool:
         """Tell whether the kernel can be asked, and be told that a visit begins."""
@@ -234,12 +239,10 @@ class Kernels:
 
     async def greedy(self) -> dict[str, Excess]:
         """Return the kernels that use more than they may, with what of."""
-        running = {
-            kernel_id: kernel.provisioner.pid
-            for kernel_id in self.mapping.list_kernel_ids()
-            if (kernel := self.mapping.get_kernel(kernel_id)).has_kernel
-        }
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._lookout.look, running)
+        kernels = {kernel_id: self.mapping.get_kernel(kernel_id) for kernel_id in self.mapping.list_kernel_ids()}
+        running = {kernel_id: kernel.provisioner.pid for kernel_id, kernel in kernels.items() if kernel.has_kernel}
+        places = {kernel_id: kernels[kernel_id].device for kernel_id in running if kernels[kernel_id].device}
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._lookout.look, running, places)
 
     def model(self, kernel_id: str) -> dict[str, Any]:
         """Return what Jupyter's API says of a kernel."""

@@ -39,6 +39,8 @@ class Verdict:
     """What stands in the way of forks: (kind, what was found) each; nothing: they may be made."""
 
     hindrances: tuple[tuple[str, str], ...] = ()
+    #: Whether something of the author's runs when a visit begins.
+    hooked: bool = False
 
     @classmethod
     def of(cls, said: Mapping[str, Any], *, sandboxed: bool) -> Verdict:
@@ -49,7 +51,7 @@ class Verdict:
         files, size = said["kept"]
         if files > (_MOST_FILES if sandboxed else _OWN_FILES) or size > _MOST_BYTES:
             found.append(("space", f"the notebook keeps {files} temporary files, of {size / 1e6:.1f} MB"))
-        return cls(tuple(found))
+        return cls(tuple(found), bool(said["hooked"]))
 
 
 def advice(hindrances: Iterable[tuple[str, str]]) -> list[str]:

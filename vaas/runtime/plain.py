@@ -299,7 +299,7 @@ class InstantKernels(StartedKernels):
         tasks += [self._looking] if self._looking is not None else []
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, *(kept.stock.close() for kept in self._kept.values()), return_exceptions=True)
         self._kept.clear()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FAREWELL):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +19,7 @@ from vaas.runtime.endings import Trouble
 from vaas.runtime.kernels import Kernels
 from vaas.runtime.rendering import Begun, Renderer, Renders
 from vaas.runtime.sandbox import Bounds
+from vaas.runtime.states import Taken
 from vaas.runtime.stock import Claim
 
 __all__ = ["PlainKernels", "PlainRendering", "Unbounded", "beating", "facts_of"]
@@ -42,12 +42,6 @@ class Unbounded(Bounds):
 
 class PlainKernels(Kernels):
     """Kernels with the environment of the server, as Voilà starts them; in a sandbox with what may be known there."""
-
-    async def begin(self, kernel_id: str, facts: Facts) -> None:
-        """Begin a visit; it is told its kernel's id, as Voilà does."""
-        if facts.request:
-            facts = replace(facts, request={**facts.request, "VOILA_KERNEL_ID": kernel_id})
-        await super().begin(kernel_id, facts)
 
     def _environment(self, home: Path, *, request: Mapping[str, str]) -> dict[str, str]:
         if self._confinement.sandbox is not None:
@@ -109,9 +103,17 @@ class PlainRendering(Renders):
 
     async def open(self, title: str, *, page: Mapping[str, object]) -> Renderer:
         """Return Voilà's renderer; Voilà's templates need nothing from us."""
-        renderer = self._make(_PlainRenderer)
+        renderer: Renderer = self._make(_PlainRenderer)
         await renderer.initialize()
+        renderer.finish = _nothing_more
         return renderer
+
+    def learn(self, taken: Taken | None) -> None:
+        """Nothing: Voilà's pages ask their kernels."""
+
+    def address_of(self, taken: Taken | None) -> str:
+        """Return that there is none."""
+        return ""
 
     async def rest(self, claim: Claim) -> AsyncIterator[str]:
         """Yield the page of a kernel that has run some of the notebook, and run the others of its cells."""
@@ -167,6 +169,10 @@ class PlainRendering(Renders):
             mathjax_config=settings.get("mathjax_config"),
             mathjax_url=settings.get("mathjax_url"),
         )
+
+
+async def _nothing_more(_: Begun) -> dict[str, object]:
+    return {}
 
 
 def facts_of(url: str, server: Any) -> Facts:

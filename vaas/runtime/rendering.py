@@ -34,13 +34,16 @@ from vaas.notebook import parse
 from vaas.questions import first_question
 from vaas.runtime.executor import Executor, Reporter
 from vaas.runtime.kernels import Kernels
+from vaas.runtime.libraries import Libraries
 from vaas.runtime.logged import cut
 from vaas.runtime.manifest import Manifest
+from vaas.runtime.states import Taken, take
 
 __all__ = ["Begun", "Renderer", "Rendering", "Renders"]
 
 _TEMPLATE = "vaas"
 _APPS = ["voila", "nbconvert"]
+_TEMPLATES = Path(vaas.__file__).parent.parent / "templates" / "voila"
 log = logging.getLogger(__name__)
 
 
@@ -71,6 +74,9 @@ class Begun:
     kernel_id: str
     executor: Executor | None = None
     cells: Sequence[Any] = ()
+    #: The state of its widgets, if all cells have run; else called with it when they have.
+    state: Taken | None = None
+    ready: Callable[[Taken | None], None] | None = None
 
 
 class Renderer(NotebookRenderer):
@@ -79,6 +85,8 @@ class Renderer(NotebookRenderer):
     #: Brings the kernel; called when the page has begun.
     begin: Callable[[Any], Awaitable[Begun]]
     begun: Begun
+    #: Tells what the end of the page has to know.
+    finish: Callable[[Begun], Awaitable[dict[str, object]]]
 
     async def _jinja_kernel_start(self, nb: Any, kernel_id: str, kernel_future: Any) -> str:
         self.begun = await self.begin(nb)
@@ -88,8 +96,8 @@ class Renderer(NotebookRenderer):
     async def _jinja_cell_generator(self, nb: Any, kernel_id: str) -> AsyncIterator[Any]:
         """Run a cell, yield it, and so on until one fails or takes too long; what else goes wrong ends the page."""
         executor, done = self.begun.executor, self.begun.cells
-        nb, _ = ClearOutputPreprocessor().preprocess(nb, {"metadata": {"path": self.cwd}})
-        for index, cell in enumerate(nb.cells):
+        cleared, _ = ClearOutputPreprocessor().preprocess(nb, {"metadata": {"path": self.cwd}})
+        for index, cell in enumerate(cleared.cells):
             if index < len(done):
                 # The exporter changes what it gets.
                 yield deepcopy(done[index])
@@ -101,13 +109,14 @@ class Renderer(NotebookRenderer):
                 yield cell
                 break
             except CellExecutionError as error:
-                log.warning("Cell %d of %d failed:\n%s", index + 1, len(nb.cells), cut(str(error)))
+                log.warning("Cell %d of %d failed:\n%s", index + 1, len(cleared.cells), cut(str(error)))
                 if executor.should_strip_error():
                     strip_code_cell_warnings(cell)
                     executor.strip_code_cell_errors(cell)
                 yield cell
                 break
             yield cell
+        nb.metadata["vaas"] = await self.finish(self.begun)
 
     async def _jinja_notebook_execute(self, nb: Any, kernel_id: str) -> None:
         """Do so for a template that wants all cells at once."""
@@ -147,6 +156,14 @@ class Renders(ABC):
     @abstractmethod
     async def open(self, title: str, *, page: Mapping[str, object]) -> Renderer:
         """Return a renderer with the notebook loaded and its kernel chosen; ``page`` is what our template needs."""
+
+    @abstractmethod
+    def learn(self, taken: Taken | None) -> None:
+        """Take note of the state of a page's widgets, for the pages that come."""
+
+    @abstractmethod
+    def address_of(self, taken: Taken | None) -> str:
+        """Return where a state is; "" if there is none."""
 
     def first_question(self) -> int | None:
         """Return the index of the first cell whose code asks for something of the visit; None: there is none."""
@@ -201,6 +218,8 @@ class Rendering(Renders):
         self._base_url = base_url
         self.start_seconds = manifest.limits.start_seconds
         listed = frozenset(folder / "content" / file.path for file in manifest.files)
+        #: The libraries that the pages of this version had widgets of until now.
+        self.used: list[str] = []
         notebook = folder / "content" / manifest.notebook
         self._images = _Images(notebook.parent, listed)
         _announce_template(folder / "jupyter")
@@ -221,8 +240,10 @@ class Rendering(Renders):
         self._template_paths = collect_template_paths(_APPS, _TEMPLATE, prune=True)
         self.static_paths = [path for path in collect_static_paths(_APPS, _TEMPLATE) if os.path.isdir(path)]
         self.labextension_paths = [path for path in get_voila_labextensions_path() if os.path.isdir(path)]
+        self.labextension_paths.append(str(_TEMPLATES / _TEMPLATE / "labextensions"))
         self.stamp = _stamp(self.static_paths)
         self._page_config = self._make_page_config()
+        self.libraries = self._take_libraries()
 
     async def open(self, title: str, *, page: Mapping[str, object]) -> Renderer:
         """Return a renderer with the notebook loaded and its kernel chosen; ``page`` is what our template needs."""
@@ -239,7 +260,10 @@ class Rendering(Renders):
         self._require_kernel()
         await renderer.initialize()
         renderer.notebook.metadata["title"] = title
-        renderer.resources["vaas"] = dict(page)
+        libraries = self.libraries.facts(base_url=self._base_url)
+        renderer.resources["vaas"] = {**page, "libraries": libraries}
+        renderer.resources["vaas_used"] = self.used
+        renderer.finish = self._finish
         return renderer
 
     def _require_kernel(self) -> None:
@@ -247,6 +271,34 @@ class Rendering(Renders):
         if self._kernels.specs.name_for(notebook.kernel, language=notebook.language) is None:
             kernel = notebook.kernel or notebook.language
             raise Unavailable(f"This app needs the kernel “{kernel}”, which is not installed here. Tell its owner.")
+
+    async def _finish(self, begun: Begun) -> dict[str, object]:
+        taken = begun.state
+        if begun.executor is not None:
+            taken = await take(begun.kernel_id, client=begun.executor.kc, counts=self._kernels.mapping)
+            self.learn(taken)
+            if begun.ready is not None:
+                begun.ready(taken)
+        return {"kernel": begun.kernel_id, "state": self.address_of(taken), "used": self.used}
+
+    def learn(self, taken: Taken | None) -> None:
+        """Take note of the libraries that the widgets of a page need, for the pages that come."""
+        if taken is not None:
+            self.used = self.libraries.used(taken.snapshot.modules)
+
+    def address_of(self, taken: Taken | None) -> str:
+        """Return where a state is; "" if there is none."""
+        return f"{self._base_url}vaas/state/{taken.snapshot.digest}" if taken is not None else ""
+
+    def _take_libraries(self) -> Libraries:
+        """Take over from Voilà what it would load of extensions."""
+        static = next(Path(path) for path in self.static_paths if (Path(path) / "voila.js").is_file())
+        extensions = self._page_config["federated_extensions"]
+        ours = _TEMPLATES / _TEMPLATE / "static"
+        libraries = Libraries(extensions, roots=self.labextension_paths, static=static, ours=ours)
+        self._page_config["federated_extensions"] = libraries.extensions()
+        self._page_config["fullLabextensionsUrl"] = f"{self._base_url}voila/labextensions/v-{libraries.stamp}"
+        return libraries
 
     def _make_page_config(self) -> dict[str, Any]:
         page_config: dict[str, Any] = get_page_config(
@@ -264,7 +316,7 @@ def _announce_template(folder: Path) -> None:
     """Make our template visible to Voilà, which looks for templates in Jupyter's data folders only."""
     templates = folder / "voila" / "templates"
     templates.mkdir(mode=0o700, parents=True)
-    (templates / _TEMPLATE).symlink_to(Path(vaas.__file__).parent.parent / "templates" / "voila" / _TEMPLATE)
+    (templates / _TEMPLATE).symlink_to(_TEMPLATES / _TEMPLATE)
     os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [str(folder), os.environ.get("JUPYTER_PATH", "")]))
 
 

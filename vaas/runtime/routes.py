@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from tornado.routing import Rule
 from tornado.web import url
 
-from vaas.runtime.assets import Asset, VersionFile
+from vaas.runtime.assets import Asset, Scripts, VersionFile
 from vaas.runtime.handlers import (
     Access,
     Channels,
@@ -19,6 +19,7 @@ from vaas.runtime.handlers import (
     Guarded,
     Kernel,
     Poke,
+    State,
     Up,
 )
 from vaas.runtime.pages import NotebookPage
@@ -51,12 +52,14 @@ def route_table(*, static: list[str], labextensions: list[str]) -> tuple[Route, 
         Route(rf"api/kernels/{_KERNEL}", Kernel, "visit"),
         Route(rf"api/kernels/{_KERNEL}/channels", Channels, "visit"),
         Route(r"vaas/farewell", Farewell, "visit"),
+        Route(r"vaas/state/(?P<digest>[0-9a-f]{64})", State, "visit"),
         Route(r"vaas/poke", Poke, "ticket"),
         Route(r"voila/files/(?P<path>.+)", VersionFile, "visit"),
         # Libraries that anybody can download elsewhere; open, so that they can be fetched before the visit begins.
         Route(rf"voila/static/{_STAMPED}", Asset, "open", {"roots": static}),
         Route(r"voila/templates/vaas/static/(?P<path>.+)", Asset, "open", {"roots": static}),
-        Route(r"voila/labextensions/(?P<path>.+)", Asset, "open", {"roots": labextensions}),
+        Route(rf"voila/labextensions/{_STAMPED}", Asset, "open", {"roots": labextensions}),
+        Route(r"voila/bundles/v-(?P<stamp>[0-9a-f]{12})/(?P<name>.+)\.js", Scripts, "open"),
     )
 
 

@@ -153,7 +153,7 @@ class Sandbox:
 
     def __init__(self, bubblewrap: str, *, paths: Sequence[Path] = ()) -> None:
         self._bubblewrap = bubblewrap
-        self._paths = tuple(paths)
+        self.paths = tuple(paths)
         self._root = os.geteuid() == 0
         self.filter = seccomp.program()
 
@@ -215,7 +215,7 @@ class Sandbox:
         return words
 
     def _view(self, view: View) -> list[str]:
-        read = (*_python_folders(), *self._paths, *view.read)
+        read = (*_python_folders(), *self.paths, *view.read)
         words = _ways([*read, *view.placed, *view.written])
         for path in read:
             words += ["--ro-bind-try", str(path), str(path)]

@@ -13,7 +13,8 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 from vaas.errors import VaasError
@@ -22,11 +23,13 @@ from vaas.runtime.kernels import Kernels
 from vaas.runtime.manifest import Limits
 from vaas.runtime.modes import Mode, advice
 from vaas.runtime.rendering import Begun, Renders
+from vaas.runtime.sources import changed
+from vaas.runtime.states import Taken
 from vaas.runtime.template import Failed, Ran, Template
 
 __all__ = ["Claim", "Stock"]
 
-_LOOK = 0.5
+_LOOK, _LOOK_AT_SOURCES = 0.5, 3.0
 #: After a run that failed, the next is tried so much later (seconds), and then later and later.
 _AGAIN, _LATEST = 5.0, 600.0
 log = logging.getLogger(__name__)
@@ -39,6 +42,8 @@ class Claim:
     kernel_id: str
     ran: Ran
     page: Recorded | None = None
+    #: The state of its widgets, if it is that of the run.
+    state: Taken | None = None
 
 
 class Recorded:
@@ -57,6 +62,7 @@ class _Ready:
 
     def __init__(self, template: Template) -> None:
         self.template = template
+        self.made = time.monotonic()
         self._pages: dict[str, asyncio.Future[Recorded]] = {}
 
     async def page(self, rendering: Renders, ran: Ran, facts: Mapping[str, object]) -> Recorded:
@@ -69,8 +75,9 @@ class _Ready:
     @staticmethod
     async def _record(rendering: Renders, ran: Ran, facts: Mapping[str, object]) -> Recorded:
         token, kernel_id = secrets.token_hex(16), str(uuid4())
-        page = {**facts, "token": token}
-        html = await rendering.record(str(facts["title"]), page=page, begun=Begun(kernel_id, None, ran.cells))
+        page = {**facts, "token": token, "kernel": kernel_id, "state": rendering.address_of(ran.state)}
+        begun = Begun(kernel_id, None, ran.cells, state=ran.state)
+        html = await rendering.record(str(facts["title"]), page=page, begun=begun)
         return Recorded(html, token=token, kernel_id=kernel_id)
 
 
@@ -86,6 +93,8 @@ class Stock:
     def __init__(self, kernels: Kernels, rendering: Renders, limits: Limits, *, stop: int | None) -> None:
         self._kernels, self._rendering, self._limits = kernels, rendering, limits
         self._stop = stop
+        #: Cells that asked and were not expected to.
+        self._found: set[int] = set()
         self.mode: Mode = "preparing"
         self.why: list[str] = []
         self.progress = (0, 0)
@@ -97,7 +106,9 @@ class Stock:
         self._spares: deque[str] = deque()
         self._pool: deque[_Ready] = deque()
         self._retired: list[Template] = []
-        self._made = 0.0
+        self._looked, self._changed = 0.0, False
+        self._looking: asyncio.Future[_Ready | None] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sources")
         self._filling: asyncio.Future[None] | None = None
 
     async def tend(self) -> None:
@@ -124,6 +135,7 @@ class Stock:
                 pause = min(2 * pause, _LATEST)
                 continue
             await self._clear_away()
+            self._look_at_sources()
             await self._sleep(_LOOK)
 
     async def settled(self) -> None:
@@ -158,6 +170,7 @@ class Stock:
 
     async def close(self) -> None:
         """End what is kept."""
+        self._thread.shutdown(wait=False)
         if self._filling is not None:
             self._filling.cancel()
             await asyncio.gather(self._filling, return_exceptions=True)
@@ -195,7 +208,9 @@ class Stock:
         except BaseException:
             await self._kernels.stop(kernel_id, now=True)
             raise
-        return Claim(kernel_id, ran, recorded)
+        # A fork says nothing unless it is asked: what it says counts from its beginning.
+        state = replace(ran.state, said=0) if whole and ran.state is not None else None
+        return Claim(kernel_id, ran, recorded, state)
 
     async def _claim_kept(self, facts: Facts, page: Mapping[str, object]) -> Claim | None:
         ready = next((ready for ready in self._pool if self._fits(ready, facts)), None)
@@ -208,7 +223,7 @@ class Stock:
         ready.template.held.remove(kernel_id)
         if self._kernels.talks(kernel_id):
             await self._kernels.begin(kernel_id, facts)
-        return Claim(kernel_id, ran, await ready.page(self._rendering, ran, page))
+        return Claim(kernel_id, ran, await ready.page(self._rendering, ran, page), ran.state)
 
     def _fits(self, ready: _Ready, facts: Facts) -> bool:
         """What a kernel of another language asks for is not known: it may be anything."""
@@ -223,18 +238,41 @@ class Stock:
         ready = self._current
         if ready is None or not all(map(self._kernels.lives, ready.template.held)):
             return True
-        return bool(self._limits.template_age and time.monotonic() - self._made > self._limits.template_age)
+        late = ready.template.late
+        if late is not None and late not in self._found:
+            # The next one, now, is frozen before this cell as well: else visits that bring an answer run all cells.
+            self._found.add(late)
+            return True
+        age = min(filter(None, (self._limits.template_age, ready.template.sources.every)), default=0)
+        return self._changed or bool(age and time.monotonic() - ready.made > age)
+
+    def _look_at_sources(self) -> None:
+        """Look whether what the template read has changed; a drive that hangs holds up nothing but this."""
+        if self._looking is not None and self._looking.done():
+            self._changed, self._looking = self._looking.result() is self._current, None
+        ready = self._current
+        if self._looking is None and ready is not None and ready.template.sources.read:
+            loop = asyncio.get_running_loop()
+            if time.monotonic() - self._looked > _LOOK_AT_SOURCES:
+                self._looked = time.monotonic()
+                self._looking = loop.run_in_executor(
+                    self._thread, lambda: ready if changed(ready.template.sources) else None
+                )
 
     async def _renew(self) -> None:
         template = Template(self._kernels, self._rendering, stop=self._stop, progress=self._show)
         freeze = self.mode != "warm"
         try:
             await template.run(freeze=freeze)
-        except BaseException:
+        except BaseException as error:
             await template.close()
+            if isinstance(error, Failed) and freeze and template.late is not None and template.late != self._stop:
+                # Perhaps it fails because there is no visit: run the cells before it alone.
+                self._stop = template.late
+                await self._renew()
+                return
             raise
         if template.late is not None and freeze:
-            # The next one is frozen before this cell as well.
             self._stop = template.late
         if freeze and (template.whole or template.stem) and not template.verdict.hindrances:
             await self._swap(_Ready(template))
@@ -250,12 +288,13 @@ class Stock:
 
     async def _swap(self, ready: _Ready) -> None:
         former, self._current = self._current, ready
-        self._made = time.monotonic()
+        self._changed = False
         spares, self._spares = list(self._spares), deque()
         for kernel_id in spares:
             await self._kernels.stop(kernel_id, now=True)
         if former is not None:
             self._retired.append(former.template)
+        log.info("The app opens at once: its visits are forks.")
         self._settle("instant", [])
         self._fill()
 
@@ -264,9 +303,14 @@ class Stock:
             if not self._in_use(template):
                 self._retired.remove(template)
                 await template.close()
-        for ready in [ready for ready in self._pool if not self._kernels.lives(ready.template.kernel_id)]:
+        for ready in [ready for ready in self._pool if not self._is_good(ready)]:
             self._pool.remove(ready)
             await ready.template.close()
+
+    def _is_good(self, ready: _Ready) -> bool:
+        """Tell whether a kernel that ran ahead lives, and is not too old."""
+        age = self._limits.template_age
+        return self._kernels.lives(ready.template.kernel_id) and not (age and time.monotonic() - ready.made > age)
 
     def _in_use(self, template: Template) -> bool:
         """Tell whether a fork lives that is not the template's own."""

@@ -10,9 +10,13 @@ import hmac
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from vaas.errors import Invalid, Unavailable
 from vaas.tickets import Ticket
+
+if TYPE_CHECKING:
+    from vaas.runtime.states import Snapshot, Taken
 
 __all__ = ["PAGES", "Page", "Patience", "Visit", "Visits"]
 
@@ -47,13 +51,15 @@ class Page:
     rendered: bool = False
     connected: bool = False
     sockets: int = 0
-    #: The query of its address; and what its page can be sent from again, once it was sent.
-    query: str = ""
+    #: What of the visit it was made for; and what its page can be sent from again, once it was sent.
+    made_for: str = ""
     sent: object = None
     #: When it said farewell; None while somebody looks at it.
     away_since: float | None = None
     #: Why it ended; "" while it goes on.
     ended: str = ""
+    #: The state of its widgets when it was ready, if it is known.
+    state: Taken | None = None
 
     def overdue(self, now: float, patience: Patience) -> bool:
         """Tell whether nobody has been there for longer than allowed."""
@@ -148,7 +154,7 @@ class Visits:
                 return visit
         return None
 
-    def open_page(self, visit: Visit, *, now: float, query: str = "") -> Page:
+    def open_page(self, visit: Visit, *, now: float, made_for: str = "") -> Page:
         """Return a new page of the visit.
 
         Raises
@@ -160,7 +166,7 @@ class Visits:
             raise Unavailable("You have this app open many times. Please close a tab and try again in a minute.")
         if len(list(self.pages())) >= self._limit:
             raise Unavailable("Many people are here at the moment. Please try again in a minute.")
-        page = Page(self._random(), visit.id, now, query=query)
+        page = Page(self._random(), visit.id, now, made_for=made_for)
         visit.pages[page.token] = page
         visit.seen = self._active = now
         return page
@@ -175,14 +181,17 @@ class Visits:
         """Note the farewell of a page, to which its visitor may come back."""
         page.away_since = self._active = now
 
-    def return_to(self, visit: Visit, *, query: str, now: float) -> Page | None:
-        """Return the page that this visit left last, under a new token; None: there is none to come back to."""
-        left = [
-            page for page in self.away() if page.visit == visit.id and page.query == query and page.sent is not None
-        ]
-        if not left:
+    def return_to(self, visit: Visit, *, made_for: str, token: str, now: float) -> Page | None:
+        """Return the page that this visit comes back to, under a new token; None: there is none.
+
+        It is the one with the ``token``, that a browser names which loads it again; else the one that was left last.
+        """
+        own = [page for page in visit.pages.values() if page.made_for == made_for and page.sent is not None]
+        left = [page for page in self.away() if page in own]
+        named = [page for page in own if token and hmac.compare_digest(page.token.encode(), token.encode())]
+        if not left and not named:
             return None
-        page = left[-1]
+        page = (named or left)[-1]
         del visit.pages[page.token]
         page.token, page.away_since, page.quiet_since, page.connected = self._random(), None, now, False
         visit.pages[page.token] = page
@@ -193,6 +202,12 @@ class Visits:
         """Return the visit's page that has this kernel; None for any other kernel."""
         pages = visit.pages.values() if visit is not None else ()
         return next((page for page in pages if kernel and page.kernel == kernel), None)
+
+    def state_of(self, visit: Visit | None, digest: str) -> Snapshot | None:
+        """Return the state of this name that a page of the visit has; None for any other's."""
+        pages = visit.pages.values() if visit is not None else ()
+        states = (page.state.snapshot for page in pages if page.state is not None and page.away_since is None)
+        return next((state for state in states if state.digest == digest), None)
 
     def rendered(self, page: Page, *, now: float) -> None:
         """Note that the page was sent completely; from now on a websocket is expected."""

@@ -12,6 +12,7 @@ __all__ = ["Activity", "Watch"]
 
 _REMEMBERED = 50
 _RUNS = "execute_request"
+_QUESTIONS = frozenset({"kernel_info_request", "comm_info_request"})
 _WORK = frozenset({_RUNS, "comm_open", "comm_msg", "comm_close"})
 
 
@@ -24,6 +25,9 @@ class Activity:
         self._busy: dict[str, float] = {}
         # Threads of a notebook go on in the name of a cell that ended long ago.
         self._ended: deque[str] = deque(maxlen=_REMEMBERED)
+        #: How often it has said something that may change what a page shows: all but that it looks at a question.
+        self.said = 0
+        self._expected: dict[str, asyncio.Event] = {}
 
     @property
     def busy(self) -> bool:
@@ -35,9 +39,22 @@ class Activity:
         """For how long it has worked on the request that takes the longest."""
         return self._clock() - min(self._busy.values(), default=self._clock())
 
+    async def until_idle_after(self, question: str) -> None:
+        """Return when the kernel has answered a question (its id); all that it published before has been heard then."""
+        event = self._expected[question] = asyncio.Event()
+        try:
+            await event.wait()
+        finally:
+            del self._expected[question]
+
     def heard(self, parent: Mapping[str, Any], *, state: str = "") -> None:
         """Take note of a message in the name of ``parent``; ``state`` is that of a status message."""
         kind, request = parent.get("msg_type"), str(parent.get("msg_id"))
+        # That it starts is said in nobody's name.
+        if not state or not (kind is None or kind in _QUESTIONS):
+            self.said += 1
+        elif state == "idle" and request in self._expected:
+            self._expected[request].set()
         if kind not in _WORK:
             return
         if state == "idle":

@@ -6,6 +6,12 @@
   const started = Date.now();
   let ended = "";
 
+  // A page that is back in a moment shows no progress for that moment.
+  const returns = `vaas-left:${location.pathname}`;
+  try {
+    if (started - Number(sessionStorage.getItem(returns)) < 5000) document.documentElement.classList.add("vaas-returns");
+  } catch { /* nothing was remembered */ }
+
   // ---- colours -------------------------------------------------------------------------------------------------
   const prefersDark = matchMedia("(prefers-color-scheme: dark)");
   const remembered = () => {
@@ -17,7 +23,11 @@
     const dark = isDark();
     document.documentElement.classList.toggle("vaas-is-dark", dark);
     const sheet = find("vaas-dark");
-    if (sheet) sheet.media = dark ? "all" : "not all";
+    if (sheet) {
+      // Who never looks at dark pages need not load their colours.
+      if (dark) sheet.href ||= sheet.dataset.href;
+      sheet.media = dark ? "all" : "not all";
+    }
     const body = document.body;
     if (!body) return;
     body.classList.toggle("theme-dark", dark);
@@ -191,10 +201,10 @@
   }
 
   const kernel = () => window.jupyterapp?.widgetManager?.kernel;
-  let last = "";
+  const { watcher } = window.vaasConnection;
   async function reconnect() {
     try {
-      const answer = await fetch(last, { redirect: "manual", cache: "no-store", signal: AbortSignal.timeout(10000) });
+      const answer = await fetch(watcher.path, { redirect: "manual", cache: "no-store", signal: AbortSignal.timeout(10000) });
       if (answer.status === 404) end("closing");
       else if (answer.ok && kernel()) kernel().reconnect().catch(() => {});
       else if (answer.ok) location.reload();
@@ -203,57 +213,55 @@
     }
   }
 
-  const Native = window.WebSocket;
-  const isKernel = (address) => /\/api\/kernels\/[^/]+\/channels/.test(String(address));
   let open = 0;
   let checking = 0;
   const AGAIN_MS = 5000;
-  const CONNECT_MS = 20000;
   function look() {
     if (open > 0 || ended) return;
     banner("lost");
     reconnect();
     checking = setTimeout(look, AGAIN_MS);
   }
-  window.WebSocket = class extends Native {
-    constructor(address, protocols) {
-      if (ended && isKernel(address)) {
-        // Over is over: nothing to knock at.
-        return Object.assign(new EventTarget(), { readyState: 3, close() {}, send() {} });
-      }
-      super(address, protocols);
-      if (!isKernel(address)) return;
-      last = new URL(String(address).replace(/^ws/, "http")).pathname.replace(/\/channels$/, "");
-      // A proxy may take the question and never answer.
-      const patience = setTimeout(() => { if (this.readyState === 0) this.close(); }, CONNECT_MS);
-      this.addEventListener("open", () => {
-        clearTimeout(patience);
-        open += 1;
-        this.wasOpen = true;
-        clearTimeout(checking);
-        if (!ended) banner("");
-      });
-      this.addEventListener("close", (event) => {
-        if (this.wasOpen) open -= 1;
-        if (ended || leaving) return;
-        if (codes[event.code]) end(codes[event.code]);
-        else if (open === 0) {
-          // A hiccup is over before anybody could read about it; and a session that is gone will not come back.
-          clearTimeout(checking);
-          checking = setTimeout(look, 1500);
-        }
-      });
+  watcher.over = () => Boolean(ended);
+  watcher.opened = () => {
+    open += 1;
+    clearTimeout(checking);
+    if (!ended) banner("");
+  };
+  watcher.closed = (code, wasOpen) => {
+    if (wasOpen) open -= 1;
+    if (ended || leaving) return;
+    if (codes[code]) end(codes[code]);
+    else if (open === 0) {
+      // A hiccup is over before anybody could read about it; and a session that is gone will not come back.
+      clearTimeout(checking);
+      checking = setTimeout(look, 1500);
     }
   };
 
   // ---- leaving -------------------------------------------------------------------------------------------------
   let leaving = false;
   // Voilà says farewell in "beforeunload", which also comes when a download starts or the visitor decides to stay.
-  addEventListener("beforeunload", (event) => event.stopImmediatePropagation(), { capture: true });
+  // A browser asks for the page anew right after it, and tells this one only when the answer is there: so this one says
+  // for a moment, in a cookie, which page it is that is loaded again.
+  const here = `path=${location.pathname}; samesite=lax${location.protocol === "https:" ? "; secure" : ""}`;
+  addEventListener("beforeunload", (event) => {
+    event.stopImmediatePropagation();
+    if (ended || over) return;
+    document.cookie = `vaas-return=${facts.token}; max-age=5; ${here}`;
+    setTimeout(() => { document.cookie = `vaas-return=; max-age=0; ${here}`; }, 200);
+  }, { capture: true });
+  // Who comes back soon, as by a reload, finds the page as it was, unless it had ended or is to start over.
+  let over = false;
   addEventListener("pagehide", () => {
     leaving = true;
-    navigator.sendBeacon(facts.farewell, facts.token);
+    navigator.sendBeacon(facts.farewell, ended || over ? `${facts.token} over` : facts.token);
+    try { sessionStorage.setItem(returns, String(Date.now())); } catch { /* it comes with its progress then */ }
   });
+  const startOver = () => {
+    over = true;
+    location.reload();
+  };
   // Back from the browser's memory: what was here has said farewell.
   addEventListener("pageshow", (event) => {
     if (event.persisted) location.reload();
@@ -265,6 +273,7 @@
       try { localStorage.setItem("vaas-colours", isDark() ? "light" : "dark"); } catch { /* not remembered */ }
       theme();
     });
+    find("vaas-over-button").addEventListener("click", startOver);
     const full = find("vaas-full-button");
     full.hidden = !document.fullscreenEnabled;
     full.addEventListener("click", () => {

@@ -1,8 +1,7 @@
-"""How long it takes until a visitor has an app's whole page, against plain Voilà with the same notebook.
+"""What the whole portal adds to an app's page: the door (policy and ticket), a cold start, and the portal's own start.
 
-Side by side in one run, openings by turns. Seconds; medians of ``OPENINGS``. ``door_s`` is what the portal adds
-(policy and ticket), ``page_s`` the page of our app server, ``voila_s`` that of plain Voilà in the same environment,
-``ratio`` = (door_s + page_s) / voila_s, ``cold_s`` one opening of an app that slept, ``up_s`` the whole portal's start.
+Seconds; medians of ``OPENINGS``. ``door_s`` is the portal's part of an opening, ``page_s`` that of the app server (see
+bench/opening.py for that alone, against its peers), ``cold_s`` one opening of an app that slept, ``up_s`` the start.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import html
 import json
 import re
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,7 +22,7 @@ import httpx
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.notebooks import markdown, notebook
-from tests.portal_fixture import RunningPortal, app_python, free_ports, until
+from tests.portal_fixture import RunningPortal, app_python, until
 
 OPENINGS = 7
 NOTEBOOK = notebook(
@@ -71,33 +69,17 @@ def main() -> None:
         began = time.perf_counter()
         portal.start()
         up = time.perf_counter() - began
-        voila = None
         try:
             door = Door(portal, _publish(portal))
             began = time.perf_counter()
             door.open()
             cold = time.perf_counter() - began
-            voila, url = _voila(Path(folder))
-            httpx.get(url, timeout=120)
-            ours, theirs = [], []
-            for _ in range(OPENINGS):
-                ours.append(door.open())
-                began = time.perf_counter()
-                assert httpx.get(url, timeout=120).status_code == 200
-                theirs.append(time.perf_counter() - began)
+            times = [door.open() for _ in range(OPENINGS)]
         finally:
-            if voila:
-                voila.terminate()
-                voila.wait(20)
             portal.stop()
-    print(json.dumps(_result(ours, theirs, up=up, cold=cold), indent=1))
-
-
-def _result(ours: list[tuple[float, float]], theirs: list[float], *, up: float, cold: float) -> dict[str, float]:
-    door, page = (statistics.median(times) for times in zip(*ours, strict=True))
-    voila = statistics.median(theirs)
-    found = {"up_s": up, "cold_s": cold, "door_s": door, "page_s": page, "voila_s": voila}
-    return {name: round(value, 3) for name, value in {**found, "ratio": (door + page) / voila}.items()}
+    at_the_door, page = (statistics.median(each) for each in zip(*times, strict=True))
+    found = {"up_s": up, "cold_s": cold, "door_s": at_the_door, "page_s": page}
+    print(json.dumps({"bench": "door", **{name: round(value, 3) for name, value in found.items()}}))
 
 
 def _publish(portal: RunningPortal) -> str:
@@ -112,24 +94,6 @@ def _publish(portal: RunningPortal) -> str:
     draft = call("POST", "uploads", {"files": files})["id"]
     until(lambda: call("GET", f"drafts/{draft}")["state"] == "done", seconds=120, what="the check")
     return str(call("POST", f"drafts/{draft}/publish", {"subjects": ["everyone"]})["slug"])
-
-
-def _voila(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
-    path, (port,) = folder / "measured.ipynb", free_ports(1)
-    path.write_bytes(NOTEBOOK)
-    options = [f"--port={port}", "--no-browser", "--Voila.port_retries=0", "--Voila.ip=127.0.0.1"]
-    command = [str(app_python()), "-m", "voila", str(path), *options]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}/"
-
-    def answers() -> bool:
-        try:
-            return httpx.get(f"{url}voila/static/main.js", timeout=5).status_code < 500
-        except httpx.HTTPError:
-            return False
-
-    until(answers, seconds=60, what="plain Voilà")
-    return process, url
 
 
 if __name__ == "__main__":

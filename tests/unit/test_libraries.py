@@ -1,0 +1,117 @@
+"""Bundles of scripts: what belongs into them is read from what bundlers wrote, and what cannot be read is left out."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vaas.runtime.libraries import BASE, Libraries
+
+MAIN = """var _JUPYTERLAB;(()=>{var g={1:(e,t,r)=>{Promise.all([r.e(10),r.e(20)]).then(r.bind(r,9))}};
+i("@x/a","1.0.0",(()=>Promise.all([x.e(30),x.e(31)]).then((()=>()=>x(301)))));
+y={501:()=>c("default","@x/a",!1,[1,1,0],(()=>x.e(30).then((()=>()=>x(301)))))},P={20:[501]}})()"""
+
+
+def installed(root: Path, name: str, *, widgets: bool = False, needs: str = "", **modules: str) -> dict[str, Any]:
+    """Install a library, and return what Voilà would tell of it."""
+    static = root / name / "static"
+    static.mkdir(parents=True)
+    entry = (
+        f'var _JUPYTERLAB;(()=>{{var m={{"./extension":()=>t.e(7).then((()=>()=>t(70)))}};m("default","{needs}")}})()'
+    )
+    (static / "remoteEntry.abc.js").write_text(entry)
+    (static / "7.def.js").write_text("registerWidget({})" if widgets else "nothing()")
+    (static / "8.def.js").write_text("more()")
+    (static / "style.js").write_text("style()")
+    return {"name": name, "load": "static/remoteEntry.abc.js", "extension": "./extension", **modules}
+
+
+@pytest.fixture
+def static(tmp_path: Path) -> Path:
+    folder = tmp_path / "static"
+    folder.mkdir()
+    (folder / "voila.js").write_text(MAIN)
+    (folder / "libraries.js").write_text('"use strict"; globalThis.began = true;')
+    for number in (10, 20, 30, 31, 40):
+        (folder / f"{number}.voila.js").write_text(f"chunk{number}")
+    return folder
+
+
+def made(static: Path, root: Path, *told: dict[str, Any]) -> Libraries:
+    return Libraries(told, roots=["/nowhere", str(root)], static=static, ours=static)
+
+
+def names(libraries: Libraries, bundle: str) -> list[str]:
+    return [path.name for _, path in libraries.bundles[bundle].parts]
+
+
+def addresses(libraries: Libraries) -> list[str]:
+    bundles = [libraries.address(name, base_url="/") for name in ("charts", BASE)]
+    return [libraries.stamp, *bundles]
+
+
+def test_the_base_has_what_voila_asks_for_before_there_is_a_page(static: Path, tmp_path: Path) -> None:
+    found = names(made(static, tmp_path), BASE)
+    assert found == ["libraries.js", "10.voila.js", "20.voila.js", "30.voila.js", "31.voila.js", "voila.js"]
+
+
+def test_where_voilas_script_cannot_be_read_it_is_alone(static: Path, tmp_path: Path) -> None:
+    (static / "voila.js").write_text("something(else)")
+    assert names(made(static, tmp_path), BASE) == ["libraries.js", "voila.js"]
+
+
+def test_a_library_of_widgets_is_a_bundle_of_its_own(static: Path, tmp_path: Path) -> None:
+    libraries = made(static, tmp_path, installed(tmp_path, "charts", widgets=True), installed(tmp_path, "theme"))
+    assert set(libraries.bundles) == {BASE, "charts"}
+    assert names(libraries, "charts") == ["7.def.js", "8.def.js"]
+    assert names(libraries, BASE).count("remoteEntry.abc.js") == 2
+    assert names(libraries, BASE).count("7.def.js") == 1
+    told = {library["name"]: library for library in libraries.facts(base_url="/b/")["libraries"]}
+    assert told["charts"]["bundle"].startswith("/b/voila/bundles/v-")
+    assert "bundle" not in told["theme"]
+
+
+def test_what_all_widgets_need_comes_with_every_page(static: Path, tmp_path: Path) -> None:
+    libraries = made(static, tmp_path, installed(tmp_path, "@jupyter-widgets/base", widgets=True))
+    assert set(libraries.bundles) == {BASE}
+    assert "8.def.js" in names(libraries, BASE)
+
+
+def test_a_library_that_is_not_there_is_no_misfortune(static: Path, tmp_path: Path) -> None:
+    gone = {"name": "gone", "load": "static/x.js", "extension": "./extension"}
+    assert made(static, tmp_path, gone).facts(base_url="/")["libraries"] == []
+
+
+def test_what_a_library_builds_upon_is_used_with_it(static: Path, tmp_path: Path) -> None:
+    told = [installed(tmp_path, "vuetify", widgets=True, needs="vue"), installed(tmp_path, "vue", widgets=True)]
+    libraries = made(static, tmp_path, *told, installed(tmp_path, "maps", widgets=True))
+    assert libraries.used(["vuetify", "@jupyter-widgets/base", "unknown"]) == ["vue", "vuetify"]
+    assert libraries.used([]) == []
+
+
+def test_an_address_changes_with_what_it_leads_to(static: Path, tmp_path: Path) -> None:
+    told = installed(tmp_path, "charts", widgets=True)
+    before = addresses(made(static, tmp_path, told))
+    chunk = tmp_path / "charts" / "static" / "7.def.js"
+    chunk.write_text("registerWidget({}) // newer")
+    after = addresses(made(static, tmp_path, told))
+    assert [one == other for one, other in zip(before, after, strict=True)] == [False, False, True]
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs a JavaScript engine")
+def test_one_script_makes_no_other_strict_and_takes_none_with_it_when_it_fails(static: Path, tmp_path: Path) -> None:
+    (static / "10.voila.js").write_text("throw new Error('broken')")
+    (static / "20.voila.js").write_text("undeclared = 1 // not in strict mode")
+    (static / "voila.js").write_text(MAIN.split("\n")[0].replace("var g", "_JUPYTERLAB = {}; var g") + "})()")
+    (static / "voila.js").write_text(
+        (static / "voila.js").read_text() + "; console.log(began, undeclared, !!_JUPYTERLAB)"
+    )
+    script = tmp_path / "all.js"
+    script.write_bytes(b"globalThis.vaasLibraries = { leave() {} };" + made(static, tmp_path).bundles[BASE].text())
+    done = subprocess.run(["node", script], capture_output=True, text=True, check=True, timeout=30)
+    assert done.stdout.strip() == "true 1 true"
+    assert "broken" in done.stderr

@@ -1,0 +1,98 @@
+"""What a notebook that runs ahead of its visits has read, and how often its author wants it run again.
+
+It is imported by kernels, and by their server, which looks whether the files have changed since.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Sources", "changed", "found", "refresh", "watch"]
+
+#: So many files are remembered.
+_MOST = 500
+#: Nobody's data changes more often than a notebook can be run, in seconds.
+_LEAST = 10.0
+#: What is there to run, and not to be shown.
+_NOT_DATA = ("/usr/", "/lib", "/bin/", "/proc/", "/sys/", "/dev/", "/etc/")
+
+
+@dataclass
+class _Here:
+    """This process."""
+
+    watching: bool = False
+    every: float | None = None
+    read: set[str] = field(default_factory=set)
+
+
+_here = _Here()
+
+
+def watch() -> None:
+    """Remember from now on which files are opened to be read, by Python or by who is told of here."""
+    own = (sys.prefix, sys.base_prefix, os.path.expanduser("~"))
+    skipped = tuple({f"{os.path.realpath(path)}/" for path in own} | set(_NOT_DATA))
+
+    def hear(event: str, args: tuple[Any, ...]) -> None:
+        if event != "open" or not isinstance(args[0], str) or len(_here.read) >= _MOST:
+            return
+        path = os.path.abspath(args[0])
+        if not path.startswith(skipped) and not path.endswith((".py", ".pyc")):
+            _here.read.add(path)
+
+    if not _here.watching:
+        _here.watching = True
+        sys.addaudithook(hear)
+
+
+def refresh(every: float | None = None, *, when: Iterable[str | os.PathLike[str]] = ()) -> None:
+    """Have the notebook run again for new visits: ``every`` so many seconds, and ``when`` one of the files changes."""
+    if every is not None:
+        if not every >= _LEAST:
+            raise ValueError(f"A notebook can be run again every {_LEAST:.0f} seconds at most, not every {every}.")
+        _here.every = every
+    _here.read.update(os.path.abspath(os.fspath(path)) for path in when)
+
+
+def found() -> dict[str, Any]:
+    """Return what this process has found: ``every`` (seconds or None), and ``read``: path → how the file was."""
+    read = {path: stamp for path in sorted(_here.read)[:_MOST] if (stamp := _stamp(path)) is not None}
+    return {"every": _here.every, "read": read}
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a template said of its sources. ``read``: path → (time of change in ns, size in bytes)."""
+
+    every: float | None = None
+    read: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, said: Mapping[str, Any], *, roots: Iterable[Path] | None) -> Sources:
+        """Return what can be believed. The process is foreign: what it names counts below ``roots`` only, if given."""
+        every, read = said.get("every"), said.get("read", {})
+        kept = {
+            str(path): (int(stamp[0]), int(stamp[1]))
+            for path, stamp in list(read.items())[:_MOST]
+            if roots is None or any(Path(os.path.normpath(path)).is_relative_to(root) for root in roots)
+        }
+        return cls(max(_LEAST, float(every)) if every is not None else None, kept)
+
+
+def changed(sources: Sources) -> bool:
+    """Tell whether one of the files is not as it was. It may take long where a network drive hangs."""
+    return any(_stamp(path) != list(stamp) for path, stamp in sources.read.items())
+
+
+def _stamp(path: str) -> list[int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return [status.st_mtime_ns, status.st_size]
