@@ -28,6 +28,11 @@ THREAD = (
 )
 
 
+def described(processes: list[psutil.Process]) -> list[str]:
+    """Return what is left of them, for who reads that a test failed."""
+    return [f"{process} {process.status()} below {process.ppid()}" for process in processes if process.is_running()]
+
+
 async def moved(live: object, to: int) -> str:
     """Move the page's slider; return what its label says."""
     for model in await live.models():  # type: ignore[attr-defined]
@@ -169,10 +174,24 @@ async def test_nothing_outlives_the_server(tmp_path: Path, how: signal.Signals) 
         assert len(processes) >= 4
         os.kill(server.process.pid, how)
         await asyncio.wait_for(server.process.wait(), 20)
-        assert await until(lambda: not any(map(psutil.Process.is_running, processes)))
+        assert await until(lambda: not psutil.wait_procs(processes, timeout=0)[1]), described(processes)
         said = server.log.read_text()
         assert "Traceback" not in said and "never" not in said and "destroyed" not in said
         assert how == signal.SIGKILL or not list((tmp_path / "tmp").glob("voila_*"))
+
+
+async def test_nothing_outlives_the_server_and_the_warden_of_its_forks(tmp_path: Path) -> None:
+    notebook = write_notebook(tmp_path / "nb/app.ipynb", *SLIDER)
+    async with plain_voila(notebook, folder=tmp_path) as server:
+        assert await server.says("app.ipynb is instant")
+        await server.open()
+        processes = server.processes
+        wardens = psutil.Process(server.process.pid).children()
+        assert 0 < len(wardens) < len(processes)
+        for each in (*wardens, server.process):
+            os.kill(each.pid, signal.SIGKILL)
+        await server.process.wait()
+        assert await until(lambda: not psutil.wait_procs(processes, timeout=0)[1]), described(processes)
 
 
 async def test_what_needs_the_request_itself_keeps_voila_s_way(tmp_path: Path) -> None:
