@@ -126,7 +126,7 @@ async def plain_voila(target: Path, *options: str, folder: Path) -> AsyncIterato
     log = folder / "voila.log"
     temporary = folder / "tmp"
     temporary.mkdir()
-    words = [str(target), "--no-browser", f"--port={port}", "--port_retries=0", "--Voila.ip=127.0.0.1", OPTION]
+    words = [str(target), "--no-browser", f"--port={port}", "--Voila.port_retries=0", "--Voila.ip=127.0.0.1", OPTION]
     environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(REPOSITORY), "TMPDIR": str(temporary)}
     with log.open("wb") as out:
         process = await asyncio.create_subprocess_exec(
