@@ -77,6 +77,19 @@ async def test_a_changed_file_is_what_the_next_visitor_gets(tmp_path: Path) -> N
         assert (await server.ask(f"api/kernels/{former.kernel}")).code == 200
 
 
+async def test_data_that_changed_is_in_the_page_soon(tmp_path: Path) -> None:
+    data = tmp_path / "nb/data.txt"
+    notebook = write_notebook(tmp_path / "nb/app.ipynb", "print('it says', open('data.txt').read())")
+    data.write_text("one")
+    async with plain_voila(notebook, folder=tmp_path) as server:
+        assert await server.says("app.ipynb is instant")
+        assert "it says one" in await server.page()
+        data.write_text("another")
+        async with asyncio.timeout(30):
+            while "it says another" not in await server.page():
+                await asyncio.sleep(0.5)
+
+
 async def test_what_cannot_be_forked_runs_for_each_visit(tmp_path: Path) -> None:
     notebook = write_notebook(tmp_path / "nb/app.ipynb", *THREAD)
     async with plain_voila(notebook, folder=tmp_path) as server:
