@@ -82,8 +82,8 @@ class Kernels:
         self._homes = folder / "homes"
         self._shared = folder / "shared"
         self._environ = environ
-        connections = folder / "connections"
-        for made in (self._homes, self._shared, connections):
+        self._connections = folder / "connections"
+        for made in (self._homes, self._shared, self._connections):
             made.mkdir(mode=0o700)
         self._shared.chmod(0o755)
         self._fonts = FontCache(self._shared / "matplotlib")
@@ -99,13 +99,13 @@ class Kernels:
             "autorestart": False,
             "kernel_spec_manager": self.specs,
             "shutdown_wait_time": _GOODBYE,
-            "transport": _transport(connections),
+            "transport": _transport(self._connections),
         }
-        self.mapping = self._own_mapping(connections) if mapping is None else mapping
+        self.mapping = self._own_mapping() if mapping is None else mapping
 
-    def _own_mapping(self, connections: Path) -> StartedKernels:
+    def _own_mapping(self) -> StartedKernels:
         return StartedKernels(
-            connection_dir=str(connections),
+            connection_dir=str(self._connections),
             kernel_spec_manager=self.specs,
             allow_tracebacks=False,
             traceback_replacement_message=HIDDEN_ERROR,
@@ -128,7 +128,10 @@ class Kernels:
         (home / "tmp").mkdir(mode=0o700, parents=True)
         env = self._environment(home, request=request) | {"VOILA_KERNEL_ID": kernel_id}
         printed = self._printed[kernel_id] = Printed(f"Kernel {kernel_id}")
-        confinement = replace(self._confinement, copies=self._fonts.copies())
+        own = {
+            "confinement": replace(self._confinement, copies=self._fonts.copies()),
+            "connection_file": str(self._connections / f"kernel-{kernel_id}.json"),
+        }
         try:
             with printed.pipe() as stream:
                 await self.mapping.start_kernel(
@@ -139,7 +142,7 @@ class Kernels:
                     stdout=stream,
                     stderr=stream,
                     manager_class=manager_class,
-                    traits={**self._traits, **traits, "confinement": confinement},
+                    traits={**self._traits, **traits, **own},
                 )
         except BaseException:
             self._printed.pop(kernel_id).close()

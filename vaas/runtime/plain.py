@@ -301,10 +301,13 @@ class InstantKernels(StartedKernels):
             task.cancel()
         await asyncio.gather(*tasks, *(kept.stock.close() for kept in self._kept.values()), return_exceptions=True)
         self._kept.clear()
+        if self._pending_kernels:
+            await asyncio.wait(list(self._pending_kernels.values()), timeout=_FAREWELL)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FAREWELL):
                 await asyncio.gather(*(kernels.stop_all() for kernels in self._folders.values()))
-        await super().shutdown_all(now=now)
+        left = [self.shutdown_kernel(kernel_id, now=now) for kernel_id in self.list_kernel_ids()]
+        await asyncio.gather(*left, return_exceptions=True)
         self._temporary.cleanup()
 
 
