@@ -56,6 +56,17 @@ async def test_visitors_have_forks_of_one_run_and_never_see_each_other(tmp_path:
         assert await moved(one, 8) == "none+7+8"
 
 
+async def test_large_outputs_keep_no_notebook_from_being_forked(tmp_path: Path) -> None:
+    notebook = write_notebook(
+        tmp_path / "nb/app.ipynb", "from IPython.display import HTML; HTML('x' * 300_000)", *SLIDER
+    )
+    async with plain_voila(notebook, folder=tmp_path) as server:
+        assert await server.says("app.ipynb is instant")
+        live = await server.open()
+        assert "x" * 300_000 in live.html
+        assert await moved(live, 2) == "none+2"
+
+
 async def test_parameters_are_each_visit_s_own(tmp_path: Path) -> None:
     notebook = write_notebook(tmp_path / "nb/app.ipynb", *QUERY)
     async with plain_voila(notebook, folder=tmp_path) as server:

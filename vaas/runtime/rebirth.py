@@ -22,6 +22,7 @@ from ipykernel.iostream import BackgroundSocket, IOPubThread, OutStream
 from jupyter_client.session import Session
 from tornado.ioloop import IOLoop
 from zmq.eventloop.zmqstream import ZMQStream
+from zmq.utils import garbage
 
 from vaas.runtime import apart
 
@@ -85,6 +86,8 @@ def dismantle(app: Any) -> None:
             thread.join()
     kernel.iopub_thread.stop()
     app.context.destroy(linger=_LINGER)
+    # A large message was sent without a copy of it: a thread waited until it was gone.
+    garbage.gc.stop()
     app.context = app.heartbeat = app.control_thread = app.shell_channel_thread = None
     app.debugpy_socket = app.debug_shell_socket = None
     kernel.control_thread = kernel.shell_channel_thread = kernel.debugpy_stream = None
