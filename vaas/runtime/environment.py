@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["kernel_environment"]
+__all__ = ["TO_BE_FORKED", "kernel_environment"]
 
 _KEPT = frozenset(
     {
@@ -23,7 +23,7 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEX
 _FEW_THREADS = str(min(4, os.cpu_count() or 1))
 #: A kernel that is forked must not have threads of its libraries: those of OpenMP (scikit-learn) wait in a fork for
 #: others that are not there, and Arrow's allocator, which pandas brings along, starts one to tidy up.
-_TO_BE_FORKED = {"OMP_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
+TO_BE_FORKED = {"OMP_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 #: The packages are those of all apps: a cell that installs something only says what it would do.
 _NO_INSTALLS = {"PIP_DRY_RUN": "1", "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 _NEVER = ("JUPYTERHUB_", "VAAS_", "JPY_")
@@ -50,7 +50,7 @@ def kernel_environment(
     temporary = str(home / "tmp")
     return {
         **dict.fromkeys(_THREADS, _FEW_THREADS),
-        **(_TO_BE_FORKED if ahead else {}),
+        **(TO_BE_FORKED if ahead else {}),
         **_kept(source),
         **request,
         "HOME": str(home),

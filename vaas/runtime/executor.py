@@ -26,6 +26,7 @@ __all__ = ["Executor", "Reporter"]
 #: How long a cell may take to stop once it was told to.
 _GRACE = 4.0
 _LOOK = 0.1
+_DAY = 86_400
 
 
 class Reporter(Protocol):
@@ -67,12 +68,20 @@ class Executor(VoilaExecutor):
     """Voilà's executor with limits. What an Output widget captures loses its tracebacks before it becomes state."""
 
     def __init__(
-        self, notebook: Any, *, manager: Any, config: Config, activity: Activity, budget: int, reporter: Reporter
+        self,
+        notebook: Any,
+        *,
+        manager: Any,
+        config: Config,
+        activity: Activity,
+        budget: int,
+        reporter: Reporter,
+        show_tracebacks: bool = False,
     ) -> None:
-        super().__init__(notebook, km=manager, config=config, show_tracebacks=False)
+        super().__init__(notebook, km=manager, config=config, show_tracebacks=show_tracebacks)
         # What a cell has put out may take longer to read than it took to run. Nothing of it is left out: who waits for
         # something that does not come is found by the page's watch.
-        self.iopub_timeout, self.raise_on_iopub_timeout = self.timeout, True
+        self.iopub_timeout, self.raise_on_iopub_timeout = self.timeout or _DAY, True
         self.widget_registry = {"@jupyter-widgets/output": {"OutputModel": _OutputWidget}}
         self._activity, self._reporter = activity, reporter
         self._budget = self._left = budget
@@ -167,6 +176,8 @@ class Executor(VoilaExecutor):
         elif kind == "status" and content.get("execution_state") == "idle":
             self._tell_widgets()
         captured = bool(self.output_hook_stack[msg["parent_header"].get("msg_id")])
+        if self.show_tracebacks:
+            return super().process_message(msg, cell, cell_index)
         if captured and kind == "error":
             self._logged.say("\n".join(content.get("traceback", ())), level=logging.WARNING)
             msg["content"] = {"ename": "ExecutionError", "evalue": "", "traceback": [HIDDEN_ERROR]}

@@ -107,7 +107,9 @@ class Side:
         except BlockingIOError:
             return
         if not told:
+            # The server has gone, or gave this kernel up while it began: who else would end it?
             _loop().remove_reader(self._channel)
+            self._app.kernel.io_loop.stop()
             return
         _loop().create_task(self._answer(json.loads(told)))
 

@@ -11,8 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from traitlets.config import Config
-
 from vaas.facts import Facts
 from vaas.runtime import gate
 from vaas.runtime.activity import WatchedKernels
@@ -31,7 +29,7 @@ from vaas.runtime.sandbox import HOME
 from vaas.runtime.sources import Sources
 from vaas.runtime.specs import AppSpecs
 
-__all__ = ["HIDDEN_ERROR", "Kernels"]
+__all__ = ["HIDDEN_ERROR", "Kernels", "StartedKernels"]
 
 #: What a visitor reads in place of a traceback that comes up after the page was shown.
 HIDDEN_ERROR = "This part could not be computed. The owner of this page finds the reason in its log."
@@ -42,8 +40,8 @@ _LONGEST_SOCKET = 107
 _PATIENCE = 30.0
 
 
-class _Mapping(WatchedKernels):
-    """Jupyter's kernels, none of which is ever restarted: a restarted kernel is empty behind a page full of widgets."""
+class StartedKernels(WatchedKernels):
+    """Jupyter's kernels, each with a manager of the class that its start names."""
 
     def pre_start_kernel(self, kernel_name: Any, kwargs: Any) -> Any:
         """Make the kernel's manager, of the class ``manager_class``, and set it up by ``traits``."""
@@ -53,9 +51,6 @@ class _Mapping(WatchedKernels):
         for key, value in traits.items():
             setattr(manager, key, value)
         return manager, name, kernel_id
-
-    def cwd_for_path(self, path: str, **kwargs: Any) -> str:
-        return str(path)
 
 
 class Kernels:
@@ -71,15 +66,25 @@ class Kernels:
         The server's own environment, of which kernels get a little.
     confinement:
         How kernels are confined; the version's files are added to what they see.
+    mapping:
+        Where kernels are kept, if not in a mapping of their own.
     """
 
-    def __init__(self, *, folder: Path, notebook: str, environ: Mapping[str, str], confinement: Confinement) -> None:
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        notebook: str,
+        environ: Mapping[str, str],
+        confinement: Confinement,
+        mapping: StartedKernels | None = None,
+    ) -> None:
         self._cwd = (folder / "content" / notebook).parent
         self._homes = folder / "homes"
         self._shared = folder / "shared"
         self._environ = environ
-        connections = folder / "connections"
-        for made in (self._homes, self._shared, connections):
+        self._connections = folder / "connections"
+        for made in (self._homes, self._shared, self._connections):
             made.mkdir(mode=0o700)
         self._shared.chmod(0o755)
         self._fonts = FontCache(self._shared / "matplotlib")
@@ -89,19 +94,19 @@ class Kernels:
         # Its own: what fills the common threads must not keep it from looking.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lookout")
         self._printed: dict[str, Printed] = {}
-        config = Config(
-            {
-                "KernelManager": {
-                    "autorestart": False,
-                    "shutdown_wait_time": _GOODBYE,
-                    "transport": _transport(connections),
-                }
-            }
-        )
-        self.specs = AppSpecs(config=config)
-        self.mapping = _Mapping(
-            config=config,
-            connection_dir=str(connections),
+        self.specs = AppSpecs()
+        # None is ever restarted: a restarted kernel is empty behind a page full of widgets.
+        self._traits = {
+            "autorestart": False,
+            "kernel_spec_manager": self.specs,
+            "shutdown_wait_time": _GOODBYE,
+            "transport": _transport(self._connections),
+        }
+        self.mapping = self._own_mapping() if mapping is None else mapping
+
+    def _own_mapping(self) -> StartedKernels:
+        return StartedKernels(
+            connection_dir=str(self._connections),
             kernel_spec_manager=self.specs,
             allow_tracebacks=False,
             traceback_replacement_message=HIDDEN_ERROR,
@@ -124,18 +129,21 @@ class Kernels:
         (home / "tmp").mkdir(mode=0o700, parents=True)
         env = self._environment(home, request=request, ahead=bool(traits["ahead"])) | {"VOILA_KERNEL_ID": kernel_id}
         printed = self._printed[kernel_id] = Printed(f"Kernel {kernel_id}")
-        confinement = replace(self._confinement, copies=self._fonts.copies())
+        own = {
+            "confinement": replace(self._confinement, copies=self._fonts.copies()),
+            "connection_file": str(self._connections / f"kernel-{kernel_id}.json"),
+        }
         try:
             with printed.pipe() as stream:
                 await self.mapping.start_kernel(
                     kernel_id=kernel_id,
                     kernel_name=name,
-                    path=str(self._cwd),
+                    cwd=str(self._cwd),
                     env=env,
                     stdout=stream,
                     stderr=stream,
                     manager_class=manager_class,
-                    traits={**traits, "confinement": confinement},
+                    traits={**self._traits, **traits, **own},
                 )
         except BaseException:
             self._printed.pop(kernel_id).close()
@@ -193,6 +201,10 @@ class Kernels:
         """Tell whether the kernel is there."""
         return kernel_id in self.mapping and self.mapping.get_kernel(kernel_id).exit_code is None
 
+    def owns(self, kernel_id: str) -> bool:
+        """Tell whether the kernel was started here."""
+        return kernel_id in self._printed
+
     def _channel(self, kernel_id: str) -> Channel:
         channel = self.mapping.get_kernel(kernel_id).channel
         assert isinstance(channel, Channel)  # it runs ahead
@@ -210,16 +222,20 @@ class Kernels:
         """End the kernel and remove its home; no-op when it has ended."""
         if kernel_id in self.mapping:
             await self.mapping.shutdown_kernel(kernel_id, now=now)
+        await self.clear(kernel_id)
+
+    async def clear(self, kernel_id: str) -> None:
+        """Remove what an ended kernel leaves; no-op when that is done."""
         printed = self._printed.pop(kernel_id, None)
         if printed is not None:
             printed.close()
         await asyncio.get_running_loop().run_in_executor(None, discard, self._homes / kernel_id)
 
     async def stop_all(self) -> None:
-        """Kill every kernel at once."""
+        """Kill every kernel that was started here, at once."""
         self._fonts.close()
         self._thread.shutdown(wait=False)
-        ids = list(self.mapping.list_kernel_ids())
+        ids = [kernel_id for kernel_id in self.mapping.list_kernel_ids() if self.owns(kernel_id)]
         await asyncio.gather(*(self.stop(kernel_id, now=True) for kernel_id in ids), return_exceptions=True)
 
     async def dead(self) -> dict[str, Excess]:

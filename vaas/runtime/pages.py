@@ -70,6 +70,13 @@ class NotebookPage(Guarded):
         )
         self.server.rendering[page.token] = work
         try:
+            await self._see_through(work, page)
+        finally:
+            self.server.rendering.pop(self._token, None)
+
+    async def _see_through(self, work: asyncio.Future[None], page: Page) -> None:
+        """Wait for the page; whatever ends it is said to the visitor, and to the owner."""
+        try:
             await work
         except (asyncio.CancelledError, StreamClosedError):
             self._left()
@@ -89,8 +96,6 @@ class NotebookPage(Guarded):
             text = f"The page could not be rendered: {type(error).__name__}."
             self.server.break_off(page, Trouble("failed", "start", text))
             self._say_ended(page.ended)
-        finally:
-            self.server.rendering.pop(self._token, None)
 
     def _say_ended(self, why: str) -> None:
         """Tell a page that is under way that it will not be completed; no-op for one whose visitor left."""

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import mimetypes
 import os
+from abc import ABC, abstractmethod
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from copy import deepcopy
@@ -38,7 +39,7 @@ from vaas.runtime.logged import cut
 from vaas.runtime.manifest import Manifest
 from vaas.runtime.states import Taken, take
 
-__all__ = ["Begun", "Rendering"]
+__all__ = ["Begun", "Renderer", "Rendering", "Renders"]
 
 _TEMPLATE = "vaas"
 _APPS = ["voila", "nbconvert"]
@@ -78,18 +79,14 @@ class Begun:
     ready: Callable[[Taken | None], None] | None = None
 
 
-class _Renderer(NotebookRenderer):
-    """Voilà's renderer, reading the notebook from the version's folder and running it with our executor."""
+class Renderer(NotebookRenderer):
+    """Voilà's renderer, running the notebook with our executor, or not where it has run already."""
 
     #: Brings the kernel; called when the page has begun.
     begin: Callable[[Any], Awaitable[Begun]]
     begun: Begun
     #: Tells what the end of the page has to know.
     finish: Callable[[Begun], Awaitable[dict[str, object]]]
-
-    async def load_notebook(self, path: str) -> Any:
-        notebook = await asyncio.to_thread(nbformat.read, path, as_version=4)
-        return await self.fix_notebook(notebook)
 
     async def _jinja_kernel_start(self, nb: Any, kernel_id: str, kernel_future: Any) -> str:
         self.begun = await self.begin(nb)
@@ -113,29 +110,120 @@ class _Renderer(NotebookRenderer):
                 break
             except CellExecutionError as error:
                 log.warning("Cell %d of %d failed:\n%s", index + 1, len(cleared.cells), cut(str(error)))
-                strip_code_cell_warnings(cell)
-                executor.strip_code_cell_errors(cell)
+                if executor.should_strip_error():
+                    strip_code_cell_warnings(cell)
+                    executor.strip_code_cell_errors(cell)
                 yield cell
                 break
             yield cell
         nb.metadata["vaas"] = await self.finish(self.begun)
 
+    async def _jinja_notebook_execute(self, nb: Any, kernel_id: str) -> None:
+        """Do so for a template that wants all cells at once."""
+        nb.cells = [cell async for cell in self._jinja_cell_generator(nb, kernel_id)]
 
-class Rendering:
+
+class _VersionRenderer(Renderer):
+    """Reads the notebook from the version's folder."""
+
+    async def load_notebook(self, path: str) -> Any:
+        notebook = await asyncio.to_thread(nbformat.read, path, as_version=4)
+        return await self.fix_notebook(notebook)
+
+
+class Renders(ABC):
+    """Renders one notebook, wherever it lies.
+
+    Parameters
+    ----------
+    notebook:
+        Its file.
+    kernels:
+        Where it runs.
+    config:
+        Voilà's.
+    output:
+        How many bytes it may put out.
+    """
+
+    #: How long a kernel may take to start.
+    start_seconds: float
+
+    def __init__(self, notebook: Path, kernels: Kernels, *, config: Config, output: int) -> None:
+        self._notebook, self._kernels, self._config, self._output = notebook, kernels, config, output
+        self._show_tracebacks = False
+
+    @abstractmethod
+    async def open(self, title: str, *, page: Mapping[str, object]) -> Renderer:
+        """Return a renderer with the notebook loaded and its kernel chosen; ``page`` is what our template needs."""
+
+    @abstractmethod
+    def learn(self, taken: Taken | None) -> None:
+        """Take note of the state of a page's widgets, for the pages that come."""
+
+    @abstractmethod
+    def address_of(self, taken: Taken | None) -> str:
+        """Return where a state is; "" if there is none."""
+
+    def first_question(self) -> int | None:
+        """Return the index of the first cell whose code asks for something of the visit; None: there is none."""
+        with contextlib.suppress(VaasError):
+            question = first_question(parse(self._notebook.read_bytes()))
+            return None if question is None else question.cell - 1
+        return None
+
+    def executor(self, notebook: Any, kernel_id: str, *, reporter: Reporter) -> Executor:
+        """Return who runs the notebook's cells in this kernel; it is not connected yet."""
+        return Executor(
+            notebook,
+            manager=self._kernels.mapping.get_kernel(kernel_id),
+            config=self._config,
+            activity=self._kernels.mapping.activity(kernel_id),
+            budget=self._output,
+            reporter=reporter,
+            show_tracebacks=self._show_tracebacks,
+        )
+
+    async def snippets(self, renderer: Renderer, *, begin: Callable[[Any], Awaitable[Begun]]) -> AsyncIterator[str]:
+        """Yield the page as it grows; ``begin`` gets the notebook and brings the kernel, when the page has begun.
+
+        Raises
+        ------
+        Trouble
+            The page cannot be completed.
+        """
+        renderer.begin = begin
+        try:
+            async for snippet, _ in renderer.generate_content_generator(None, None):
+                yield snippet
+        finally:
+            begun = getattr(renderer, "begun", None)
+            if begun is not None and begun.executor is not None:
+                begun.executor.disconnect()
+
+    async def record(self, title: str, *, page: Mapping[str, object], begun: Begun) -> str:
+        """Return the page of a notebook all of whose cells have run."""
+        renderer = await self.open(title, page=page)
+
+        async def begin(_: Any) -> Begun:
+            return begun
+
+        return "".join([snippet async for snippet in self.snippets(renderer, begin=begin)])
+
+
+class Rendering(Renders):
     """Everything about pages that is the same for all visits of this server."""
 
     def __init__(self, *, manifest: Manifest, folder: Path, base_url: str, kernels: Kernels) -> None:
-        self._notebook = folder / "content" / manifest.notebook
         self._base_url = base_url
-        self._kernels = kernels
-        self._limits = manifest.limits
         self.start_seconds = manifest.limits.start_seconds
         listed = frozenset(folder / "content" / file.path for file in manifest.files)
         #: The libraries that the pages of this version had widgets of until now.
         self.used: list[str] = []
-        self._images = _Images(self._notebook.parent, listed)
+        notebook = folder / "content" / manifest.notebook
+        self._images = _Images(notebook.parent, listed)
         _announce_template(folder / "jupyter")
-        self._config = Config(
+        config = Config(
             {
                 "VoilaExecutor": {"timeout": manifest.limits.cell_seconds, "cell_error_instruction": ""},
                 "VoilaConfiguration": {
@@ -147,7 +235,8 @@ class Rendering:
                 },
             }
         )
-        self._voila = VoilaConfiguration(config=self._config)
+        super().__init__(notebook, kernels, config=config, output=manifest.limits.output)
+        self._voila = VoilaConfiguration(config=config)
         self._template_paths = collect_template_paths(_APPS, _TEMPLATE, prune=True)
         self.static_paths = [path for path in collect_static_paths(_APPS, _TEMPLATE) if os.path.isdir(path)]
         self.labextension_paths = [path for path in get_voila_labextensions_path() if os.path.isdir(path)]
@@ -156,9 +245,9 @@ class Rendering:
         self._page_config = self._make_page_config()
         self.libraries = self._take_libraries()
 
-    async def open(self, title: str, *, page: Mapping[str, object]) -> _Renderer:
+    async def open(self, title: str, *, page: Mapping[str, object]) -> Renderer:
         """Return a renderer with the notebook loaded and its kernel chosen; ``page`` is what our template needs."""
-        renderer = _Renderer(
+        renderer = _VersionRenderer(
             voila_configuration=self._voila,
             traitlet_config=self._config,
             notebook_path=str(self._notebook),
@@ -177,46 +266,11 @@ class Rendering:
         renderer.finish = self._finish
         return renderer
 
-    def first_question(self) -> int | None:
-        """Return the index of the first cell whose code asks for something of the visit; None: there is none."""
-        with contextlib.suppress(VaasError):
-            question = first_question(parse(self._notebook.read_bytes()))
-            return None if question is None else question.cell - 1
-        return None
-
     def _require_kernel(self) -> None:
         notebook = parse(self._notebook.read_bytes())
         if self._kernels.specs.name_for(notebook.kernel, language=notebook.language) is None:
             kernel = notebook.kernel or notebook.language
             raise Unavailable(f"This app needs the kernel “{kernel}”, which is not installed here. Tell its owner.")
-
-    def executor(self, notebook: Any, kernel_id: str, *, reporter: Reporter) -> Executor:
-        """Return who runs the notebook's cells in this kernel; it is not connected yet."""
-        return Executor(
-            notebook,
-            manager=self._kernels.mapping.get_kernel(kernel_id),
-            config=self._config,
-            activity=self._kernels.mapping.activity(kernel_id),
-            budget=self._limits.output,
-            reporter=reporter,
-        )
-
-    async def snippets(self, renderer: _Renderer, *, begin: Callable[[Any], Awaitable[Begun]]) -> AsyncIterator[str]:
-        """Yield the page as it grows; ``begin`` gets the notebook and brings the kernel, when the page has begun.
-
-        Raises
-        ------
-        Trouble
-            The page cannot be completed.
-        """
-        renderer.begin = begin
-        try:
-            async for snippet, _ in renderer.generate_content_generator(None, None):
-                yield snippet
-        finally:
-            begun = getattr(renderer, "begun", None)
-            if begun is not None and begun.executor is not None:
-                begun.executor.disconnect()
 
     async def _finish(self, begun: Begun) -> dict[str, object]:
         taken = begun.state
@@ -235,15 +289,6 @@ class Rendering:
     def address_of(self, taken: Taken | None) -> str:
         """Return where a state is; "" if there is none."""
         return f"{self._base_url}vaas/state/{taken.snapshot.digest}" if taken is not None else ""
-
-    async def record(self, title: str, *, page: Mapping[str, object], begun: Begun) -> str:
-        """Return the page of a notebook all of whose cells have run."""
-        renderer = await self.open(title, page=page)
-
-        async def begin(_: Any) -> Begun:
-            return begun
-
-        return "".join([snippet async for snippet in self.snippets(renderer, begin=begin)])
 
     def _take_libraries(self) -> Libraries:
         """Take over from Voilà what it would load of extensions."""

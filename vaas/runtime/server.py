@@ -91,7 +91,7 @@ class AppServer:
             confinement.gate.tell = partial(self.incident, "network")
         self.kernels = Kernels(folder=folder, notebook=manifest.notebook, environ=environ, confinement=confinement)
         self.rendered = Rendering(manifest=manifest, folder=folder, base_url=base_url, kernels=self.kernels)
-        self.stock = Stock(self.kernels, self.rendered, manifest, stop=self.rendered.first_question())
+        self.stock = Stock(self.kernels, self.rendered, manifest.limits, stop=self.rendered.first_question())
         self.squeezer = Squeezer()
         self.waiting = Waiting(self)
         self.knows_visitor = manifest.knows_visitor

@@ -36,8 +36,10 @@ _here = _Here()
 
 def watch() -> None:
     """Remember from now on which files are opened to be read, by Python or by who is told of here."""
-    own = (sys.prefix, sys.base_prefix, os.path.expanduser("~"))
-    skipped = tuple({f"{os.path.realpath(path)}/" for path in own} | set(_NOT_DATA))
+    own = {f"{os.path.realpath(path)}/" for path in (sys.prefix, sys.base_prefix)}
+    # Settings and caches; in plain Voilà the home is a person's own, with their data.
+    hidden = f"{os.path.realpath(os.path.expanduser('~'))}/."
+    skipped = (*own, hidden, *_NOT_DATA)
 
     def hear(event: str, args: tuple[Any, ...]) -> None:
         if event != "open" or not isinstance(args[0], str) or len(_here.read) >= _MOST:

@@ -20,9 +20,9 @@ from uuid import uuid4
 from vaas.errors import VaasError
 from vaas.facts import QUERY, VISITOR, Facts, fits
 from vaas.runtime.kernels import Kernels
-from vaas.runtime.manifest import Manifest
+from vaas.runtime.manifest import Limits
 from vaas.runtime.modes import Mode, advice
-from vaas.runtime.rendering import Begun, Rendering
+from vaas.runtime.rendering import Begun, Renders
 from vaas.runtime.sources import changed
 from vaas.runtime.states import Taken
 from vaas.runtime.template import Failed, Ran, Template
@@ -65,7 +65,7 @@ class _Ready:
         self.made = time.monotonic()
         self._pages: dict[str, asyncio.Future[Recorded]] = {}
 
-    async def page(self, rendering: Rendering, ran: Ran, facts: Mapping[str, object]) -> Recorded:
+    async def page(self, rendering: Renders, ran: Ran, facts: Mapping[str, object]) -> Recorded:
         """Return the page; it is made once for each set of facts, save the token."""
         shown = repr({**facts, "token": ""})
         if shown not in self._pages:
@@ -73,7 +73,7 @@ class _Ready:
         return await asyncio.shield(self._pages[shown])
 
     @staticmethod
-    async def _record(rendering: Rendering, ran: Ran, facts: Mapping[str, object]) -> Recorded:
+    async def _record(rendering: Renders, ran: Ran, facts: Mapping[str, object]) -> Recorded:
         token, kernel_id = secrets.token_hex(16), str(uuid4())
         page = {**facts, "token": token, "kernel": kernel_id, "state": rendering.address_of(ran.state)}
         begun = Begun(kernel_id, None, ran.cells, state=ran.state)
@@ -99,8 +99,8 @@ class Stock:
         The index of the first cell that asks for something of the visit, as far as its code tells.
     """
 
-    def __init__(self, kernels: Kernels, rendering: Rendering, manifest: Manifest, *, stop: int | None) -> None:
-        self._kernels, self._rendering, self._limits = kernels, rendering, manifest.limits
+    def __init__(self, kernels: Kernels, rendering: Renders, limits: Limits, *, stop: int | None) -> None:
+        self._kernels, self._rendering, self._limits = kernels, rendering, limits
         self._stop = stop
         #: Cells that asked and were not expected to.
         self._found: set[int] = set()
@@ -178,12 +178,34 @@ class Stock:
                 self._wanted.set()
         return None
 
+    async def record(self, page: Mapping[str, object]) -> None:
+        """Record the page that shows this before somebody comes; no-op where there is no whole one."""
+        whole = self._current.template.whole if self._current is not None else None
+        if self._current is not None and whole is not None:
+            await self._current.page(self._rendering, whole[1], page)
+
     async def close(self) -> None:
         """End what is kept."""
         self._thread.shutdown(wait=False)
         if self._filling is not None:
             self._filling.cancel()
             await asyncio.gather(self._filling, return_exceptions=True)
+
+    async def retire(self) -> None:
+        """Keep nothing ready any more; return when the last fork has gone, and what it was made from."""
+        await self.close()
+        for kernel_id in self._spares:
+            await self._kernels.stop(kernel_id, now=True)
+        for ready in self._pool:
+            await ready.template.close()
+        self._spares.clear()
+        self._pool.clear()
+        if self._current is not None:
+            self._retired.append(self._current.template)
+            self._current = None
+        while self._retired:
+            await self._clear_away()
+            await asyncio.sleep(_LOOK)
 
     async def _claim_fork(self, facts: Facts, page: Mapping[str, object]) -> Claim | None:
         ready = self._current

@@ -24,7 +24,7 @@ from vaas.runtime.executor import Executor
 from vaas.runtime.forks import Frozen
 from vaas.runtime.kernels import Kernels
 from vaas.runtime.modes import Verdict
-from vaas.runtime.rendering import Rendering
+from vaas.runtime.rendering import Renders
 from vaas.runtime.sources import Sources
 from vaas.runtime.states import Taken, take
 
@@ -91,7 +91,7 @@ class Template:
     """
 
     def __init__(
-        self, kernels: Kernels, rendering: Rendering, *, stop: int | None, progress: Callable[[int, int], None]
+        self, kernels: Kernels, rendering: Renders, *, stop: int | None, progress: Callable[[int, int], None]
     ) -> None:
         self._kernels, self._rendering, self._progress = kernels, rendering, progress
         self.stop = stop

@@ -10,6 +10,7 @@
   const returns = `vaas-left:${location.pathname}`;
   try {
     if (started - Number(sessionStorage.getItem(returns)) < 5000) document.documentElement.classList.add("vaas-returns");
+    sessionStorage.removeItem(returns);
   } catch { /* nothing was remembered */ }
 
   // ---- colours -------------------------------------------------------------------------------------------------
