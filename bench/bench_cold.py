@@ -30,6 +30,7 @@ _PAINT = """() => ({
         - Number(sessionStorage.clicked),
     door: performance.getEntriesByType("navigation")[0].responseEnd
 })"""
+_SILENCE = "retry: 600000\n\n"
 _NOTE = (
     "link => link.addEventListener('click', () => "
     "{ sessionStorage.clicked = performance.timeOrigin + performance.now() }, true)"
@@ -67,7 +68,8 @@ class Sleeper:
         """Click on its card; return when its outline was painted, and the portal's part of that."""
         page.goto(self._portal.url)
         page.wait_for_load_state("networkidle")
-        page.route("**/events*", lambda route: None)  # so that the page stays
+        # So that the page stays: it hears nothing, and asks again in ten minutes.
+        page.route("**/events*", lambda route: route.fulfill(content_type="text/event-stream", body=_SILENCE))
         card = page.locator(f"a[href$='/apps/{self.slug}/open']").first
         card.evaluate(_NOTE)
         card.click()
@@ -75,7 +77,6 @@ class Sleeper:
         painted = "performance.getEntriesByName('first-contentful-paint').length"
         until(lambda: page.evaluate(painted), seconds=10, what="the paint")
         found = page.evaluate(_PAINT)
-        page.unroute_all(behavior="ignoreErrors")
         return found["paint"], found["door"]
 
     def _server(self) -> dict[str, object]:
