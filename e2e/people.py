@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator
 from tests.notebooks import markdown, write_notebook
 from tests.portal_fixture import RunningPortal
 
-__all__ = ["PHONE", "SLIDER", "Person", "Site"]
+__all__ = ["DESKTOP", "PHONE", "SLIDER", "Person", "Site"]
 
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1280, "height": 800}

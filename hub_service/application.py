@@ -31,6 +31,7 @@ from vaas.db.sql import SqlDatabase
 from vaas.errors import Invalid, VaasError
 from vaas.http import Http, internal_http
 from vaas.portal import Core, Limits, Portal
+from vaas.portal.outlines import Outlines
 from vaas.slug import slugify
 from vaas.stores.mounted import MountedStores, SharedFolder
 
@@ -62,6 +63,7 @@ def make_portal(settings: Settings, environ: Mapping[str, str]) -> Portal:
         Core(
             database=database,
             content=Content(data / "content"),
+            outlines=Outlines(data / "outlines"),
             backend=backend,
             directory=HubDirectory(api),
             stores=stores,

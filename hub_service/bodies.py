@@ -19,6 +19,7 @@ _BY_PATH = {
     "api/uploads": _LARGE,
     "api/stores/": _LARGE,
     "api/runtime/check": _MEDIUM,
+    "api/runtime/outline": _SMALL,
     "apps/": _MEDIUM,
 }
 

@@ -123,6 +123,7 @@ RUNTIME = (
     Route("api/runtime/content", "server", runtime.ContentTar),
     Route("api/runtime/heartbeat", "server", runtime.HeartbeatPosted),
     Route("api/runtime/check", "server", runtime.CheckPosted),
+    Route("api/runtime/outline", "server", runtime.OutlinePosted),
 )
 
 

@@ -18,6 +18,7 @@ from vaas.errors import Unavailable
 from vaas.model import App, Draft, ServerName, ServerState, StoreAccount, User, Visitor
 from vaas.portal import Core, Limits, Portal, Publication
 from vaas.portal.opening import draft_server
+from vaas.portal.outlines import Outlines
 from vaas.stores.base import Store, StoreSource
 from vaas.stores.folder import FolderStore
 
@@ -217,6 +218,7 @@ def made(folder: Path, *, empty: bytes) -> World:
     core = Core(
         database=database,
         content=Content(folder / "content"),
+        outlines=Outlines(folder / "outlines"),
         backend=machines,
         directory=people,
         stores=Homes(folder / "homes"),

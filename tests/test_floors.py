@@ -50,6 +50,7 @@ AREAS = {
     "vaas.source": "thought",
     "vaas.files": "thought",
     "vaas.prose": "thought",
+    "vaas.pictures": "thought",
     "vaas.slug": "thought",
     "vaas.tickets": "thought",
     "vaas.content": "thought",

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import html
 import re
+import unicodedata
 from collections.abc import Iterator
 from itertools import dropwhile
 
-__all__ = ["headings", "images", "outside_fences", "paragraphs", "shorten", "without_data"]
+__all__ = ["clean_text", "headings", "images", "outside_fences", "paragraphs", "shorten", "without_data"]
 
 #: So much of a heading's line, and of a paragraph, is looked at.
 _HEADING_LENGTH = 500
@@ -28,6 +29,11 @@ _IMAGE = re.compile(
 #: A file that is written out in an address, and addresses and attributes that fill a line.
 _DATA = re.compile(r"(data:[\w.+-]{1,50}/[\w.+-]{1,50}[;,])[^\s()<>\"']{200,}+", re.IGNORECASE)
 _LONG = re.compile(r"(?<=\]\()[^()]++(?=\))|(?<=<img )[^<>]++(?=>)", re.IGNORECASE)
+
+
+def clean_text(text: str) -> str:
+    """Return ``text`` without control characters and without marks that turn the direction of what follows."""
+    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in {"Cc", "Cf"}).strip()
 
 
 def headings(markdown: str) -> Iterator[tuple[int, str]]:

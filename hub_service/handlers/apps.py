@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import shutil
@@ -137,7 +138,10 @@ class OpenPage(Page):
         else:
             state = {"phase": went.phase, "progress": went.progress, "message": went.message}
             events = f"{self.base}apps/{app.slug}/events" + (f"?{query}" if query else "")
-            self.show("opening.html", title=app.title, context={**context, "state": state, "events_url": events})
+            context |= {"state": state, "events_url": events}
+            outline = self.portal.opening.outline(self.visitor, app.slug)
+            page = "waking.html" if outline else "opening.html"
+            self.show(page, title=app.title, context={**context, "outline": outline})
 
 
 class EventStream(Page):
@@ -165,7 +169,11 @@ class EventStream(Page):
             last, waited = text, waited + every
             if over:
                 return
-            await asyncio.sleep(every)
+            await self.pause(every)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait before the state is looked at again."""
+        await asyncio.sleep(seconds)
 
     async def state(self) -> tuple[bool, dict[str, object]]:
         """Return whether this is the last event, and the event."""
@@ -182,6 +190,11 @@ class OpenEvents(EventStream):
         self.portal.gallery.app(self.visitor, slug)
         self._slug = slug
         await self.stream()
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, but not longer than until the start is over: the visitor waits for that."""
+        with contextlib.suppress(VaasError):  # the next look tells the visitor
+            await self.portal.opening.pause(self.visitor, self._slug, seconds)
 
     async def state(self) -> tuple[bool, dict[str, object]]:
         """Return the event for the opening page."""

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from jupyterhub.services.auth import HubOAuthenticated, UserNotAllowed
 from tornado import web
 
+from hub_service.markdown import markdown
 from hub_service.origins import is_forged
 from hub_service.words import ago, size_words
 from vaas import cookies, errors, network, policy
@@ -304,7 +305,8 @@ class Api(Base):
 
 def filters() -> dict[str, Any]:
     """Return the template filters."""
-    return {"ago": ago, "size": size_words, "subject_title": policy.subject_title, "reach": network.words}
+    words = {"ago": ago, "size": size_words, "subject_title": policy.subject_title, "reach": network.words}
+    return {**words, "markdown": markdown}
 
 
 def masked(path: str) -> str:

@@ -5,18 +5,13 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-from markdown_it import MarkdownIt
-from markupsafe import Markup
-
 from hub_service.handlers.base import Page
+from hub_service.markdown import markdown
 from vaas.errors import Invalid, NotFound, VaasError
 from vaas.model import Entry
 from vaas.stores.base import Store, check_path
 
 __all__ = ["FilesPage", "StoresPage", "UploadPage"]
-
-#: Raw HTML of a notebook is shown as text: the notebook is foreign, and this is our origin.
-_MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
 
 
 class FilesPage(Page):
@@ -59,7 +54,7 @@ class FilesPage(Page):
             {
                 "kind": cell.kind,
                 "source": cell.source,
-                "html": Markup(_MARKDOWN.render(cell.source)) if cell.kind == "markdown" else "",
+                "html": markdown(cell.source) if cell.kind == "markdown" else "",
             }
             for cell in parsed.cells
         ]

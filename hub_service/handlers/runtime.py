@@ -7,12 +7,12 @@ from typing import Any
 from hub_service.handlers.base import Api
 from vaas.errors import Forbidden, Invalid
 from vaas.model import Isolation, ServerName
-from vaas.portal.gallery import clean_text
 from vaas.portal.incidents import clean_incidents
 from vaas.portal.servers import Heartbeat, Visit
+from vaas.prose import clean_text
 from vaas.slug import is_account
 
-__all__ = ["CheckPosted", "ContentTar", "HeartbeatPosted", "ManifestJson"]
+__all__ = ["CheckPosted", "ContentTar", "HeartbeatPosted", "ManifestJson", "OutlinePosted"]
 
 
 class FromServer(Api):
@@ -77,6 +77,15 @@ class CheckPosted(FromServer):
         if not isinstance(progress, dict) or not isinstance(report, dict):
             raise Invalid("This is no report.")
         self.portal.servers.checked(self.server, progress=progress, report=report)
+        self.reply({})
+
+
+class OutlinePosted(FromServer):
+    """What the page shows, for those who wait for it."""
+
+    def post(self) -> None:
+        """Keep it."""
+        self.portal.servers.outlined(self.server, self.json)
         self.reply({})
 
 

@@ -66,6 +66,7 @@ class PortalStub:
     away: bool = False
     heartbeats: list[dict[str, Any]] = field(default_factory=list)
     checks: list[dict[str, Any]] = field(default_factory=list)
+    outlines: list[dict[str, Any]] = field(default_factory=list)
     url: str = ""
 
     @asynccontextmanager
@@ -141,7 +142,7 @@ class PortalStub:
         return buffer.getvalue()
 
 
-_ANSWERS = ("manifest", "content", "heartbeat", "check")
+_ANSWERS = ("manifest", "content", "heartbeat", "check", "outline")
 
 
 class _Api(RequestHandler):
@@ -165,6 +166,9 @@ class _Api(RequestHandler):
             revoked, network = sorted(present & self.portal.revoked), list(self.portal.network)
             told = {"network": network, "knows_visitor": self.portal.knows_visitor}
             self.write({"revoked": revoked, "stop": self.portal.stop, **told})
+        elif self.name == "outline":
+            self.portal.outlines.append(heard)
+            self.write({})
         else:
             self.portal.checks.append(heard)
             self.write({})

@@ -110,7 +110,8 @@ async def test_a_route_knows_its_own_method_only(page: LoadedPage, method: str, 
 
 async def test_the_up_check_tells_nothing(bob: Visitor) -> None:
     answer = await bob.ask("api")
-    assert (answer.code, answer.body, answer.headers.get("Server")) == (204, b"", None)
+    assert answer.code in {202, 204}
+    assert (answer.body, answer.headers.get("Server")) == (b"", None)
 
 
 @pytest.mark.parametrize("path", ["course/img/a.png", "course/img/%61.png"])

@@ -7,6 +7,7 @@ import io
 import json
 import signal
 import tarfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from urllib.parse import urlencode
@@ -251,6 +252,29 @@ async def test_a_cell_that_takes_too_long_is_given_up(start: Start) -> None:
     assert "This part took too long" in (await asyncio.wait_for(visitor.page(), 15)).html
 
 
+async def _says(visitor: Visitor, code: int, *, within: float) -> bool:
+    deadline = time.monotonic() + within
+    while (await visitor.ask("api")).code != code:
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(0.1)
+    return True
+
+
+async def test_a_server_says_that_its_first_run_is_worth_waiting_for(start: Start) -> None:
+    _, _, visitor = await start("import time; time.sleep(2)", ahead=1)
+    assert (await visitor.ask("api")).code == 202
+    assert await _says(visitor, 204, within=30)
+    page = await visitor.page()
+    assert page.kernel
+
+
+async def test_a_long_first_run_is_not_waited_for(start: Start) -> None:
+    _, _, visitor = await start("import time; time.sleep(50)", ahead=1)
+    assert (await visitor.ask("api")).code == 202
+    assert await _says(visitor, 204, within=15)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_stopped_server_leaves_neither_kernels_nor_files(start: Start, tmp_path: Path, number: int) -> None:
     _, app, visitor = await start("import subprocess; subprocess.Popen(['sleep', '600'])")
@@ -273,7 +297,7 @@ async def test_kernels_of_a_killed_server_end_by_themselves(start: Start) -> Non
 
 
 async def test_the_check_is_run_and_reported_while_the_server_serves(tmp_path: Path) -> None:
-    stub = PortalStub({"a.ipynb": notebook("1 + 1")}, notebook="a.ipynb", check={"seconds": 60})
+    stub = PortalStub({"a.ipynb": notebook("6 * 7")}, notebook="a.ipynb", check={"seconds": 60})
     async with stub.served() as portal, running(portal, folder=tmp_path) as app:
         visitor = Visitor(app, portal=portal)
         await visitor.enter()
@@ -281,6 +305,9 @@ async def test_the_check_is_run_and_reported_while_the_server_serves(tmp_path: P
         assert await soon(lambda: portal.checks and "report" in portal.checks[-1], within=30)
         assert portal.checks[-1]["report"]["ok"] is True
         assert any("progress" in heard for heard in portal.checks)
+        # It has a visitor, and one outline all the same: that of the check, which had none.
+        assert portal.outlines == [{"blocks": [{"kind": "printed", "text": "42"}]}]
+        assert "outline" not in portal.checks[-1]["report"]
 
 
 async def _exit(portal: PortalStub, folder: Path, **environ: str) -> tuple[int | None, str]:

@@ -49,7 +49,8 @@ def test_a_browser_is_timed_from_the_click_to_the_answer() -> None:
         assert moments["presses"] >= 1
         assert 0 < moments["first_paint"] <= moments["paint"] < moments["answer"], (kind, moments)
         assert 0 < moments["html"] < moments["answer"]
-        assert moments["websocket"] <= moments["kernel"] < moments["answer"]
+        # A page that comes with the state of its widgets asks its kernel nothing.
+        assert moments["websocket"] <= moments.get("kernel", moments["answer"]) <= moments["answer"]
 
 
 def _short(name: str) -> dict[str, Any]:

@@ -335,6 +335,28 @@ async def test_the_first_picture_is_kept(tmp_path: Path) -> None:
     assert report["picture"] == {"mime": "image/png", "data": PIXEL}
 
 
+async def test_the_outline_has_what_the_page_shows(tmp_path: Path) -> None:
+    outline = (
+        await check(
+            tmp_path,
+            markdown("# Lakes"),
+            "import ipywidgets as w, pandas as pd, plotly.graph_objects as go\nout = w.Output()\n"
+            "slider, label = w.IntSlider(description='depth'), w.Label('before')\n"
+            "w.VBox([w.HBox([slider, label]), out, go.FigureWidget(go.Bar(y=[1, 2]), layout={'height': 240})])",
+            "label.value = 'after'\nwith out:\n    print('inside')",
+            "pd.DataFrame({'name': ['Como']})",
+        )
+    )["outline"]
+    row = [{"kind": "control", "text": "depth"}, {"kind": "words", "text": "after"}]
+    assert outline["blocks"] == [
+        {"kind": "markdown", "text": "# Lakes"},
+        {"kind": "row", "blocks": row},
+        {"kind": "printed", "text": "inside"},
+        {"kind": "box", "height": 240, "text": ""},
+        {"kind": "table", "rows": [["", "name"], ["0", "Como"]], "more": 0},
+    ]
+
+
 async def test_the_kernel_knows_no_secret_of_the_server(tmp_path: Path) -> None:
     assert_clean = "import os\nassert not [n for n in os.environ if n.startswith(('JUPYTERHUB', 'VAAS'))]"
     private_home = f"assert os.path.expanduser('~') != {str(Path.home())!r} and os.path.isdir(os.environ['TMPDIR'])"

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.notebooks import notebook
-from tests.service.portal_stub import AppProcess, LoadedPage, PortalStub, Visitor, running
+from tests.service.portal_stub import COOKIE, AppProcess, LoadedPage, PortalStub, Visitor, running
 
+#: The cookie in which a page that is about to be loaded again says which one it is.
+RETURN = "vaas-return"
 CELLS = (
     "import ipywidgets as widgets",
     "slider = widgets.IntSlider(value=1); label = widgets.Label('none')",
@@ -55,6 +57,18 @@ async def test_the_old_page_s_farewell_does_not_end_the_new_one(served: tuple[Po
     again = await visitor.page()
     assert await visitor.leave(page.token) == 404
     assert (await visitor.ask(f"api/kernels/{again.kernel}")).code == 200
+
+
+async def test_a_page_that_is_loaded_again_names_itself_before_its_farewell(
+    served: tuple[PortalStub, AppProcess],
+) -> None:
+    visitor, stranger = await entered(served), await entered(served)
+    page = await visitor.page()
+    cookies = {who: {"Cookie": f"{COOKIE}={who.cookie}; {RETURN}={page.token}"} for who in (visitor, stranger)}
+    assert LoadedPage(stranger, await stranger.ask(headers=cookies[stranger])).kernel != page.kernel
+    again = LoadedPage(visitor, await visitor.ask(headers=cookies[visitor]))
+    assert again.kernel == page.kernel
+    assert await visitor.leave(page.token) == 404
 
 
 async def test_a_second_tab_has_a_kernel_of_its_own(served: tuple[PortalStub, AppProcess]) -> None:

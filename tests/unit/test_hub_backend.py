@@ -149,6 +149,7 @@ class TestServers:
         assert await self.phase({"pending": "stop", "ready": True}) == "stopping"
         assert await self.phase({"pending": None, "ready": False}) == "stopped"
         assert await self.phase({"pending": None, "ready": True}) == "ready"
+        assert await self.phase({"pending": None, "ready": True}, answers=202) == "starting"
         assert await self.phase({"pending": None, "ready": True}, answers=503) == "failed"
 
     async def test_stopping_and_forgetting_what_is_not_there_does_nothing(self) -> None:

@@ -27,6 +27,25 @@ async def test_an_app_that_sleeps_is_woken_and_then_open(world: World) -> None:
     assert (ready.phase, ready.action) == ("ready", world.machines.url(server) + "visit")
 
 
+async def test_who_waits_hears_of_the_end_of_a_start_at_once(world: World) -> None:
+    app = await world.published(ADA, to=(EVERYONE,))
+    world.machines.go.clear()
+    await world.portal.opening.begin(NOBODY, app.slug)
+    waiting = asyncio.create_task(world.portal.opening.pause(NOBODY, app.slug, 30))
+    await asyncio.wait({waiting}, timeout=0.05)
+    assert not waiting.done()
+    world.machines.go.set()
+    await asyncio.wait_for(waiting, 5)
+    assert (await world.portal.opening.progress(NOBODY, app.slug)).phase == "ready"
+
+
+async def test_a_pause_ends_by_itself_and_is_for_those_who_may_open_the_app(world: World) -> None:
+    app = await world.published(ADA, to=("user:bob",))
+    await asyncio.wait_for(world.portal.opening.pause(AS_BOB, app.slug, 0.01), 5)
+    with pytest.raises(NotFound):
+        await world.portal.opening.pause(AS_EVE, app.slug, 0.01)
+
+
 @pytest.mark.parametrize(("visitor", "access"), [(NOBODY, 1), (AS_EVE, 1), (AS_BOB, 2), (AS_ADA, OWNER)])
 async def test_the_ticket_says_who_comes_to_which_server_with_what_access(
     world: World, visitor: Visitor, access: int

@@ -20,6 +20,8 @@ __all__ = ["HubApi", "HubBackend", "HubDirectory"]
 
 #: What the Hub writes before the words of a spawner.
 _HUB_WORDS = re.compile(r"^Spawn failed: (?:[45]\d\d SpawnException(?:\(reason=[\w-]+\))?: )?")
+#: Seconds between looks at a server that starts: a visitor waits for each; a slow one is not asked so often.
+_FIRST_LOOK, _LAST_LOOK = 0.04, 0.5
 _DOWN = "The Hub does not answer. Try again in a moment."
 
 
@@ -111,7 +113,7 @@ class HubBackend(Backend):
             return ServerState("starting", 40, "Starting the app.")
         if not found.get("ready"):
             return ServerState("stopped")
-        return ServerState("ready", 100) if await self._answers(server) else ServerState("failed", 20)
+        return await self._answering(server)
 
     async def stop(self, server: ServerName) -> None:
         """Stop the server; no-op when none runs. The Hub stops none that is still starting, so we wait for it."""
@@ -150,12 +152,15 @@ class HubBackend(Backend):
         told = [event for event in map(json.loads, lines) if event.get("failed")]
         return _HUB_WORDS.sub("", str(told[-1].get("message", "")))[:500] if told else ""
 
-    async def _answers(self, server: ServerName) -> bool:
-        """Tell whether the server is there: where nothing listens the proxy says so; silence is only busy."""
+    async def _answering(self, server: ServerName) -> ServerState:
+        """Ask the server itself: where nothing listens the proxy says so; silence is only busy."""
         try:
-            return (await self._ask(server, "GET", "api")).status in {200, 204}
+            status = (await self._ask(server, "GET", "api")).status
         except VaasError:
-            return True
+            return ServerState("ready", 100)
+        if status == 202:
+            return ServerState("starting", 75, "Preparing the page.")
+        return ServerState("ready", 100) if status in {200, 204} else ServerState("failed", 20)
 
     async def _ask(self, server: ServerName, method: str, path: str, body: bytes | None = None) -> Response:
         headers = {"Host": urlsplit(self._origin(server.account)).netloc}
@@ -166,11 +171,12 @@ class HubBackend(Backend):
 
     async def _until(self, server: ServerName, phases: set[str]) -> ServerState:
         deadline = time.monotonic() + self._patience
-        state = await self.state(server)
+        state, pause = await self.state(server), _FIRST_LOOK
         while state.phase not in phases:
             if time.monotonic() > deadline:
                 raise Unavailable("The app's server takes too long to start. Try again later.")
-            await asyncio.sleep(0.15)
+            await asyncio.sleep(pause)
+            pause = min(_LAST_LOOK, 1.1 * pause)
             state = await self.state(server)
         return state
 

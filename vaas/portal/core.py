@@ -16,6 +16,7 @@ from vaas.db.base import Database, Records
 from vaas.errors import Invalid
 from vaas.model import App, ServerName, Version, Visitor
 from vaas.network import ALL, within
+from vaas.portal.outlines import Outlines
 from vaas.slug import account_of
 from vaas.stores.base import StoreSource
 from vaas.tickets import Ticket, derive_key, sign
@@ -87,6 +88,7 @@ class Core:
 
     database: Database
     content: Content
+    outlines: Outlines
     backend: Backend
     directory: Directory
     stores: StoreSource

@@ -14,11 +14,11 @@ from vaas.db.base import Query, Records
 from vaas.errors import Conflict, Invalid, NotFound, TooLarge, VaasError
 from vaas.model import Access, App, Draft, Entry, File, Grant, Link, Snapshot, User, Visitor
 from vaas.portal.core import Core
-from vaas.portal.gallery import clean_text
 from vaas.portal.gathering import LEFT_OUT, check_sizes, choose_notebook, fetch, is_chosen, suggested, without_top
 from vaas.portal.opening import draft_server
 from vaas.portal.publishing import Publication, Publishing, require_checked
 from vaas.portal.sharing import Sharing, check_subject
+from vaas.prose import clean_text
 from vaas.slug import account_of
 from vaas.stores.base import Store, check_path
 
@@ -188,6 +188,7 @@ class Drafts:
         gone = self._core.backend.stop(draft_server(draft))
         if records.apps.by_id(draft.app_id) is None:
             gone.close()
+            self._core.outlines.forget(draft.app_id)
             gone = self._core.backend.forget(account_of(draft.app_id))
         self._core.spawn(gone)
 

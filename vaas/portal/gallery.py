@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass, replace
 
 from vaas import policy
@@ -10,9 +9,10 @@ from vaas.db.base import Query
 from vaas.errors import Invalid, TooLarge
 from vaas.model import EVERYONE, SIGNED_IN, App, Grant, Version, Visitor
 from vaas.portal.core import Core, Seen
+from vaas.prose import clean_text
 from vaas.slug import account_of
 
-__all__ = ["Appearance", "Gallery", "Listed", "clean_tags", "clean_text", "why"]
+__all__ = ["Appearance", "Gallery", "Listed", "clean_tags", "why"]
 
 _PICTURES = {b"\x89PNG\r\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp", b"GIF8": "image/gif"}
 
@@ -130,6 +130,7 @@ class Gallery:
         with self._core.database.begin() as records:
             app = self._core.see_in(records, visitor, slug, "withdraw").app
             records.apps.remove(app.id)
+        self._core.outlines.forget(app.id)
         self._core.spawn(self._core.backend.forget(account_of(app.id)))
 
 
@@ -144,11 +145,6 @@ def _presented(app: App, change: Appearance) -> App:
         category=clean_text(change.category)[:60],
         tags=clean_tags(change.tags),
     )
-
-
-def clean_text(text: str) -> str:
-    """Return ``text`` without control characters and without marks that turn the direction of what follows."""
-    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in {"Cc", "Cf"}).strip()
 
 
 def clean_tags(tags: tuple[str, ...]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from vaas.model import Incident, Visitor
 from vaas.portal.core import Core
-from vaas.portal.gallery import clean_text
+from vaas.prose import clean_text
 
 __all__ = ["KINDS", "Incidents", "clean_incidents"]
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from dataclasses import dataclass, field
+from typing import Any
 
 from vaas.errors import NotFound, VaasError
 from vaas.model import App, Draft, ServerName, Visitor
@@ -44,7 +47,8 @@ class Opening:
         self._core = core
         #: What the Hub said of each failure; it may quote the app's log, so that it is for those who may read that.
         self._failed: dict[ServerName, str] = {}
-        self._starting: set[ServerName] = set()
+        #: Those that are being started, each with what tells that its start is over.
+        self._starting: dict[ServerName, asyncio.Event] = {}
 
     async def begin(self, visitor: Visitor, slug: str) -> Progress:
         """Start the app's server unless it runs, and return how far it is; forgets an earlier failure."""
@@ -61,6 +65,21 @@ class Opening:
         """Return how far it is without starting anything."""
         app, server, access = self._find(visitor, slug)
         return await self._progress(app, server, visitor, access, start=False)
+
+    async def pause(self, visitor: Visitor, slug: str, seconds: float) -> None:
+        """Wait until there may be news of the opening: its start is over, or ``seconds`` have passed."""
+        _, server, _ = self._find(visitor, slug)
+        over = self._starting.get(server, asyncio.Event())
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), seconds)
+
+    def outline(self, visitor: Visitor, slug: str) -> list[dict[str, Any]]:
+        """Return the outline of the app's page, for those who may open it; nothing when there is none yet.
+
+        It is content: it shows what the page shows.
+        """
+        app = self._core.see(visitor, slug, "open").app
+        return self._core.outlines.of(app.id, app.version)
 
     async def running(self, app: App) -> str:
         """Return the phase of the server that new visitors get."""
@@ -116,7 +135,7 @@ class Opening:
         if not start and server not in self._starting and state.phase in {"stopped", "failed"}:
             return Progress(app, "stopped", message="The app sleeps.")
         if state.phase in {"stopped", "failed"} and server not in self._starting:
-            self._starting.add(server)
+            self._starting[server] = asyncio.Event()
             self._core.spawn(self._start(server))
         message = state.message or _MESSAGES.get(state.phase, _MESSAGES["starting"])
         return Progress(app, "starting", state.progress, message)
@@ -128,7 +147,7 @@ class Opening:
             self._failed[server] = error.message
             raise
         finally:
-            self._starting.discard(server)
+            self._starting.pop(server).set()
 
 
 def draft_server(draft: Draft) -> ServerName:

@@ -10,7 +10,8 @@ from vaas.db.base import Records
 from vaas.errors import CheckFailed, Conflict
 from vaas.model import App, Draft, User, Version, Visitor
 from vaas.portal.core import Core
-from vaas.portal.gallery import clean_tags, clean_text, picture_type
+from vaas.portal.gallery import clean_tags, picture_type
+from vaas.prose import clean_text
 from vaas.slug import check_slug, slugify
 
 __all__ = ["Publication", "Publishing", "require_checked"]

@@ -16,6 +16,7 @@ from vaas.errors import NotFound, Unavailable
 from vaas.model import App, Draft, Grant, Isolation, ServerName, Snapshot, Visitor
 from vaas.portal.core import Core
 from vaas.portal.incidents import Incidents
+from vaas.portal.outlines import clean_outline
 from vaas.portal.reports import clean_progress, clean_report
 from vaas.slug import ACCOUNT_PREFIX
 from vaas.tickets import derive_key
@@ -171,6 +172,15 @@ class Servers:
             records.drafts.save(
                 replace(draft, state="done" if found else "running", progress=kept, report=found or draft.report)
             )
+
+    def outlined(self, server: ServerName, said: Mapping[str, Any]) -> None:
+        """Keep the outline of the page that the server shows, made of a run that no visitor had a part in.
+
+        One that is empty leaves the last one.
+        """
+        task = self._task(server)
+        if blocks := clean_outline(said):
+            self._core.outlines.keep(server.account.removeprefix(ACCOUNT_PREFIX), task.snapshot.hash, blocks)
 
     def _note_isolation(self, server: ServerName, told: Isolation | None) -> None:
         if told is None:

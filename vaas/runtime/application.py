@@ -23,6 +23,7 @@ from vaas.runtime import patches
 from vaas.runtime.confinement import confine
 from vaas.runtime.content import discard, unpack
 from vaas.runtime.manifest import Manifest
+from vaas.runtime.outline import Outline
 from vaas.runtime.portal_client import PortalClient
 from vaas.runtime.sandbox import find_isolation
 
@@ -91,6 +92,9 @@ async def _serve(place: Place, *, folder: Path) -> None:
     imports = asyncio.get_running_loop().run_in_executor(None, _import_server)
     trial = asyncio.get_running_loop().run_in_executor(None, find_isolation, os.environ)
     manifest = await _manifest(portal)
+    # A visit takes about twenty open files, and what a system gives at first is made for programs of one user.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (manifest.limits.server_memory, most))
     await _fetch(manifest, portal=portal, folder=folder)
@@ -183,4 +187,9 @@ async def _check(server: Any, *, portal: PortalClient) -> None:
         log.exception("The check broke")
         problem = {"kind": "died", "text": "The check itself broke.", "fix": "Check again; the server's log says more."}
         report = {"ok": False, "errors": [], "problems": [problem]}
+    try:
+        # First, since a report ends the check. No visitor had a part in this run, so that anybody may see it.
+        await portal.outline(Outline(tuple((report.pop("outline", None) or {"blocks": ()})["blocks"])))
+    except VaasError as error:
+        log.warning("The outline of the page: %s", error.log_message)
     await portal.check({"report": report})

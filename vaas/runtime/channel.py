@@ -18,7 +18,7 @@ __all__ = ["MOST", "Channel", "pair"]
 
 #: The longest message, in bytes: it has an address's query in it, and an environment.
 MOST = 1 << 18
-#: What is foreign on the other end may say so much while nobody asked; then it is not listened to any more.
+#: What is foreign on the other end may say so much that is not due; then it is not listened to any more.
 _MOST_UNASKED = 1000
 
 
@@ -38,15 +38,19 @@ class Channel:
     end:
         Ours, from :func:`pair`.
     heard:
-        Called with each message that answers no :meth:`ask`.
+        Called with each message that answers no :meth:`ask`; tells whether it was due.
+    foreign:
+        Whether somebody else's code is at the other end, which must not keep us busy.
     """
 
-    def __init__(self, end: socket.socket, *, heard: Callable[[dict[str, Any]], None] | None = None) -> None:
+    def __init__(
+        self, end: socket.socket, *, heard: Callable[[dict[str, Any]], bool] | None = None, foreign: bool = True
+    ) -> None:
         self._end = end
         self._heard = heard
         #: Who waits for which answer; the first who asked gets the first.
         self._waiting: dict[str, deque[asyncio.Future[dict[str, Any]]]] = defaultdict(deque)
-        self._unasked = 0
+        self._foreign, self._unasked = foreign, 0
         self.closed = False
         asyncio.get_running_loop().add_reader(end, self._read)
 
@@ -109,23 +113,23 @@ class Channel:
         if not data:
             self.close()
             return
+        sender, due = _sender(ancillary), False
         with contextlib.suppress(ValueError, RecursionError):
             message = json.loads(data)
             if isinstance(message, dict):
-                self._take({**message, "sender": _sender(ancillary)})
+                due = self._take({**message, "sender": sender})
+        self._unasked += not due
+        if self._foreign and self._unasked > _MOST_UNASKED:
+            self.close()
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _take(self, message: dict[str, Any]) -> bool:
         for answer, line in self._waiting.items():
             if answer in message and line:
                 waiting = line.popleft()
                 if not waiting.done():
                     waiting.set_result(message)
-                return
-        self._unasked += 1
-        if self._unasked > _MOST_UNASKED:
-            self.close()
-        elif self._heard is not None:
-            self._heard(message)
+                return True
+        return self._heard is not None and self._heard(message)
 
     @staticmethod
     def _gone() -> Unavailable:

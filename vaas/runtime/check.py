@@ -16,7 +16,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from vaas.errors import Invalid
 from vaas.notebook import Notebook, parse
 from vaas.runtime import patches
 from vaas.runtime.excess import FIXES
+from vaas.runtime.outline import outline
 from vaas.runtime.outputs import Outcome
 from vaas.runtime.packages import is_missing, package_of
 from vaas.runtime.sandbox import find_isolation
@@ -57,7 +58,7 @@ async def run_check(
     report_progress: Callable[[dict[str, Any]], Awaitable[None]],
     confinement: Confinement,
 ) -> Report:
-    """Run the notebook once and return the report about it.
+    """Run the notebook once and return the report about it, with the page's outline as vaas.runtime.outline has it.
 
     Parameters
     ----------
@@ -116,6 +117,7 @@ async def _check(
         addresses=_addresses(notebook, outcome),
         secrets=await asyncio.to_thread(_secrets, notebook, outcome, folder, path),
         hints=_hints(notebook),
+        page=outcome.page or _without_code(notebook),
     )
 
 
@@ -127,6 +129,7 @@ def _report(
     addresses: list[dict[str, Any]] | None = None,
     secrets: list[dict[str, Any]] | None = None,
     hints: list[dict[str, str]] | None = None,
+    page: Mapping[str, Any] | None = None,
 ) -> Report:
     return {
         "ok": not outcome.errors and not problems,
@@ -142,7 +145,14 @@ def _report(
         "secrets": secrets or [],
         "hints": hints or [],
         "picture": outcome.seen.picture,
+        "outline": outline(page).to_json() if page else None,
     }
+
+
+def _without_code(notebook: Notebook) -> dict[str, Any]:
+    """Return a page where nothing runs: what is written between the code."""
+    texts = [cell.source for cell in notebook.cells if cell.kind == "markdown"]
+    return {"cells": [{"cell_type": "markdown", "source": text} for text in texts]}
 
 
 def _problem(kind: str, text: str, fix: str) -> dict[str, str]:

@@ -6,12 +6,13 @@ import sys
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from vaas.runtime.endings import Kind
-from vaas.runtime.processes import family_of, files_in, memory_of, parents, threads_of
+from vaas.runtime.processes import family_of, files_in, memory_of, parents, temporary_of, threads_of
 from vaas.runtime.sandbox import Bounds
 
-__all__ = ["FIXES", "Excess", "Lookout"]
+__all__ = ["FIXES", "MOST_FILES", "Excess", "Lookout"]
 
 #: kind → what the author of a notebook can do about it.
 FIXES: Mapping[str, str] = {
@@ -23,7 +24,7 @@ FIXES: Mapping[str, str] = {
 #: A kernel that comes this near to its number of processes at two looks in a row is not there to compute.
 _MANY = 0.9
 #: So many files may be in a temporary folder: each takes memory that its size does not count.
-_MOST_FILES = 50_000
+MOST_FILES = 50_000
 #: Threads are asked of so many processes of a kernel; where there are more, they are what is too many.
 _FEW = 50
 
@@ -43,19 +44,20 @@ class Lookout:
         self._bounds = bounds
         self._crowded: set[str] = set()
 
-    def look(self, running: Mapping[str, int]) -> dict[str, Excess]:
-        """Return what is wrong with which of the kernels; ``running`` has their first processes. May be slow."""
+    def look(self, running: Mapping[str, int], places: Mapping[str, int] = MappingProxyType({})) -> dict[str, Excess]:
+        """Return what is wrong with which of the kernels. May be slow.
+
+        Parameters
+        ----------
+        running:
+            Their first processes.
+        places:
+            Of forks in places of their own, the device of the temporary folder.
+        """
         if not running or sys.platform != "linux":
             return {}
-        known: dict[int, list[int]] = defaultdict(list)
-        roots = set(running.values())
-        for child, parent in parents().items():
-            # A fork is a child of its template, and counts for itself.
-            if child not in roots:
-                known[parent].append(child)
         crowded, found = set(), {}
-        for kernel, pid in running.items():
-            family = family_of(pid, known)
+        for kernel, family in _families(running, places).items():
             if max(len(family), sum(map(threads_of, family[:_FEW]))) >= _MANY * self._bounds.processes:
                 crowded.add(kernel)
             if excess := self._excess(family, long_crowded=kernel in crowded & self._crowded):
@@ -72,7 +74,27 @@ class Lookout:
             text = f"A kernel was ended: it started more than the {self._bounds.processes} processes that it may start."
             return Excess("processes", text)
         files = max(map(files_in, family[:2]), default=0)
-        if files > _MOST_FILES:
-            text = f"A kernel was ended: it had made {files} files in its temporary folder, more than {_MOST_FILES}."
+        if files > MOST_FILES:
+            text = f"A kernel was ended: it had made {files} files in its temporary folder, more than {MOST_FILES}."
             return Excess("disk", text)
         return None
+
+
+def _families(running: Mapping[str, int], places: Mapping[str, int]) -> dict[str, list[int]]:
+    """Return which processes are whose.
+
+    A fork is a child of its template, and counts for itself; so does what it has started and left to itself, which
+    the system makes a child of the template's warden: it is known by the place that it cannot leave.
+    """
+    known: dict[int, list[int]] = defaultdict(list)
+    roots = set(running.values())
+    for child, parent in parents().items():
+        if child not in roots:
+            known[parent].append(child)
+    families = {kernel: family_of(pid, known) for kernel, pid in running.items()}
+    owners = {device: kernel for kernel, device in places.items() if device}
+    for kernel in families.keys() - places.keys() if owners else ():
+        family, families[kernel] = families[kernel], []
+        for pid in family:
+            families[owners.get(temporary_of(pid), kernel)].append(pid)
+    return families

@@ -32,6 +32,7 @@ from vaas.runtime.excess import FIXES, Excess, Lookout
 from vaas.runtime.gate import environment as gate_environment
 from vaas.runtime.kernel import AUDIT_FILE, AUDIT_FOLDER
 from vaas.runtime.manager import ConfinedKernelManager
+from vaas.runtime.outline import WIDGETS, notable
 from vaas.runtime.outputs import Outcome, cost_of, plain_traceback
 from vaas.runtime.printed import Printed
 from vaas.runtime.sandbox import HOME
@@ -47,6 +48,7 @@ _MAX_OUTPUT = 30_000_000
 _MAX_KEPT_TEXT = 500_000
 _MAX_FAILURES = 5
 _MOST_HOSTS = 100
+_MOST_WIDGETS = 3_000
 _MAX_SOCKET_PATH = 95
 _SAMPLE_SECONDS = 0.25
 _BULKY = {"stream", "display_data", "execute_result", "update_display_data"}
@@ -59,6 +61,15 @@ class _Client(NotebookClient):
     budget = _MAX_OUTPUT
     #: Tracebacks that the cell showed: its own, or one that an Output widget caught.
     failures: list[dict[str, Any]]
+    #: The little that is kept of widgets, by their id.
+    shown: dict[str, dict[str, Any]]
+
+    def page(self) -> dict[str, Any]:
+        """Return the notebook as it is now, with its outputs and what its widgets show."""
+        for comm_id, widget in self.comm_objects.items():
+            if comm_id in self.shown:
+                self.shown[comm_id]["state"]["outputs"] = widget.outputs
+        return {"cells": self.nb.cells, "metadata": {"widgets": {WIDGETS: {"state": self.shown}}}}
 
     def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
         """Look at the message, then let nbclient have it, unless the notebook has put out too much already."""
@@ -80,12 +91,19 @@ class _Client(NotebookClient):
         content = msg["content"]
         data, comm_id = content.get("data"), content.get("comm_id")
         self.outcome.seen.widget(data.get("state") if isinstance(data, dict) else None, cell_index + 1)
+        self._note_widget(str(comm_id), data)
         result = super().process_message(msg, cell, cell_index)
         # nbclient needs what it knows of Output widgets, and keeps the data of all the others as well.
         if comm_id not in self.comm_objects:
             self.widget_state.pop(comm_id, None)
             self.widget_buffers.pop(comm_id, None)
         return result
+
+    def _note_widget(self, comm_id: str, data: Any) -> None:
+        state = data.get("state") if isinstance(data, dict) else None
+        if isinstance(state, dict) and (comm_id in self.shown or len(self.shown) < _MOST_WIDGETS):
+            known = self.shown.setdefault(comm_id, {"model_name": str(state.get("_model_name"))[:100], "state": {}})
+            known["state"] |= notable(state)
 
     def _keep_text(self, text: Any, number: int) -> None:
         kept = self.outcome.texts.get(number, "")
@@ -181,7 +199,7 @@ class Execution:
     async def _work(self, manager: Any, private: Path, *, seconds: int, on_cell: Callable[[], Awaitable[None]]) -> None:
         node = nbformat.from_dict(_as_nbformat(self._notebook))
         client = _Client(node, km=manager, iopub_timeout=30)
-        client.outcome, client.failures = self.outcome, []
+        client.outcome, client.failures, client.shown = self.outcome, [], {}
         try:
             await self._start(manager, client, private, seconds=seconds)
             for index, cell in enumerate(self._notebook.cells):
@@ -202,6 +220,7 @@ class Execution:
         except _NotStarted as error:
             self._say("kernel", str(error), "Choose another kernel in Jupyter and save the notebook, or ask for help.")
         finally:
+            self.outcome.page = client.page()
             if client.kc is not None:
                 client.kc.stop_channels()
 

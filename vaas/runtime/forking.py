@@ -14,6 +14,7 @@ Nothing forks inside a running event loop: :meth:`Side.serve` has the control af
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import json
@@ -43,15 +44,29 @@ def _loop() -> Any:
     return IOLoop.current().asyncio_loop  # type: ignore[attr-defined]
 
 
+def _end() -> None:
+    """End a fork: what is registered for the end runs, but Python does not take its objects apart one by one.
+
+    That would write to every page of memory that the forks share, only to give it all back.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        with contextlib.suppress(Exception):
+            stream.flush()  # type: ignore[union-attr]
+    os._exit(0)
+
+
 class Side:
     """The kernel's end of the channel; ``app`` is the kernel's application."""
 
     def __init__(self, app: Any, channel: socket.socket) -> None:
         self._app = app
         self._channel = channel
-        self._freezing = False
+        self._freezing = self._forked = False
         #: Where the notebook may have left files that each fork needs.
         self._folders: list[str] = []
+        #: The random generators that were there when it was frozen.
+        self._generators: list[Any] = []
         IOLoop.current()
         #: What was open when the kernel started: none of it is the notebook's.
         self._before = hindrances.open_files()
@@ -71,9 +86,12 @@ class Side:
             self._listen()
             self._app.start()
             if not self._freezing:
-                return
+                break
             self._freezing = False
             self._serve_frozen()
+            self._forked = True
+        if self._forked:
+            _end()
 
     def _listen(self) -> None:
         self._channel.setblocking(False)
@@ -126,9 +144,12 @@ class Side:
         os.set_blocking(wake, False)
         own = {self._channel.fileno(), woken, wake}
         found = hindrances.find(self._before, own=own)
+        # Its files would be shared by all forks; each has a loop of its own.
+        _loop().close()
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         gc.collect()
+        self._generators = seeds.generators()
         gc.freeze()
         kept = hindrances.kept_files(*self._folders)
         said = {"hindrances": found, "hooked": asking.hooked(), "kept": kept, "sources": sources.found()}
@@ -178,7 +199,7 @@ class Side:
             rebirth.move_to(order["root"])
         os.environ.update(order["env"])
         tempfile.tempdir = None
-        seeds.renew(self._app.kernel.shell.user_ns)
+        seeds.renew(self._generators)
         rebirth.rebuild(self._app, order["connection"], printed=printed)
         os.close(printed)
         self._before = hindrances.open_files()

@@ -17,14 +17,19 @@ from typing import Any
 from vaas.errors import Unavailable
 from vaas.runtime.channel import Channel, pair
 from vaas.runtime.doors import Doors
+from vaas.runtime.excess import MOST_FILES
 from vaas.runtime.manager import SOCKETS, ConfinedKernelManager
-from vaas.runtime.processes import children_of
+from vaas.runtime.processes import children_of, namespace_of, temporary_of
 from vaas.runtime.sandbox import PLACES, SHARED_MEMORY
 
 __all__ = ["ForkedKernelManager", "Forked", "Frozen"]
 
 #: How long a fork may take, in seconds; a machine may be very busy.
 _PATIENCE = 20.0
+#: So many files more fit into a place than make its visit end: the lookout is to see them, and say so.
+_SOME = 10_000
+#: So often it is looked for what a fork has left: who starts processes faster than that is the lookout's.
+_ROUNDS = 20
 
 
 class Forked:
@@ -43,9 +48,14 @@ class Forked:
         self._watch.register(self._handle, select.POLLIN)
         self._looked = False
 
+    @property
+    def gone(self) -> bool:
+        """Whether it has ended, by the system's own word."""
+        return self._handle < 0 or bool(self._watch.poll(0))
+
     def poll(self) -> int | None:
         """Return its exit code, None while it runs; that it was killed, if nobody could tell."""
-        if self.returncode is None and self._handle >= 0 and self._watch.poll(0):
+        if self.returncode is None and self.gone:
             # Who told nobody by the second look is dead as well.
             if self._looked:
                 self.returncode = -signal.SIGKILL
@@ -93,11 +103,18 @@ class Frozen:
     children: dict[int, Forked] = field(default_factory=dict)
     numbers: Callable[[], int] = field(default_factory=lambda: itertools.count(1).__next__)
 
-    def heard(self, said: dict[str, Any]) -> None:
-        """Take what the template or its warden say: which fork has ended, and how."""
-        fork = self.children.pop(said.get("ended", -1), None)
-        if fork is not None and isinstance(said.get("code"), int):
-            fork.returncode = said["code"]
+    def heard(self, said: dict[str, Any]) -> bool:
+        """Take what the template or its warden say, which fork has ended, and how; tell whether it was due.
+
+        The template is foreign: of a fork that is still there it tells nothing.
+        """
+        number, code = said.get("ended"), said.get("code")
+        fork = self.children.get(number) if isinstance(number, int) else None
+        if fork is None or not isinstance(code, int) or not fork.gone:
+            return False
+        del self.children[fork.inner]
+        fork.returncode = code
+        return True
 
 
 class ForkedKernelManager(ConfinedKernelManager):
@@ -105,9 +122,8 @@ class ForkedKernelManager(ConfinedKernelManager):
 
     frozen: Frozen
     stays = False
-    _forked: Forked | None = None
     _place = 0
-    _device = 0
+    _process: Forked | None = None
 
     async def _launch(self, kernel_cmd: list[str], **kw: Any) -> None:
         frozen, printed, env = self.frozen, kw["stdout"], kw["env"]
@@ -130,24 +146,42 @@ class ForkedKernelManager(ConfinedKernelManager):
     async def _make_place(self, number: int) -> None:
         bounds = self.confinement.bounds
         memory = min(SHARED_MEMORY, bounds.disk)
-        asked = {"make": number, "disk": bounds.disk, "memory": memory}
+        asked = {"make": number, "disk": bounds.disk, "memory": memory, "files": MOST_FILES + _SOME}
         made = await self.frozen.warden.ask(asked, "made", seconds=_PATIENCE)
         if "error" in made:
             raise Unavailable("The app's kernel could not be started.", log_message=f"No place: {made['error']}")
         self._place = number
 
     def _take(self, said: dict[str, Any], *, sockets: str) -> None:
-        process = Forked(said["sender"], inner=said["alive"])
-        self._forked = process
+        """Take who says that it is alive for the fork: who that is the system says."""
+        try:
+            process = self._process = Forked(said["sender"], inner=int(said["alive"]))
+            if self.frozen.sandboxed:
+                self._find_place(process, sockets)
+            if process.gone:
+                raise ProcessLookupError("It has ended.")
+        except (OSError, TypeError, ValueError) as error:
+            raise Unavailable("The app's kernel could not be started.", log_message=f"No fork: {error}") from error
         self.provisioner.process, self.provisioner.pid, self.provisioner.pgid = process, process.pid, None
         self.frozen.children[process.inner] = process
-        if self.frozen.sandboxed:
-            self._doors = Doors(Path(self.connection_file).with_suffix(".doors"))
-            # A fork has no heartbeat.
-            numbers = [number for number in self.ports if number != self.hb_port]
-            self._doors.find([process.pid], sockets=sockets, numbers=numbers)
-            self._device = os.stat(f"/proc/{process.pid}/root/tmp").st_dev
-            self.ip = self._doors.prefix
+
+    def _find_place(self, process: Forked, sockets: str) -> None:
+        """Open the doors of the fork. Raises OSError when it is none of ours.
+
+        By the time that we read what a process said, it may have ended, and its number may be somebody else's: another
+        app's kernel, say. So its sandbox is looked at, and our caller sees that it was there all the while.
+        """
+        first, *_ = children_of(self.frozen.monitor) or [0]
+        if not first or namespace_of(process.pid) != namespace_of(first):
+            raise ProcessLookupError("It is not in the sandbox.")
+        self._doors = Doors(Path(self.connection_file).with_suffix(".doors"))
+        # A fork has no heartbeat.
+        numbers = [number for number in self.ports if number != self.hb_port]
+        if not self._doors.find([process.pid], sockets=sockets, numbers=numbers):
+            raise FileNotFoundError("It has no sockets.")
+        if not self.stays:
+            self.device = temporary_of(process.pid)
+        self.ip = self._doors.prefix
 
     async def _async_signal_kernel(self, signum: int) -> None:
         if self.has_kernel:
@@ -158,11 +192,14 @@ class ForkedKernelManager(ConfinedKernelManager):
 
     async def _async_cleanup_resources(self, restart: bool = False) -> None:
         await super()._async_cleanup_resources(restart=restart)
-        if self._forked is not None:
-            self._forked.close()
+        if self._process is not None:
+            # One that is no kernel of ours yet is killed by nobody else, if it is ours at all.
+            if self._process.inner not in self.frozen.children and self.device:
+                self._process.kill()
+            self._process.close()
         if self._place:
             place, self._place = self._place, 0
-            await asyncio.get_running_loop().run_in_executor(None, _end_all_in, self.frozen.monitor, self._device)
+            await asyncio.get_running_loop().run_in_executor(None, _end_all_in, self.frozen.monitor, self.device)
             with contextlib.suppress(Unavailable):
                 self.frozen.warden.send({"drop": place})
 
@@ -178,11 +215,24 @@ def _changed(env: dict[str, str], sandboxed: bool) -> dict[str, str]:
 
 def _end_all_in(monitor: int, device: int) -> None:
     """Kill what a fork has started and left in its place: it is known by its temporary folder."""
-    if not device:
-        return
-    below = children_of(monitor)
-    for pid in below:
-        below += children_of(pid)
-        with contextlib.suppress(OSError):
-            if os.stat(f"/proc/{pid}/root/tmp").st_dev == device:
-                os.kill(pid, signal.SIGKILL)
+    for _ in range(_ROUNDS if device else 0):
+        below = children_of(monitor)
+        for pid in below:
+            below += children_of(pid)
+        if not any([_end_in(device, pid) for pid in below]):
+            return
+
+
+def _end_in(device: int, pid: int) -> bool:
+    """Kill the process if it is in the place; tell whether it was."""
+    try:
+        process = Forked(pid, inner=0)
+    except OSError:
+        return False
+    try:
+        there = temporary_of(pid) == device and not process.gone
+        if there:
+            process.kill()
+        return there
+    finally:
+        process.close()

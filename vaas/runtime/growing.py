@@ -68,9 +68,9 @@ class Growing:
         else:
             kernel_id = claimed.kernel_id
         self.watch.moved()
-        self._activity = server.kernels.mapping.activity(kernel_id)
         executor = server.rendered.executor(notebook, kernel_id, reporter=self)
         await executor.connect(seconds=server.rendered.start_seconds)
+        self._activity = server.kernels.mapping.activity(kernel_id)
         if claimed is not None:
             executor.adopt(claimed.ran.captures)
         return Begun(kernel_id, executor, claimed.ran.cells if claimed is not None else (), ready=self._keep)

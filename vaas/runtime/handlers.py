@@ -121,11 +121,11 @@ class Missing(Guarded):
 
 
 class Up(Guarded):
-    """Tell the Hub that the server is up, and nobody anything else."""
+    """Tell the Hub that the server is up, the portal whether it is worth to wait a little, and nobody anything else."""
 
     def get(self) -> None:
-        """Answer with nothing."""
-        self.set_status(204)
+        """Answer with nothing: 204, or 202 while a visitor sees more at the portal's door."""
+        self.set_status(202 if self.server.preparing else 204)
 
 
 class Enter(Guarded):

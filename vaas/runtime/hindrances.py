@@ -57,10 +57,12 @@ def reopen_files() -> None:
 
 
 def kept_files(*folders: str) -> tuple[int, int]:
-    """Return how many files the folders have, and how many bytes."""
+    """Return how many files the folders have, and how many bytes; what is mounted in them is not theirs."""
     number = size = 0
     for folder in folders:
-        for place, _, names in os.walk(folder):
+        device = os.stat(folder).st_dev
+        for place, below, names in os.walk(folder):
+            below[:] = [name for name in below if os.lstat(os.path.join(place, name)).st_dev == device]
             for name in names:
                 number += 1
                 size += _size(os.path.join(place, name))

@@ -149,7 +149,8 @@ class Kernels:
 
     async def begin(self, kernel_id: str, facts: Facts) -> None:
         """Begin a visit in a kernel that ran ahead of it."""
-        told = {"do": "begin", "facts": facts.to_json()}
+        own = replace(facts, request={**facts.request, "VOILA_KERNEL_ID": kernel_id})
+        told = {"do": "begin", "facts": own.to_json()}
         await self._channel(kernel_id).ask(told, "begun", seconds=_PATIENCE)
 
     async def freeze(self, kernel_id: str, *, source: Frozen | None = None) -> tuple[Frozen, Verdict, Sources]:
@@ -225,12 +226,10 @@ class Kernels:
 
     async def greedy(self) -> dict[str, Excess]:
         """Return the kernels that use more than they may, with what of."""
-        running = {
-            kernel_id: kernel.provisioner.pid
-            for kernel_id in self.mapping.list_kernel_ids()
-            if (kernel := self.mapping.get_kernel(kernel_id)).has_kernel
-        }
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._lookout.look, running)
+        kernels = {kernel_id: self.mapping.get_kernel(kernel_id) for kernel_id in self.mapping.list_kernel_ids()}
+        running = {kernel_id: kernel.provisioner.pid for kernel_id, kernel in kernels.items() if kernel.has_kernel}
+        places = {kernel_id: kernels[kernel_id].device for kernel_id in running if kernels[kernel_id].device}
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._lookout.look, running, places)
 
     def model(self, kernel_id: str) -> dict[str, Any]:
         """Return what Jupyter's API says of a kernel."""

@@ -46,7 +46,9 @@ class ConfinedKernelManager(ServerKernelManager):
     channel: Channel | None = None
     warden: Channel | None = None
     #: Called with what a warden says by itself.
-    warned: Callable[[dict[str, Any]], None] | None = None
+    warned: Callable[[dict[str, Any]], bool] | None = None
+    #: Of a fork in a place of its own: the device of its temporary folder. 0: it is no such fork.
+    device = 0
     _doors: Doors | None = None
     _finding: asyncio.Future[None] | None = None
     _listening: Any = None
@@ -131,23 +133,34 @@ class ConfinedKernelManager(ServerKernelManager):
         if ours is not None:
             await self._open_gate(ours)
 
+    def emit(self, schema_id: str, data: Any) -> None:
+        """Do nothing: nobody listens to Jupyter's events here, and to check each against its schema takes 6 ms."""
+
     def _make_ward(self, open_files: ExitStack) -> Ward:
         """Open the channels to the warden and to the kernel; their ends close here when both have started."""
         (ours, warden), (mine, kernel) = pair(), pair()
         for end in (warden, kernel):
             open_files.enter_context(end)
-        self.warden = Channel(ours, heard=self._hear)
+        # The warden is ours, and says of everything that ends in the sandbox that it has ended.
+        self.warden = Channel(ours, heard=self._hear_warden, foreign=False)
         self.channel = Channel(mine, heard=self._hear)
         return Ward(warden.fileno(), kernel.fileno())
 
-    def _hear(self, said: dict[str, Any]) -> None:
-        """Take what the warden says by itself; the kernel may say the same of its forks, but nothing of itself."""
-        if "kernel" in said and not self._kernel:
+    def _hear(self, said: dict[str, Any]) -> bool:
+        """Take what the warden or the kernel say by themselves, and tell whether it was due.
+
+        The kernel may say of its forks what it likes, but nothing of itself.
+        """
+        return self.warned is not None and self.warned(said)
+
+    def _hear_warden(self, said: dict[str, Any]) -> bool:
+        if "kernel" in said:
             self._kernel = said["kernel"]
-        elif self._kernel and said.get("ended") == self._kernel and isinstance(said.get("code"), int):
+        elif said.get("ended") == self._kernel:
             self._code = said["code"]
-        elif self.warned is not None:
-            self.warned(said)
+        else:
+            return self._hear(said)
+        return True
 
     @property
     def exit_code(self) -> int | None:

@@ -107,6 +107,8 @@ class Outcome:
     #: Texts that cells put out, by cell.
     texts: dict[int, str] = field(default_factory=dict)
     seen: Seen = field(default_factory=Seen)
+    #: The notebook as it was left, with its outputs and what its widgets show; empty when it did not run.
+    page: Mapping[str, Any] = field(default_factory=dict)
 
 
 def cost_of(msg: Mapping[str, Any]) -> int:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from tornado.iostream import StreamClosedError
 
+from vaas import cookies
 from vaas.errors import VaasError
 from vaas.facts import Facts
 from vaas.runtime.endings import Trouble
@@ -18,7 +19,7 @@ from vaas.runtime.handlers import Guarded
 from vaas.runtime.stock import Recorded
 from vaas.runtime.visits import Page, Visit
 
-__all__ = ["NotebookPage"]
+__all__ = ["RETURN", "NotebookPage"]
 
 #: Proxies give up on a connection that is silent for long; a cell may take minutes.
 _KEEP_ALIVE = 10.0
@@ -29,6 +30,10 @@ _MOST_KEPT = 4_000_000
 #: How long what was cancelled may take to clean up.
 _FAREWELL = 5.0
 log = logging.getLogger(__name__)
+
+
+#: The cookie that a page sets for a moment when it may be about to be loaded again; it opens nothing by itself.
+RETURN = "vaas-return"
 
 
 class NotebookPage(Guarded):
@@ -48,7 +53,9 @@ class NotebookPage(Guarded):
         """Send the page; the kernel ends if the visitor goes away before it is complete."""
         assert self.visit is not None
         query = self.request.query
-        former = self.server.return_to(self.visit, query=query)
+        # A browser asks for a page anew before the old one says farewell, so the old one leaves its token here.
+        token = cookies.only("; ".join(self.request.headers.get_list("Cookie")), RETURN)
+        former = self.server.return_to(self.visit, query=query, token=token)
         page = self.page = former or self.server.open_page(self.visit, query=query)
         self._token = page.token
         work = asyncio.ensure_future(self._send_again(page) if former else self._send(page, visit=self.visit))
@@ -59,9 +66,11 @@ class NotebookPage(Guarded):
             self._left()
             self._say_ended(page.ended)
         except VaasError as error:
-            # Known before the page began: the answer says it.
             self.server.break_off(page, Trouble("failed", "start", error.message))
-            raise
+            if not self._headers_written:
+                raise  # the answer says it
+            log.info("%s: %s", self.request.path, error.log_message)
+            self._say_ended(page.ended)
         except Trouble as trouble:
             self.server.break_off(page, trouble)
             self._say_ended(page.ended)

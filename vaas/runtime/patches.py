@@ -11,13 +11,15 @@ from typing import Any
 __all__ = ["apply", "skip_slow_imports"]
 
 
-def skip_slow_imports() -> None:
-    """Make ``rfc3987_syntax`` look absent.
+#: jsonschema imports them when they are there, to check formats that no notebook has: "iri" (compiling its grammars
+#: costs a second and more), "duration" (which brings arrow along), "uri".
+_EXTRAS = ("rfc3987_syntax", "isoduration", "rfc3986_validator")
 
-    jsonschema imports it when it is there, to check "iri" formats that no notebook has; compiling its
-    grammars costs a second and more at every start. It is an optional extra, so its absence is normal.
-    """
-    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+
+def skip_slow_imports() -> None:
+    """Make slow extras of jsonschema look absent, which is normal for optional ones."""
+    for name in _EXTRAS:
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
 
 
 def apply() -> None:

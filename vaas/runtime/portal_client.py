@@ -12,6 +12,7 @@ from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
 from vaas.errors import Forbidden, Unavailable
 from vaas.runtime.manifest import Manifest
+from vaas.runtime.outline import Outline
 from vaas.runtime.sandbox import Isolation
 
 __all__ = ["Answer", "PortalClient"]
@@ -76,6 +77,10 @@ class PortalClient:
     async def check(self, body: Mapping[str, Any]) -> None:
         """Hand over progress of the check or its report."""
         await self._fetch(self._request("check", body=body, timeout=60))
+
+    async def outline(self, outline: Outline) -> None:
+        """Hand over what the page shows, for those who wait for it; of a run that no visitor had a part in."""
+        await self._fetch(self._request("outline", body=outline.to_json(), timeout=20))
 
     def close(self) -> None:
         """Close the connections."""

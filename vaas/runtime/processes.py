@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["children_of", "family_of", "files_in", "make_expendable", "memory_of", "parents", "threads_of"]
+__all__ = [
+    "children_of",
+    "family_of",
+    "files_in",
+    "make_expendable",
+    "memory_of",
+    "namespace_of",
+    "parents",
+    "temporary_of",
+    "threads_of",
+]
 
 
 def children_of(pid: int) -> list[int]:
@@ -51,6 +62,23 @@ def family_of(pid: int, known: dict[int, list[int]]) -> list[int]:
     return found
 
 
+def namespace_of(pid: int) -> str:
+    """Return which process namespace the process is in; "" where the system does not tell us."""
+    try:
+        return os.readlink(f"/proc/{pid}/ns/pid")
+    except OSError:
+        return ""
+
+
+def temporary_of(pid: int) -> int:
+    """Return the device of the temporary folder that the process sees; 0 for one that is gone."""
+    try:
+        # No link is followed: it would lead through our own files.
+        return os.lstat(f"/proc/{pid}/root/tmp").st_dev
+    except OSError:
+        return 0
+
+
 def threads_of(pid: int) -> int:
     """Return how many threads the process has; 0 for one that is gone."""
     return _number(_status(pid), "Threads")
@@ -72,11 +100,11 @@ def files_in(pid: int, *, folders: Iterable[str] = ("/tmp", "/dev/shm")) -> int:
     found = 0
     for folder in folders:
         try:
-            ours, theirs = os.stat(folder), os.stat(f"/proc/{pid}/root{folder}")
+            ours, theirs = os.stat(folder), os.lstat(f"/proc/{pid}/root{folder}")
             told = os.statvfs(f"/proc/{pid}/root{folder}")
         except OSError:
             continue
-        if not os.path.samestat(ours, theirs):
+        if stat.S_ISDIR(theirs.st_mode) and not os.path.samestat(ours, theirs):
             found += told.f_files - told.f_ffree
     return found
 

@@ -14,7 +14,6 @@ import os
 import shutil
 import sys
 import threading
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -23,6 +22,8 @@ from ipykernel.iostream import BackgroundSocket, IOPubThread, OutStream
 from jupyter_client.session import Session
 from tornado.ioloop import IOLoop
 from zmq.eventloop.zmqstream import ZMQStream
+
+from vaas.runtime import apart
 
 __all__ = ["Publisher", "dismantle", "move_to", "rebuild"]
 
@@ -106,10 +107,15 @@ def move_to(root: str) -> None:
         _system.capset(head, none)
     # Other visits are the same user: they cannot look into this process.
     _system.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    if root:
+        # Nor into what it starts, and they cannot end it.
+        apart.enclose()
 
 
 def rebuild(app: Any, connection: dict[str, Any], *, printed: int) -> None:
     """Give a frozen kernel new sockets by ``connection``; what is printed past Python goes to the file ``printed``."""
+    # A loop has sockets, and those of the template's are the same in all forks.
+    asyncio.get_event_loop().close()
     asyncio.set_event_loop(asyncio.new_event_loop())
     loop = IOLoop.current()
     zmq.Context._instance = None
@@ -181,14 +187,20 @@ def _redirect(stream: OutStream, printed: int) -> None:
 
 
 def _copy(source: str, target: str) -> None:
-    """Copy a folder's folders, files and links, with their modes; sockets and the like stay."""
+    """Copy a folder's folders, files and links, with their modes; sockets and the like stay, and what is mounted."""
+    device = os.stat(source).st_dev
     for entry in os.scandir(source):
         copied = f"{target}/{entry.name}"
+        if entry.stat(follow_symlinks=False).st_dev != device:
+            continue
         if entry.is_symlink():
             os.symlink(os.readlink(entry.path), copied)
         elif entry.is_dir():
-            Path(copied).mkdir(mode=0o700, exist_ok=True)
+            there = os.path.isdir(copied)
+            if not there:
+                os.mkdir(copied, mode=0o700)
             _copy(entry.path, copied)
-            shutil.copymode(entry.path, copied)
+            if not there:
+                shutil.copymode(entry.path, copied)
         elif entry.is_file():
             shutil.copy2(entry.path, copied)

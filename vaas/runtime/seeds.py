@@ -3,42 +3,42 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import random
 import sys
-from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["renew"]
+__all__ = ["generators", "renew"]
 
 
-def renew(namespace: dict[str, Any] | None = None) -> None:
-    """Seed the random generators of the libraries that are loaded, and those among the notebook's variables, anew."""
+def generators() -> list[Any]:
+    """Return the random generators that there are, wherever the notebook and its modules keep them.
+
+    Asked before the memory is frozen: the garbage collector, which knows them, does not name what is frozen.
+    """
+    kinds = _kinds()
+    # Not isinstance, which asks an object for its class: some are lazy, and would do their work now.
+    return [found for found in gc.get_objects() if issubclass(type(found), kinds)]
+
+
+def renew(found: list[Any]) -> None:
+    """Seed the random generators of the libraries that are loaded anew, and those that were ``found``."""
     random.seed()
-    numpy = sys.modules.get("numpy.random")
-    if numpy is not None:
-        numpy.seed()
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        torch.seed()
-    for value in _values(namespace or {}):
+    for library in ("numpy.random", "torch"):
+        if library in sys.modules:
+            sys.modules[library].seed()
+    for generator in found:
         with contextlib.suppress(Exception):
-            _renew(value, numpy)
+            _renew(generator)
 
 
-def _values(namespace: dict[str, Any]) -> Iterator[Any]:
-    """The notebook's variables, and what its own objects and containers hold."""
-    for value in list(namespace.values()):
-        yield value
-        if isinstance(value, dict):
-            yield from value.values()
-        elif isinstance(value, (list, tuple)) and len(value) < 100:
-            yield from value
-        elif type(value).__module__ == "__main__":
-            yield from vars(value).values() if hasattr(value, "__dict__") else ()
+def _kinds() -> tuple[type, ...]:
+    numpy = sys.modules.get("numpy.random")
+    return (random.Random, *((numpy.RandomState, numpy.Generator) if numpy is not None else ()))
 
 
-def _renew(value: Any, numpy: Any) -> None:
-    if isinstance(value, random.Random) or numpy is not None and isinstance(value, numpy.RandomState):
-        value.seed()
-    elif numpy is not None and isinstance(value, numpy.Generator):
-        value.bit_generator.state = type(value.bit_generator)().state
+def _renew(generator: Any) -> None:
+    if hasattr(generator, "bit_generator"):
+        generator.bit_generator.state = type(generator.bit_generator)().state
+    else:
+        generator.seed()

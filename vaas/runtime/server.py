@@ -37,6 +37,9 @@ from vaas.tickets import Ticket
 __all__ = ["AppServer"]
 
 _SWEEP = 1.0
+#: So many visits get their kernels at once; the others wait a moment for their turn.
+_CLAIMS = 8
+_WORTH_WAITING = 10.0
 _MOST_INCIDENTS = 20
 _LONGEST_INCIDENT = 300
 #: What is ended so need not be asked to say goodbye: it would not, or it is the trouble.
@@ -95,6 +98,7 @@ class AppServer:
         self.sockets: dict[str, set[WebSocketHandler]] = {}
         self.poked = asyncio.Event()
         self.stopped = asyncio.Event()
+        self._claiming = asyncio.Semaphore(_CLAIMS)
         self._portal = portal
         self._started = self._heard = clock()
         self._tasks: set[asyncio.Future[Any]] = set()
@@ -102,6 +106,16 @@ class AppServer:
         self.kernels.mapping.flooded = self._overflow
         templates = Path(vaas.__file__).parent.parent / "templates" / "voila" / "vaas"
         self._messages = Environment(loader=FileSystemLoader(templates), autoescape=True)
+
+    @property
+    def preparing(self) -> bool:
+        """Whether the first run of the notebook is under way, and so young that its end is worth waiting for.
+
+        Until then the portal shows how the page looked last, which says more than one that grows. Its publisher's
+        look at a draft waits for nothing.
+        """
+        young = self.clock() - self._started < _WORTH_WAITING
+        return young and self.stock.mode == "preparing" and self.manifest.check_seconds is None
 
     @property
     def cookie(self) -> str:
@@ -149,10 +163,14 @@ class AppServer:
                 own = [page for page in left if page.visit == visit.id]
                 self.end((own or left)[0], why="left")
 
-    def return_to(self, visit: Visit, *, query: str) -> Page | None:
-        """Return the page that the visitor has just left and comes back to, by a reload say; None: there is none."""
+    def return_to(self, visit: Visit, *, query: str, token: str) -> Page | None:
+        """Return the page that the visitor comes back to, by a reload say; None: there is none."""
         self._check_portal()
-        page = self.visits.return_to(visit, query=query, now=self.clock())
+        tokens = {id(page): page.token for page in visit.pages.values()}
+        page = self.visits.return_to(visit, query=query, token=token, now=self.clock())
+        if page is not None:
+            # Of a page that is loaded again, the old websocket is still there.
+            self.sockets[page.token] = self.sockets.pop(tokens[id(page)], set())
         if page is not None and not self.kernels.lives(page.kernel):
             self.end(page, why="died")
             return None
@@ -197,7 +215,10 @@ class AppServer:
         """Give the page a kernel that has run the notebook already; None: there is none."""
 
         async def claim() -> Claim | None:
-            claimed = await self.stock.claim(facts, page=shown)
+            await self.stock.settled()
+            async with self._claiming:
+                # Who is in a hurry may have left before its turn.
+                claimed = None if page.ended else await self.stock.claim(facts, page=shown)
             if claimed is not None:
                 page.state = claimed.state
                 await self._give(page, claimed.kernel_id)

@@ -93,6 +93,8 @@ class Stock:
     def __init__(self, kernels: Kernels, rendering: Rendering, manifest: Manifest, *, stop: int | None) -> None:
         self._kernels, self._rendering, self._limits = kernels, rendering, manifest.limits
         self._stop = stop
+        #: Cells that asked and were not expected to.
+        self._found: set[int] = set()
         self.mode: Mode = "preparing"
         self.why: list[str] = []
         self.progress = (0, 0)
@@ -214,6 +216,11 @@ class Stock:
         ready = self._current
         if ready is None or not all(map(self._kernels.lives, ready.template.held)):
             return True
+        late = ready.template.late
+        if late is not None and late not in self._found:
+            # The next one, now, is frozen before this cell as well: else visits that bring an answer run all cells.
+            self._found.add(late)
+            return True
         age = min(filter(None, (self._limits.template_age, ready.template.sources.every)), default=0)
         return self._changed or bool(age and time.monotonic() - ready.made > age)
 
@@ -235,11 +242,15 @@ class Stock:
         freeze = self.mode != "warm"
         try:
             await template.run(freeze=freeze)
-        except BaseException:
+        except BaseException as error:
             await template.close()
+            if isinstance(error, Failed) and freeze and template.late is not None and template.late != self._stop:
+                # Perhaps it fails because there is no visit: run the cells before it alone.
+                self._stop = template.late
+                await self._renew()
+                return
             raise
         if template.late is not None and freeze:
-            # The next one is frozen before this cell as well.
             self._stop = template.late
         if freeze and (template.whole or template.stem) and not template.verdict.hindrances:
             await self._swap(_Ready(template))
@@ -261,6 +272,7 @@ class Stock:
             await self._kernels.stop(kernel_id, now=True)
         if former is not None:
             self._retired.append(former.template)
+        log.info("The app opens at once: its visits are forks.")
         self._settle("instant", [])
         self._fill()
 

@@ -17,7 +17,7 @@ from typing import Any
 from nbclient.exceptions import CellExecutionError
 
 from vaas.errors import Unavailable
-from vaas.facts import EMPTY, Facts, fits
+from vaas.facts import Facts, fits
 from vaas.questions import TAG
 from vaas.runtime.endings import Trouble
 from vaas.runtime.executor import Executor
@@ -95,7 +95,7 @@ class Template:
     ) -> None:
         self._kernels, self._rendering, self._progress = kernels, rendering, progress
         self.stop = stop
-        #: The first cell that did ask, if it was not the expected one.
+        #: The first cell that did ask, if it was not the expected one; a stem that ends later has heard an answer.
         self.late: int | None = None
         self.name = ""
         #: Kernels that are here, the whole and the stem among them.
@@ -127,17 +127,27 @@ class Template:
                 self.stem = (frozen, ran)
                 if TAG in notebook.cells[stop].metadata.get("tags", ()):
                     return
+                # No visit begins in it: who waits for one is called in its forks.
                 kernel_id = await self._started(self._kernels.fork(self.name, frozen, stays=True))
-                await self._kernels.begin(kernel_id, EMPTY)
-                ran = await self._run(notebook, kernel_id, ran, upto=None)
+                try:
+                    ran = await self._run(notebook, kernel_id, ran, upto=None)
+                except Failed as error:
+                    # It may be because there is no visit. Each runs the cells that are left.
+                    log.info("Without a visit the notebook does not run to its end: %s", error)
+                    self.held.remove(kernel_id)
+                    await self._kernels.stop(kernel_id, now=True)
+                    return
             self.kernel_id, self.ran = kernel_id, ran
             if freeze:
-                source = self.stem and self.stem[0]
-                frozen, self.verdict, self.sources = await self._kernels.freeze(kernel_id, source=source)
-                # What runs when a visit begins may move widgets before anybody listens.
-                self.whole = (frozen, replace(ran, state=None) if self.verdict.hooked else ran)
+                await self._freeze_whole(kernel_id, ran)
         except (Unavailable, Trouble) as error:
             raise Failed(getattr(error, "log_message", "") or str(error)) from error
+
+    async def _freeze_whole(self, kernel_id: str, ran: Ran) -> None:
+        source = self.stem and self.stem[0]
+        frozen, self.verdict, self.sources = await self._kernels.freeze(kernel_id, source=source)
+        # What runs when a visit begins may move widgets before anybody listens.
+        self.whole = (frozen, replace(ran, state=None) if self.verdict.hooked else ran)
 
     async def _started(self, start: Any) -> str:
         kernel_id: str = await start
@@ -156,12 +166,10 @@ class Template:
             await executor.connect(seconds=self._rendering.start_seconds)
             executor.adopt(ran.captures)
             for index in range(len(cells), len(notebook.cells) if upto is None else upto):
-                cells.append(await self._cell(executor, notebook, index, reporter=reporter))
-                if self._kernels.talks(kernel_id):
-                    now = await self._kernels.asked(kernel_id)
-                    if now > asked and self.late is None and index != self.stop:
-                        self.late = index
-                    asked |= now
+                try:
+                    cells.append(await self._cell(executor, notebook, index, reporter=reporter))
+                finally:
+                    asked = await self._ask(kernel_id, asked, index)
             await executor.settle()
             state = await self._state(kernel_id, executor) if len(cells) == ran.total else None
             return Ran(tuple(cells), ran.total, asked, executor.captures(), state)
@@ -173,6 +181,15 @@ class Template:
         taken = await take(kernel_id, client=executor.kc, counts=self._kernels.mapping, shared=True)
         self._rendering.learn(taken)
         return taken
+
+    async def _ask(self, kernel_id: str, before: frozenset[str], index: int) -> frozenset[str]:
+        """Return what the notebook has asked for until now, and note the cell that began to."""
+        if not self._kernels.talks(kernel_id) or not self._kernels.lives(kernel_id):
+            return before
+        now = await self._kernels.asked(kernel_id)
+        if now and not before and index != self.stop:
+            self.late = index
+        return before | now
 
     async def _cell(self, executor: Executor, notebook: Any, index: int, *, reporter: _Quiet) -> Any:
         cell = notebook.cells[index]
@@ -187,10 +204,8 @@ class Template:
         return done
 
     def source_for(self, facts: Facts) -> tuple[Frozen, Ran] | None:
-        """Return what a visit with these facts can be forked from, the whole or the stem."""
-        if self.whole is not None and fits(self.whole[1].asked, facts):
-            return self.whole
-        return self.stem
+        """Return what a visit with these facts can be forked from, the whole or the stem; None: nothing is."""
+        return next((each for each in (self.whole, self.stem) if each and fits(each[1].asked, facts)), None)
 
     async def close(self) -> None:
         """End its kernels, and with a sandbox all forks that are left in it."""

@@ -181,14 +181,17 @@ class Visits:
         """Note the farewell of a page, to which its visitor may come back."""
         page.away_since = self._active = now
 
-    def return_to(self, visit: Visit, *, query: str, now: float) -> Page | None:
-        """Return the page that this visit left last, under a new token; None: there is none to come back to."""
-        left = [
-            page for page in self.away() if page.visit == visit.id and page.query == query and page.sent is not None
-        ]
-        if not left:
+    def return_to(self, visit: Visit, *, query: str, token: str, now: float) -> Page | None:
+        """Return the page that this visit comes back to, under a new token; None: there is none.
+
+        It is the one with the ``token``, that a browser names which loads it again; else the one that was left last.
+        """
+        own = [page for page in visit.pages.values() if page.query == query and page.sent is not None]
+        left = [page for page in self.away() if page in own]
+        named = [page for page in own if token and hmac.compare_digest(page.token.encode(), token.encode())]
+        if not left and not named:
             return None
-        page = left[-1]
+        page = (named or left)[-1]
         del visit.pages[page.token]
         page.token, page.away_since, page.quiet_since, page.connected = self._random(), None, now, False
         visit.pages[page.token] = page
@@ -203,7 +206,7 @@ class Visits:
     def state_of(self, visit: Visit | None, digest: str) -> Snapshot | None:
         """Return the state of this name that a page of the visit has; None for any other's."""
         pages = visit.pages.values() if visit is not None else ()
-        states = (page.state.snapshot for page in pages if page.state is not None)
+        states = (page.state.snapshot for page in pages if page.state is not None and page.away_since is None)
         return next((state for state in states if state.digest == digest), None)
 
     def rendered(self, page: Page, *, now: float) -> None:

@@ -4,8 +4,8 @@ It is started as :mod:`vaas.runtime.inside` is, by a bare Python, and knows the 
 rights that making places takes; the kernel, a child of it, gets none of them but the one to go into its place. It
 obeys its server only, through a socket pair, in small JSON messages:
 
-- ``{"make": n, "disk": bytes, "memory": bytes}`` → ``{"made": n}``: a folder that shows all that the sandbox shows,
-  with empty temporary folders of its own;
+- ``{"make": n, "disk": bytes, "memory": bytes, "files": n}`` → ``{"made": n}``: a folder that shows all that the
+  sandbox shows, with empty temporary folders of its own, in which what is mounted there is mounted too;
 - ``{"drop": n}``: take it away.
 
 It says ``{"kernel": process}`` first, and ``{"ended": process, "code": exit code}`` of each process that ends as its
@@ -23,7 +23,8 @@ __all__ = ["begin"]
 PLACES = "/places"
 _MOST = 65_536
 _SUBREAPER, _PARENT_DIES = 36, 1  # PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG of linux/prctl.h
-_NOSUID, _NODEV, _BIND, _RECURSIVE, _UNBINDABLE, _DETACH = 2, 4, 4096, 16384, 1 << 17, 2
+_NOSUID, _NODEV, _NOEXEC, _BIND, _RECURSIVE, _UNBINDABLE, _DETACH = 2, 4, 8, 4096, 16384, 1 << 17, 2
+_TEMPORARY = ("/tmp", "/dev/shm")
 _system = ctypes.CDLL(None, use_errno=True)
 
 
@@ -53,13 +54,15 @@ def begin(channel: int, *, places: bool, keep: int) -> None:
     try:
         server = socket.socket(fileno=channel)
         server.send(json.dumps({"kernel": kernel}).encode())
-        _ward(server, woken)
+        os.umask(0o022)
+        _ward(server, woken, _mounts() if places else [])
     finally:
         _end_all()
         os._exit(0)
 
 
-def _ward(server: socket.socket, woken: int) -> None:
+def _ward(server: socket.socket, woken: int, mounts: list[str]) -> None:
+    """Obey; ``mounts`` is what is mounted where in the sandbox itself."""
     import select
 
     while True:
@@ -71,13 +74,13 @@ def _ward(server: socket.socket, woken: int) -> None:
             told = server.recv(_MOST)
             if not told:
                 return
-            _obey(server, json.loads(told))
+            _obey(server, json.loads(told), mounts)
 
 
-def _obey(server: socket.socket, told: dict) -> None:  # type: ignore[type-arg]
+def _obey(server: socket.socket, told: dict, mounts: list[str]) -> None:  # type: ignore[type-arg]
     if "make" in told:
         try:
-            _make(told["make"], told["disk"], told["memory"])
+            _make(told["make"], mounts, sizes=(told["disk"], told["memory"]), files=told["files"])
             answer = {"made": told["make"]}
         except OSError as error:
             answer = {"made": told["make"], "error": str(error)}
@@ -88,12 +91,40 @@ def _obey(server: socket.socket, told: dict) -> None:  # type: ignore[type-arg]
         os.rmdir(place)
 
 
-def _make(number: int, disk: int, memory: int) -> None:
+def _make(number: int, mounts: list[str], *, sizes: tuple[int, int], files: int) -> None:
     place = f"{PLACES}/{int(number)}"
     os.mkdir(place, 0o755)
     _mount("/", place, None, _BIND | _RECURSIVE, None)
-    for folder, size in (("/tmp", disk), ("/dev/shm", memory)):
-        _mount("tmpfs", place + folder, "tmpfs", _NOSUID | _NODEV, f"mode=1777,size={int(size)}")
+    for folder, size in zip(_TEMPORARY, sizes, strict=True):
+        bounds = f"mode=1777,size={int(size)},nr_inodes={int(files)}"
+        _mount("tmpfs", place + folder, "tmpfs", _NOSUID | _NODEV, bounds)
+    for path in mounts:
+        if path.startswith(tuple(f"{folder}/" for folder in _TEMPORARY)):
+            _mount_again(path, place + path)
+    try:
+        # What others are and what they were started with is nobody's business in there.
+        _mount("proc", f"{place}/proc", "proc", _NOSUID | _NODEV | _NOEXEC, "hidepid=2")
+    except OSError:
+        return  # an engine of containers forbids it; what is there keeps the rest to itself
+    for path in mounts:
+        if path.startswith("/proc/"):
+            _mount_again(path, place + path)
+
+
+def _mount_again(path: str, there: str) -> None:
+    if os.path.isdir(path):
+        os.makedirs(there, 0o755, exist_ok=True)
+    elif not os.path.exists(there):
+        os.makedirs(os.path.dirname(there), 0o755, exist_ok=True)
+        os.close(os.open(there, os.O_CREAT | os.O_WRONLY, 0o644))
+    _mount(path, there, None, _BIND, None)
+
+
+def _mounts() -> list[str]:
+    """Return where in the sandbox something is mounted."""
+    with open("/proc/self/mountinfo", encoding="utf-8") as file:
+        paths = [line.split()[4] for line in file]
+    return [path.replace("\\040", " ").replace("\\134", "\\") for path in paths]
 
 
 def _mount(source: str | None, target: str, kind: str | None, flags: int, data: str | None) -> None:

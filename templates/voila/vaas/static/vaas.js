@@ -6,6 +6,12 @@
   const started = Date.now();
   let ended = "";
 
+  // A page that is back in a moment shows no progress for that moment.
+  const returns = `vaas-left:${location.pathname}`;
+  try {
+    if (started - Number(sessionStorage.getItem(returns)) < 5000) document.documentElement.classList.add("vaas-returns");
+  } catch { /* nothing was remembered */ }
+
   // ---- colours -------------------------------------------------------------------------------------------------
   const prefersDark = matchMedia("(prefers-color-scheme: dark)");
   const remembered = () => {
@@ -236,11 +242,26 @@
   // ---- leaving -------------------------------------------------------------------------------------------------
   let leaving = false;
   // Voilà says farewell in "beforeunload", which also comes when a download starts or the visitor decides to stay.
-  addEventListener("beforeunload", (event) => event.stopImmediatePropagation(), { capture: true });
+  // A browser asks for the page anew right after it, and tells this one only when the answer is there: so this one says
+  // for a moment, in a cookie, which page it is that is loaded again.
+  const here = `path=${location.pathname}; samesite=lax${location.protocol === "https:" ? "; secure" : ""}`;
+  addEventListener("beforeunload", (event) => {
+    event.stopImmediatePropagation();
+    if (ended || over) return;
+    document.cookie = `vaas-return=${facts.token}; max-age=5; ${here}`;
+    setTimeout(() => { document.cookie = `vaas-return=; max-age=0; ${here}`; }, 200);
+  }, { capture: true });
+  // Who comes back soon, as by a reload, finds the page as it was, unless it had ended or is to start over.
+  let over = false;
   addEventListener("pagehide", () => {
     leaving = true;
-    navigator.sendBeacon(facts.farewell, facts.token);
+    navigator.sendBeacon(facts.farewell, ended || over ? `${facts.token} over` : facts.token);
+    try { sessionStorage.setItem(returns, String(Date.now())); } catch { /* it comes with its progress then */ }
   });
+  const startOver = () => {
+    over = true;
+    location.reload();
+  };
   // Back from the browser's memory: what was here has said farewell.
   addEventListener("pageshow", (event) => {
     if (event.persisted) location.reload();
@@ -252,6 +273,7 @@
       try { localStorage.setItem("vaas-colours", isDark() ? "light" : "dark"); } catch { /* not remembered */ }
       theme();
     });
+    find("vaas-over-button").addEventListener("click", startOver);
     const full = find("vaas-full-button");
     full.hidden = !document.fullscreenEnabled;
     full.addEventListener("click", () => {
