@@ -52,11 +52,13 @@ class NotebookPage(Guarded):
     async def get(self) -> None:
         """Send the page; the kernel ends if the visitor goes away before it is complete."""
         assert self.visit is not None
-        query = self.request.query
+        facts = self._facts(self.visit)
+        # A page that was made for somebody of another name, or for another address, is none to come back to.
+        made_for = repr((facts.query, facts.name, facts.groups))
         # A browser asks for a page anew before the old one says farewell, so the old one leaves its token here.
         token = cookies.only("; ".join(self.request.headers.get_list("Cookie")), RETURN)
-        former = self.server.return_to(self.visit, query=query, token=token)
-        page = self.page = former or self.server.open_page(self.visit, query=query)
+        former = self.server.return_to(self.visit, made_for=made_for, token=token)
+        page = self.page = former or self.server.open_page(self.visit, made_for=made_for)
         self._token = page.token
         work = asyncio.ensure_future(self._send_again(page) if former else self._send(page, visit=self.visit))
         self.server.rendering[page.token] = work

@@ -150,12 +150,12 @@ class AppServer:
             self.end(page, why="closing")
         return visit
 
-    def open_page(self, visit: Visit, *, query: str) -> Page:
+    def open_page(self, visit: Visit, *, made_for: str) -> Page:
         """Return a new page of the visit; Unavailable when there are too many. Pages that were left give way."""
         self._check_portal()
         while True:
             try:
-                return self.visits.open_page(visit, now=self.clock(), query=query)
+                return self.visits.open_page(visit, now=self.clock(), made_for=made_for)
             except Unavailable:
                 left = self.visits.away()
                 if not left:
@@ -163,11 +163,11 @@ class AppServer:
                 own = [page for page in left if page.visit == visit.id]
                 self.end((own or left)[0], why="left")
 
-    def return_to(self, visit: Visit, *, query: str, token: str) -> Page | None:
+    def return_to(self, visit: Visit, *, made_for: str, token: str) -> Page | None:
         """Return the page that the visitor comes back to, by a reload say; None: there is none."""
         self._check_portal()
         tokens = {id(page): page.token for page in visit.pages.values()}
-        page = self.visits.return_to(visit, query=query, token=token, now=self.clock())
+        page = self.visits.return_to(visit, made_for=made_for, token=token, now=self.clock())
         if page is not None:
             # Of a page that is loaded again, the old websocket is still there.
             self.sockets[page.token] = self.sockets.pop(tokens[id(page)], set())

@@ -51,8 +51,8 @@ class Page:
     rendered: bool = False
     connected: bool = False
     sockets: int = 0
-    #: The query of its address; and what its page can be sent from again, once it was sent.
-    query: str = ""
+    #: What of the visit it was made for; and what its page can be sent from again, once it was sent.
+    made_for: str = ""
     sent: object = None
     #: When it said farewell; None while somebody looks at it.
     away_since: float | None = None
@@ -154,7 +154,7 @@ class Visits:
                 return visit
         return None
 
-    def open_page(self, visit: Visit, *, now: float, query: str = "") -> Page:
+    def open_page(self, visit: Visit, *, now: float, made_for: str = "") -> Page:
         """Return a new page of the visit.
 
         Raises
@@ -166,7 +166,7 @@ class Visits:
             raise Unavailable("You have this app open many times. Please close a tab and try again in a minute.")
         if len(list(self.pages())) >= self._limit:
             raise Unavailable("Many people are here at the moment. Please try again in a minute.")
-        page = Page(self._random(), visit.id, now, query=query)
+        page = Page(self._random(), visit.id, now, made_for=made_for)
         visit.pages[page.token] = page
         visit.seen = self._active = now
         return page
@@ -181,12 +181,12 @@ class Visits:
         """Note the farewell of a page, to which its visitor may come back."""
         page.away_since = self._active = now
 
-    def return_to(self, visit: Visit, *, query: str, token: str, now: float) -> Page | None:
+    def return_to(self, visit: Visit, *, made_for: str, token: str, now: float) -> Page | None:
         """Return the page that this visit comes back to, under a new token; None: there is none.
 
         It is the one with the ``token``, that a browser names which loads it again; else the one that was left last.
         """
-        own = [page for page in visit.pages.values() if page.query == query and page.sent is not None]
+        own = [page for page in visit.pages.values() if page.made_for == made_for and page.sent is not None]
         left = [page for page in self.away() if page in own]
         named = [page for page in own if token and hmac.compare_digest(page.token.encode(), token.encode())]
         if not left and not named:
