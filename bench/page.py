@@ -140,12 +140,13 @@ async def _visit(context: BrowserContext, *, url: str, visitor: Visitor, instant
 async def _measure(browser: Browser, app: AppProcess, stub: PortalStub, options: argparse.Namespace) -> dict[str, Any]:
     first, later, seen = [], [], {}
     for turn in range(options.times + 1):
-        visitor = Visitor(app, portal=stub)
-        await visitor.enter()
         context = await browser.new_context()
-        url = "https://127.0.0.1/"
-        await context.add_cookies([{"name": COOKIE, "value": visitor.cookie, "url": url, "secure": True}])
         for visit in range(3):
+            # Another visitor in the same browser: who comes back would find the page as it was left.
+            visitor = Visitor(app, portal=stub)
+            await visitor.enter(stub.ticket(user=f"visitor-{turn}-{visit}"))
+            cookie = {"name": COOKIE, "value": visitor.cookie, "url": "https://127.0.0.1/", "secure": True}
+            await context.add_cookies([cookie])
             found = await _visit(context, url=app.url, visitor=visitor, instant=options.instant, listen=turn == 0)
             if turn == 0:
                 seen[("first", "second", "third")[visit]] = found
@@ -169,7 +170,9 @@ async def _run(options: argparse.Namespace) -> dict[str, Any]:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium(), args=_QUIET.split())
         for name in options.apps.split(","):
-            stub = PortalStub({"a.ipynb": notebook(*apps[name])}, notebook="a.ipynb", title=name)
+            stub = PortalStub(
+                {"a.ipynb": notebook(*apps[name])}, notebook="a.ipynb", title=name, limits={"ahead": options.ahead}
+            )
             with tempfile.TemporaryDirectory() as folder:
                 async with stub.served(), running(stub, folder=Path(folder)) as app:
                     found[name] = await _measure(browser, app, stub, options)
@@ -184,6 +187,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=7)
     parser.add_argument("--apps", default="plot,vois")
     parser.add_argument("--instant", action="store_true", help="make the HTML before the browser asks")
+    parser.add_argument("--ahead", type=int, default=1, help="0: the notebook runs for each visit")
     parser.add_argument("--urls", action="store_true", help="print what was asked for")
     print(json.dumps(asyncio.run(_run(parser.parse_args()))))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,8 +68,11 @@ def below(paths: list[str]) -> list[str]:
     return [path.partition("/v3/")[2] for path in paths]
 
 
-def test_a_second_visit_asks_for_the_page_and_what_is_its_own_alone(browser: Browser, tmp_path: Path) -> None:
-    with alone(notebook(*SLIDER), folder=tmp_path) as app:
+@pytest.mark.parametrize(("ahead", "wanted"), [(0, ["", "vaas"]), (1, [""])], ids=["own kernel", "forked"])
+def test_a_second_visit_asks_for_the_page_alone_or_for_its_own_state(
+    browser: Browser, tmp_path: Path, ahead: int, wanted: list[str]
+) -> None:
+    with alone(notebook(*SLIDER), folder=tmp_path, ahead=ahead) as app:
         context = app.visitor(browser)
         with shown(app, context) as (page, first):
             expect(page.locator(".noUi-handle")).to_be_visible(timeout=_PATIENCE)
@@ -79,15 +83,18 @@ def test_a_second_visit_asks_for_the_page_and_what_is_its_own_alone(browser: Bro
         assert len(first.asked) <= 20
         assert second.unchanged == []
         own = [path.split("/")[0] for path in below(second.asked)]
-        assert own == ["", "vaas"]  # the state of this visit's widgets
+        assert own == wanted
         context.close()
 
 
-def test_a_page_shows_its_widgets_without_a_question_to_its_kernel(browser: Browser, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ahead", [0, 1], ids=["own kernel", "forked"])
+def test_a_page_shows_its_widgets_without_a_question_to_its_kernel(
+    browser: Browser, tmp_path: Path, ahead: int
+) -> None:
     slider = "import ipywidgets as w\nlabel = w.Label('waves: 1')\nslider = w.IntSlider(1, 1, 9)"
     observe = "slider.observe(lambda e: setattr(label, 'value', f'waves: {e.new}'), 'value')\nw.VBox([slider, label])"
     document = notebook(slider, observe)
-    with alone(document, folder=tmp_path) as app, shown(app, app.visitor(browser)) as (page, traffic):
+    with alone(document, folder=tmp_path, ahead=ahead) as app, shown(app, app.visitor(browser)) as (page, traffic):
         expect(page.locator(".noUi-handle")).to_be_visible(timeout=_PATIENCE)
         assert [frame for frame in traffic.told if b"request" in frame] == []
         page.locator(".noUi-handle").press("ArrowRight")
@@ -128,6 +135,7 @@ def test_a_connection_that_was_cut_comes_back_with_what_was_said_meanwhile(brows
         context.close()
 
 
+_COMMON = re.compile(r"/(base|core-\d)\.js$")
 _LATER = {
     "bqplot": (
         "import bqplot, numpy\nscale = bqplot.LinearScale\n"
@@ -151,8 +159,9 @@ _LATER = {
 
 
 @pytest.mark.parametrize("library", _LATER)
+@pytest.mark.parametrize("ahead", [1], ids=["forked"])
 def test_a_library_that_the_page_did_not_have_comes_with_its_first_widget(
-    browser: Browser, tmp_path: Path, library: str
+    browser: Browser, tmp_path: Path, library: str, ahead: int
 ) -> None:
     code, selector = _LATER[library]
     made = "\n".join(f"    {line}" for line in code.split("\n"))
@@ -161,15 +170,19 @@ def test_a_library_that_the_page_did_not_have_comes_with_its_first_widget(
         f"def show(widget):\n    box.children = [widget]\ndef make(_):\n{made}\nbutton.on_click(make)\n"
         "w.VBox([button, box, place_for_output])"
     )
-    with alone(notebook(cell), folder=tmp_path) as app, shown(app, app.visitor(browser)) as (page, traffic):
+    with (
+        alone(notebook(cell), folder=tmp_path, ahead=ahead) as app,
+        shown(app, app.visitor(browser)) as (page, traffic),
+    ):
         button = page.get_by_role("button", name="make")
         expect(button).to_be_visible(timeout=_PATIENCE)
-        assert not [path for path in below(traffic.asked) if "bundles" in path and not path.endswith("base.js")]
+        assert not [path for path in below(traffic.asked) if "bundles" in path and not _COMMON.search(path)]
         button.click()
         expect(page.locator(selector).first).to_be_visible(timeout=_PATIENCE)
 
 
-def test_bytes_travel_both_ways(browser: Browser, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ahead", [0, 1], ids=["own kernel", "forked"])
+def test_bytes_travel_both_ways(browser: Browser, tmp_path: Path, ahead: int) -> None:
     cells = (
         "%matplotlib widget\nimport matplotlib.pyplot as plt\nplt.plot([1, 2, 4]); plt.gcf().canvas",
         "import ipywidgets as w\nupload, size = w.FileUpload(), w.Label('nothing')\n"
@@ -178,7 +191,7 @@ def test_bytes_travel_both_ways(browser: Browser, tmp_path: Path) -> None:
         "import bqplot, numpy\nscale = bqplot.LinearScale\nbqplot.Figure(marks=[bqplot.Lines(x=numpy.arange(9.),"
         " y=numpy.arange(9.), scales={'x': scale(), 'y': scale()})])",
     )
-    with alone(notebook(*cells), folder=tmp_path) as app, shown(app, app.visitor(browser)) as (page, _):
+    with alone(notebook(*cells), folder=tmp_path, ahead=ahead) as app, shown(app, app.visitor(browser)) as (page, _):
         expect(page.locator(".jupyter-matplotlib-figure canvas").first).to_be_visible(timeout=_PATIENCE)
         expect(page.locator(".bqplot").first).to_be_visible()
         with page.expect_file_chooser() as chooser:

@@ -26,16 +26,20 @@ PICTURE = "widgets.Image(value=bytes(range(256)), format='png')"
 Opened = Callable[..., AbstractAsyncContextManager[LoadedPage]]
 
 
+@pytest.fixture(params=[0, 1], ids=["own kernel", "ahead"])
+def ahead(request: pytest.FixtureRequest) -> int:
+    """Return whether the notebook is run ahead of its visits."""
+    return int(request.param)
+
+
 @pytest.fixture
-def opened(tmp_path: Path) -> Opened:
+def opened(tmp_path: Path, ahead: int) -> Opened:
     """Return what serves a notebook and loads its page."""
 
     @asynccontextmanager
     async def opened(*cells: str) -> AsyncIterator[LoadedPage]:
-        async with (
-            PortalStub({"lesson.ipynb": notebook(*cells)}).served() as stub,
-            running(stub, folder=tmp_path) as app,
-        ):
+        portal = PortalStub({"lesson.ipynb": notebook(*cells)}, limits={"ahead": ahead})
+        async with portal.served() as stub, running(stub, folder=tmp_path) as app:
             visitor = Visitor(app, portal=stub)
             await visitor.enter()
             yield await visitor.page()
@@ -90,11 +94,11 @@ async def test_a_page_without_widgets_has_a_state_too_and_its_kernel_does_not_co
         assert "No such comm" not in page.visitor.app.text()
 
 
-async def test_the_state_is_for_the_visit_alone_and_no_browser_keeps_it(opened: Opened) -> None:
+async def test_the_state_is_for_the_visit_alone_and_kept_where_it_is_that_of_all(opened: Opened, ahead: int) -> None:
     async with opened(SLIDER) as page:
         path, visitor = address(page), page.visitor
         answer = await visitor.ask(path, headers={"Accept-Encoding": "gzip"})
-        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["Cache-Control"] == ("private, max-age=31536000, immutable" if ahead else "no-store")
         assert answer.code == 200
         assert (await visitor.ask(path[:-1] + ("0" if path[-1] != "0" else "1"))).code == 404
         stranger = Visitor(visitor.app, portal=visitor.portal)
@@ -102,6 +106,7 @@ async def test_the_state_is_for_the_visit_alone_and_no_browser_keeps_it(opened: 
         await stranger.enter(visitor.portal.ticket(user="mallory"))
         assert (await stranger.ask(path)).code == 404
         await visitor.leave(page.token)
+        await asyncio.sleep(2.5)  # the page ends with the next sweep
         assert (await visitor.ask(path)).code == 404
 
 
@@ -149,3 +154,26 @@ async def test_who_does_not_ask_for_the_state_hears_jupyters_frames_alone(opened
         await socket.write_message(v1(message("kernel_info_request", {})), binary=True)
         heard = [await asyncio.wait_for(socket.read_message(), 20) for _ in range(3)]
         assert all(isinstance(frame, bytes) for frame in heard)
+
+
+@pytest.mark.parametrize("ahead", [1], indirect=True)
+async def test_all_visits_of_a_template_have_one_state_until_they_move(opened: Opened) -> None:
+    async with opened(SLIDER) as page:
+        other = Visitor(page.visitor.app, portal=page.visitor.portal)
+        await other.enter(page.visitor.portal.ticket(user="eve"))
+        second = await other.page()
+        digest = address(page).rpartition("/")[2]
+        assert second.kernel != page.kernel
+        assert address(second) == address(page)
+        assert second.facts["state"] == page.facts.get("state", second.facts["state"])
+        assert second.facts["kernel"] == second.kernel
+        assert [(await connect(each))[1] for each in (page, second)] == [digest, digest]
+
+
+@pytest.mark.parametrize("ahead", [1], indirect=True)
+async def test_where_something_runs_when_a_visit_begins_its_page_asks_its_kernel(opened: Opened) -> None:
+    hook = "import vaas\n@vaas.on_visit\ndef begin(visitor):\n    slider.value = 8"
+    async with opened(SLIDER, hook) as page:
+        second = await page.visitor.page()
+        assert address(second) == ""
+        assert (await connect(second))[1] == ""

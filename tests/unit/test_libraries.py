@@ -54,22 +54,41 @@ def addresses(libraries: Libraries) -> list[str]:
     return [libraries.stamp, *bundles]
 
 
-def test_the_base_has_what_voila_asks_for_before_there_is_a_page(static: Path, tmp_path: Path) -> None:
-    found = names(made(static, tmp_path), BASE)
-    assert found == ["libraries.js", "10.voila.js", "20.voila.js", "30.voila.js", "31.voila.js", "voila.js"]
+def cores(libraries: Libraries) -> list[str]:
+    return sorted(
+        name for bundle in libraries.bundles if bundle.startswith("core-") for name in names(libraries, bundle)
+    )
+
+
+def test_every_page_has_what_voila_asks_for_before_there_is_a_page(static: Path, tmp_path: Path) -> None:
+    libraries = made(static, tmp_path)
+    assert cores(libraries) == ["10.voila.js", "20.voila.js", "30.voila.js", "31.voila.js"]
+    assert names(libraries, BASE) == ["libraries.js", "voila.js"]
+    scripts = [address.rpartition("/")[2] for address in libraries.facts(base_url="/")["scripts"]]
+    assert scripts == ["core-1.js", "core-2.js", "core-3.js", "base.js"]
+
+
+def test_what_every_page_has_comes_in_pieces_of_about_one_size(static: Path, tmp_path: Path) -> None:
+    for number, size in {10: 900, 20: 500, 30: 400, 31: 900}.items():
+        (static / f"{number}.voila.js").write_text("x" * size)
+    libraries = made(static, tmp_path)
+    found = {frozenset(names(libraries, f"core-{n}")) for n in (1, 2, 3)}
+    assert found == {frozenset({"10.voila.js"}), frozenset({"31.voila.js"}), frozenset({"20.voila.js", "30.voila.js"})}
 
 
 def test_where_voilas_script_cannot_be_read_it_is_alone(static: Path, tmp_path: Path) -> None:
     (static / "voila.js").write_text("something(else)")
-    assert names(made(static, tmp_path), BASE) == ["libraries.js", "voila.js"]
+    libraries = made(static, tmp_path)
+    assert cores(libraries) == []
+    assert names(libraries, BASE) == ["libraries.js", "voila.js"]
 
 
 def test_a_library_of_widgets_is_a_bundle_of_its_own(static: Path, tmp_path: Path) -> None:
     libraries = made(static, tmp_path, installed(tmp_path, "charts", widgets=True), installed(tmp_path, "theme"))
-    assert set(libraries.bundles) == {BASE, "charts"}
+    assert set(libraries.bundles) == {"core-1", "core-2", "core-3", BASE, "charts"}
     assert names(libraries, "charts") == ["7.def.js", "8.def.js"]
     assert names(libraries, BASE).count("remoteEntry.abc.js") == 2
-    assert names(libraries, BASE).count("7.def.js") == 1
+    assert cores(libraries).count("7.def.js") == 1
     told = {library["name"]: library for library in libraries.facts(base_url="/b/")["libraries"]}
     assert told["charts"]["bundle"].startswith("/b/voila/bundles/v-")
     assert "bundle" not in told["theme"]
@@ -77,8 +96,8 @@ def test_a_library_of_widgets_is_a_bundle_of_its_own(static: Path, tmp_path: Pat
 
 def test_what_all_widgets_need_comes_with_every_page(static: Path, tmp_path: Path) -> None:
     libraries = made(static, tmp_path, installed(tmp_path, "@jupyter-widgets/base", widgets=True))
-    assert set(libraries.bundles) == {BASE}
-    assert "8.def.js" in names(libraries, BASE)
+    assert set(libraries.bundles) == {"core-1", "core-2", "core-3", BASE}
+    assert "8.def.js" in cores(libraries)
 
 
 def test_a_library_that_is_not_there_is_no_misfortune(static: Path, tmp_path: Path) -> None:
@@ -111,7 +130,9 @@ def test_one_script_makes_no_other_strict_and_takes_none_with_it_when_it_fails(s
         (static / "voila.js").read_text() + "; console.log(began, undeclared, !!_JUPYTERLAB)"
     )
     script = tmp_path / "all.js"
-    script.write_bytes(b"globalThis.vaasLibraries = { leave() {} };" + made(static, tmp_path).bundles[BASE].text())
+    libraries = made(static, tmp_path)
+    bundles = [libraries.bundles[name].text() for name in ("core-1", "core-2", "core-3", BASE)]
+    script.write_bytes(b"\n".join([b"globalThis.vaasLibraries = { leave() {} };", *bundles]))
     done = subprocess.run(["node", script], capture_output=True, text=True, check=True, timeout=30)
     assert done.stdout.strip() == "true 1 true"
     assert "broken" in done.stderr

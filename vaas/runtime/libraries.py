@@ -20,8 +20,10 @@ from typing import Any
 
 __all__ = ["BASE", "Bundle", "Libraries", "Library"]
 
-#: The name of the bundle that every page loads.
+#: The name of the bundle that starts every page.
 BASE = "base"
+#: What it builds upon is in so many others: a browser reads several scripts at the same time, each in a thread.
+_CORES = 3
 #: Without these there are no widgets at all.
 _ESSENTIAL = ("@jupyter-widgets/", "@voila-dashboards/")
 #: The libraries as Voilà sees them: one extension, which `libraries.js` defines, and a script that does nothing.
@@ -132,14 +134,14 @@ class Libraries:
     ) -> None:
         found = [(told, _find(str(told["name"]), str(told["load"]), roots=roots)) for told in extensions]
         self._all = [Library(told, folder) for told, folder in found if folder is not None]
-        self._static = static
+        self._main = static / "voila.js"
         self._ours = ours
         self.stamp = _stamp(self._all)
 
     @cached_property
     def bundles(self) -> dict[str, Bundle]:
         """All bundles by name."""
-        bundles = [self._base(), *(self._bundle(library) for library in self._all if library.is_lazy)]
+        bundles = [*self._cores(), self._base(), *(self._bundle(library) for library in self._all if library.is_lazy)]
         return {bundle.name: bundle for bundle in bundles}
 
     def extensions(self) -> list[dict[str, Any]]:
@@ -151,7 +153,7 @@ class Libraries:
         """Return what `libraries.js` needs to know."""
         return {
             "folder": f"{base_url}voila/labextensions/v-{self.stamp}/",
-            "base": self.address(BASE, base_url=base_url),
+            "scripts": [self.address(name, base_url=base_url) for name in self._every_page()],
             "libraries": [
                 {name: library.told[name] for name in ("name", "load", *_MODULES) if name in library.told}
                 | ({"bundle": self.address(library.name, base_url=base_url)} if library.is_lazy else {})
@@ -181,14 +183,20 @@ class Libraries:
         for library in self._all:
             place = json.dumps(f"{library.name}/{library.told['load']}")
             parts.append((f"vaasLibraries.enter({place});", library.entry))
-        parts += [("vaasLibraries.leave();" if not at else "", path) for at, path in enumerate(self._scripts())]
-        return Bundle(BASE, tuple(parts))
+        return Bundle(BASE, (*parts, ("vaasLibraries.leave();", self._main)))
 
-    def _scripts(self) -> list[Path]:
-        """Voilà's own scripts and those of extensions, in any order; the one that starts everything is the last."""
+    def _cores(self) -> list[Bundle]:
+        """What Voilà and the essential extensions consist of, in pieces of about one size."""
         needed = [path for library in self._all for path in library.needed()]
-        main = self._static / "voila.js"
-        return [*_closure(main.read_text(encoding="utf-8"), static=self._static), *needed, main]
+        found = {path: path.stat().st_size for path in [*_closure(self._main), *needed]}
+        pieces: list[list[Path]] = [[] for _ in range(_CORES)]
+        for path in sorted(found, key=lambda path: (-found[path], path)):
+            min(pieces, key=lambda piece: sum(found[each] for each in piece)).append(path)
+        return [Bundle(f"core-{n}", tuple(("", path) for path in piece)) for n, piece in enumerate(pieces, 1)]
+
+    def _every_page(self) -> list[str]:
+        """Return the bundles that every page loads, in the order in which they run."""
+        return [*(f"core-{n}" for n in range(1, _CORES + 1)), BASE]
 
     def _bundle(self, library: Library) -> Bundle:
         already = set(library.needed())
@@ -200,12 +208,13 @@ def _find(name: str, load: str, *, roots: Sequence[str]) -> Path | None:
     return next((folder for folder in folders if (folder / load).is_file()), None)
 
 
-def _closure(script: str, *, static: Path) -> list[Path]:
+def _closure(main: Path) -> list[Path]:
     """Return the files that Voilà's script will ask for before the page is there.
 
     It is read from the bundler's tables in the script. Where they look different some day, nothing is found, and the
     browser asks for one file after the other.
     """
+    script = main.read_text(encoding="utf-8")
     entry = _ENTRY.search(script)
     if entry is None:
         return []
@@ -218,7 +227,7 @@ def _closure(script: str, *, static: Path) -> list[Path]:
         if chunk not in seen:
             seen.add(chunk)
             waiting += [needed for module in consumes.get(chunk, ()) for needed in shared.get(module, ())]
-    files = (static / f"{chunk}.voila.js" for chunk in sorted(seen, key=int))
+    files = (main.parent / f"{chunk}.voila.js" for chunk in sorted(seen, key=int))
     return [path for path in files if path.is_file()]
 
 
