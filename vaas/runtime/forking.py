@@ -107,11 +107,17 @@ class Side:
         except BlockingIOError:
             return
         if not told:
-            # The server has gone, or gave this kernel up while it began: who else would end it?
+            # The server lets go of this kernel, or has gone: who else would end it?
             _loop().remove_reader(self._channel)
-            self._app.kernel.io_loop.stop()
+            _loop().create_task(self._leave())
             return
         _loop().create_task(self._answer(json.loads(told)))
+
+    async def _leave(self) -> None:
+        """End as ipykernel does when it is told to, first of all what the notebook has started."""
+        if hindrances.children():
+            await self._app.kernel._at_shutdown()
+        self._app.kernel.io_loop.stop()
 
     async def _answer(self, told: dict[str, Any]) -> None:
         """Between two messages of Jupyter's, never inside one: cells that wait let other tasks run."""

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from jupyter_client.connect import port_names
+
 from vaas.errors import Unavailable
 from vaas.runtime.channel import Channel, pair
 from vaas.runtime.doors import Doors
@@ -144,6 +146,22 @@ class ForkedKernelManager(ConfinedKernelManager):
             frozen.channel.send(order, fds=[printed, theirs.fileno()])
         self._take(await self.channel.wait(alive, seconds=_PATIENCE), sockets=connection["ip"])
 
+    def write_connection_file(self, **kwargs: Any) -> None:
+        """Write none in a place of its own, where the fork's sockets are alone: it is told by its channel."""
+        if self.stays or not self.frozen.sandboxed:
+            super().write_connection_file(**kwargs)
+            return
+        for number, name in enumerate(port_names, start=1):
+            setattr(self, name, number)
+
+    async def _async_post_start_kernel(self, **kw: Any) -> None:
+        """Nothing: neither is it ever restarted, nor is it told to end by a socket."""
+
+    async def _async_request_shutdown(self, restart: bool = False) -> None:
+        """Let go of its channel: it ends when nobody is there, and what is registered for the end runs."""
+        if self.channel is not None:
+            self.channel.close()
+
     async def _make_place(self, number: int) -> None:
         bounds = self.confinement.bounds
         memory = min(SHARED_MEMORY, bounds.disk)
@@ -207,6 +225,8 @@ class ForkedKernelManager(ConfinedKernelManager):
     signal_kernel = _async_signal_kernel
     interrupt_kernel = _async_interrupt_kernel
     cleanup_resources = _async_cleanup_resources
+    post_start_kernel = _async_post_start_kernel
+    request_shutdown = _async_request_shutdown
 
 
 def _changed(env: dict[str, str], sandboxed: bool) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import logging
 from typing import TYPE_CHECKING, Any, Literal
@@ -31,6 +33,8 @@ _STATUS: dict[type[VaasError], int] = {Invalid: 403, Unavailable: 503}
 _MOST_UNREAD = 64_000_000
 #: ZeroMQ counts messages instead, and one may have megabytes.
 _MOST_SENT_AHEAD = 4
+#: What a kernel says to all when it answers is there so soon (seconds), or it was said too early.
+_MOMENT = 0.1
 log = logging.getLogger(__name__)
 
 
@@ -222,11 +226,71 @@ class _Connection(ZMQChannelsWebsocketConnection):
         super().__init__(**options)
         self._logged = Logged(f"Kernel {self.kernel_id}")
         self._untaken = 0
+        #: What was heard before the page listens.
+        self._early: list[list[Any]] = []
+        self._heard, self._replied = asyncio.Event(), asyncio.Event()
+
+    async def prepare(self) -> None:
+        """Ask no kernel of ours which version of the protocol it speaks."""
+        if self.kernel_manager.channel is None:
+            await super().prepare()
+            return
+        await self._register_session()
+        self.session.key = self.kernel_manager.session.key
 
     def create_stream(self) -> None:
-        super().create_stream()
+        """Connect to what a page may speak to."""
+        for name in ("iopub", "shell"):
+            stream = getattr(self.kernel_manager, f"connect_{name}")(identity=self.session.bsession)
+            stream.channel, self.channels[name] = name, stream
         self.channels["iopub"].socket.rcvhwm = QUEUED
         self.channels["shell"].socket.sndhwm = _MOST_SENT_AHEAD
+
+    def connect(self) -> asyncio.Future[None] | None:
+        """Connect; what the kernel says to all before that is certain is not lost."""
+        connected: asyncio.Future[None] | None = super().connect()
+        if connected is not None:
+            connected.add_done_callback(lambda _: self._catch_up())
+        return connected
+
+    def _catch_up(self) -> None:
+        early, self._early = self._early, []
+        for said in early:
+            if self.channels:
+                self.handle_outgoing_message(self.channels["iopub"], said)
+
+    def nudge(self) -> asyncio.Future[None]:
+        """Return when what the kernel says to all arrives here.
+
+        Jupyter's way takes two more connections and two questions, for each visit.
+        """
+        return asyncio.ensure_future(self._nudge())
+
+    async def _nudge(self) -> None:
+        if self.kernel_manager.execution_state == "busy":
+            return  # it answers when it is done, and is heard long before
+        shell = self.channels["shell"]
+        self.channels["iopub"].on_recv(self._hear_early)
+        shell.on_recv(lambda _: self._replied.set())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.kernel_info_timeout):
+                while not self._heard.is_set():
+                    self._replied.clear()
+                    self.session.send(shell, "kernel_info_request")
+                    await self._replied.wait()
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._heard.wait(), _MOMENT)
+
+    def _hear_early(self, said: list[Any]) -> None:
+        self._early.append(said)
+        self._heard.set()
+
+    def disconnect(self) -> None:
+        """Let go of the streams, or leave them to who keeps what the kernel says until the page is back."""
+        super().disconnect()
+        self.channels: dict[str, Any] = {}
+        self._heard.set()
+        self._replied.set()
 
     def handle_incoming_message(self, incoming_msg: str | bytes) -> None:
         frame = frames.admit(incoming_msg, protocol=self.subprotocol)

@@ -17,7 +17,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-__all__ = ["find", "kept_files", "open_files", "reopen_files"]
+__all__ = ["children", "find", "kept_files", "open_files", "reopen_files"]
 
 _DEVICES = re.compile(r"^/dev/(nvidia|dri/|kfd|accel)")
 _SHARED = re.compile(r"^[0-9a-f]+-[0-9a-f]+ .w.s \S+ \S+ (\d+)\s*(.*)$", re.MULTILINE)
@@ -127,9 +127,14 @@ def _name_of(thread: str) -> str:
         return ""  # it has just ended
 
 
+def children() -> list[str]:
+    """Return the processes that this one has started and that have not been waited for."""
+    return [pid for task in _TASKS.iterdir() for pid in (task / "children").read_text().split()]
+
+
 def _processes() -> list[tuple[str, str]]:
-    children = [pid for task in _TASKS.iterdir() for pid in (task / "children").read_text().split()]
-    return [("processes", f"processes were started and have not ended: {len(children)}")] if children else []
+    found = children()
+    return [("processes", f"processes were started and have not ended: {len(found)}")] if found else []
 
 
 def _connections(new: dict[int, str]) -> list[tuple[str, str]]:
