@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+import psutil
 import pytest
 import pytest_asyncio
 
@@ -311,3 +313,48 @@ async def test_a_visit_that_ends_is_gone_and_no_other_is(site: Site) -> None:
     assert await soon(lambda: not [each for each in site.app.processes if "900.5" in each.cmdline()])
     assert await other.do("result = slider.value") == 0
     await other.leave()
+
+
+async def test_what_is_registered_for_the_end_runs_when_a_visit_ends(site: Site) -> None:
+    visit = await site.visit()
+    mark = f"the end of {id(visit)}"
+    await visit.do(
+        "import atexit, subprocess; child = subprocess.Popen(['sleep', '901.5'])\n"
+        "log = os.dup(sys.stderr._original_stdstream_copy)\n"
+        f"atexit.register(lambda: os.write(log, b'{mark}\\n'))"
+    )
+    await visit.leave()
+    assert await soon(lambda: mark in site.app.text())
+    assert await soon(lambda: not [each for each in site.app.processes if "901.5" in each.cmdline()])
+
+
+async def test_a_visit_costs_the_server_no_thread(site: Site) -> None:
+    first = await site.visit()
+    threads = psutil.Process(site.app.process.pid).num_threads
+    # The pool of the event loop may still grow to what it may have.
+    before, pool = threads(), min(32, (os.cpu_count() or 1) + 4)
+    twenty = await visits(site, 20)
+    assert threads() <= before + pool < before + len(twenty)
+    await leave(first, *twenty)
+
+
+async def test_nothing_that_a_kernel_says_while_its_page_connects_is_lost(either: Site) -> None:
+    visit = await either.visit()
+    label = await visit.model("shown")
+    await visit.do(
+        "def count():\n"
+        "    for n in range(400):\n"
+        "        shown.value = f'at {n}'\n"
+        "        time.sleep(0.005)\n"
+        "threading.Thread(target=count).start()"
+    )
+    for _ in range(3):
+        # As after a moment without a network: the same front end connects anew.
+        visit.socket.close()
+        visit.socket = await visit.page.connect()
+    seen: list[int] = []
+    while not seen or seen[-1] < 399:
+        message = await visit.next()
+        seen += [int(state["value"].split()[1]) for state in visit.changes([message], label) if "value" in state]
+    assert seen == sorted(seen)
+    await visit.leave()

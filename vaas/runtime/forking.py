@@ -15,6 +15,7 @@ Nothing forks inside a running event loop: :meth:`Side.serve` has the control af
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import contextlib
 import gc
@@ -34,6 +35,9 @@ from vaas.runtime import asking, hindrances, rebirth, seeds, sources, warden
 from vaas.runtime.channel import CHANNEL, MOST
 
 __all__ = ["Side"]
+
+#: How long (seconds) what a notebook has started may take to end.
+_FAREWELL = 0.1
 
 
 def _loop() -> Any:
@@ -114,10 +118,13 @@ class Side:
         _loop().create_task(self._answer(json.loads(told)))
 
     async def _leave(self) -> None:
-        """End as ipykernel does when it is told to, first of all what the notebook has started."""
-        if hindrances.children():
-            await self._app.kernel._at_shutdown()
-        self._app.kernel.io_loop.stop()
+        """End what the notebook has started, and the kernel."""
+        kernel = self._app.kernel
+        # ipykernel does so too, but waits for zombies as well, and longer than anybody waits for it.
+        for number in (signal.SIGTERM, signal.SIGKILL) if hindrances.children() else ():
+            kernel._signal_children(number)
+            await asyncio.sleep(_FAREWELL)
+        kernel.io_loop.stop()
 
     async def _answer(self, told: dict[str, Any]) -> None:
         """Between two messages of Jupyter's, never inside one: cells that wait let other tasks run."""

@@ -355,6 +355,8 @@ class Channels(Guarded, KernelWebsocketHandler):
         self.connected = True
         self.server.visits.connected(self.page)
         self.server.sockets.setdefault(self.page.token, set()).add(self)
+        # A kernel's answer is several small messages: the system would keep the second for 40 ms.
+        self.set_nodelay(True)
         # Jupyter does not wait for a busy kernel's messages to arrive here, so some may be missed.
         busy = self.server.kernels.mapping.activity(kernel_id).busy
         await super().open(kernel_id)

@@ -48,6 +48,8 @@ class StartedKernels(WatchedKernels):
         self.kernel_manager_factory = kwargs.pop("manager_class")
         traits = kwargs.pop("traits")
         manager, name, kernel_id = super().pre_start_kernel(kernel_name, kwargs)
+        # One of its own would be two threads for each, and to end it would wait for messages that nobody takes.
+        manager.context = self.context
         for key, value in traits.items():
             setattr(manager, key, value)
         return manager, name, kernel_id
