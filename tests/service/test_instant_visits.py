@@ -307,10 +307,11 @@ async def test_a_visit_that_ends_is_gone_and_no_other_is(site: Site) -> None:
     one, other = await visits(site, 2)
     await one.do("import subprocess; child = subprocess.Popen(['sleep', '900.5'])")
     assert await soon(lambda: [each for each in site.app.processes if "900.5" in each.cmdline()])
-    before = len(site.app.kernels)
+    (child,) = [each for each in site.app.processes if "900.5" in each.cmdline()]
+    kernel = child.parent()
+    assert kernel in site.app.kernels
     await one.leave()
-    assert await soon(lambda: len(site.app.kernels) < before)
-    assert await soon(lambda: not [each for each in site.app.processes if "900.5" in each.cmdline()])
+    assert await soon(lambda: kernel not in site.app.kernels and child not in site.app.processes)
     assert await other.do("result = slider.value") == 0
     await other.leave()
 

@@ -98,13 +98,21 @@ class Executor(VoilaExecutor):
         client.start_channels(hb=False)
         client.iopub_channel.socket.rcvhwm = QUEUED
         try:
+            await self._ready(client, seconds=seconds)
+        except BaseException:
+            self.disconnect()
+            raise
+        client.allow_stdin = False
+
+    @staticmethod
+    async def _ready(client: Any, *, seconds: float) -> None:
+        try:
             async with asyncio.timeout(seconds):
                 await client.wait_for_ready(timeout=None)
         except TimeoutError:
             raise Trouble("stalled", "start", f"The kernel was not ready after {seconds:.0f} s.") from None
         except RuntimeError as error:
             raise Trouble("died", "start", f"The kernel did not start: {error}.") from error
-        client.allow_stdin = False
 
     async def settle(self) -> None:
         """Wait until the kernel has heard all that it was told, by asking it something behind that."""

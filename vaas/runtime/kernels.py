@@ -240,6 +240,10 @@ class Kernels:
         ids = [kernel_id for kernel_id in self.mapping.list_kernel_ids() if self.owns(kernel_id)]
         await asyncio.gather(*(self.stop(kernel_id, now=True) for kernel_id in ids), return_exceptions=True)
 
+    def close(self) -> None:
+        """Let go of all connections, when all kernels have ended: nobody takes what waits to be sent."""
+        self.mapping.context.destroy(linger=0)
+
     async def dead(self) -> dict[str, Excess]:
         """Return the kernels whose process has ended by itself, with why; none whose forks are still there.
 

@@ -345,6 +345,7 @@ class AppServer:
         await self.stock.close()
         await self.kernels.stop_all()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.kernels.close()
 
     async def _beat_once(self) -> None:
         self.poked.clear()
