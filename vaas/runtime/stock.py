@@ -66,11 +66,12 @@ class _Ready:
         self._pages: dict[str, asyncio.Future[Recorded]] = {}
 
     async def page(self, rendering: Renders, ran: Ran, facts: Mapping[str, object]) -> Recorded:
-        """Return the page; it is made once for each set of facts, save the token."""
+        """Return the page; it is made once for each set of facts, save the token, unless that fails."""
         shown = repr({**facts, "token": ""})
-        if shown not in self._pages:
-            self._pages[shown] = asyncio.ensure_future(self._record(rendering, ran, facts))
-        return await asyncio.shield(self._pages[shown])
+        making = self._pages.get(shown)
+        if making is None or (making.done() and (making.cancelled() or making.exception())):
+            making = self._pages[shown] = asyncio.ensure_future(self._record(rendering, ran, facts))
+        return await asyncio.shield(making)
 
     @staticmethod
     async def _record(rendering: Renders, ran: Ran, facts: Mapping[str, object]) -> Recorded:
