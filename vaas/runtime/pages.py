@@ -16,7 +16,7 @@ from vaas.facts import Facts
 from vaas.runtime.endings import Trouble
 from vaas.runtime.growing import Growing, Passing
 from vaas.runtime.handlers import Guarded
-from vaas.runtime.stock import Recorded
+from vaas.runtime.recorded import Recorded
 from vaas.runtime.visits import Page, Visit
 
 __all__ = ["RETURN", "NotebookPage"]

@@ -9,19 +9,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from uuid import uuid4
 
 from vaas.errors import VaasError
 from vaas.facts import QUERY, VISITOR, Facts, fits
 from vaas.runtime.kernels import Kernels
 from vaas.runtime.manifest import Limits
 from vaas.runtime.modes import Mode, advice
+from vaas.runtime.recorded import Recorded, Recordings
 from vaas.runtime.rendering import Begun, Renders
 from vaas.runtime.sources import changed
 from vaas.runtime.states import Taken
@@ -46,40 +45,25 @@ class Claim:
     state: Taken | None = None
 
 
-class Recorded:
-    """A page of which only the token and the kernel are another one for each visit."""
-
-    def __init__(self, html: str, *, token: str, kernel_id: str) -> None:
-        self._html, self._token, self._kernel_id = html, token, kernel_id
-
-    def filled(self, *, token: str, kernel_id: str) -> str:
-        """Return the page of one visit."""
-        return self._html.replace(self._token, token).replace(self._kernel_id, kernel_id)
-
-
 class _Ready:
-    """A template, or a kernel that ran ahead, with its recorded pages: one for each set of what the page shows."""
+    """A template, or a kernel that ran ahead, with the pages that were recorded of it."""
 
-    def __init__(self, template: Template) -> None:
+    def __init__(self, template: Template, rendering: Renders) -> None:
         self.template = template
         self.made = time.monotonic()
-        self._pages: dict[str, asyncio.Future[Recorded]] = {}
+        self._rendering = rendering
+        self._recordings = Recordings(self._record)
 
-    async def page(self, rendering: Renders, ran: Ran, facts: Mapping[str, object]) -> Recorded:
-        """Return the page; it is made once for each set of facts, save the token, unless that fails."""
-        shown = repr({**facts, "token": ""})
-        making = self._pages.get(shown)
-        if making is None or (making.done() and (making.cancelled() or making.exception())):
-            making = self._pages[shown] = asyncio.ensure_future(self._record(rendering, ran, facts))
-        return await asyncio.shield(making)
+    async def page(self, facts: Mapping[str, object]) -> Recorded:
+        """Return the page that shows this."""
+        return await self._recordings.get(facts)
 
-    @staticmethod
-    async def _record(rendering: Renders, ran: Ran, facts: Mapping[str, object]) -> Recorded:
-        token, kernel_id = secrets.token_hex(16), str(uuid4())
-        page = {**facts, "token": token, "kernel": kernel_id, "state": rendering.address_of(ran.state)}
-        begun = Begun(kernel_id, None, ran.cells, state=ran.state)
-        html = await rendering.record(str(facts["title"]), page=page, begun=begun)
-        return Recorded(html, token=token, kernel_id=kernel_id)
+    async def _record(self, page: Mapping[str, object]) -> str:
+        ran = self.template.whole[1] if self.template.whole else self.template.ran
+        assert ran is not None  # who did not run to the end has no page
+        shown = {**page, "state": self._rendering.address_of(ran.state)}
+        begun = Begun(str(page["kernel"]), None, ran.cells, state=ran.state)
+        return await self._rendering.record(str(page["title"]), page=shown, begun=begun)
 
 
 def _explained(error: Exception) -> str:
@@ -181,9 +165,8 @@ class Stock:
 
     async def record(self, page: Mapping[str, object]) -> None:
         """Record the page that shows this before somebody comes; no-op where there is no whole one."""
-        whole = self._current.template.whole if self._current is not None else None
-        if self._current is not None and whole is not None:
-            await self._current.page(self._rendering, whole[1], page)
+        if self._current is not None and self._current.template.whole is not None:
+            await self._current.page(page)
 
     async def close(self) -> None:
         """End what is kept."""
@@ -221,7 +204,7 @@ class Stock:
         self._fill()
         try:
             await self._kernels.begin(kernel_id, facts)
-            recorded = await ready.page(self._rendering, ran, page) if whole else None
+            recorded = await ready.page(page) if whole else None
         except BaseException:
             await self._kernels.stop(kernel_id, now=True)
             raise
@@ -240,7 +223,7 @@ class Stock:
         ready.template.held.remove(kernel_id)
         if self._kernels.talks(kernel_id):
             await self._kernels.begin(kernel_id, facts)
-        return Claim(kernel_id, ran, await ready.page(self._rendering, ran, page), ran.state)
+        return Claim(kernel_id, ran, await ready.page(page), ran.state)
 
     def _fits(self, ready: _Ready, facts: Facts) -> bool:
         """What a kernel of another language asks for is not known: it may be anything."""
@@ -292,7 +275,7 @@ class Stock:
         if template.late is not None and freeze:
             self._stop = template.late
         if freeze and (template.whole or template.stem) and not template.verdict.hindrances:
-            await self._swap(_Ready(template))
+            await self._swap(_Ready(template, self._rendering))
         elif freeze:
             await template.close()
             self.why = advice(template.verdict.hindrances)
@@ -300,7 +283,7 @@ class Stock:
             self.mode = "warm"
             await self._renew()
         else:
-            self._pool.append(_Ready(template))
+            self._pool.append(_Ready(template, self._rendering))
             self._settle("warm", self.why)
 
     async def _swap(self, ready: _Ready) -> None:
