@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from vaas.runtime.libraries import BASE, Libraries
+from vaas.runtime.libraries import BASE, Bundle, Libraries
 
 MAIN = """var _JUPYTERLAB;(()=>{var g={1:(e,t,r)=>{Promise.all([r.e(10),r.e(20)]).then(r.bind(r,9))}};
 i("@x/a","1.0.0",(()=>Promise.all([x.e(30),x.e(31)]).then((()=>()=>x(301)))));
@@ -136,3 +136,30 @@ def test_one_script_makes_no_other_strict_and_takes_none_with_it_when_it_fails(s
     done = subprocess.run(["node", script], capture_output=True, text=True, check=True, timeout=30)
     assert done.stdout.strip() == "true 1 true"
     assert "broken" in done.stderr
+
+
+#: As bundlers write plotly: a library, wrapped to work everywhere, as the only module of another library's script.
+WRAPPED = (
+    "(self.chunks=self.chunks||[]).push([[478],{478:t=>{var e;self,e=function(){return function(){"
+    'var t={1:function(){return {says:"}()},t.exports=e()"}}};return t[1]()}()},t.exports=e()}}]);'
+)
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs a JavaScript engine")
+def test_what_is_put_into_brackets_does_what_it_did(tmp_path: Path) -> None:
+    (tmp_path / "wrapped.js").write_text(WRAPPED)
+    text = Bundle("charts", (("", tmp_path / "wrapped.js"),)).text().decode()
+    assert text.count("(function(") == 3
+    script = tmp_path / "run.js"
+    script.write_text(
+        f"globalThis.self = globalThis; {text}\n"
+        "const module = {}; self.chunks[0][1][478].call(module, module); console.log(module.exports.says);"
+    )
+    done = subprocess.run(["node", script], capture_output=True, text=True, check=True, timeout=30)
+    assert done.stdout.strip() == "}()},t.exports=e()"
+
+
+def test_what_looks_different_stays_as_it_is(tmp_path: Path) -> None:
+    for other in (WRAPPED.replace("t.exports", "u.exports"), WRAPPED.replace("478:t", "478:(t,n)"), "chunk()"):
+        (tmp_path / "other.js").write_text(other)
+        assert other in Bundle("charts", (("", tmp_path / "other.js"),)).text().decode()

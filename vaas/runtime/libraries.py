@@ -37,6 +37,13 @@ _ENTRY = re.compile(rf"({_CHUNKS})\.then\(\w+\.bind\(\w+,\d+\)\)")
 _SHARED = re.compile(rf"(\d+):\(\)=>\w+\(\"default\",\"([^\"]+)\"[^()]*\(\(\)=>({_CHUNKS})\.then")
 _OFFERED = re.compile(rf"\"([^\"]+)\",\"[^\"]+\",\(\(\)=>({_CHUNKS})\.then")
 _CONSUMES = re.compile(r"(\d+):\[(\d+(?:,\d+)*)\]")
+#: A library within a library's script, wrapped by its own bundler so that it works everywhere, as plotly is.
+_WRAPPED = re.compile(
+    r"(\{\d+:)(\w)=>\{(var (\w);self,)\4=function\(\)\{return function\(\)\{"
+    r"(.*)\}\(\)\},\2\.exports=\4\(\)\}\}\]\);",
+    re.DOTALL,
+)
+_BRACKETED = r"\1(function(\2){\3\4=(function(){return(function(){\5})()}),\2.exports=\4()})}]);"
 #: The beginning of a script that others extend, which has to stay outside of any function.
 _GLOBAL = "var _JUPYTERLAB;"
 
@@ -51,7 +58,7 @@ class Bundle:
     @cached_property
     def digest(self) -> str:
         """What changes when one of the files does."""
-        found = sha256()
+        found = sha256(_BRACKETED.encode())
         for before, path in self.parts:
             status = path.stat()
             found.update(f"{before}:{path.name}:{status.st_size}:{status.st_mtime_ns}\n".encode())
@@ -61,11 +68,19 @@ class Bundle:
         """Return the script. Each file is a function of its own, so that none is strict because another one is."""
         pieces = [_GLOBAL]
         for before, path in self.parts:
-            script = path.read_text(encoding="utf-8").removeprefix(_GLOBAL)
+            script = _to_be_read_once(path.read_text(encoding="utf-8").removeprefix(_GLOBAL))
             # One that fails is not to take the others with it.
             runs = f"{before}(function () {{{script}\n}}).call(globalThis);"
             pieces.append(f"try {{{runs}}} catch (error) {{console.error(error);}}")
         return "\n".join(pieces).encode()
+
+
+def _to_be_read_once(script: str) -> str:
+    """Put functions that are called at once into brackets, by which browsers know to compile them where they stand.
+
+    The others they skim, and read again when they are called: plotly, three deep, four times.
+    """
+    return _WRAPPED.sub(_BRACKETED, script)
 
 
 @dataclass(frozen=True)
