@@ -7,6 +7,7 @@ import json
 import os
 import re
 import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,19 +17,19 @@ from typing import Any
 import psutil
 import pytest
 from tornado.httpclient import AsyncHTTPClient
-from tornado.websocket import websocket_connect
+from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from tests.service.portal_stub import REPOSITORY, PortalStub, app_python, running
-from tests.service.visiting import Site, Visiting, soon
+from tests.service.visiting import Site, Visiting, joined, soon
 
 pytestmark = pytest.mark.app
 
 EXAMPLES = REPOSITORY / "dashboards/examples"
 NAMES = {"climate-explorer": "climate", "lesson-sampling": "sampling", "penguins": "penguins", "world-map": "world-map"}
-#: For some widgets of the others plain Voilà's kernel has no answer when all are asked for their state.
-_ANSWERED = {"world-map"}
 #: What is drawn by lot for each object, and says nothing.
 _RANDOM = re.compile(r'"(uid|_uid|random_id)": "[^"]*"')
+#: The last digits of a fit are rounded as the linear algebra has threads, of which a template has one.
+_LONG = re.compile(r"-?\d+\.\d{12,}(?:e-?\d+)?")
 
 
 def content(example: str, *, warm: bool = False) -> dict[str, bytes]:
@@ -41,6 +42,38 @@ def content(example: str, *, warm: bool = False) -> dict[str, bytes]:
         document["cells"].append({**cell, "source": "import os; left_open = os.pipe()"})
         files[name] = json.dumps(document).encode()
     return files
+
+
+class Packed:
+    """A websocket to Voilà, which reads binary messages in none but the newer form."""
+
+    def __init__(self, socket: WebSocketClientConnection) -> None:
+        self._socket = socket
+
+    async def write_message(self, frame: str, *, binary: bool) -> None:
+        """Send a message without buffers."""
+        assert not binary
+        message = json.loads(frame)
+        sent = ("header", "parent_header", "metadata", "content")
+        parts = [message["channel"].encode(), *(json.dumps(message[part]).encode() for part in sent)]
+        offsets = [8 * (len(parts) + 2)]
+        for part in parts:
+            offsets.append(offsets[-1] + len(part))
+        head = struct.pack(f"<{len(offsets) + 1}Q", len(offsets), *offsets)
+        await self._socket.write_message(head + b"".join(parts), binary=True)
+
+    async def read_message(self) -> bytes | None:
+        """Return the next message in the older form."""
+        frame = await self._socket.read_message()
+        if not isinstance(frame, bytes):
+            return None
+        (count,) = struct.unpack_from("<Q", frame)
+        offsets = struct.unpack_from(f"<{count}Q", frame, 8)
+        channel, *parts = (frame[start:stop] for start, stop in zip(offsets, offsets[1:], strict=False))
+        header, parent, metadata, content = map(json.loads, parts[:4])
+        message = {"channel": channel.decode(), "header": header, "msg_type": header["msg_type"]}
+        message |= {"parent_header": parent, "metadata": metadata, "content": content}
+        return joined([json.dumps(message).encode(), *parts[4:]])
 
 
 @asynccontextmanager
@@ -64,10 +97,10 @@ async def voila(folder: Path, example: str) -> AsyncIterator[Visiting]:
         kernel = json.loads(
             html.partition('id="jupyter-config-data" type="application/json">')[2].partition("</script>")[0]
         )["kernelId"]
-        connected = await websocket_connect(
-            f"{address.replace('http', 'ws')}api/kernels/{kernel}/channels?session_id=a"
-        )
-        yield Visiting(SimpleNamespace(), SimpleNamespace(html=html, kernel=kernel), connected)  # type: ignore[arg-type]
+        channels = f"{address.replace('http', 'ws')}api/kernels/{kernel}/channels?session_id=a"
+        connected = await websocket_connect(channels, subprotocols=["v1.kernel.websocket.jupyter.org"])
+        page = SimpleNamespace(html=html, kernel=kernel)
+        yield Visiting(SimpleNamespace(), page, Packed(connected))  # type: ignore[arg-type]
         connected.close()
     finally:
         # It may take longer to end than anybody would wait.
@@ -101,7 +134,7 @@ async def shown(visit: Visiting) -> dict[str, Any]:
     def plain(text: str) -> str:
         for comm, number in ids.items():
             text = text.replace(comm, number)
-        return _RANDOM.sub("", text)
+        return _LONG.sub(lambda found: f"{float(found[0]):.12g}", _RANDOM.sub("", text))
 
     views = re.findall(r'"?model_id"?: ?"([0-9a-f]{32})"', visit.html)
     return {
@@ -115,16 +148,6 @@ async def shown(visit: Visiting) -> dict[str, Any]:
     }
 
 
-async def outline(visit: Visiting) -> dict[str, Any]:
-    """Return how many widgets there are, how many of them are shown, and the texts."""
-    await visit.send("comm_info_request", {"target_name": "jupyter.widget"})
-    # It comes by another channel than the word that the kernel is idle.
-    while not (replies := [message for message in visit.heard if message["msg_type"] == "comm_info_reply"]):
-        await visit.next()
-    views = set(re.findall(r'"?model_id"?: ?"([0-9a-f]{32})"', visit.html))
-    return {"models": len(replies[0]["content"]["comms"]), "views": len(views), "texts": _texts(visit.html)}
-
-
 def _texts(html: str) -> list[str]:
     return re.findall(r'<div class="jp-RenderedText[^>]*>\s*<pre>(.*?)</pre>', html, re.DOTALL)
 
@@ -132,7 +155,6 @@ def _texts(html: str) -> list[str]:
 @pytest.mark.parametrize("example", NAMES)
 async def test_a_real_app_is_the_same_in_every_mode_and_in_voila(tmp_path: Path, example: str) -> None:
     found: dict[str, dict[str, Any]] = {}
-    outlines = {}
     for mode, opened in {
         "voila": voila(_made(tmp_path / "voila"), example),
         "cold": ours(_made(tmp_path / "cold"), example, ahead=0),
@@ -140,11 +162,8 @@ async def test_a_real_app_is_the_same_in_every_mode_and_in_voila(tmp_path: Path,
         "instant": ours(_made(tmp_path / "instant"), example, ahead=1),
     }.items():
         async with opened as visit:
-            outlines[mode] = await outline(visit)
-            if mode != "voila" or example in _ANSWERED:
-                found[mode] = await shown(visit)
-    assert outlines["cold"] == outlines["warm"] == outlines["instant"] == outlines["voila"]
-    first = found.get("voila", found["cold"])
+            found[mode] = await shown(visit)
+    first = found["voila"]
     assert len(first["models"]) > 10 and first["views"] and "?" not in first["views"]
     for mode in ("cold", "warm", "instant"):
         for what, wanted in first.items():

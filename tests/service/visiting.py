@@ -16,7 +16,7 @@ from tornado.websocket import WebSocketClientConnection
 from tests.notebooks import code, notebook
 from tests.service.portal_stub import AppProcess, LoadedPage, PortalStub, Visitor, running
 
-__all__ = ["DO", "INSTANT", "Site", "Visiting", "serving", "soon"]
+__all__ = ["DO", "INSTANT", "Site", "Visiting", "joined", "serving", "soon"]
 
 #: Limits of an app server that runs notebooks ahead.
 INSTANT = {"ahead": 1}
@@ -70,7 +70,7 @@ class Visiting:
         made["metadata"] = {"version": "1.0.0"} if kind == "comm_open" else {}
         frame: str | bytes = json.dumps({**made, "buffers": []})
         if buffers:
-            frame = _joined([json.dumps(made).encode(), *buffers])
+            frame = joined([json.dumps(made).encode(), *buffers])
         await self.socket.write_message(frame, binary=bool(buffers))
         return await self.until_idle(header["msg_id"]) if wait else []
 
@@ -173,7 +173,8 @@ async def serving(
         yield Site(portal, app)
 
 
-def _joined(parts: list[bytes]) -> bytes:
+def joined(parts: list[bytes]) -> bytes:
+    """Return a binary message in the older form: JSON and its buffers."""
     offsets = [4 * (len(parts) + 1)]
     for part in parts[:-1]:
         offsets.append(offsets[-1] + len(part))
