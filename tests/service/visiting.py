@@ -6,7 +6,7 @@ import asyncio
 import json
 import secrets
 import struct
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,8 @@ class Visiting:
         self.heard: list[dict[str, Any]] = []
         self._session = secrets.token_hex(8)
         self._ids: dict[str, str] = {}
+        #: What its server has logged.
+        self.log: Callable[[], str] = str
 
     @property
     def html(self) -> str:
