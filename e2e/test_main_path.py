@@ -156,6 +156,8 @@ def test_chosen_files_become_a_draft(ada: Person) -> None:
     ada.page.locator("form[data-upload] button").click()
     ada.page.wait_for_url(re.compile("/drafts/"))
     expect(ada.page.get_by_role("heading", name="It works")).to_be_visible(timeout=60_000)
+    # It is known a little later, and comes into the page by itself.
+    expect(ada.page.get_by_role("heading", name="Visitors will see it instantly")).to_be_visible(timeout=30_000)
 
 
 def test_an_uploaded_app_gets_its_next_version_by_another_upload(ada: Person) -> None:

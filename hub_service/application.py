@@ -23,14 +23,14 @@ from hub_service.handlers.base import filters, masked
 from hub_service.hub_cookies import PortalOAuth, xsrf_cookie
 from hub_service.isolation import KernelIsolation, warning
 from hub_service.settings import ROOT, Settings
+from hub_service.site import frame_ancestors, limits, picture_sources
 from vaas.backends.hub import HubApi, HubBackend, HubDirectory
 from vaas.content import Content
-from vaas.cookies import takes_secure
 from vaas.db.seal import Seal, ensure_secret
 from vaas.db.sql import SqlDatabase
-from vaas.errors import Invalid, VaasError
+from vaas.errors import VaasError
 from vaas.http import Http, internal_http
-from vaas.portal import Core, Limits, Portal
+from vaas.portal import Core, Portal
 from vaas.portal.outlines import Outlines
 from vaas.slug import slugify
 from vaas.stores.mounted import MountedStores, SharedFolder
@@ -39,8 +39,6 @@ __all__ = ["main", "make_application", "make_portal"]
 
 _log = logging.getLogger("vaas")
 _SWEEP_SECONDS = 3600
-#: The origin of a site, or of all below one, as a content security policy takes it.
-_ANCESTOR = re.compile(r"https?://(\*\.)?([a-z0-9-]+(?:\.[a-z0-9-]+)*)(?::[0-9]{1,5})?")
 _LOOK_SECONDS = 600
 
 
@@ -70,8 +68,8 @@ def make_portal(settings: Settings, environ: Mapping[str, str]) -> Portal:
             master_key=ensure_secret(settings.secrets / "tickets"),
             limits=limits(environ),
             network=settings.network,
-            picture_sources=picture_sources(environ.get("VAAS_PICTURE_SOURCES", "https:")),
-            frame_ancestors=frame_ancestors(environ.get("VAAS_FRAME_ANCESTORS", ""), public_url=settings.public_url),
+            picture_sources=picture_sources(environ),
+            frame_ancestors=frame_ancestors(environ, public_url=settings.public_url),
             poke=backend.poke,
             log_of=lambda server: last_lines(settings.logs / "apps" / server.account / f"{server.name}.log"),
         )
@@ -92,47 +90,6 @@ def last_lines(path: Path, *, count: int = 200) -> str:
             return "\n".join(file.read().decode(errors="replace").splitlines()[-count:])
     except OSError:
         return ""
-
-
-def picture_sources(text: str) -> tuple[str, ...]:
-    """Return where apps may load pictures from. Raises Invalid for what would end or widen the policy."""
-    if any(c in text for c in ";,\n\r'\""):
-        raise Invalid(f"VAAS_PICTURE_SOURCES={text}: write hosts or schemes with blanks between, such as “https:”.")
-    return tuple(text.split())
-
-
-def frame_ancestors(text: str, *, public_url: str) -> tuple[str, ...]:
-    """Return the origins of the sites that may show apps in a frame.
-
-    Raises
-    ------
-    Invalid
-        One is no origin or holds apps itself, or browsers would keep the visit's cookie out of the frame.
-    """
-    own = urlsplit(public_url).hostname or ""
-    for origin in text.split():
-        fitting = _ANCESTOR.fullmatch(origin)
-        if fitting is None:
-            raise Invalid(f"VAAS_FRAME_ANCESTORS: {origin} is no origin. Write it like https://lms.example.org")
-        any_below, host = fitting.groups()
-        if host.endswith(f".{own}") or (any_below and f".{own}".endswith(f".{host}")):
-            raise Invalid(f"VAAS_FRAME_ANCESTORS: {origin} holds the apps themselves, which must not frame each other.")
-    if text.split() and not takes_secure(public_url):
-        raise Invalid("VAAS_FRAME_ANCESTORS: browsers keep cookies in frames over https alone. Set VAAS_PUBLIC_URL.")
-    return tuple(text.split())
-
-
-def limits(environ: Mapping[str, str]) -> Limits:
-    """Return the site's limits: each can be set as VAAS_LIMIT_<NAME>. Raises Invalid for one that is none."""
-    names = {f"VAAS_LIMIT_{name.upper()}" for name in Limits.__dataclass_fields__}
-    for name in environ:
-        if name.startswith("VAAS_LIMIT_") and name not in names:
-            raise Invalid(f"There is no limit {name}. There are {', '.join(sorted(names))}.")
-    said = {name: environ.get(f"VAAS_LIMIT_{name.upper()}", "") for name in Limits.__dataclass_fields__}
-    for name, text in said.items():
-        if text and not text.isdecimal():
-            raise Invalid(f"VAAS_LIMIT_{name.upper()}={text} is no whole number.")
-    return Limits(**{name: int(text) for name, text in said.items() if text})
 
 
 def make_application(portal: Portal, settings: Settings, isolation: KernelIsolation) -> SizedApplication:

@@ -20,6 +20,7 @@ from hub_service.demo_people import ADMIN, GROUPS, PEOPLE
 from hub_service.isolation import probe, require, warning
 from hub_service.running import Note, is_held, stop_leftovers
 from hub_service.settings import Settings, find_node
+from hub_service.site import frame_ancestors, limits, picture_sources
 from vaas.errors import Invalid, Unavailable, VaasError
 
 __all__ = ["main"]
@@ -52,6 +53,7 @@ def up(settings: Settings, args: argparse.Namespace, environ: Mapping[str, str])
         print(f"VaaS runs already: {note.url if note else settings.portal_url}")
         print(_how_to_stop(settings))
         return 0
+    _check_said(settings, environ)
     _check_installed(settings, environ)
     if stop_leftovers(settings):
         print("Stopped what an earlier run had left behind.")
@@ -127,6 +129,13 @@ def _said(args: argparse.Namespace) -> dict[str, str]:
     if args.command == "up":
         found["VAAS_DEMO"] = "0" if args.no_demo else os.environ.get("VAAS_DEMO", "1")
     return found
+
+
+def _check_said(settings: Settings, environ: Mapping[str, str]) -> None:
+    """Find what the portal would refuse, before anything starts."""
+    limits(environ)
+    picture_sources(environ)
+    frame_ancestors(environ, public_url=settings.public_url)
 
 
 def _check_installed(settings: Settings, environ: Mapping[str, str]) -> None:

@@ -8,33 +8,60 @@ import base64
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from vaas.errors import Forbidden, Invalid, VaasError
 from vaas.http import Http, internal_http
 from vaas.network import connects, parse, text_of
+from vaas.slug import check_slug
 
 __all__ = ["add_publish", "run_publish"]
 
 _AUDIENCES = {"me": [], "signed-in": ["signed-in"], "everyone": ["everyone"]}
+_OPENS = {
+    "instant": "instantly",
+    "warm": "quickly (warm): a few sessions that have run it are kept ready",
+    "cold": "slowly (cold): it runs for each visitor",
+}
+#: So many seconds are waited for the word on that, besides those that the notebook takes.
+_A_WHILE = 20.0
 
 
 def add_publish(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("path", type=Path, help="a notebook, or a folder that holds one")
+    parser.add_argument("path", type=Path, help="a notebook, or a folder that holds it (and --notebook says which)")
     parser.add_argument(
-        "--include", type=Path, action="append", default=[], help="a file or folder beside the notebook"
+        "--include",
+        type=Path,
+        action="append",
+        default=[],
+        help="a file or folder beside the notebook; may be given more than once",
     )
     parser.add_argument("--notebook", default="", help="in a folder: the notebook to run")
     parser.add_argument("--title", default="", help="default: the notebook's first heading")
     parser.add_argument("--slug", default="", help="last part of the app's address")
     parser.add_argument("--update", default="", metavar="SLUG", help="publish a new version of this app")
-    parser.add_argument("--description", default="")
-    parser.add_argument("--category", default="")
+    parser.add_argument("--description", default="", help="what the app is about, on its page")
+    parser.add_argument(
+        "--category", default="", help="one, such as Climate or Teaching; the gallery has them to choose"
+    )
     parser.add_argument("--tag", action="append", default=[], help="may be given more than once")
+    _add_who(parser)
+    parser.add_argument("--anyway", action="store_true", help="publish even if the check fails")
+    parser.add_argument("--check-only", action="store_true", help="only check, publish nothing")
+    default = os.environ.get("VAAS_URL", "http://vaas.localhost:8000/services/vaas/")
+    parser.add_argument("--url", default=default, help="the portal's address; default: VAAS_URL, or the demo's")
+    parser.add_argument(
+        "--token-file", type=Path, help="a file with a Hub token; default: VAAS_TOKEN of the environment"
+    )
+
+
+def _add_who(parser: argparse.ArgumentParser) -> None:
+    """Declare who may open the app, and what it may reach and know."""
     parser.add_argument(
         "--access",
         action="append",
@@ -54,27 +81,23 @@ def add_publish(parser: argparse.ArgumentParser) -> None:
         help="whether the app is told the name and groups of who is looking; by default a new app is not, and with "
         "--update it stays as it is",
     )
-    parser.add_argument("--anyway", action="store_true", help="publish even if the check fails")
-    parser.add_argument("--check-only", action="store_true", help="only check, publish nothing")
-    default = os.environ.get("VAAS_URL", "http://vaas.localhost:8000/services/vaas/")
-    parser.add_argument("--url", default=default, help="the portal's address; default: VAAS_URL, or the demo's")
-    parser.add_argument(
-        "--token-file", type=Path, help="a file with a Hub token; default: VAAS_TOKEN of the environment"
-    )
 
 
 def run_publish(options: argparse.Namespace) -> int:
     """Publish; return 0, or 1 when the check failed, or 2 for everything else that went wrong."""
     try:
         return asyncio.run(_publish(options))
-    except (VaasError, OSError) as error:
+    except VaasError as error:
         print(f"vaas publish: {error}", file=sys.stderr)
-        return 2
+    except OSError as error:
+        print(f"vaas publish: {error.filename or 'The system says'}: {error.strerror or error}.", file=sys.stderr)
+    return 2
 
 
 async def _publish(options: argparse.Namespace) -> int:
     network = None if options.network is None else parse(options.network)
-    client = _Client(options.url, _token(options.token_file))
+    publication = _publication(options)
+    client = _Client(options.url, _token(options.token_file, portal=options.url))
     files, notebook = _collect(options.path, options.include, options.notebook)
     encoded = {path: base64.b64encode(data).decode() for path, data in files.items()}
     print(f"Sending {len(files)} file{'s' if len(files) != 1 else ''}…")
@@ -83,12 +106,14 @@ async def _publish(options: argparse.Namespace) -> int:
     report = await _await_check(client, draft["id"])
     _print_report(report)
     _print_closed(report, draft["network"])
+    if report.get("ok"):
+        _print_opens(await _await_opens(client, draft["id"], report))
     if options.check_only or not (report.get("ok") or options.anyway):
         await client.call("DELETE", f"drafts/{draft['id']}")
         if not report.get("ok"):
             print("Not published. Mend the notebook, or say --anyway.", file=sys.stderr)
         return 0 if report.get("ok") else 1
-    app = await client.call("POST", f"drafts/{draft['id']}/publish", _publication(options))
+    app = await client.call("POST", f"drafts/{draft['id']}/publish", publication)
     print(f"Published: {app['url']}")
     if "link" in app:
         print(f"Link for anyone: {app['link']['url']}")
@@ -96,6 +121,8 @@ async def _publish(options: argparse.Namespace) -> int:
 
 
 def _publication(options: argparse.Namespace) -> dict[str, Any]:
+    if options.slug:
+        check_slug(options.slug)
     subjects: list[str] = []
     for who in options.access:
         named = [who] if who.startswith(("user:", "group:")) else _AUDIENCES.get(who, [] if who == "link" else None)
@@ -115,11 +142,29 @@ async def _await_check(client: _Client, draft_id: str) -> Mapping[str, Any]:
             report: Mapping[str, Any] = draft["report"]
             return report
         progress = draft["progress"]
-        line = f"Checking: cell {progress.get('cell', 0)} of {progress.get('cells', '?')}" if progress else "Checking…"
+        told = f"code cell {progress.get('cell', 0)} of {progress.get('cells', '?')}" if progress else ""
+        line = f"Checking: {told}" if told else "Checking…"
         if line != shown:
             print(line)
         shown = line
         await asyncio.sleep(0.5)
+
+
+async def _await_opens(client: _Client, draft_id: str, report: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return how the app will open; nothing if that is not known soon. The notebook runs once more for it."""
+    deadline = time.monotonic() + _A_WHILE + 2 * float(report.get("seconds") or 0)
+    while "opens" not in report and time.monotonic() < deadline:
+        await asyncio.sleep(0.5)
+        report = (await client.call("GET", f"drafts/{draft_id}"))["report"]
+    opens: Mapping[str, Any] = report.get("opens", {})
+    return opens
+
+
+def _print_opens(opens: Mapping[str, Any]) -> None:
+    if opens:
+        print(f"It opens {_OPENS[opens['mode']]}.")
+    for why in opens.get("why", []):
+        print(f"? {why}")
 
 
 def _print_report(report: Mapping[str, Any]) -> None:
@@ -174,10 +219,11 @@ def _read(base: Path, wanted: list[Path]) -> dict[str, bytes]:
     return found
 
 
-def _token(file: Path | None) -> str:
+def _token(file: Path | None, *, portal: str) -> str:
     token = file.read_text().strip() if file else os.environ.get("VAAS_TOKEN", "")
     if not token:
-        raise Forbidden("A token is needed: make one under /hub/token and put it into VAAS_TOKEN or --token-file.")
+        place = urljoin(portal, "/hub/token")
+        raise Forbidden(f"A token is needed: make one at {place} and put it into VAAS_TOKEN or --token-file.")
     return token
 
 
@@ -195,10 +241,14 @@ class _Client:
         headers = {"Authorization": f"token {self._token}", "Content-Type": "application/json"}
         data = json.dumps(body).encode() if body is not None else None
         answer = await self._http.request(method, self._url + path, headers=headers, body=data, seconds=300)
-        if answer.status == 403 and not answer.body.startswith(b"{"):
-            raise Forbidden("The portal does not accept this token.")
+        if answer.status == 401 or (answer.status == 403 and not answer.body.startswith(b"{")):
+            raise Forbidden(
+                f"The portal does not accept this token. Make another one at {urljoin(self._url, '/hub/token')}"
+            )
         value = answer.json() if answer.body else None
         if answer.status >= 400:
             said = value.get("error", {}) if isinstance(value, dict) else {}
-            raise Invalid(f"{said.get('message', 'The portal refused.')} {said.get('fix', '')}".strip())
+            # What is wrong with what was sent says itself what to do.
+            fix = "" if answer.status in {400, 409} else said.get("fix", "")
+            raise Invalid(f"{said.get('message', 'The portal refused.')} {fix}".strip())
         return value

@@ -87,6 +87,7 @@ class AppPage(Page):
             "versions": self.portal.versions.list(self.visitor, slug)[1] if reads else [],
             "files": list(version.snapshot.files) if version and reads else [],
             "running": await self._running(seen.app.slug),
+            "waiting": self.portal.servers.waiting(seen.app, version) if version else 0,
             "shared_with": [subject_title(g.subject) for g in grants] if writes else [],
             "incidents": [incidents.shown(i) for i in self.portal.incidents.of(self.visitor, slug)] if writes else [],
             "network": within(seen.app.network, self.portal.core.network) if writes else (),

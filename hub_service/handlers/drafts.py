@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
+from typing import Any
+
 from hub_service.handlers.apps import EventStream
 from hub_service.handlers.base import Page
 from hub_service.handlers.reach import network_in_form, shown, wanted
@@ -10,6 +14,10 @@ from vaas.model import EVERYONE, SIGNED_IN, Draft, Visitor
 from vaas.portal import Publication
 
 __all__ = ["DraftAgain", "DraftDiscard", "DraftEvents", "DraftPage", "DraftsPage", "PublishPage"]
+
+
+#: So many seconds may pass until a server says how its app opens, besides those that the notebook takes.
+_A_WHILE = 20.0
 
 
 class DraftsPage(Page):
@@ -78,8 +86,9 @@ class DraftEvents(EventStream):
     """How far a check is."""
 
     async def get(self, draft_id: str) -> None:
-        """Stream until the check is done."""
+        """Stream until the check is done, and it is known how the app will open."""
         self._draft = self.portal.drafts.get(self.person, draft_id).id
+        self._done: float | None = None
         await self.stream()
 
     async def state(self) -> tuple[bool, dict[str, object]]:
@@ -90,7 +99,15 @@ class DraftEvents(EventStream):
             return True, {"state": "done", "error": error.message}
         report = {key: value for key, value in draft.report.items() if key != "picture"}
         value: dict[str, object] = {"state": draft.state, "progress": dict(draft.progress), "report": report}
-        return draft.state == "done", value
+        if draft.state == "done" and self._done is None:
+            self._done = time.monotonic()
+        over = draft.state == "done" and ("opens" in report or not self._may_tell(report))
+        return over, value | {"over": over}
+
+    def _may_tell(self, report: Mapping[str, Any]) -> bool:
+        """Whether the draft's server may yet say how the app opens: it runs the notebook once more for that."""
+        waited = time.monotonic() - (self._done or 0.0)
+        return bool(report.get("ok")) and waited < _A_WHILE + 2 * float(report.get("seconds") or 0)
 
 
 class PublishPage(DraftPage):

@@ -3,13 +3,18 @@ import { duration } from "./duration.js";
 
 const RETRY_MS = 3000;
 
-function follow(section) {
+/** Show how far the check is, then its result, and what comes a little later: how the app will open. */
+function follow(section, done = false) {
   const part = (name) => section.querySelector(`[data-check-${name}]`);
   const started = performance.now();
   const source = new EventSource(section.dataset.events);
   const clock = setInterval(() => {
-    part("time").textContent = `${duration(Math.floor((performance.now() - started) / 1000))} so far.`;
+    if (!done) part("time").textContent = `${duration(Math.floor((performance.now() - started) / 1000))} so far.`;
   }, 1000);
+
+  function lost(isLost) {
+    if (!done) part("lost").hidden = !isLost;
+  }
 
   function show({ stage, cell, cells }) {
     const bar = part("progress");
@@ -23,40 +28,51 @@ function follow(section) {
       : "Starting…";
   }
 
-  source.addEventListener("open", () => { part("lost").hidden = true; });
+  source.addEventListener("open", () => lost(false));
   source.addEventListener("error", () => {
-    part("lost").hidden = false;
+    lost(true);
     // Closed for good means that the portal refused: its page says why.
-    if (source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), RETRY_MS);
+    if (!done && source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), RETRY_MS);
   });
-  source.addEventListener("message", async (event) => {
-    part("lost").hidden = true;
-    const { state, progress } = JSON.parse(event.data);
-    if (state !== "done") {
-      if (state === "running") show(progress ?? {});
-      return;
-    }
+  // One after the other: what comes later would be overwritten by what was asked for earlier.
+  let work = Promise.resolve();
+  source.addEventListener("message", (event) => {
+    lost(false);
+    const { state, progress, report, over } = JSON.parse(event.data);
+    if (over) source.close();
+    if (state === "running") show(progress ?? {});
+    if (state !== "done") return;
     clearInterval(clock);
-    source.close();
-    await swap();
+    const first = !done;
+    done = true;
+    work = work.then(async () => {
+      if (first) await result();
+      else if (report?.opens) await swap(["opens"]);
+      if (over && !report?.opens) document.querySelector("[data-awaited]")?.replaceChildren();
+    });
   });
 }
 
-/** Put the server's new parts of this page in place of the old ones. */
-async function swap() {
+/** Put the server's new parts of this page in place of the old ones: all, or those that are named. */
+async function swap(names = null) {
   let fresh;
   try {
     const response = await fetch(location.href, { headers: { Accept: "text/html" } });
     if (!response.ok) throw new Error(response.statusText);
     fresh = new DOMParser().parseFromString(await response.text(), "text/html");
   } catch {
-    location.reload();
+    if (!names) location.reload();
     return;
   }
   for (const old of document.querySelectorAll("[data-swap]")) {
+    if (names && !names.includes(old.dataset.swap)) continue;
     const next = fresh.querySelector(`[data-swap="${old.dataset.swap}"]`);
     if (next) old.replaceWith(document.adoptNode(next));
   }
+}
+
+async function result() {
+  await swap();
   const section = document.querySelector("[data-draft]");
   if (section && section.dataset.draft !== "done") {
     setTimeout(() => follow(section), RETRY_MS);
@@ -98,7 +114,10 @@ function audience(form) {
 
 const section = document.querySelector("[data-draft]");
 if (section && section.dataset.draft !== "done") follow(section);
-else preview();
+else {
+  preview();
+  if (document.querySelector("[data-awaited]")) follow(section, true);
+}
 
 const form = document.querySelector("form[data-publish]");
 if (form) {

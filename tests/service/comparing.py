@@ -83,7 +83,7 @@ async def _voila(folder: Path, files: Mapping[str, bytes], name: str) -> AsyncIt
     try:
         assert await soon(lambda: b"running at" in log.read_bytes(), within=40), log.read_text()
         address = f"http://127.0.0.1:{port}/"
-        answer = await AsyncHTTPClient(force_instance=True).fetch(address, request_timeout=90)
+        answer = await AsyncHTTPClient(force_instance=True).fetch(address, request_timeout=240)
         html = answer.body.decode()
         said = html.partition('id="jupyter-config-data" type="application/json">')[2].partition("</script>")[0]
         kernel = json.loads(said)["kernelId"]
@@ -149,7 +149,10 @@ async def _ours(folder: Path, files: Mapping[str, bytes], name: str, *, mode: st
 
 async def shown(visit: Visiting) -> Shown:
     """Return what a visitor has: the widgets in the order in which they were made, and what the cells show."""
-    states = await visit.states()
+    await visit.send("comm_info_request", {"target_name": "jupyter.widget"})
+    while not (replies := [message for message in visit.heard if message["msg_type"] == "comm_info_reply"]):
+        await visit.next()
+    states = await visit.states() if replies[0]["content"]["comms"] else {}
     ids = {comm: f"#{number}" for number, comm in enumerate(states)}
 
     def plain(text: str) -> str:
@@ -213,9 +216,15 @@ def different(wanted: Shown, got: Shown) -> list[str]:
     for what in wanted:
         pairs = [(a, b) for a, b in zip(wanted[what], got[what], strict=False) if a != b]
         if pairs or len(wanted[what]) != len(got[what]):
-            first = f"; first {pairs[0][0]!r:.300} ≠ {pairs[0][1]!r:.300}" if pairs else ""
+            first = f"; first {_where(*pairs[0])}" if pairs else ""
             lines.append(f"{what}: {len(wanted[what])} and {len(got[what])}, {len(pairs)} differ{first}")
     return lines
+
+
+def _where(wanted: Any, got: Any) -> str:
+    a, b = str(wanted), str(got)
+    start = next((at for at, (one, other) in enumerate(zip(a, b, strict=False)) if one != other), min(len(a), len(b)))
+    return f"{a[:60]!r}… at {start}: {a[start : start + 200]!r} ≠ {b[start : start + 200]!r}"
 
 
 async def _compare(notebook: Path) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hub_service.application import app_origin, frame_ancestors, last_lines, limits, picture_sources
+from hub_service.application import app_origin, last_lines
+from hub_service.site import frame_ancestors, limits, picture_sources
 from vaas.errors import Invalid
 
 
@@ -31,15 +32,22 @@ def test_a_limit_that_is_no_number_is_named() -> None:
         limits({"VAAS_LIMIT_VISITS": "many"})
 
 
+def test_a_limit_that_would_let_nobody_in_is_refused() -> None:
+    for name in ("VISITS", "KERNEL_MEMORY", "CELL_SECONDS"):
+        with pytest.raises(Invalid, match=f"VAAS_LIMIT_{name}=0"):
+            limits({f"VAAS_LIMIT_{name}": "0"})
+    assert limits({"VAAS_LIMIT_SITE_VISITS": "0", "VAAS_LIMIT_AHEAD": "0"}).ahead == 0
+
+
 def test_pictures_may_come_from_where_the_site_says() -> None:
-    assert picture_sources("https: tiles.example.org") == ("https:", "tiles.example.org")
-    assert picture_sources("") == ()
+    assert picture_sources({"VAAS_PICTURE_SOURCES": "https: tiles.example.org"}) == ("https:", "tiles.example.org")
+    assert picture_sources({"VAAS_PICTURE_SOURCES": ""}) == ()
 
 
 @pytest.mark.parametrize("text", ["https:; script-src *", "a, b", "'unsafe-inline'"])
 def test_a_source_cannot_widen_the_policy(text: str) -> None:
     with pytest.raises(Invalid, match="VAAS_PICTURE_SOURCES"):
-        picture_sources(text)
+        picture_sources({"VAAS_PICTURE_SOURCES": text})
 
 
 def test_the_end_of_a_log_is_shown_and_none_is_empty(tmp_path: Path) -> None:
@@ -50,9 +58,9 @@ def test_the_end_of_a_log_is_shown_and_none_is_empty(tmp_path: Path) -> None:
 
 def test_sites_that_may_frame_apps_are_named_by_their_origins() -> None:
     said = "https://lms.example.org  https://*.example.com:8443"
-    found = frame_ancestors(said, public_url="https://vaas.example.net")
+    found = frame_ancestors({"VAAS_FRAME_ANCESTORS": said}, public_url="https://vaas.example.net")
     assert found == ("https://lms.example.org", "https://*.example.com:8443")
-    assert frame_ancestors("", public_url="http://vaas.example.net") == ()
+    assert frame_ancestors({"VAAS_FRAME_ANCESTORS": ""}, public_url="http://vaas.example.net") == ()
 
 
 @pytest.mark.parametrize(
@@ -62,7 +70,9 @@ def test_sites_that_may_frame_apps_are_named_by_their_origins() -> None:
 )
 def test_what_is_no_origin_may_not_frame_apps(origin: str) -> None:
     with pytest.raises(Invalid, match="VAAS_FRAME_ANCESTORS"):
-        frame_ancestors(f"https://lms.example.org {origin}", public_url="https://vaas.example.net")
+        frame_ancestors(
+            {"VAAS_FRAME_ANCESTORS": f"https://lms.example.org {origin}"}, public_url="https://vaas.example.net"
+        )
 
 
 @pytest.mark.parametrize(
@@ -70,10 +80,10 @@ def test_what_is_no_origin_may_not_frame_apps(origin: str) -> None:
 )
 def test_apps_may_not_frame_each_other(origin: str) -> None:
     with pytest.raises(Invalid, match="holds the apps themselves"):
-        frame_ancestors(origin, public_url="https://vaas.example.net")
+        frame_ancestors({"VAAS_FRAME_ANCESTORS": origin}, public_url="https://vaas.example.net")
 
 
 def test_a_frame_of_another_site_needs_https() -> None:
     with pytest.raises(Invalid, match="https"):
-        frame_ancestors("https://lms.example.org", public_url="http://vaas.example.net")
-    assert frame_ancestors("https://lms.example.org", public_url="http://vaas.localhost:8000")
+        frame_ancestors({"VAAS_FRAME_ANCESTORS": "https://lms.example.org"}, public_url="http://vaas.example.net")
+    assert frame_ancestors({"VAAS_FRAME_ANCESTORS": "https://lms.example.org"}, public_url="http://vaas.localhost:8000")

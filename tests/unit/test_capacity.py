@@ -87,3 +87,10 @@ def test_memory_is_shared_out_in_the_same_way() -> None:
 
 def test_without_limits_there_are_no_shares() -> None:
     assert Capacity(visits=0, memory=0).share("a", Load(5), now=0) == {}
+
+
+def test_how_many_wait_is_what_the_server_said_last() -> None:
+    capacity = Capacity(visits=0, memory=0)
+    assert capacity.waiting("a") == 0
+    capacity.share("a", Load(pages=1, waiting=3), now=0)
+    assert (capacity.waiting("a"), capacity.waiting("b")) == (3, 0)

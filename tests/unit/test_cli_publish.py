@@ -54,6 +54,21 @@ def test_what_is_no_host_is_said_before_anything_is_sent(
     assert said.out == "" and "example.org" in said.err or "all" in said.err
 
 
+@pytest.mark.parametrize(("option", "value"), [("--access", "foo"), ("--slug", "Bad Slug!")])
+def test_what_cannot_be_published_is_said_before_anything_is_sent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str
+) -> None:
+    assert run(str(write_notebook(tmp_path / "lesson.ipynb", "x")), option, value) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and ("“foo” is nobody" in said.err or "small letters" in said.err)
+
+
+def test_a_token_file_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lesson = write_notebook(tmp_path / "lesson.ipynb", "x")
+    assert run(str(lesson), "--token-file", str(tmp_path / "none")) == 2
+    assert capsys.readouterr().err == f"vaas publish: {tmp_path / 'none'}: No such file or directory.\n"
+
+
 def test_another_kind_of_file_is_no_notebook(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "notes.txt").write_text("x")
     assert run(str(tmp_path / "notes.txt")) == 2

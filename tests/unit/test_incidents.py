@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -13,6 +13,7 @@ from vaas.model import EVERYONE, Access, App, ServerName, Visitor
 from vaas.portal.incidents import KINDS, clean_incidents
 from vaas.portal.opening import draft_server
 from vaas.portal.servers import Heartbeat
+from vaas.runtime.endings import Kind
 
 AS_ADA = Visitor(ADA)
 
@@ -119,7 +120,7 @@ def test_so_many_of_one_heartbeat_are_looked_at() -> None:
 
 
 def test_every_kind_has_words() -> None:
-    known = {"memory", "processes", "cpu", "disk", "output", "died", "stalled", "slow", "start", "network"}
+    known = set(get_args(Kind))
     assert set(KINDS) == known
     assert all(words[0].isupper() and not words.endswith(".") for words in KINDS.values())
 

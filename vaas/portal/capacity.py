@@ -77,6 +77,11 @@ class Capacity:
         self._servers[name] = replace(me, visits=visits, memory=memory)
         return promised
 
+    def waiting(self, name: Hashable) -> int:
+        """Return how many visits waited in the server's line when it spoke last; 0 for an unknown one."""
+        server = self._servers.get(name)
+        return server.load.waiting if server else 0
+
     def forget(self, name: Hashable) -> None:
         """Give away what a server had that has ended; no-op for an unknown one."""
         self._servers.pop(name, None)

@@ -13,7 +13,7 @@ from vaas import policy
 from vaas.backends.base import Backend, Directory
 from vaas.content import Content
 from vaas.db.base import Database, Records
-from vaas.errors import Invalid
+from vaas.errors import Invalid, VaasError
 from vaas.model import App, ServerName, Version, Visitor
 from vaas.network import ALL, within
 from vaas.portal.outlines import Outlines
@@ -172,7 +172,10 @@ class Core:
     def _finished(self, task: asyncio.Task[None]) -> None:
         self.tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            _log.error("Background work failed: %s", getattr(error, "log_message", error), exc_info=error)
+            if isinstance(error, VaasError):  # we have words for it
+                _log.error("Background work failed: %s", error.log_message)
+            else:
+                _log.error("Background work failed: %s", error, exc_info=error)
 
     def poke_app(self, app: App) -> None:
         """Make the app's running servers ask again who may stay."""

@@ -23,6 +23,7 @@ KINDS: Mapping[str, str] = {
     "slow": "A page took long",
     "start": "It could not be started",
     "network": "It tried to reach what it may not",
+    "callback": "An answer to a visitor failed",
 }
 _EACH_HEARTBEAT = 20
 _KEPT = 50

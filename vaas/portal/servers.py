@@ -13,9 +13,9 @@ from typing import Any
 from vaas import network, policy
 from vaas.content import pack
 from vaas.errors import NotFound, Unavailable
-from vaas.model import App, Draft, Grant, Isolation, ServerName, Snapshot, Visitor
+from vaas.model import App, Draft, Grant, Isolation, ServerName, Snapshot, Version, Visitor
 from vaas.portal.capacity import Capacity, Load
-from vaas.portal.core import Core
+from vaas.portal.core import Core, version_server
 from vaas.portal.incidents import Incidents
 from vaas.portal.outlines import clean_outline
 from vaas.portal.reports import clean_progress, clean_report
@@ -168,6 +168,10 @@ class Servers:
             self._core.spawn(self._stop(server))
         told = {"network": self._network(task), "knows_visitor": task.knows_visitor}
         return {"revoked": revoked, "stop": False, **told, **self._share(server, beat.load)}
+
+    def waiting(self, app: App, version: Version) -> int:
+        """Return how many visits wait in the version's line, as its server said last."""
+        return self._capacity.waiting(version_server(app.id, version))
 
     def isolation(self) -> dict[ServerName, Isolation]:
         """Return what the servers that live said last about how their kernels are kept apart."""

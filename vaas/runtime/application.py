@@ -117,7 +117,8 @@ async def _serve(place: Place, *, folder: Path) -> None:
     http.add_sockets(sockets)
     address = f"http://{place.host}:{sockets[0].getsockname()[1]}{place.base_url}"
     log.info("Serving %r, version %s, at %s", manifest.title, manifest.version, address)
-    chores = [asyncio.ensure_future(work) for work in (server.beat(), server.sweep(), _prepare(server, portal=portal))]
+    works = (server.beat(), server.sweep(), _prepare(server, portal=portal), _tell_mode(server))
+    chores = [asyncio.ensure_future(work) for work in works]
     try:
         await server.stopped.wait()
     finally:
@@ -170,6 +171,12 @@ async def _prepare(server: Any, *, portal: PortalClient) -> None:
     """Check the notebook, if the portal asks for it, and keep it ready for visits."""
     await _check(server, portal=portal)
     await server.stock.tend()
+
+
+async def _tell_mode(server: Any) -> None:
+    """Tell the portal how the app opens as soon as that is known: its publisher looks at the draft now."""
+    await server.stock.settled()
+    server.poked.set()
 
 
 async def _check(server: Any, *, portal: PortalClient) -> None:

@@ -25,7 +25,9 @@ CLOSE_CODES: dict[Why, int] = {
     "greedy": 4415,
 }
 #: What the owner of an app is told about.
-Kind = Literal["memory", "processes", "cpu", "disk", "output", "died", "stalled", "slow", "start", "network"]
+Kind = Literal[
+    "memory", "processes", "cpu", "disk", "output", "died", "stalled", "slow", "start", "network", "callback"
+]
 
 
 class Trouble(Exception):

@@ -1,0 +1,63 @@
+"""What a site says by environment variables about its apps, and in words what is wrong with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from vaas.cookies import takes_secure
+from vaas.errors import Invalid
+from vaas.portal import Limits
+
+__all__ = ["frame_ancestors", "limits", "picture_sources"]
+
+#: The origin of a site, or of all below one, as a content security policy takes it.
+_ANCESTOR = re.compile(r"https?://(\*\.)?([a-z0-9-]+(?:\.[a-z0-9-]+)*)(?::[0-9]{1,5})?")
+#: Limits of which 0 makes sense.
+_MAY_BE_NONE = {"ahead", "spares", "warm", "template_age", "leave_after", "idle_after", "superseded_after"}
+
+
+def picture_sources(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return where apps may load pictures from. Raises Invalid for what would end or widen the policy."""
+    text = environ.get("VAAS_PICTURE_SOURCES", "https:")
+    if any(c in text for c in ";,\n\r'\""):
+        raise Invalid(f"VAAS_PICTURE_SOURCES={text}: write hosts or schemes with blanks between, such as “https:”.")
+    return tuple(text.split())
+
+
+def frame_ancestors(environ: Mapping[str, str], *, public_url: str) -> tuple[str, ...]:
+    """Return the origins of the sites that may show apps in a frame.
+
+    Raises
+    ------
+    Invalid
+        One is no origin or holds apps itself, or browsers would keep the visit's cookie out of the frame.
+    """
+    text = environ.get("VAAS_FRAME_ANCESTORS", "")
+    own = urlsplit(public_url).hostname or ""
+    for origin in text.split():
+        fitting = _ANCESTOR.fullmatch(origin)
+        if fitting is None:
+            raise Invalid(f"VAAS_FRAME_ANCESTORS: {origin} is no origin. Write it like https://lms.example.org")
+        any_below, host = fitting.groups()
+        if host.endswith(f".{own}") or (any_below and f".{own}".endswith(f".{host}")):
+            raise Invalid(f"VAAS_FRAME_ANCESTORS: {origin} holds the apps themselves, which must not frame each other.")
+    if text.split() and not takes_secure(public_url):
+        raise Invalid("VAAS_FRAME_ANCESTORS: browsers keep cookies in frames over https alone. Set VAAS_PUBLIC_URL.")
+    return tuple(text.split())
+
+
+def limits(environ: Mapping[str, str]) -> Limits:
+    """Return the site's limits: each can be set as VAAS_LIMIT_<NAME>. Raises Invalid for one that is none."""
+    names = {f"VAAS_LIMIT_{name.upper()}" for name in Limits.__dataclass_fields__}
+    for name in environ:
+        if name.startswith("VAAS_LIMIT_") and name not in names:
+            raise Invalid(f"There is no limit {name}. There are {', '.join(sorted(names))}.")
+    said = {name: environ.get(f"VAAS_LIMIT_{name.upper()}", "") for name in Limits.__dataclass_fields__}
+    for name, text in said.items():
+        if text and not text.isdecimal():
+            raise Invalid(f"VAAS_LIMIT_{name.upper()}={text} is not a whole number of 0 or more.")
+        if text and not int(text) and getattr(Limits, name) and name not in _MAY_BE_NONE:
+            raise Invalid(f"VAAS_LIMIT_{name.upper()}=0 would let nothing happen. The least is 1.")
+    return Limits(**{name: int(text) for name, text in said.items() if text})
