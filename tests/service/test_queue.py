@@ -148,6 +148,24 @@ async def test_no_more_pages_open_than_the_portal_says(start: Start) -> None:
     await second.page()
 
 
+@pytest.mark.parametrize("query", ["", "?x=1"])
+async def test_who_left_for_so_long_that_another_has_the_place_waits_in_line(start: Start, query: str) -> None:
+    portal, app, first = await start(connect_within=60, leave_after=60)
+    portal.shares["site_visits"] = 1
+    page = await first.page()
+    await soon(lambda: portal.heartbeats[-1]["load"]["pages"] == 1)
+    assert await first.leave(page.token) == 204
+    second = await comes(app, portal)
+    await waits(second)
+    for _ in range(20):
+        if (await asks(second))["position"] == 0:
+            break
+        await asyncio.sleep(0.5)
+    await second.page()
+    assert (await first.ask(query)).code == 503
+    assert await soon(lambda: portal.heartbeats[-1]["load"] == {"pages": 1, "waiting": 1, "memory": 0})
+
+
 async def test_an_app_whose_memory_is_full_lets_nobody_in(start: Start) -> None:
     portal, app, first = await start(HOG.format(megabytes=150), memory=400_000_000, connect_within=60)
     page = await first.page()

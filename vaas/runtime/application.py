@@ -119,6 +119,8 @@ async def _serve(place: Place, *, folder: Path) -> None:
     log.info("Serving %r, version %s, at %s", manifest.title, manifest.version, address)
     works = (server.beat(), server.sweep(), _prepare(server, portal=portal), _tell_mode(server))
     chores = [asyncio.ensure_future(work) for work in works]
+    for chore in chores:
+        chore.add_done_callback(_say_how_it_ended)
     try:
         await server.stopped.wait()
     finally:
@@ -126,6 +128,12 @@ async def _serve(place: Place, *, folder: Path) -> None:
         await _end(chores)
         await server.close()
         portal.close()
+
+
+def _say_how_it_ended(chore: asyncio.Future[Any]) -> None:
+    """Nobody waits for a chore: what ends it has to be in the log."""
+    if not chore.cancelled() and (error := chore.exception()):
+        log.error("The server looks after something no more", exc_info=error)
 
 
 async def _end(chores: Sequence[asyncio.Future[Any]]) -> None:
@@ -169,8 +177,21 @@ async def _fetch(manifest: Manifest, *, portal: PortalClient, folder: Path) -> N
 
 async def _prepare(server: Any, *, portal: PortalClient) -> None:
     """Check the notebook, if the portal asks for it, and keep it ready for visits."""
-    await _check(server, portal=portal)
-    await server.stock.tend()
+    report = await _check(server, portal=portal)
+    await asyncio.gather(_hand_over(report, portal=portal), server.stock.tend())
+
+
+async def _hand_over(report: Mapping[str, Any] | None, *, portal: PortalClient) -> None:
+    """Tell the portal what a check found, however long it is away."""
+    pause = 1.0
+    while report is not None:
+        try:
+            await portal.check({"report": report})
+            return
+        except VaasError as error:
+            log.warning("The report of the check: %s; next try in %.0f s", error.log_message, pause)
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, 30.0)
 
 
 async def _tell_mode(server: Any) -> None:
@@ -179,11 +200,11 @@ async def _tell_mode(server: Any) -> None:
     server.poked.set()
 
 
-async def _check(server: Any, *, portal: PortalClient) -> None:
-    """Run the notebook once for its publisher, if the portal asks for it, and hand over what came out."""
+async def _check(server: Any, *, portal: PortalClient) -> Mapping[str, Any] | None:
+    """Run the notebook once for its publisher, if the portal asks for it, and return the report."""
     seconds = server.manifest.check_seconds
     if seconds is None:
-        return
+        return None
 
     async def report_progress(progress: dict[str, Any]) -> None:
         try:
@@ -210,4 +231,4 @@ async def _check(server: Any, *, portal: PortalClient) -> None:
         await portal.outline(Outline(tuple((report.pop("outline", None) or {"blocks": ()})["blocks"])))
     except VaasError as error:
         log.warning("The outline of the page: %s", error.log_message)
-    await portal.check({"report": report})
+    return report

@@ -2,7 +2,7 @@
 
 Its server talks to it through a socket pair (:mod:`vaas.runtime.channel`), in small JSON messages:
 
-- ``asked``: say what the notebook has asked for of its visitor;
+- ``asked``: say what the notebook has asked for of its visitor; ``sources``: what it has read;
 - ``freeze``: close all sockets, end all threads of the kernel's, say what would not survive a fork, and wait for forks
   without an event loop;
 - ``fork`` (when frozen): become another kernel as well, with sockets, key and seeds of its own, and with the folder
@@ -131,6 +131,8 @@ class Side:
         async with self._app.kernel._main_asyncio_lock:
             if told["do"] == "asked":
                 self._say({"asked": sorted(asking.asked())})
+            elif told["do"] == "sources":
+                self._say({"sources": sources.found()})
             elif told["do"] == "begin":
                 # Nobody listens to the kernel yet: what functions of the author's say of errors is for the log.
                 with _log() as log, contextlib.redirect_stderr(log):
@@ -145,7 +147,7 @@ class Side:
 
     def _say(self, answer: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):
-            self._channel.send(json.dumps(answer).encode())
+            self._channel.send(json.dumps(answer, ensure_ascii=False).encode(errors="replace"))
 
     @staticmethod
     def _flush() -> None:
@@ -168,7 +170,8 @@ class Side:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         gc.collect()
-        self._generators = seeds.generators()
+        # Those of a stem are frozen already: the garbage collector names them no more.
+        self._generators += seeds.generators()
         gc.freeze()
         kept = hindrances.kept_files(*self._folders)
         said = {"hindrances": found, "hooked": asking.hooked(), "kept": kept, "sources": sources.found()}
@@ -217,8 +220,11 @@ class Side:
         self._channel = socket.socket(fileno=channel)
         os.set_inheritable(channel, False)
         hindrances.reopen_files()
+        folders = hindrances.open_folders()
         if order["root"] is not None:
             rebirth.move_to(order["root"])
+        # Those that are open would lead out of the new root.
+        hindrances.reopen_folders(folders)
         os.environ.update(order["env"])
         tempfile.tempdir = None
         seeds.renew(self._generators)

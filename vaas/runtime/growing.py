@@ -15,6 +15,7 @@ from vaas.runtime.watch import Watch
 
 if TYPE_CHECKING:
     from vaas.runtime.server import AppServer
+    from vaas.runtime.stock import Claim
 
 __all__ = ["Growing", "Passing"]
 
@@ -34,6 +35,8 @@ class Growing:
         Takes pieces of the page.
     renderer:
         Has the notebook.
+    claims:
+        What came of a claim of a kernel, if there was one.
     """
 
     def __init__(
@@ -45,9 +48,10 @@ class Growing:
         shown: Mapping[str, object],
         queue: asyncio.Queue[str | None],
         renderer: Any,
+        claims: list[Claim | None],
     ) -> None:
         self._server, self._page, self._facts, self._shown = server, page, facts, shown
-        self._queue, self._renderer = queue, renderer
+        self._queue, self._renderer, self._claims = queue, renderer, claims
         self._where = "before its first cell"
         #: Until there is a kernel of its own that could stand still, others have their own watch.
         self._activity: Any = None
@@ -78,7 +82,9 @@ class Growing:
     def _keep(self, taken: Taken | None) -> None:
         self._page.state = taken
 
-    async def _claim(self) -> Any:
+    async def _claim(self) -> Claim | None:
+        if self._claims:
+            return self._claims.pop()
         stock = self._server.stock
         stock.watchers.add(self._show)
         try:

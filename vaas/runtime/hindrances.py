@@ -7,6 +7,7 @@ devices that compute. The process is looked at when its kernel's own threads and
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import re
@@ -15,12 +16,15 @@ import stat
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["children", "find", "kept_files", "open_files", "reopen_files"]
+__all__ = ["children", "find", "kept_files", "open_files", "open_folders", "reopen_files", "reopen_folders"]
 
 _DEVICES = re.compile(r"^/dev/(nvidia|dri/|kfd|accel)")
 _SHARED = re.compile(r"^[0-9a-f]+-[0-9a-f]+ .w.s \S+ \S+ (\d+)\s*(.*)$", re.MULTILINE)
+#: Event counters, timers, watches of files and the like: what one process does with it, all others notice.
+_KERNEL_OBJECT = "anon_inode:"
 _MOMENT = 0.02
 _TASKS = Path("/proc/self/task")
 
@@ -54,6 +58,28 @@ def reopen_files() -> None:
         except OSError:
             continue
         os.lseek(again, os.lseek(fd, 0, os.SEEK_CUR), os.SEEK_SET)
+        os.dup2(again, fd, inheritable=os.get_inheritable(fd))
+        os.close(again)
+
+
+def open_folders() -> dict[int, str]:
+    """Return number → path of all folders that are open."""
+    found = {}
+    for fd, path in open_files().items():
+        with contextlib.suppress(OSError):
+            if stat.S_ISDIR(os.fstat(fd).st_mode):
+                found[fd] = path
+    return found
+
+
+def reopen_folders(folders: Mapping[int, str]) -> None:
+    """Open them once more by their paths, in what is this process's root now; close those that are not there."""
+    for fd, path in folders.items():
+        try:
+            again = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            os.close(fd)
+            continue
         os.dup2(again, fd, inheritable=os.get_inheritable(fd))
         os.close(again)
 
@@ -145,6 +171,9 @@ def _connections(new: dict[int, str]) -> list[tuple[str, str]]:
         found.append(("connections", f"connections are open (to a database, say): {kinds['socket']}"))
     if kinds["pipe"]:
         found.append(("connections", f"pipes are open: {kinds['pipe']}"))
+    for what in sorted({what for what in new.values() if what.startswith(_KERNEL_OBJECT)}):
+        name = what.removeprefix(_KERNEL_OBJECT).strip("[]")
+        found.append(("connections", f"something is open that all visits would share: {name}"))
     if any(_DEVICES.match(what) for what in new.values()):
         found.append(("devices", "a graphics processor is in use"))
     return found

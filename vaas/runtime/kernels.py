@@ -28,6 +28,7 @@ from vaas.runtime.printed import Printed
 from vaas.runtime.sandbox import HOME
 from vaas.runtime.sources import Sources
 from vaas.runtime.specs import AppSpecs
+from vaas.runtime.warden import TEMPORARY
 
 __all__ = ["HIDDEN_ERROR", "Kernels", "StartedKernels"]
 
@@ -35,6 +36,8 @@ __all__ = ["HIDDEN_ERROR", "Kernels", "StartedKernels"]
 HIDDEN_ERROR = "This part could not be computed. The owner of this page finds the reason in its log."
 #: How long a kernel may take to say goodbye (exit hooks of the notebook run) before it is killed.
 _GOODBYE = 1.5
+#: How long all of them together may take to be killed, when the server ends.
+_FAREWELL = 10.0
 _LONGEST_SOCKET = 107
 #: How long a kernel that is idle may take to answer, in seconds: to freeze one, its memory is gone through.
 _PATIENCE = 30.0
@@ -149,6 +152,8 @@ class Kernels:
                 )
         except BaseException:
             self._printed.pop(kernel_id).close()
+            # Jupyter remembers each start that failed.
+            self.mapping._pending_kernels.pop(kernel_id, None)
             discard(home)
             raise
         return kernel_id
@@ -158,11 +163,16 @@ class Kernels:
         answer = await self._channel(kernel_id).ask({"do": "asked"}, "asked", seconds=_PATIENCE)
         return frozenset(str(aspect) for aspect in answer["asked"])
 
-    async def begin(self, kernel_id: str, facts: Facts) -> None:
-        """Begin a visit in a kernel that ran ahead of it."""
+    async def sources(self, kernel_id: str) -> Sources:
+        """Return what the notebook has read so far, in a kernel that runs ahead."""
+        answer = await self._channel(kernel_id).ask({"do": "sources"}, "sources", seconds=_PATIENCE)
+        return Sources.of(answer["sources"], roots=self._roots())
+
+    async def begin(self, kernel_id: str, facts: Facts, *, seconds: float) -> None:
+        """Begin a visit in a kernel that ran ahead of it; Unavailable if what the author does then takes longer."""
         own = replace(facts, request={**facts.request, "VOILA_KERNEL_ID": kernel_id})
         told = {"do": "begin", "facts": own.to_json()}
-        await self._channel(kernel_id).ask(told, "begun", seconds=_PATIENCE)
+        await self._channel(kernel_id).ask(told, "begun", seconds=seconds)
 
     async def freeze(self, kernel_id: str, *, source: Frozen | None = None) -> tuple[Frozen, Verdict, Sources]:
         """Freeze a kernel that is idle; return what forks are made by, whether they may be, and what it read.
@@ -172,7 +182,7 @@ class Kernels:
         kernel = self.mapping.get_kernel(kernel_id)
         self.mapping.stop_watching_activity(kernel_id)
         sandboxed = self._confinement.sandbox is not None
-        folders = ["/tmp"] if sandboxed else [str(self._homes / kernel_id / "tmp")]
+        folders = [*TEMPORARY] if sandboxed else [str(self._homes / kernel_id / "tmp")]
         said = await kernel.channel.ask({"do": "freeze", "folders": folders}, "frozen", seconds=_PATIENCE)
         if source is None:
             frozen = Frozen(kernel.channel, kernel.warden, sandboxed, kernel.provisioner.pid)
@@ -238,7 +248,8 @@ class Kernels:
         self._fonts.close()
         self._thread.shutdown(wait=False)
         ids = [kernel_id for kernel_id in self.mapping.list_kernel_ids() if self.owns(kernel_id)]
-        await asyncio.gather(*(self.stop(kernel_id, now=True) for kernel_id in ids), return_exceptions=True)
+        ending = asyncio.gather(*(self.stop(kernel_id, now=True) for kernel_id in ids), return_exceptions=True)
+        await asyncio.wait({ending}, timeout=_FAREWELL)
 
     def close(self) -> None:
         """Let go of all connections, when all kernels have ended: nobody takes what waits to be sent."""

@@ -161,6 +161,9 @@ class ConfinedKernelManager(ServerKernelManager):
             self._kernel = said["kernel"]
         elif said.get("ended") == self._kernel:
             self._code = said["code"]
+            if not self.forks and self.warden is not None:
+                # It has nobody to look after any more: its end is the sandbox's, for which Jupyter waits without end.
+                self.warden.close()
         else:
             return self._hear(said)
         return True

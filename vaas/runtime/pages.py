@@ -17,6 +17,7 @@ from vaas.runtime.endings import Trouble
 from vaas.runtime.growing import Growing, Passing
 from vaas.runtime.handlers import Guarded
 from vaas.runtime.recorded import Recorded
+from vaas.runtime.stock import Claim
 from vaas.runtime.visits import Page, Visit
 
 __all__ = ["RETURN", "NotebookPage"]
@@ -126,20 +127,26 @@ class NotebookPage(Guarded):
     async def _send(self, page: Page, *, visit: Visit, facts: Facts) -> None:
         server = self.server
         shown = server.page_facts(page, visit=visit)
-        claimed = await server.claim(page, facts, shown=shown) if server.stock.fits_whole(facts) else None
+        tried = server.stock.fits_whole(facts)
+        claimed = await server.claim(page, facts, shown=shown) if tried else None
         if claimed is not None and claimed.page is not None:
             page.sent = claimed.page
             await self._send_at_once(claimed.page.filled(token=page.token, kernel_id=claimed.kernel_id))
         else:
-            await self._send_growing(page, facts=facts, shown=shown)
+            await self._send_growing(page, facts=facts, shown=shown, claims=[claimed] if tried else [])
         server.visits.rendered(page, now=server.clock())
 
-    async def _send_growing(self, page: Page, *, facts: Facts, shown: Mapping[str, object]) -> None:
-        """Send the page while its notebook runs: for all that come now, in the template, or for this visit alone."""
+    async def _send_growing(
+        self, page: Page, *, facts: Facts, shown: Mapping[str, object], claims: list[Claim | None]
+    ) -> None:
+        """Send the page while its notebook runs: for all that come now, in the template, or for this visit alone.
+
+        ``claims`` has what came of a claim, if there was one: nobody claims twice.
+        """
         server = self.server
         renderer = await server.rendered.open(server.manifest.title, page=shown)
         queue: asyncio.Queue[str | None] = asyncio.Queue()
-        growing = Growing(server, page=page, facts=facts, shown=shown, queue=queue, renderer=renderer)
+        growing = Growing(server, page=page, facts=facts, shown=shown, queue=queue, renderer=renderer, claims=claims)
 
         async def produce() -> None:
             try:

@@ -306,7 +306,7 @@ class InstantKernels(StartedKernels):
             async with asyncio.timeout(_FAREWELL):
                 await asyncio.gather(*(kernels.stop_all() for kernels in self._folders.values()))
         left = [self.shutdown_kernel(kernel_id, now=now) for kernel_id in self.list_kernel_ids()]
-        await asyncio.gather(*left, return_exceptions=True)
+        await asyncio.wait({asyncio.gather(*left, return_exceptions=True)}, timeout=_FAREWELL)
         self._temporary.cleanup()
 
 

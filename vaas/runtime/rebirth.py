@@ -24,7 +24,7 @@ from tornado.ioloop import IOLoop
 from zmq.eventloop.zmqstream import ZMQStream
 from zmq.utils import garbage
 
-from vaas.runtime import apart, hindrances
+from vaas.runtime import apart, hindrances, warden
 
 __all__ = ["Publisher", "dismantle", "move_to", "rebuild"]
 
@@ -95,15 +95,16 @@ def dismantle(app: Any) -> None:
 
 
 def move_to(root: str) -> None:
-    """Make a folder the root of this process, with what is in the temporary folder now; "": stay.
+    """Make a folder the root of this process, with what is in the temporary folders now; "": stay.
 
     The folder shows what the old root shows, save the temporary folders. The right to do so is given up with it.
     """
     if root:
-        where = os.getcwd()
-        _copy("/tmp", f"{root}/tmp")
+        where = _here()
+        for folder in warden.TEMPORARY:
+            _copy(folder, root + folder)
         os.chroot(root)
-        os.chdir(where)
+        os.chdir(where if os.path.isdir(where) else "/")
     _system.prctl(_PR_CAP_AMBIENT, _CLEAR_ALL, 0, 0, 0)
     head, none = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0), (ctypes.c_uint32 * 6)()
     if os.geteuid() != 0 or root:
@@ -113,6 +114,14 @@ def move_to(root: str) -> None:
     if root:
         # Nor into what it starts, and they cannot end it.
         apart.enclose()
+
+
+def _here() -> str:
+    """Return where this process is; the root, if that folder is no more."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return "/"
 
 
 def rebuild(app: Any, connection: dict[str, Any], *, printed: int) -> None:

@@ -34,11 +34,13 @@ def renew(found: list[Any]) -> None:
 
 def _kinds() -> tuple[type, ...]:
     numpy = sys.modules.get("numpy.random")
-    return (random.Random, *((numpy.RandomState, numpy.Generator) if numpy is not None else ()))
+    names = ("RandomState", "Generator", "BitGenerator", "SeedSequence") if numpy is not None else ()
+    return (random.Random, *(getattr(numpy, name) for name in names))
 
 
 def _renew(generator: Any) -> None:
-    if hasattr(generator, "bit_generator"):
-        generator.bit_generator.state = type(generator.bit_generator)().state
-    else:
+    if hasattr(generator, "seed"):
         generator.seed()
+    else:
+        # Anew in its place, with what it makes others of: their seeds would be the same, too.
+        getattr(generator, "bit_generator", generator).__init__()

@@ -41,6 +41,7 @@ _SWEEP = 1.0
 _CLAIMS = 8
 _WORTH_WAITING = 10.0
 _MOST_INCIDENTS = 20
+_FAREWELL = 10.0
 _LONGEST_INCIDENT = 300
 #: What is ended so need not be asked to say goodbye: it would not, or it is the trouble.
 _AT_ONCE = frozenset({"died", "closing", "stalled", "flooded", "slow", "failed", "greedy"})
@@ -255,9 +256,9 @@ class AppServer:
             raise Unavailable(text, log_message=f"The kernel {name!r} could not be started: {error}") from error
 
     async def _give(self, page: Page, kernel_id: str) -> None:
-        page.kernel = kernel_id
-        if page.ended:
-            await self.kernels.stop(kernel_id, now=True)
+        former, page.kernel = page.kernel, kernel_id
+        for left in filter(None, (former, kernel_id if page.ended else "")):
+            await self.kernels.stop(left, now=True)
 
     def end(self, page: Page, *, why: Why) -> bool:
         """End a page: its websocket, its rendering, its kernel; False when it had ended before."""
@@ -344,7 +345,7 @@ class AppServer:
             self.end(page, why="closing")
         await self.stock.close()
         await self.kernels.stop_all()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.wait({asyncio.gather(*self._tasks, return_exceptions=True)}, timeout=_FAREWELL)
         self.kernels.close()
 
     async def _beat_once(self) -> None:

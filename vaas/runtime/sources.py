@@ -16,6 +16,8 @@ __all__ = ["Sources", "changed", "found", "refresh", "watch"]
 
 #: So many files are remembered.
 _MOST = 500
+#: And so many bytes in all: it is said in one message.
+_LONGEST, _MOST_SAID, _AROUND = 4096, 100_000, 60
 #: Nobody's data changes more often than a notebook can be run, in seconds.
 _LEAST = 10.0
 #: What is there to run, and not to be shown.
@@ -28,7 +30,10 @@ class _Here:
 
     watching: bool = False
     every: float | None = None
-    read: set[str] = field(default_factory=set)
+    #: Path → how the file was when it was opened first: what changes while the notebook runs is noticed, too.
+    read: dict[str, list[int] | None] = field(default_factory=dict)
+    #: Paths of what the notebook writes itself.
+    written: set[str] = field(default_factory=set)
 
 
 _here = _Here()
@@ -42,11 +47,14 @@ def watch() -> None:
     skipped = (*own, hidden, *_NOT_DATA)
 
     def hear(event: str, args: tuple[Any, ...]) -> None:
-        if event != "open" or not isinstance(args[0], str) or len(_here.read) >= _MOST:
+        if event != "open" or not isinstance(args[0], str):
             return
         path = os.path.abspath(args[0])
-        if not path.startswith(skipped) and not path.endswith((".py", ".pyc")):
-            _here.read.add(path)
+        if path.startswith(skipped) or path.endswith((".py", ".pyc")):
+            return
+        if isinstance(args[2], int) and args[2] & os.O_ACCMODE != os.O_RDONLY:
+            _here.written.add(path)
+        _note(path)
 
     if not _here.watching:
         _here.watching = True
@@ -59,12 +67,24 @@ def refresh(every: float | None = None, *, when: Iterable[str | os.PathLike[str]
         if not every >= _LEAST:
             raise ValueError(f"A notebook can be run again every {_LEAST:.0f} seconds at most, not every {every}.")
         _here.every = every
-    _here.read.update(os.path.abspath(os.fspath(path)) for path in when)
+    for path in when:
+        _note(os.path.abspath(os.fspath(path)))
+
+
+def _note(path: str) -> None:
+    if path not in _here.read and len(_here.read) < _MOST and len(path) < _LONGEST:
+        _here.read[path] = _stamp(path)
 
 
 def found() -> dict[str, Any]:
     """Return what this process has found: ``every`` (seconds or None), and ``read``: path → how the file was."""
-    read = {path: stamp for path in sorted(_here.read)[:_MOST] if (stamp := _stamp(path)) is not None}
+    read: dict[str, list[int]] = {}
+    left = _MOST_SAID
+    for path, first in sorted(_here.read.items()):
+        stamp = _stamp(path) if first is None or path in _here.written else first
+        left -= len(path.encode(errors="replace")) + _AROUND
+        if stamp is not None and left > 0:
+            read[path] = stamp
     return {"every": _here.every, "read": read}
 
 
@@ -82,7 +102,8 @@ class Sources:
         kept = {
             str(path): (int(stamp[0]), int(stamp[1]))
             for path, stamp in list(read.items())[:_MOST]
-            if roots is None or any(Path(os.path.normpath(path)).is_relative_to(root) for root in roots)
+            if "\0" not in path
+            and (roots is None or any(Path(os.path.normpath(path)).is_relative_to(root) for root in roots))
         }
         return cls(max(_LEAST, float(every)) if every is not None else None, kept)
 
@@ -95,6 +116,6 @@ def changed(sources: Sources) -> bool:
 def _stamp(path: str) -> list[int] | None:
     try:
         status = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):  # a path that there cannot be
         return None
     return [status.st_mtime_ns, status.st_size]

@@ -31,6 +31,13 @@ __all__ = ["Claim", "Stock"]
 _LOOK, _LOOK_AT_SOURCES = 0.5, 3.0
 #: After a run that failed, the next is tried so much later (seconds), and then later and later.
 _AGAIN, _LATEST = 5.0, 600.0
+#: A notebook whose data have changed is run again when so many times as long as its run took have passed.
+_REST = 2.0
+#: A claim that took longer is not tried again.
+_WORTH_ANOTHER = 5.0
+#: So often a fork is tried; and what its author reads if there is none at all.
+_TRIALS = 2
+_NO_FORK = "A copy of the session that ran the notebook does not start; the app's log says why."
 log = logging.getLogger(__name__)
 
 
@@ -48,9 +55,13 @@ class Claim:
 class _Ready:
     """A template, or a kernel that ran ahead, with the pages that were recorded of it."""
 
-    def __init__(self, template: Template, rendering: Renders) -> None:
+    def __init__(self, template: Template, rendering: Renders, *, began: float) -> None:
         self.template = template
         self.made = time.monotonic()
+        #: How many seconds it took to make it.
+        self.took = self.made - began
+        #: Whether what it has read is not as it was.
+        self.changed = False
         self._rendering = rendering
         self._recordings = Recordings(self._record)
 
@@ -64,6 +75,11 @@ class _Ready:
         shown = {**page, "state": self._rendering.address_of(ran.state)}
         begun = Begun(str(page["kernel"]), None, ran.cells, state=ran.state)
         return await self._rendering.record(str(page["title"]), page=shown, begun=begun)
+
+
+def _look(kept: list[_Ready]) -> None:
+    for ready in kept:
+        ready.changed = ready.changed or changed(ready.template.sources)
 
 
 def _explained(error: Exception) -> str:
@@ -100,8 +116,10 @@ class Stock:
         self._spares: deque[str] = deque()
         self._pool: deque[_Ready] = deque()
         self._retired: list[Template] = []
-        self._looked, self._changed = 0.0, False
-        self._looking: asyncio.Future[_Ready | None] | None = None
+        #: Whether visits can be forks, as far as is known; if not, why.
+        self._forks, self._hindrances = True, list[str]()
+        self._looked = 0.0
+        self._looking: asyncio.Future[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sources")
         self._filling: asyncio.Future[None] | None = None
         self._most = max(self._limits.spares, self._limits.warm)
@@ -130,13 +148,13 @@ class Stock:
                 if self._due():
                     await self._renew()
                 pause = _AGAIN
+                await self._clear_away()
+                self._look_at_sources()
             except Exception as error:
                 self._settle("cold", [_explained(error)])
                 await self._sleep(pause)
                 pause = min(2 * pause, _LATEST)
                 continue
-            await self._clear_away()
-            self._look_at_sources()
             await self._sleep(_LOOK)
 
     async def settled(self) -> None:
@@ -153,7 +171,10 @@ class Stock:
     async def claim(self, facts: Facts, *, page: Mapping[str, object]) -> Claim | None:
         """Return a kernel for a visit, with its page if the notebook has run to its end; None: there is none ready."""
         await self.settled()
-        for _ in range(2):
+        began = time.monotonic()
+        for _ in range(_TRIALS):
+            if time.monotonic() - began > _WORTH_ANOTHER:
+                break
             try:
                 if self.mode == "instant":
                     return await self._claim_fork(facts, page)
@@ -203,7 +224,7 @@ class Stock:
             kernel_id = await self._kernels.fork(ready.template.name, frozen)
         self._fill()
         try:
-            await self._kernels.begin(kernel_id, facts)
+            await self._kernels.begin(kernel_id, facts, seconds=self._rendering.start_seconds)
             recorded = await ready.page(page) if whole else None
         except BaseException:
             await self._kernels.stop(kernel_id, now=True)
@@ -213,7 +234,8 @@ class Stock:
         return Claim(kernel_id, ran, recorded, state)
 
     async def _claim_kept(self, facts: Facts, page: Mapping[str, object]) -> Claim | None:
-        ready = next((ready for ready in self._pool if self._fits(ready, facts)), None)
+        # The newest first: what is old waits for one to take its place.
+        ready = next((ready for ready in reversed(self._pool) if self._fits(ready, facts)), None)
         if ready is None:
             return None
         self._pool.remove(ready)
@@ -221,9 +243,13 @@ class Stock:
         kernel_id, ran = ready.template.kernel_id, ready.template.ran
         assert ran is not None
         ready.template.held.remove(kernel_id)
-        if self._kernels.talks(kernel_id):
-            await self._kernels.begin(kernel_id, facts)
-        return Claim(kernel_id, ran, await ready.page(page), ran.state)
+        try:
+            if self._kernels.talks(kernel_id):
+                await self._kernels.begin(kernel_id, facts, seconds=self._rendering.start_seconds)
+            return Claim(kernel_id, ran, await ready.page(page), ran.state)
+        except BaseException:
+            await self._kernels.stop(kernel_id, now=True)
+            raise
 
     def _fits(self, ready: _Ready, facts: Facts) -> bool:
         """What a kernel of another language asks for is not known: it may be anything."""
@@ -233,8 +259,8 @@ class Stock:
         return fits(ran.asked if self._kernels.talks(kernel_id) else (QUERY, VISITOR), facts)
 
     def _due(self) -> bool:
-        if self.mode == "warm":
-            return len(self._pool) < min(self._limits.warm, self._most)
+        if not self._forks:
+            return sum(map(self._is_fresh, self._pool)) < min(self._limits.warm, self._most)
         ready = self._current
         if ready is None or not all(map(self._kernels.lives, ready.template.held)):
             return True
@@ -243,25 +269,30 @@ class Stock:
             # The next one, now, is frozen before this cell as well: else visits that bring an answer run all cells.
             self._found.add(late)
             return True
+        return not self._is_fresh(ready)
+
+    def _is_fresh(self, ready: _Ready) -> bool:
+        """Tell whether it is as young as its author and the site want it, and what it has read is as it was."""
         age = min(filter(None, (self._limits.template_age, ready.template.sources.every)), default=0)
-        return self._changed or bool(age and time.monotonic() - ready.made > age)
+        now = time.monotonic()
+        # What changes all the time, as a log does, must not keep the machine busy.
+        changed_for_long = ready.changed and now - ready.made > _REST * ready.took
+        return not changed_for_long and not (age and now - ready.made > age)
 
     def _look_at_sources(self) -> None:
-        """Look whether what the template read has changed; a drive that hangs holds up nothing but this."""
+        """Look whether what was read has changed; a drive that hangs holds up nothing but this."""
         if self._looking is not None and self._looking.done():
-            self._changed, self._looking = self._looking.result() is self._current, None
-        ready = self._current
-        if self._looking is None and ready is not None and ready.template.sources.read:
-            loop = asyncio.get_running_loop()
-            if time.monotonic() - self._looked > _LOOK_AT_SOURCES:
-                self._looked = time.monotonic()
-                self._looking = loop.run_in_executor(
-                    self._thread, lambda: ready if changed(ready.template.sources) else None
-                )
+            looking, self._looking = self._looking, None
+            looking.result()
+        kept = [ready for ready in (self._current, *self._pool) if ready is not None and ready.template.sources.read]
+        if self._looking is None and kept and time.monotonic() - self._looked > _LOOK_AT_SOURCES:
+            self._looked = time.monotonic()
+            self._looking = asyncio.get_running_loop().run_in_executor(self._thread, _look, kept)
 
     async def _renew(self) -> None:
+        began = time.monotonic()
         template = Template(self._kernels, self._rendering, stop=self._stop, progress=self._show)
-        freeze = self.mode != "warm"
+        freeze = self._forks
         try:
             await template.run(freeze=freeze)
         except BaseException as error:
@@ -274,43 +305,55 @@ class Stock:
             raise
         if template.late is not None and freeze:
             self._stop = template.late
-        if freeze and (template.whole or template.stem) and not template.verdict.hindrances:
-            await self._swap(_Ready(template, self._rendering))
-        elif freeze:
-            await template.close()
-            self.why = advice(template.verdict.hindrances)
-            log.info("Visits are no forks: %s", " ".join(self.why))
-            self.mode = "warm"
-            await self._renew()
+        if not freeze:
+            self._pool.append(_Ready(template, self._rendering, began=began))
+            await self._swap(None, "warm", self._hindrances)
+        elif spare := await self._first_fork(template):
+            log.info("The app opens at once: its visits are forks.")
+            await self._swap(_Ready(template, self._rendering, began=began), "instant", [], spare=spare)
+            self._fill()
         else:
-            self._pool.append(_Ready(template, self._rendering))
-            self._settle("warm", self.why)
+            await template.close()
+            self._hindrances = advice(template.verdict.hindrances) or [_NO_FORK]
+            log.info("Visits are no forks: %s", " ".join(self._hindrances))
+            self._forks = False
+            await self._renew()
 
-    async def _swap(self, ready: _Ready) -> None:
+    async def _first_fork(self, template: Template) -> str:
+        """Return a first fork, which shows that there can be others; "" if there can be none."""
+        source = template.whole or template.stem
+        for _ in range(_TRIALS if source is not None and not template.verdict.hindrances else 0):
+            assert source is not None
+            try:
+                return await self._kernels.fork(template.name, source[0])
+            except VaasError as error:
+                log.warning("A first fork: %s", error.log_message)
+        return ""
+
+    async def _swap(self, ready: _Ready | None, mode: Mode, why: list[str], *, spare: str = "") -> None:
+        """Put a template with a fork of it in the place of the one that is there, which ends with its last visit."""
         former, self._current = self._current, ready
-        self._changed = False
         spares, self._spares = list(self._spares), deque()
-        for kernel_id in spares:
-            await self._kernels.stop(kernel_id, now=True)
+        if spare:
+            whole = ready is not None and ready.template.whole is not None
+            (self._spares if whole and self._limits.spares and self._most else spares).append(spare)
+        self._settle(mode, why)
         if former is not None:
             self._retired.append(former.template)
-        log.info("The app opens at once: its visits are forks.")
-        self._settle("instant", [])
-        self._fill()
+        for kernel_id in spares:
+            await self._kernels.stop(kernel_id, now=True)
 
     async def _clear_away(self) -> None:
         for template in list(self._retired):
             if not self._in_use(template):
                 self._retired.remove(template)
                 await template.close()
-        for ready in [ready for ready in self._pool if not self._is_good(ready)]:
-            self._pool.remove(ready)
-            await ready.template.close()
-
-    def _is_good(self, ready: _Ready) -> bool:
-        """Tell whether a kernel that ran ahead lives, and is not too old."""
-        age = self._limits.template_age
-        return self._kernels.lives(ready.template.kernel_id) and not (age and time.monotonic() - ready.made > age)
+        # One that is old serves until there is a fresh one.
+        renewed = any(map(self._is_fresh, self._pool))
+        for ready in list(self._pool):
+            if not self._kernels.lives(ready.template.kernel_id) or (renewed and not self._is_fresh(ready)):
+                self._pool.remove(ready)
+                await ready.template.close()
 
     def _in_use(self, template: Template) -> bool:
         """Tell whether a fork lives that is not the template's own."""

@@ -141,13 +141,17 @@ class Template:
                     self.held.remove(kernel_id)
                     await self._kernels.stop(kernel_id, now=True)
                     return
-            self.kernel_id, self.ran = kernel_id, ran
-            if freeze:
-                await self._freeze_whole(kernel_id, ran)
+            await self._finish(kernel_id, ran, freeze=freeze)
         except (Unavailable, Trouble) as error:
             raise Failed(getattr(error, "log_message", "") or str(error)) from error
 
-    async def _freeze_whole(self, kernel_id: str, ran: Ran) -> None:
+    async def _finish(self, kernel_id: str, ran: Ran, *, freeze: bool) -> None:
+        """Take a kernel that has run to the end."""
+        self.kernel_id, self.ran = kernel_id, ran
+        if not freeze:
+            if self._kernels.talks(kernel_id):
+                self.sources = await self._kernels.sources(kernel_id)
+            return
         source = self.stem and self.stem[0]
         frozen, self.verdict, self.sources = await self._kernels.freeze(kernel_id, source=source)
         # What runs when a visit begins may move widgets before anybody listens.

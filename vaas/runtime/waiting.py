@@ -54,19 +54,31 @@ class Waiting:
     def free(self) -> int:
         """How many pages may be opened now; what its visitor left long enough ago gives way."""
         now = self._server.clock()
-        pages = [page for page in self._server.visits.pages() if now - (page.away_since or now) < _RELOAD]
+        pages = [p for p in self._server.visits.pages() if p.away_since is None or self._just_left(p, now)]
         return self.room.free(pages=len(pages))
+
+    @staticmethod
+    def _just_left(page: Page, now: float) -> bool:
+        return page.away_since is not None and now - page.away_since < _RELOAD
+
+    def _give_away(self) -> None:
+        """End the page that was left first, if it has the place of who comes in: its visitor cannot have it back."""
+        away = self._server.visits.away()
+        if away and self.room.free(pages=len(list(self._server.visits.pages()))) < 1:
+            self._server.end(away[0], why="left")
 
     def come_in(self, visit: Visit, *, token: str = "") -> bool:
         """Tell whether the visit may open a page; if not, it waits in line.
 
         Who leaves a page for this one, by a link to another query say, has a place already: ``token`` is that page's.
         """
-        left = [page for page in visit.pages.values() if page.away_since is not None or page.token == token]
+        now = self._server.clock()
+        left = [page for page in visit.pages.values() if self._just_left(page, now) or page.token == token]
         if left and self.free < 1:
             self._server.end(left[0], why="left")
             return True
-        if self.line.come_in(visit.id, now=self._server.clock(), room=self.free):
+        if self.line.come_in(visit.id, now=now, room=self.free):
+            self._give_away()
             self.room.opened()
             visit.in_line = False
             return True

@@ -20,14 +20,15 @@ import signal
 import socket
 from collections.abc import Iterator
 
-__all__ = ["PLACES", "begin", "ended"]
+__all__ = ["PLACES", "TEMPORARY", "begin", "ended"]
 
 #: Where in a template's sandbox the places of its forks are.
 PLACES = "/places"
+#: The folders that each place has for itself.
+TEMPORARY = ("/tmp", "/dev/shm")
 _MOST = 65_536
 _SUBREAPER, _PARENT_DIES = 36, 1  # PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG of linux/prctl.h
 _NOSUID, _NODEV, _NOEXEC, _BIND, _RECURSIVE, _UNBINDABLE, _DETACH = 2, 4, 8, 4096, 16384, 1 << 17, 2
-_TEMPORARY = ("/tmp", "/dev/shm")
 _system = ctypes.CDLL(None, use_errno=True)
 
 
@@ -105,11 +106,11 @@ def _make(number: int, mounts: list[str], *, sizes: tuple[int, int], files: int)
     place = f"{PLACES}/{int(number)}"
     os.mkdir(place, 0o755)
     _mount("/", place, None, _BIND | _RECURSIVE, None)
-    for folder, size in zip(_TEMPORARY, sizes, strict=True):
+    for folder, size in zip(TEMPORARY, sizes, strict=True):
         bounds = f"mode=1777,size={int(size)},nr_inodes={int(files)}"
         _mount("tmpfs", place + folder, "tmpfs", _NOSUID | _NODEV, bounds)
     for path in mounts:
-        if path.startswith(tuple(f"{folder}/" for folder in _TEMPORARY)):
+        if path.startswith(tuple(f"{folder}/" for folder in TEMPORARY)):
             _mount_again(path, place + path)
     try:
         # What others are and what they were started with is nobody's business in there.
