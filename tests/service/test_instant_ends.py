@@ -192,13 +192,15 @@ async def test_an_app_whose_forks_cannot_begin_is_warm_and_says_so(tmp_path: Pat
 
 async def test_visits_of_an_app_that_asks_draw_different_numbers_too(tmp_path: Path) -> None:
     cells = (
-        "import random, numpy as np\nrng, own, old = np.random.default_rng(1), random.Random(1), np.random.RandomState(1)",
+        "import random, numpy as np\nrng, own = np.random.default_rng(1), random.Random(1)",
+        "old = np.random.RandomState(1)",
         "bits, seeds = np.random.PCG64(1), np.random.SeedSequence(1)",
         "import vaas\nplace = vaas.visitor().query.get('place', 'Ispra')",
         "later = np.random.default_rng(2)",
     )
     draw = "result = [rng.random(), own.random(), float(old.random_sample()), int(bits.random_raw()), "
-    draw += "rng.spawn(1)[0].random(), int(seeds.generate_state(1)[0]), int(seeds.spawn(1)[0].generate_state(1)[0]), later.random()]"
+    draw += "rng.spawn(1)[0].random(), int(seeds.generate_state(1)[0]), int(seeds.spawn(1)[0].generate_state(1)[0]), "
+    draw += "later.random()]"
     async with serving(tmp_path, *cells) as site:
         await opens(site, "instant")
         # The last is seeded in a cell that such a visit runs itself: that is its author's wish.
