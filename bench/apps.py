@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tests.notebooks import markdown, notebook
 
-__all__ = ["LAST_ROW", "App", "plots", "simple", "table"]
+__all__ = ["LAST_ROW", "App", "kept", "plots", "simple", "table"]
 
 #: Rows that the slider can name.
 LAST_ROW = 299
@@ -74,6 +74,12 @@ def plots() -> App:
 def simple() -> App:
     """Return the slider and the label alone."""
     return App("simple", notebook(_SIMPLE), "")
+
+
+def kept() -> App:
+    """Return the same with a thread, so that it is kept ready instead of forked."""
+    thread = "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()"
+    return App("kept", notebook(thread, _SIMPLE), "")
 
 
 def table(*, megabytes: int = 200) -> App:

@@ -1,5 +1,7 @@
 """Whether app servers hold out: visitors come and go on several apps for half an hour, while processes are killed.
 
+One of the apps cannot be forked; the kernels that are kept ready for it have to go as well.
+
 Each of ``--visitors`` opens an app, moves its slider a few times (and sees their own values, or it is a failure), and
 goes: with the farewell of a page that closes, without a word, or to load the page once more. Every ``--kill-every``
 seconds a random process below a random app server gets SIGKILL: a kernel, a template, a helper. The app servers
@@ -42,7 +44,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench import processes
-from bench.apps import LAST_ROW, App, plots, simple, table
+from bench.apps import LAST_ROW, App, kept, plots, simple, table
 from bench.processes import Counting
 from bench.sides import app_server
 from bench.visiting import Failed, JupyterPage, PortalDoor, Wrong, move
@@ -208,7 +210,7 @@ class Soak:
 async def main() -> None:
     """Soak, and print JSON."""
     args = _arguments()
-    apps = [simple(), table(megabytes=args.megabytes), *([] if args.short else [plots()])]
+    apps = [simple(), kept(), table(megabytes=args.megabytes), *([] if args.short else [plots()])]
     with processes.counting() as counting, tempfile.TemporaryDirectory(prefix="vaas-soak-") as folder:
         async with AsyncExitStack() as stack:
             places = [await _start(stack, app, Path(folder) / app.name) for app in apps]
