@@ -8,6 +8,7 @@ By hand, for notebooks that nobody here wrote (a line for each, and how often wh
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
@@ -25,6 +26,7 @@ from typing import Any
 
 import psutil
 from tornado.httpclient import AsyncHTTPClient
+from tornado.simple_httpclient import HTTPTimeoutError
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from tests.service.portal_stub import PortalStub, app_python, running
@@ -43,6 +45,8 @@ _RANDOM = re.compile(r'"(uid|_uid|random_id)": "[^"]*"')
 _LONG = re.compile(r"-?\d+\.\d{12,}(?:e-?\d+)?")
 _ADDRESS = re.compile(r"0x[0-9a-f]{6,}")
 _MOST = 20_000_000
+#: How long (seconds) Voilà may take for a page, some of which never come; and how often one is asked for.
+_PATIENCE, _TRIES = 45.0, 3
 
 
 def files_beside(notebook: Path) -> dict[str, bytes]:
@@ -83,7 +87,7 @@ async def _voila(folder: Path, files: Mapping[str, bytes], name: str) -> AsyncIt
     try:
         assert await soon(lambda: b"running at" in log.read_bytes(), within=40), log.read_text()
         address = f"http://127.0.0.1:{port}/"
-        answer = await AsyncHTTPClient(force_instance=True).fetch(address, request_timeout=240)
+        answer = await AsyncHTTPClient(force_instance=True).fetch(address, request_timeout=_PATIENCE)
         html = answer.body.decode()
         said = html.partition('id="jupyter-config-data" type="application/json">')[2].partition("</script>")[0]
         kernel = json.loads(said)["kernelId"]
@@ -229,24 +233,39 @@ def _where(wanted: Any, got: Any) -> str:
 
 
 async def _compare(notebook: Path) -> dict[str, Any]:
-    """Open it twice in Voilà and once in each mode: what two pages of Voilà have not in common is left out."""
-    found: dict[str, Shown] = {}
-    again: Shown | None = None
+    """Open it twice in Voilà and once in each mode: what two pages of Voilà have not in common is left out.
+
+    Where no page of Voilà ever comes, two that run for their visits are the measure.
+    """
     said: dict[str, Any] = {"notebook": str(notebook)}
     files = files_beside(notebook)
     # What pip says depends on the network.
     files[notebook.name] = re.sub(rb'"[%!] ?pip [^"\\]*(\\n)?"', b'""', files[notebook.name])
-    for mode in ("voila", *MODES):
-        with tempfile.TemporaryDirectory() as folder:
-            async with opened(mode, Path(folder), files, notebook.name) as visit:
-                again, found[mode] = found.get(mode, again), await shown(visit)
-                if mode == "instant":
-                    said["opens"] = [
-                        line for line in visit.log().splitlines() if "Visits are" in line or "at once" in line
-                    ]
-    first = found["voila"]
-    said |= {what: len(each) for what, each in first.items()} | {"by lot": different(first, again or first)}
-    return said | {mode: different(first, found[mode], again=again) for mode in MODES[1:]}
+    measure = [shown for _ in range(2) if (shown := await _in_voila(files, notebook.name))]
+    found = {mode: await _in_mode(mode, files, notebook.name, said) for mode in MODES[1:]}
+    said["measure"] = "Voilà" if len(measure) == 2 else "cold"
+    if len(measure) < 2:
+        measure = [found["cold"], await _in_mode("cold", files, notebook.name, said)]
+    first, again = measure
+    said |= {what: len(each) for what, each in first.items()} | {"by lot": different(first, again)}
+    return said | {mode: different(first, shown, again=again) for mode, shown in found.items()}
+
+
+async def _in_voila(files: Mapping[str, bytes], name: str) -> Shown | None:
+    for _ in range(_TRIES):
+        with contextlib.suppress(HTTPTimeoutError):
+            return await _in_mode("voila", files, name, {})
+    return None
+
+
+async def _in_mode(mode: str, files: Mapping[str, bytes], name: str, said: dict[str, Any]) -> Shown:
+    with tempfile.TemporaryDirectory() as folder:
+        async with opened(mode, Path(folder), files, name) as visit:
+            found = await shown(visit)
+            if mode == "instant":
+                lines = visit.log().splitlines()
+                said["opens"] = [line for line in lines if "Visits are" in line or "at once" in line or "ahead" in line]
+            return found
 
 
 def main() -> None:
