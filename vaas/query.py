@@ -189,9 +189,7 @@ class _Reading:
 def _day(text: str, *, today: date) -> date | None:
     """Return the first day that the text means: of a year, of a month, itself, or so long ago."""
     if ago := _AGO.fullmatch(text.lower()):
-        return max(date.min + timedelta(400), today) - timedelta(
-            min(int(ago[1]) * _DAYS[ago[2]], today.toordinal() - 1)
-        )
+        return today - timedelta(min(int(ago[1]) * _DAYS[ago[2]], today.toordinal() - 1))
     try:
         numbers = [int(number) for number in text.split("-")]
         return date(*(numbers + [1, 1])[:3]) if len(numbers) <= 3 else None
