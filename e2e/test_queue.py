@@ -48,6 +48,14 @@ def test_the_third_one_waits_and_comes_in_by_itself_when_the_first_leaves(small:
     fourth = small.visitor()
     goes_in(fourth, slug)
     expect(fourth.page.get_by_role("status")).to_contain_text("You are number 2 in line.", timeout=_OPEN)
+    # The app's own page knows within a heartbeat.
+    looks = small.visitor()
+    for _ in range(30):
+        looks.goes(f"apps/{slug}/")
+        if looks.page.get_by_text("It is full: 2 people wait in line.").is_visible():
+            break
+        looks.page.wait_for_timeout(500)
+    expect(looks.page.get_by_text("It is full: 2 people wait in line.")).to_be_visible()
     # A reload keeps the place, and the two who are in keep theirs.
     third.page.reload()
     expect(line).to_contain_text("You are next.")
