@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -137,8 +138,9 @@ class Soak:
             victims = [process for process in processes.below(place.server.process.pid) if process.state != "Z"]
             if victims:
                 victim = self.random.choice(victims)
-                place.kills.append(Kill(_kind(victim.command), time.monotonic()))
-                os.kill(victim.pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it has just ended
+                    os.kill(victim.pid, signal.SIGKILL)
+                    place.kills.append(Kill(_kind(victim.command), time.monotonic()))
 
     async def watcher(self) -> None:
         """Sample memory, and say how it goes."""
