@@ -39,6 +39,13 @@ def test_the_soak_counts_what_fails_and_what_stays() -> None:
     assert isinstance(told["rss_mb_per_hour"], float)
 
 
+def test_searches_are_timed_beside_sqlite() -> None:
+    told = _short("search")
+    for key in ("p99_ms", "build_s", "ratio_fts5_p50", "index_mb", "fts5_mb"):
+        assert told[key] > 0, key
+    assert len(told["ms"]) == 24 and all(kind["fts5_p50"] > 0 for kind in told["ms"].values())
+
+
 @pytest.mark.browser
 def test_a_browser_is_timed_from_the_click_to_the_answer() -> None:
     told = _short("interactive")

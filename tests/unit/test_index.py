@@ -1,0 +1,253 @@
+"""The portal's index: what is found, and that nobody learns anything of what they may not see."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from vaas.catalogs.base import Record
+from vaas.catalogs.own import Entry, Index
+from vaas.query import Clause, Search, parse
+
+NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
+EVERYONE = frozenset({"everyone"})
+APP = Record(
+    "app:1",
+    "app",
+    "Sea level rise",
+    summary="How high the water stands",
+    owner="ada",
+    tags=("Climate", "Ocean"),
+    names=("sea-level.ipynb",),
+    packages=("xarray",),
+    changed=NOW,
+    box=(1.0, 2.0, 3.0, 4.0),
+    details={"shape": [3, 4]},
+)
+DATA = Record(
+    "data:1",
+    "data",
+    "Température des océans",
+    owner="bob",
+    tags=("climate",),
+    names=("doi:10.5281/zenodo.123", "obs_2024_final.csv"),
+    columns=("station name", "T_max"),
+    format="CSV",
+    changed=NOW - timedelta(days=400),
+)
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[Index]:
+    found = Index(tmp_path / "index")
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def two(index: Index) -> Index:
+    """Return an index with two records that everybody sees."""
+    index.put([Entry(APP, EVERYONE), Entry(DATA, EVERYONE)])
+    return index
+
+
+def ids(index: Index, text: str, subjects: Collection[str] = EVERYONE) -> list[str]:
+    return [record.id for record in index.search(parse(text, now=NOW), subjects=subjects).records]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", "app data"),
+        ("sea", "app"),
+        ("SEA water", "app"),
+        ("sea station", ""),
+        ("ocean*", "app data"),
+        ("temperature", "data"),
+        ("OCEANS", "data"),
+        ("tag:climate", "app data"),
+        ("tag:CLI*", "app data"),
+        ("tag:cli", ""),
+        ("type:data", "data"),
+        ("type:app OR type:data", "app data"),
+        ("-type:data", "app"),
+        ("-sea", "data"),
+        ("column:station", "data"),
+        ('column:"station name"', "data"),
+        ("column:sea", ""),
+        ("by:ada", "app"),
+        ("uses:xarray", "app"),
+        ("format:csv", "data"),
+        ('"level rise"', "app"),
+        ('"rise level"', ""),
+        ("obs_2024_final.csv", "data"),
+        ("name:2024_fin", "data"),
+        ("name:ob", "data"),
+        ("name:2025", ""),
+        ("doi:10.5281/zenodo.123", "data"),
+        ("10.5281/zenodo.123", "data"),
+        ("id:doi:10.5281/zenodo.123", "data"),
+        ("after:30d", "app"),
+        ("before:2026", "data"),
+        ("after:2025-01 before:2025-12-31", "data"),
+        ("T_max", "data"),
+    ],
+)
+def test_it_finds_what_was_asked_for(two: Index, text: str, found: str) -> None:
+    assert sorted(ids(two, text)) == [f"{name}:1" for name in found.split()]
+
+
+def test_what_is_found_is_as_it_was_put(two: Index) -> None:
+    (record,) = two.search(parse("sea"), subjects=EVERYONE).records
+    assert record == replace(APP, details={"shape": [3, 4]})
+    assert two.get("data:1", subjects=EVERYONE) == DATA
+    assert two.get("data:2", subjects=EVERYONE) is None
+
+
+def test_a_word_in_the_title_counts_more_and_an_identifier_most(index: Index) -> None:
+    records = [
+        Record("text", "data", "Other", text="ozone " * 3),
+        Record("title", "data", "Ozone"),
+        Record("name", "data", "Thing", names=("ozone",)),
+    ]
+    index.put(Entry(record, EVERYONE) for record in records)
+    assert ids(index, "ozone") == ["name", "title", "text"]
+
+
+def test_without_words_the_newest_comes_first(two: Index) -> None:
+    assert ids(two, "tag:climate") == ["app:1", "data:1"]
+
+
+def test_a_slip_of_the_finger_is_forgiven_where_nothing_fits(two: Index) -> None:
+    page = two.search(parse("temperaturre oceens"), subjects=EVERYONE)
+    assert ([record.id for record in page.records], page.corrected) == (["data:1"], True)
+    assert not two.search(parse("sea"), subjects=EVERYONE).corrected
+    assert ids(two, '"temperaturre"') == [] and ids(two, "sex") == []
+
+
+def test_pages_follow_each_other_without_gaps(index: Index) -> None:
+    index.put(Entry(Record(f"r{number}", "data", "rain", changed=NOW), EVERYONE) for number in range(7))
+    seen, cursor = [], ""
+    for _ in range(4):
+        page = index.search(parse("rain"), subjects=EVERYONE, limit=2, offset=int(cursor or 0))
+        seen += [record.id for record in page.records]
+        cursor = page.cursor
+    assert sorted(seen) == [f"r{number}" for number in range(7)] and cursor == ""
+
+
+def test_an_entry_takes_the_place_of_the_former_and_can_be_removed(two: Index) -> None:
+    two.put([Entry(replace(APP, title="Glaciers"), EVERYONE)])
+    assert (ids(two, "rise"), ids(two, "glaciers"), len(two)) == ([], ["app:1"], 2)
+    two.put(remove=["app:1"])
+    assert (ids(two, ""), len(two)) == (["data:1"], 1)
+
+
+def test_it_is_there_when_it_is_opened_again(tmp_path: Path) -> None:
+    first = Index(tmp_path)
+    first.put([Entry(APP, EVERYONE)])
+    first.close()
+    again = Index(tmp_path)
+    assert ids(again, "sea") == ["app:1"]
+    again.close()
+
+
+def test_what_one_may_not_see_is_not_suggested_nor_corrected_nor_had_by_its_id(index: Index) -> None:
+    index.put([Entry(APP, EVERYONE), Entry(replace(DATA, title="Secret seaweed plan"), frozenset({"group:g"}))])
+    assert index.suggest("se", subjects=EVERYONE) == ["sea"]
+    assert index.suggest("my se", subjects=["group:g"]) == ["my seaweed", "my secret"]
+    assert index.get("data:1", subjects=EVERYONE) is None
+    page = index.search(parse("seaweeed"), subjects=EVERYONE)
+    assert (page.records, page.total, page.corrected) == ((), 0, False) and not any(page.facets.values())
+    assert index.search(parse("seaweeed"), subjects=["group:g"]).total == 1
+
+
+@pytest.mark.parametrize("text", ["漢字", "()", "a:b:c", "*" * 50, "'; --", '"', "field:", "\\", "a/b?c=d&e"])
+def test_whatever_is_typed_has_an_answer(two: Index, text: str) -> None:
+    assert two.search(parse(text, typing=True), subjects=EVERYONE).total in {0, 2}
+
+
+# The access filter, against one that is too simple to be wrong.
+
+WORDS = ["rain", "snow", "wind", "sun", "fog", "hail"]
+
+
+def _entries(chance: random.Random, number: int) -> list[Entry]:
+    entries = []
+    for at in range(number):
+        title = " ".join(chance.choices(WORDS, k=3))
+        tags = tuple(chance.sample(["a", "b", "c"], chance.randrange(3)))
+        kind, owner = chance.choice(["app", "data", "notebook"]), chance.choice(["ada", "bob"])
+        record = Record(
+            f"r{at}", kind, title, tags=tags, owner=owner, changed=NOW - timedelta(days=chance.randrange(9))
+        )
+        groups = [f"group:g{chance.randrange(300)}" for _ in range(chance.randrange(1, 4))]
+        readers = ["everyone"] if chance.random() < 0.2 else [*groups, f"user:{owner}"]
+        entries.append(Entry(record, frozenset(readers)))
+    return entries
+
+
+def _holds(clause: Clause, record: Record) -> bool:
+    words = record.title.split()
+    values = {"": words, "type": [record.type], "tag": list(record.tags), "owner": [record.owner]}[clause.field]
+    return any(word.startswith(clause.text) if clause.prefix else word == clause.text for word in values)
+
+
+def _oracle(entries: list[Entry], search: Search, subjects: Collection[str]) -> list[Record]:
+    seen = [entry.record for entry in entries if entry.readers & set(subjects)]
+    fitting = []
+    for record in seen:
+        groups = [any(_holds(clause, record) != clause.negated for clause in group) for group in search.groups]
+        day = record.changed.date() if record.changed else None
+        late = search.after is None or (day is not None and day >= search.after)
+        if all(groups) and late:
+            fitting.append(record)
+    return fitting
+
+
+def _question(chance: random.Random) -> str:
+    parts = chance.sample(
+        [chance.choice(WORDS), "sno*", "type:app", "tag:a", "-tag:b", "by:ada", "-fog", "after:4d"], 2
+    )
+    if chance.random() < 0.3:
+        parts.append(f"type:data OR tag:{chance.choice('abc')}")
+    return " ".join(parts[: chance.randrange(4)])
+
+
+def test_what_is_found_and_counted_is_what_the_subjects_may_see(index: Index) -> None:
+    chance = random.Random(7)
+    entries = _entries(chance, 400)
+    index.put(entries)
+    for _ in range(300):
+        subjects = ["everyone", *(f"group:g{n}" for n in chance.sample(range(300), chance.choice([0, 1, 20, 200])))]
+        search = parse(_question(chance), now=NOW)
+        wanted = _oracle(entries, search, subjects)
+        page = index.search(search, subjects=subjects, limit=500)
+        assert {record.id for record in page.records} == {record.id for record in wanted}, str(search)
+        assert page.total == len(wanted)
+        assert page.facets["type"] == Counter(record.type for record in wanted)
+        assert page.facets["tag"] == Counter(tag for record in wanted for tag in record.tags)
+        readable = [entry.record for entry in entries if entry.readers & set(subjects)]
+        words = {word for record in readable for word in record.title.split()}
+        assert set(index.suggest("s", subjects=subjects)) == {word for word in words if word.startswith("s")}
+
+
+def test_after_random_changes_it_holds_what_it_should(index: Index) -> None:
+    chance = random.Random(3)
+    kept: dict[str, Entry] = {}
+    for _ in range(25):
+        changed = {entry.record.id: entry for entry in _entries(chance, 40)}
+        put = {key: changed[key] for key in chance.sample(sorted(changed), 10)}
+        gone = chance.sample(sorted(kept), min(3, len(kept)))
+        index.put(put.values(), remove=gone)
+        for key in gone:
+            kept.pop(key)
+        kept |= put
+        everybody = {reader for entry in kept.values() for reader in entry.readers}
+        found = index.search(Search(), subjects=everybody, limit=100).records
+        assert {record.id: record for record in found} == {key: entry.record for key, entry in kept.items()}

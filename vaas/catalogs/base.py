@@ -1,0 +1,124 @@
+"""The catalog port: something that can be searched, one hit, and a page of hits."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from vaas.model import Visitor
+from vaas.query import Search
+
+__all__ = ["FACETS", "TYPES", "Catalog", "Page", "Record"]
+
+#: What can be found.
+TYPES = ("app", "notebook", "data", "folder", "share", "person")
+#: The fields by which hits are counted.
+FACETS = ("type", "owner", "tag", "format", "catalog")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One thing that can be found.
+
+    Parameters
+    ----------
+    id:
+        Its name in its catalog.
+    type:
+        One of :data:`TYPES`.
+    summary:
+        A few sentences that are shown.
+    text:
+        What is searched besides, and not shown.
+    names:
+        File names and identifiers, such as a DOI.
+    columns:
+        What is inside data: columns, variables, bands, axes.
+    size:
+        In bytes; None: it is not known.
+    begins, ends:
+        The time that it is about.
+    box:
+        The place that it is about: west, south, east, north in degrees.
+    url:
+        Where it is, for people.
+    details:
+        What only some have: shape, axes, checksum, how to get it.
+    """
+
+    id: str
+    type: str
+    title: str
+    summary: str = ""
+    text: str = field(default="", repr=False)
+    owner: str = ""
+    authors: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    category: str = ""
+    names: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    kernel: str = ""
+    format: str = ""
+    catalog: str = ""
+    licence: str = ""
+    size: int | None = None
+    changed: datetime | None = None
+    begins: datetime | None = None
+    ends: datetime | None = None
+    box: tuple[float, float, float, float] | None = None
+    url: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Page:
+    """Hits, the best first.
+
+    Parameters
+    ----------
+    total:
+        How many there are in all that the visitor may see.
+    facets:
+        Field → value → how many of them have it; only those of catalogs that count.
+    cursor:
+        What to ask for the next hits with; "" after the last.
+    corrected:
+        Whether nothing fits, and these are what fits nearly.
+    silent:
+        Catalog → why it did not answer, in words.
+    notes:
+        What was not understood, in words.
+    """
+
+    records: tuple[Record, ...] = ()
+    total: int = 0
+    facets: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    cursor: str = ""
+    corrected: bool = False
+    silent: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+class Catalog(ABC):
+    """Something that can be searched. ``id`` names it, ``title`` is for people."""
+
+    id: str
+    title: str
+
+    @abstractmethod
+    async def search(self, search: Search, *, visitor: Visitor, limit: int, cursor: str = "") -> Page:
+        """Return what the visitor may see of what fits.
+
+        Raises
+        ------
+        Unavailable
+            It does not answer.
+        """
+
+    @abstractmethod
+    async def record(self, record_id: str, *, visitor: Visitor) -> Record:
+        """Return one record. Raises NotFound, for those that the visitor may not see too."""
