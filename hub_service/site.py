@@ -14,8 +14,11 @@ __all__ = ["frame_ancestors", "limits", "picture_sources"]
 
 #: The origin of a site, or of all below one, as a content security policy takes it.
 _ANCESTOR = re.compile(r"https?://(\*\.)?([a-z0-9-]+(?:\.[a-z0-9-]+)*)(?::[0-9]{1,5})?")
-#: Limits of which 0 makes sense.
-_MAY_BE_NONE = {"ahead", "spares", "warm", "template_age", "leave_after", "idle_after", "superseded_after"}
+#: Limits of which 0 would let nobody in, or nothing run.
+_AT_LEAST_ONE = frozenset(
+    {"visits", "cell_seconds", "check_seconds", "output", "ticket_seconds", "lost_after", "heartbeat", "server_memory"}
+    | {"kernel_memory", "kernel_disk", "kernel_file", "kernel_open_files", "kernel_cpu"}
+)
 
 
 def picture_sources(environ: Mapping[str, str]) -> tuple[str, ...]:
@@ -58,6 +61,6 @@ def limits(environ: Mapping[str, str]) -> Limits:
     for name, text in said.items():
         if text and not text.isdecimal():
             raise Invalid(f"VAAS_LIMIT_{name.upper()}={text} is not a whole number of 0 or more.")
-        if text and not int(text) and getattr(Limits, name) and name not in _MAY_BE_NONE:
+        if text and not int(text) and name in _AT_LEAST_ONE:
             raise Invalid(f"VAAS_LIMIT_{name.upper()}=0 would let nothing happen. The least is 1.")
     return Limits(**{name: int(text) for name, text in said.items() if text})

@@ -48,7 +48,7 @@ function follow(section, done = false) {
     work = work.then(async () => {
       if (first) await result();
       else if (report?.opens) await swap(["opens"]);
-      if (over && !report?.opens) document.querySelector("[data-awaited]")?.replaceChildren();
+      if (over) document.querySelector("[data-awaited]")?.replaceChildren();
     });
   });
 }

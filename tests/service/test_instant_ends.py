@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -244,3 +245,60 @@ async def test_files_in_shared_memory_are_copied_and_kernel_objects_are_found(tm
     async with serving(with_event, "event = os.eventfd(0)") as site:
         await opens(site, "warm")
         assert "Something is open that all visits would share: eventfd" in site.app.text()
+
+
+#: What a notebook does to files of its own, where it may: in no sandbox.
+OWN_FILES = {
+    "another process writes": "import subprocess, tempfile\nwith tempfile.TemporaryDirectory() as folder:\n"
+    "    subprocess.run(['cp', '/etc/hostname', f'{folder}/a'])\n    open(f'{folder}/a').read()",
+    "a cache is replaced": "import time\npath = '@/cache'\nif os.path.exists(path): open(path).read()\n"
+    "open(path + '~', 'w').write(str(time.time_ns()))\nos.replace(path + '~', path)\nopen(path).read()",
+    "results are written, in a warm app": "open('@/out', 'w').write(str(RAN))\nleft = os.pipe()",
+}
+
+
+@pytest.mark.parametrize("what", OWN_FILES)
+async def test_what_a_notebook_writes_itself_is_no_change_of_its_data(tmp_path: Path, what: str) -> None:
+    count = f"os.system('echo run >> {tmp_path}/runs')\n"
+    cell = count + OWN_FILES[what].replace("@", str(tmp_path))
+    async with serving(tmp_path, cell, environ={"VAAS_SANDBOX": "off"}, limits={"warm": 2}) as site:
+        await opens(site, "warm" if "warm" in what else "instant")
+        await asyncio.sleep(10)
+        runs = (tmp_path / "runs").read_text().count("run")
+        assert runs <= (3 if "warm" in what else 1), "it runs again and again"
+
+
+async def test_a_file_whose_name_is_no_text_is_watched_like_any_other(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir(mode=0o755)
+    with open(os.fsencode(shared) + b"/donn\xe9es.txt", "w") as file:
+        file.write("one")
+    cell = f"(name,) = os.listdir('{shared}')\ntext = open('{shared}/' + name).read()"
+    async with serving(tmp_path, cell, environ={"VAAS_SANDBOX_PATHS": str(shared)}) as site:
+        await opens(site, "instant")
+        await asyncio.sleep(8)
+        assert site.app.text().count("The app opens at once") == 1
+        with open(os.fsencode(shared) + b"/donn\xe9es.txt", "w") as file:
+            file.write("two, and more")
+        assert await soon(lambda: site.app.text().count("The app opens at once") == 2, within=20)
+
+
+async def test_a_warm_app_whose_new_data_are_broken_goes_on_with_the_old(tmp_path: Path) -> None:
+    cells = (READS, "assert 'bad' not in text", LEAVES_OPEN)
+    async with serving(tmp_path, *cells, files={"data.txt": b"one"}, limits={"warm": 2}) as site:
+        await opens(site, "warm")
+        assert await soon(lambda: len(site.app.kernels) == 2, within=20)
+        await asyncio.sleep(3)
+        change(tmp_path, "bad, and longer")
+        assert await soon(lambda: "could not be run ahead" in site.app.text(), within=30)
+        assert "it says one" in (await site.visit()).html
+
+
+async def test_who_holds_a_folder_that_is_no_more_closes_nobody_elses_file(tmp_path: Path) -> None:
+    cell = "import tempfile\nscans = []\nwith tempfile.TemporaryDirectory() as folder:\n"
+    cell += "    open(f'{folder}/a', 'w').close()\n    for _ in range(6):\n        scans.append(os.scandir(folder)); next(scans[-1])"
+    lets_go = "files = [open('lesson.ipynb') for _ in range(40)]; scans.clear(); import gc; gc.collect()\n"
+    async with serving(tmp_path, cell) as site:
+        await opens(site, "instant")
+        visit = await site.visit()
+        assert await visit.do(f"{lets_go}result = len([file.read(1) for file in files])") == 40

@@ -147,7 +147,7 @@ class Side:
 
     def _say(self, answer: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):
-            self._channel.send(json.dumps(answer, ensure_ascii=False).encode(errors="replace"))
+            self._channel.send(json.dumps(answer).encode())
 
     @staticmethod
     def _flush() -> None:

@@ -311,8 +311,8 @@ class _Connection(ZMQChannelsWebsocketConnection):
         content = self.session.unpack(body) if header["msg_type"] in ("error", "stream") else {}
         if header["msg_type"] == "error":
             self._logged.say("\n".join(content.get("traceback", ())), level=logging.WARNING)
-            text = f"A callback failed with {content.get('ename')}: {content.get('evalue')}"
-            self.websocket_handler.server.incident("callback", text)
+            # Not what it says: a visitor's input may be in it.
+            self.websocket_handler.server.incident("callback", f"A callback failed with {content.get('ename')}.")
         if frames.may_leave(header, content):
             super().handle_outgoing_message(stream, outgoing_msg)
         elif header["msg_type"] == "stream":

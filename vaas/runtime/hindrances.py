@@ -73,13 +73,16 @@ def open_folders() -> dict[int, str]:
 
 
 def reopen_folders(folders: Mapping[int, str]) -> None:
-    """Open them once more by their paths, in what is this process's root now; close those that are not there."""
+    """Open them once more by their paths, in what is this process's root now.
+
+    In the place of one that is not there comes the root: who has its number believes that it is open.
+    """
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
     for fd, path in folders.items():
         try:
-            again = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            again = os.open(path, flags)
         except OSError:
-            os.close(fd)
-            continue
+            again = os.open("/", flags)
         os.dup2(again, fd, inheritable=os.get_inheritable(fd))
         os.close(again)
 

@@ -282,9 +282,9 @@ class AppServer:
 
     def incident(self, kind: Kind, text: str) -> None:
         """Log what went wrong in one line, for the owner, and tell the portal with the next heartbeat."""
-        line = " ".join(text.split())[:_LONGEST_INCIDENT]
-        log.warning("%s: %s", kind, line)
-        self._incidents = [*self._incidents, {"kind": kind, "text": line}][-_MOST_INCIDENTS:]
+        told = {"kind": kind, "text": " ".join(text.split())[:_LONGEST_INCIDENT]}
+        log.warning("%s: %s", kind, told["text"])
+        self._incidents = [*filter(told.__ne__, self._incidents), told][-_MOST_INCIDENTS:]
 
     def end_visit(self, visit_id: str, *, why: Why) -> None:
         """End all pages of a visit; its cookie opens nothing any more."""

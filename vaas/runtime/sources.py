@@ -5,8 +5,10 @@ It is imported by kernels, and by their server, which looks whether the files ha
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,8 +34,10 @@ class _Here:
     every: float | None = None
     #: Path → how the file was when it was opened first: what changes while the notebook runs is noticed, too.
     read: dict[str, list[int] | None] = field(default_factory=dict)
-    #: Paths of what the notebook writes itself.
+    #: Paths of what the notebook writes, moves or removes itself: none of it is data that it is given.
     written: set[str] = field(default_factory=set)
+    #: When it was begun to remember, in ns.
+    began: int = 0
 
 
 _here = _Here()
@@ -47,6 +51,9 @@ def watch() -> None:
     skipped = (*own, hidden, *_NOT_DATA)
 
     def hear(event: str, args: tuple[Any, ...]) -> None:
+        if event in {"os.rename", "os.remove"}:
+            _here.written.update(os.path.abspath(path) for path in args[:2] if isinstance(path, str))
+            return
         if event != "open" or not isinstance(args[0], str):
             return
         path = os.path.abspath(args[0])
@@ -57,7 +64,7 @@ def watch() -> None:
         _note(path)
 
     if not _here.watching:
-        _here.watching = True
+        _here.watching, _here.began = True, time.time_ns()
         sys.addaudithook(hear)
 
 
@@ -77,15 +84,18 @@ def _note(path: str) -> None:
 
 
 def found() -> dict[str, Any]:
-    """Return what this process has found: ``every`` (seconds or None), and ``read``: path → how the file was."""
+    """Return what this process has found.
+
+    ``every`` (seconds or None); ``read``: path → how the file was, if it is there still; ``began``: when, in ns.
+    """
     read: dict[str, list[int]] = {}
     left = _MOST_SAID
     for path, first in sorted(_here.read.items()):
-        stamp = _stamp(path) if first is None or path in _here.written else first
-        left -= len(path.encode(errors="replace")) + _AROUND
-        if stamp is not None and left > 0:
-            read[path] = stamp
-    return {"every": _here.every, "read": read}
+        now = _stamp(path)
+        left -= len(json.dumps(path)) + _AROUND
+        if now is not None and path not in _here.written and left > 0:
+            read[path] = first or now
+    return {"every": _here.every, "read": read, "began": _here.began}
 
 
 @dataclass(frozen=True)
@@ -97,13 +107,20 @@ class Sources:
 
     @classmethod
     def of(cls, said: Mapping[str, Any], *, roots: Iterable[Path] | None) -> Sources:
-        """Return what can be believed. The process is foreign: what it names counts below ``roots`` only, if given."""
-        every, read = said.get("every"), said.get("read", {})
+        """Return what can be believed. The process is foreign: what it names counts below ``roots`` only, if given.
+
+        Without a sandbox (no ``roots``), what has changed since the process began may be its own work.
+        """
+        every, read, began = said.get("every"), said.get("read", {}), int(said.get("began") or 0)
         kept = {
             str(path): (int(stamp[0]), int(stamp[1]))
             for path, stamp in list(read.items())[:_MOST]
             if "\0" not in path
-            and (roots is None or any(Path(os.path.normpath(path)).is_relative_to(root) for root in roots))
+            and (
+                int(stamp[0]) <= began
+                if roots is None
+                else any(Path(os.path.normpath(path)).is_relative_to(root) for root in roots)
+            )
         }
         return cls(max(_LEAST, float(every)) if every is not None else None, kept)
 

@@ -20,9 +20,9 @@ from vaas.facts import QUERY, VISITOR, Facts, fits
 from vaas.runtime.kernels import Kernels
 from vaas.runtime.manifest import Limits
 from vaas.runtime.modes import Mode, advice
-from vaas.runtime.recorded import Recorded, Recordings
-from vaas.runtime.rendering import Begun, Renders
-from vaas.runtime.sources import changed
+from vaas.runtime.ready import Ready, look
+from vaas.runtime.recorded import Recorded
+from vaas.runtime.rendering import Renders
 from vaas.runtime.states import Taken
 from vaas.runtime.template import Failed, Ran, Template
 
@@ -31,12 +31,13 @@ __all__ = ["Claim", "Stock"]
 _LOOK, _LOOK_AT_SOURCES = 0.5, 3.0
 #: After a run that failed, the next is tried so much later (seconds), and then later and later.
 _AGAIN, _LATEST = 5.0, 600.0
-#: A notebook whose data have changed is run again when so many times as long as its run took have passed.
+#: A notebook whose data have changed is run again when so many times as long as its run took have passed: what changes
+#: all the time, as a log does, must not keep the machine busy.
 _REST = 2.0
 #: A claim that took longer is not tried again.
 _WORTH_ANOTHER = 5.0
 #: So often a fork is tried; and what its author reads if there is none at all.
-_TRIALS = 2
+_TRIALS, _MOMENT = 2, 1.0
 _NO_FORK = "A copy of the session that ran the notebook does not start; the app's log says why."
 log = logging.getLogger(__name__)
 
@@ -50,36 +51,6 @@ class Claim:
     page: Recorded | None = None
     #: The state of its widgets, if it is that of the run.
     state: Taken | None = None
-
-
-class _Ready:
-    """A template, or a kernel that ran ahead, with the pages that were recorded of it."""
-
-    def __init__(self, template: Template, rendering: Renders, *, began: float) -> None:
-        self.template = template
-        self.made = time.monotonic()
-        #: How many seconds it took to make it.
-        self.took = self.made - began
-        #: Whether what it has read is not as it was.
-        self.changed = False
-        self._rendering = rendering
-        self._recordings = Recordings(self._record)
-
-    async def page(self, facts: Mapping[str, object]) -> Recorded:
-        """Return the page that shows this."""
-        return await self._recordings.get(facts)
-
-    async def _record(self, page: Mapping[str, object]) -> str:
-        ran = self.template.whole[1] if self.template.whole else self.template.ran
-        assert ran is not None  # who did not run to the end has no page
-        shown = {**page, "state": self._rendering.address_of(ran.state)}
-        begun = Begun(str(page["kernel"]), None, ran.cells, state=ran.state)
-        return await self._rendering.record(str(page["title"]), page=shown, begun=begun)
-
-
-def _look(kept: list[_Ready]) -> None:
-    for ready in kept:
-        ready.changed = ready.changed or changed(ready.template.sources)
 
 
 def _explained(error: Exception) -> str:
@@ -112,13 +83,13 @@ class Stock:
         self.watchers: set[Callable[[int, int], None]] = set()
         self._settled = asyncio.Event()
         self._wanted = asyncio.Event()
-        self._current: _Ready | None = None
+        self._current: Ready | None = None
         self._spares: deque[str] = deque()
-        self._pool: deque[_Ready] = deque()
+        self._pool: deque[Ready] = deque()
         self._retired: list[Template] = []
         #: Whether visits can be forks, as far as is known; if not, why.
         self._forks, self._hindrances = True, list[str]()
-        self._looked = 0.0
+        self._looked = self._rest_until = 0.0
         self._looking: asyncio.Future[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sources")
         self._filling: asyncio.Future[None] | None = None
@@ -148,13 +119,16 @@ class Stock:
                 if self._due():
                     await self._renew()
                 pause = _AGAIN
-                await self._clear_away()
-                self._look_at_sources()
             except Exception as error:
                 self._settle("cold", [_explained(error)])
                 await self._sleep(pause)
                 pause = min(2 * pause, _LATEST)
                 continue
+            try:
+                await self._clear_away()
+                self._look_at_sources()
+            except Exception:
+                log.exception("Looking after what is kept ready")
             await self._sleep(_LOOK)
 
     async def settled(self) -> None:
@@ -251,7 +225,7 @@ class Stock:
             await self._kernels.stop(kernel_id, now=True)
             raise
 
-    def _fits(self, ready: _Ready, facts: Facts) -> bool:
+    def _fits(self, ready: Ready, facts: Facts) -> bool:
         """What a kernel of another language asks for is not known: it may be anything."""
         kernel_id, ran = ready.template.kernel_id, ready.template.ran
         if ran is None or not self._kernels.lives(kernel_id):
@@ -259,8 +233,10 @@ class Stock:
         return fits(ran.asked if self._kernels.talks(kernel_id) else (QUERY, VISITOR), facts)
 
     def _due(self) -> bool:
+        rested = time.monotonic() >= self._rest_until
         if not self._forks:
-            return sum(map(self._is_fresh, self._pool)) < min(self._limits.warm, self._most)
+            wanted = min(self._limits.warm, self._most)
+            return len(self._pool) < wanted or (rested and sum(map(self._is_fresh, self._pool)) < wanted)
         ready = self._current
         if ready is None or not all(map(self._kernels.lives, ready.template.held)):
             return True
@@ -269,15 +245,7 @@ class Stock:
             # The next one, now, is frozen before this cell as well: else visits that bring an answer run all cells.
             self._found.add(late)
             return True
-        return not self._is_fresh(ready)
-
-    def _is_fresh(self, ready: _Ready) -> bool:
-        """Tell whether it is as young as its author and the site want it, and what it has read is as it was."""
-        age = min(filter(None, (self._limits.template_age, ready.template.sources.every)), default=0)
-        now = time.monotonic()
-        # What changes all the time, as a log does, must not keep the machine busy.
-        changed_for_long = ready.changed and now - ready.made > _REST * ready.took
-        return not changed_for_long and not (age and now - ready.made > age)
+        return ready.is_old(self._limits.template_age) or (ready.changed and rested)
 
     def _look_at_sources(self) -> None:
         """Look whether what was read has changed; a drive that hangs holds up nothing but this."""
@@ -287,7 +255,7 @@ class Stock:
         kept = [ready for ready in (self._current, *self._pool) if ready is not None and ready.template.sources.read]
         if self._looking is None and kept and time.monotonic() - self._looked > _LOOK_AT_SOURCES:
             self._looked = time.monotonic()
-            self._looking = asyncio.get_running_loop().run_in_executor(self._thread, _look, kept)
+            self._looking = asyncio.get_running_loop().run_in_executor(self._thread, look, kept)
 
     async def _renew(self) -> None:
         began = time.monotonic()
@@ -305,12 +273,13 @@ class Stock:
             raise
         if template.late is not None and freeze:
             self._stop = template.late
+        self._rest_until = time.monotonic() + _REST * (time.monotonic() - began)
         if not freeze:
-            self._pool.append(_Ready(template, self._rendering, began=began))
+            self._pool.append(Ready(template, self._rendering))
             await self._swap(None, "warm", self._hindrances)
         elif spare := await self._first_fork(template):
             log.info("The app opens at once: its visits are forks.")
-            await self._swap(_Ready(template, self._rendering, began=began), "instant", [], spare=spare)
+            await self._swap(Ready(template, self._rendering), "instant", [], spare=spare)
             self._fill()
         else:
             await template.close()
@@ -320,17 +289,28 @@ class Stock:
             await self._renew()
 
     async def _first_fork(self, template: Template) -> str:
-        """Return a first fork, which shows that there can be others; "" if there can be none."""
+        """Return a first fork, which shows that there can be others; "" if there can be none.
+
+        Raises Failed, and closes the template, where there have been forks: for now there are none.
+        """
         source = template.whole or template.stem
-        for _ in range(_TRIALS if source is not None and not template.verdict.hindrances else 0):
-            assert source is not None
+        if source is None or template.verdict.hindrances:
+            return ""
+        for _ in range(_TRIALS):
             try:
                 return await self._kernels.fork(template.name, source[0])
             except VaasError as error:
                 log.warning("A first fork: %s", error.log_message)
+            except BaseException:
+                await template.close()
+                raise
+            await asyncio.sleep(_MOMENT)
+        if self._current is not None:
+            await template.close()
+            raise Failed(_NO_FORK)
         return ""
 
-    async def _swap(self, ready: _Ready | None, mode: Mode, why: list[str], *, spare: str = "") -> None:
+    async def _swap(self, ready: Ready | None, mode: Mode, why: list[str], *, spare: str = "") -> None:
         """Put a template with a fork of it in the place of the one that is there, which ends with its last visit."""
         former, self._current = self._current, ready
         spares, self._spares = list(self._spares), deque()
@@ -350,10 +330,18 @@ class Stock:
                 await template.close()
         # One that is old serves until there is a fresh one.
         renewed = any(map(self._is_fresh, self._pool))
-        for ready in list(self._pool):
-            if not self._kernels.lives(ready.template.kernel_id) or (renewed and not self._is_fresh(ready)):
-                self._pool.remove(ready)
-                await ready.template.close()
+        gone = [ready for ready in self._pool if not self._lives(ready) or (renewed and not self._is_fresh(ready))]
+        # All of them first: meanwhile others are taken, or put in.
+        for ready in gone:
+            self._pool.remove(ready)
+        for ready in gone:
+            await ready.template.close()
+
+    def _is_fresh(self, ready: Ready) -> bool:
+        return not ready.changed and not ready.is_old(self._limits.template_age)
+
+    def _lives(self, ready: Ready) -> bool:
+        return self._kernels.lives(ready.template.kernel_id)
 
     def _in_use(self, template: Template) -> bool:
         """Tell whether a fork lives that is not the template's own."""
@@ -386,7 +374,8 @@ class Stock:
             watcher(cell, cells)
 
     def _settle(self, mode: Mode, why: list[str]) -> None:
-        if mode == "cold" and self._current is not None and self.mode == "instant":
+        there = self._current is not None if self.mode == "instant" else any(map(self._lives, self._pool))
+        if mode == "cold" and there:
             return  # what is there stays: it is old, and works
         self.mode, self.why = mode, why
         self._settled.set()
