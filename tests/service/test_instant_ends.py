@@ -296,7 +296,8 @@ async def test_a_warm_app_whose_new_data_are_broken_goes_on_with_the_old(tmp_pat
 
 async def test_who_holds_a_folder_that_is_no_more_closes_nobody_elses_file(tmp_path: Path) -> None:
     cell = "import tempfile\nscans = []\nwith tempfile.TemporaryDirectory() as folder:\n"
-    cell += "    open(f'{folder}/a', 'w').close()\n    for _ in range(6):\n        scans.append(os.scandir(folder)); next(scans[-1])"
+    cell += "    open(f'{folder}/a', 'w').close()\n    for _ in range(6):\n"
+    cell += "        scans.append(os.scandir(folder)); next(scans[-1])"
     lets_go = "files = [open('lesson.ipynb') for _ in range(40)]; scans.clear(); import gc; gc.collect()\n"
     async with serving(tmp_path, cell) as site:
         await opens(site, "instant")
