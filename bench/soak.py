@@ -138,9 +138,10 @@ class Soak:
             victims = [process for process in processes.below(place.server.process.pid) if process.state != "Z"]
             if victims:
                 victim = self.random.choice(victims)
+                kill = Kill(_kind(victim.command), time.monotonic())
                 with contextlib.suppress(ProcessLookupError):  # it has just ended
                     os.kill(victim.pid, signal.SIGKILL)
-                    place.kills.append(Kill(_kind(victim.command), time.monotonic()))
+                    place.kills.append(kill)
 
     async def watcher(self) -> None:
         """Sample memory, and say how it goes."""
