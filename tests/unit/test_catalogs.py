@@ -1,0 +1,211 @@
+"""Catalogs elsewhere: what they are asked, what is believed of their answers, and how they may fail."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from tornado.httputil import HTTPServerRequest
+
+from tests.servers import raw, web
+from vaas.catalogs import foreign
+from vaas.catalogs.base import Record
+from vaas.catalogs.invenio import InvenioCatalog
+from vaas.errors import NotFound, Unavailable, VaasError
+from vaas.http import Http
+from vaas.model import Visitor
+from vaas.query import Search, parse
+
+NOBODY = Visitor()
+HIT = {
+    "id": "abc-12",
+    "updated": "2026-03-01T12:00:00+00:00",
+    "pids": {"doi": {"identifier": "10.5281/zenodo.12"}},
+    "files": {"entries": {"heights.nc": {}, "read me.txt": {}}, "total_bytes": 1234},
+    "links": {"self_html": "https://evil.example/phish"},
+    "metadata": {
+        "title": "Sea <b>level</b> &amp; tides",
+        "description": "<p>Monthly <script>x()</script>means.</p>",
+        "creators": [{"person_or_org": {"name": "Doe, Ada"}}, {"person_or_org": {}}, 7],
+        "subjects": [{"subject": "ocean"}, {"subject": "ocean"}],
+        "rights": [{"id": "cc-by-4.0"}],
+        "resource_type": {"id": "dataset"},
+        "publication_date": "2025-01-01",
+    },
+}
+
+
+def found(*hits: Any, total: Any = None) -> bytes:
+    return json.dumps({"hits": {"total": len(hits) if total is None else total, "hits": list(hits)}}).encode()
+
+
+class Site:
+    """A repository that answers what it is told to, and notes what it was asked."""
+
+    def __init__(self, port: int, **options: Any) -> None:
+        http = Http(allowed_private=[f"127.0.0.1:{port}"])
+        self.catalog = InvenioCatalog("zenodo", "Zenodo", f"http://127.0.0.1:{port}/", http=http, **options)
+
+
+def asked(requests: list[HTTPServerRequest]) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(urlsplit(requests[-1].uri or "").query).items()}
+
+
+def answering(body: bytes, requests: list[HTTPServerRequest], status: int = 200) -> Callable[..., Any]:
+    def answer(request: HTTPServerRequest) -> tuple[int, dict[str, str], bytes]:
+        requests.append(request)
+        return status, {"Content-Type": "application/json"}, body
+
+    return answer
+
+
+async def test_a_record_is_read_and_nothing_in_it_is_markup_or_a_foreign_address() -> None:
+    requests: list[HTTPServerRequest] = []
+    async with web(answering(found(HIT), requests)) as port:
+        page = await Site(port).catalog.search(parse("sea level"), visitor=NOBODY, limit=20)
+        assert page.records == (
+            Record(
+                "abc-12",
+                "data",
+                "Sea level & tides",
+                summary="Monthly x() means.",
+                authors=("Doe, Ada",),
+                tags=("ocean",),
+                names=("doi:10.5281/zenodo.12", "heights.nc", "read me.txt"),
+                catalog="zenodo",
+                licence="cc-by-4.0",
+                size=1234,
+                changed=datetime(2026, 3, 1, 12, tzinfo=UTC),
+                url=f"http://127.0.0.1:{port}/records/abc-12",
+                details={"doi": "10.5281/zenodo.12"},
+            ),
+        )
+    assert (page.total, page.cursor) == (1, "")
+    assert requests[0].headers["Accept"] == "application/vnd.inveniordm.v1+json"
+    assert asked(requests) == {"q": "(sea) AND (level)", "size": "20", "page": "1", "sort": "bestmatch"}
+
+
+@pytest.mark.parametrize(
+    ("text", "query"),
+    [
+        ('"sea level" -old', '("sea level") AND (NOT old)'),
+        ("title:sea* by:ada", "(metadata.title:sea*) AND (metadata.creators.person_or_org.name:ada)"),
+        ("type:data OR type:app", "(metadata.resource_type.id:dataset OR metadata.resource_type.id:software)"),
+        ("a:b/c(d)", r"(a\:b\/c\(d\))"),
+        ('x OR "y z"', '(x OR "y z")'),
+    ],
+)
+async def test_a_search_is_written_in_its_words_and_signs_mean_nothing(text: str, query: str) -> None:
+    requests: list[HTTPServerRequest] = []
+    async with web(answering(found(), requests)) as port:
+        await Site(port).catalog.search(parse(text), visitor=NOBODY, limit=5)
+    assert asked(requests)["q"] == query
+
+
+async def test_dates_bound_what_was_published() -> None:
+    requests: list[HTTPServerRequest] = []
+    async with web(answering(found(), requests)) as port:
+        await Site(port).catalog.search(Search(after=date(2026, 1, 1)), visitor=NOBODY, limit=5)
+    assert asked(requests) | {"q": "metadata.publication_date:[2026-01-01 TO *}", "sort": "newest"} == asked(requests)
+
+
+async def test_pages_are_as_large_as_allowed_and_end_where_there_is_no_more() -> None:
+    requests: list[HTTPServerRequest] = []
+    async with web(answering(found(*[HIT] * 25, total=60), requests)) as port:
+        first = await Site(port).catalog.search(parse("sea"), visitor=NOBODY, limit=500)
+        assert (asked(requests)["size"], first.cursor, len(first.records)) == ("25", "2", 25)
+        last = await Site(port).catalog.search(parse("sea"), visitor=NOBODY, limit=500, cursor="3")
+        assert (asked(requests)["page"], last.cursor) == ("3", "")
+        await Site(port, token="secret").catalog.search(parse("sea"), visitor=NOBODY, limit=500)
+        assert (asked(requests)["size"], requests[-1].headers["Authorization"]) == ("100", "Bearer secret")
+        assert "secret" not in (requests[-1].uri or "")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        found(total=10**9),
+        found(None, 7, "x", {}, {"id": "a"}, {"id": {"b": 1}, "metadata": []}),
+        found(*[{"id": "a", "metadata": {"title": "x" * 10_000, "creators": "many", "subjects": {"a": 1}}}] * 99),
+        b'{"hits": []}',
+        b'{"hits": {"hits": "x", "total": true}}',
+        b"{}",
+    ],
+)
+async def test_lies_about_records_and_pages_end_nowhere(body: bytes) -> None:
+    async with web(answering(body, [])) as port:
+        page = await Site(port).catalog.search(parse("sea"), visitor=NOBODY, limit=20)
+    assert len(page.records) <= 20 and all(len(record.title) <= 302 for record in page.records)
+    assert not page.records or page.records[0].id == "a"
+    assert page.records or not page.cursor, "an empty page leads to another one"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (429, b"{}", "asked too often"),
+        (500, b"{}", "does not answer as it should"),
+        (200, b"<html>", "cannot be read"),
+        (200, b"[1]", "cannot be read"),
+    ],
+)
+async def test_how_it_fails_is_said_with_its_name(status: int, body: bytes, words: str) -> None:
+    async with web(answering(body, [], status)) as port:
+        with pytest.raises(Unavailable, match=words):
+            await Site(port).catalog.search(parse("sea"), visitor=NOBODY, limit=20)
+
+
+async def test_one_that_hangs_is_given_up() -> None:
+    async def hang(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(30)
+
+    async with raw(hang) as port:
+        async with asyncio.timeout(5):
+            with pytest.raises(Unavailable):
+                await Site(port, patience=0.3).catalog.search(parse("sea"), visitor=NOBODY, limit=20)
+
+
+async def test_one_that_leads_to_a_private_address_is_not_followed() -> None:
+    seen: list[HTTPServerRequest] = []
+    async with web(answering(found(HIT), seen)) as inside:
+
+        def away(_: HTTPServerRequest) -> tuple[int, dict[str, str], bytes]:
+            return 302, {"Location": f"http://127.0.0.1:{inside}/api/records"}, b""
+
+        async with web(away) as port:
+            with pytest.raises(VaasError):
+                await Site(port).catalog.search(parse("sea"), visitor=NOBODY, limit=20)
+    assert seen == []
+
+
+async def test_what_it_has_no_field_for_finds_nothing_and_says_so() -> None:
+    requests: list[HTTPServerRequest] = []
+    async with web(answering(found(HIT), requests)) as port:
+        page = await Site(port).catalog.search(parse("column:height sea"), visitor=NOBODY, limit=20)
+    assert (page.records, page.notes, requests) == ((), ("Zenodo cannot be asked for column.",), [])
+
+
+async def test_one_record_is_had_by_its_id() -> None:
+    requests: list[HTTPServerRequest] = []
+    async with web(answering(json.dumps(HIT).encode(), requests)) as port:
+        record = await Site(port).catalog.record("../abc 12", visitor=NOBODY)
+        assert (record.id, requests[0].path) == ("abc-12", "/api/records/..%2Fabc%2012")
+    async with web(answering(b"{}", requests)) as port:
+        with pytest.raises(NotFound):
+            await Site(port).catalog.record("abc", visitor=NOBODY)
+
+
+def test_what_strangers_say_is_of_the_right_kind_or_nothing() -> None:
+    assert [foreign.number(value) for value in (3, 3.7, True, -1, "3", 1e300, float("nan"), None)] == [3, 3] + [
+        None
+    ] * 6
+    assert foreign.moment("2026-01-01") == datetime(2026, 1, 1, tzinfo=UTC)
+    assert [foreign.moment(value) for value in ("soon", 3, None, "2026-13-01")] == [None] * 4
+    assert foreign.box([1, 2, 0, 3, 4, 9]) == (1.0, 2.0, 3.0, 4.0)
+    assert [foreign.box(value) for value in ([1, 2, 3], [500, 0, 0, 0], "1,2,3,4", [0, 9, 0, 1])] == [None] * 4
+    assert foreign.text("a\u202eb\x00 <img src=x onerror=y>c") == "ab c"

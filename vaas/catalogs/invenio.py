@@ -1,0 +1,114 @@
+"""Records of an InvenioRDM repository, such as Zenodo: by its own REST API, whose answers all sites give in one form.
+
+Source: InvenioRDM's reference of the REST API, "Records", and of the search syntax.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from vaas.catalogs.base import Catalog, Page, Record
+from vaas.catalogs.foreign import ask, each, get, moment, number, text, texts
+from vaas.errors import NotFound
+from vaas.http import Http
+from vaas.model import Visitor
+from vaas.query import Clause, Search
+
+__all__ = ["InvenioCatalog"]
+
+_ACCEPT = "application/vnd.inveniordm.v1+json"
+#: What anonymous clients, and those with a token, may ask for at once; and how far anybody may turn pages.
+_PAGE, _PAGE_WITH_TOKEN, _FAR = 25, 100, 10_000
+_FIELDS = {
+    "": "",
+    "title": "metadata.title",
+    "author": "metadata.creators.person_or_org.name",
+    "owner": "metadata.creators.person_or_org.name",
+    "tag": "metadata.subjects.subject",
+    "name": "files.entries.key",
+    "id": "pids.doi.identifier",
+}
+_TYPES = {"data": "dataset", "app": "software", "notebook": "software"}
+#: Signs that mean something in a query.
+_SIGNS = re.compile(r'([+\-=&|><!(){}\[\]^"~*?:\\/])')
+
+
+class InvenioCatalog(Catalog):
+    """One repository at ``url``; with a ``token``, its owner's view of it is searched for everybody."""
+
+    def __init__(self, catalog_id: str, title: str, url: str, *, http: Http, token: str = "", patience: float = 8.0):
+        self.id, self.title = catalog_id, title
+        self._url, self._http, self._patience = url.rstrip("/"), http, patience
+        self._headers = {"Accept": _ACCEPT} | ({"Authorization": f"Bearer {token}"} if token else {})
+        self._most = _PAGE_WITH_TOKEN if token else _PAGE
+
+    async def search(self, search: Search, *, visitor: Visitor, limit: int, cursor: str = "") -> Page:
+        """Return what fits; nothing, with a note, where something is asked that there is no field for."""
+        unknown = sorted({clause.field for group in search.groups for clause in group} - {*_FIELDS, "type", "catalog"})
+        if unknown:
+            return Page(notes=(f"{self.title} cannot be asked for {', '.join(unknown)}.",))
+        size, page = min(limit, self._most), int(cursor) if cursor.isdecimal() else 1
+        asked = {"q": _written(search), "size": size, "page": page, "sort": "bestmatch" if search.words else "newest"}
+        found = await self._ask(f"/api/records?{urlencode(asked)}")
+        hits = list(each(get(found, "hits", "hits")))[:size]
+        records = tuple(record for hit in hits if (record := self._record(hit)))
+        total = number(get(found, "hits", "total")) or 0
+        more = bool(records) and page * size < min(total, _FAR)
+        return Page(records, max(total, len(records)), cursor=str(page + 1) if more else "")
+
+    async def record(self, record_id: str, *, visitor: Visitor) -> Record:
+        """Return one record. Raises NotFound."""
+        found = self._record(await self._ask(f"/api/records/{quote(record_id, safe='')}"))
+        if found is None:
+            raise NotFound(f"{self.title} has no such record.")
+        return found
+
+    async def _ask(self, path: str) -> Mapping[str, Any]:
+        return await ask(self._http, self._url + path, title=self.title, headers=self._headers, seconds=self._patience)
+
+    def _record(self, hit: object) -> Record | None:
+        record_id, said = text(get(hit, "id")), get(hit, "metadata")
+        title = text(get(said, "title"))
+        if not record_id or not title:
+            return None
+        doi, files = text(get(hit, "pids", "doi", "identifier")), get(hit, "files", "entries")
+        names = tuple(text(name) for name in files)[:100] if isinstance(files, Mapping) else ()
+        return Record(
+            id=record_id,
+            type="data" if text(get(said, "resource_type", "id")).startswith("dataset") else "folder",
+            title=title,
+            summary=text(get(said, "description"), 600),
+            authors=texts(get(said, "creators"), "person_or_org", "name"),
+            tags=texts(get(said, "subjects"), "subject"),
+            names=tuple(filter(None, (f"doi:{doi}" if doi else "", *names))),
+            catalog=self.id,
+            licence=next(iter(texts(get(said, "rights"), "id")), ""),
+            size=number(get(hit, "files", "total_bytes")),
+            changed=moment(get(hit, "updated")) or moment(get(said, "publication_date")),
+            # Made here: an address that a stranger gives is nowhere to send people.
+            url=f"{self._url}/records/{quote(record_id, safe='')}",
+            details={"doi": doi} if doi else {},
+        )
+
+
+def _written(search: Search) -> str:
+    """Write the search in the repository's words."""
+    parts = [" OR ".join(map(_clause, group)) for group in search.groups]
+    parts = [f"({part})" for part in parts if part]
+    if search.after or search.before:
+        after, before = search.after or "*", search.before or "*"
+        parts.append(f"metadata.publication_date:[{after} TO {before}}}")
+    return " AND ".join(parts)
+
+
+def _clause(clause: Clause) -> str:
+    if clause.field == "catalog":
+        return "*"
+    field, value = _FIELDS.get(clause.field, ""), _SIGNS.sub(r"\\\1", clause.text)
+    if clause.field == "type":
+        field, value = "metadata.resource_type.id", _TYPES.get(clause.text.lower(), value)
+    value = f'"{value}"' if clause.exact or " " in value else value + "*" * clause.prefix
+    return f"{'NOT ' * clause.negated}{field}{':' * bool(field)}{value}"
