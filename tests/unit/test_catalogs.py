@@ -15,6 +15,7 @@ from tornado.httputil import HTTPServerRequest
 from tests.servers import raw, web
 from vaas.catalogs import foreign
 from vaas.catalogs.base import Record
+from vaas.catalogs.ckan import CkanCatalog
 from vaas.catalogs.invenio import InvenioCatalog
 from vaas.errors import NotFound, Unavailable, VaasError
 from vaas.http import Http
@@ -209,3 +210,81 @@ def test_what_strangers_say_is_of_the_right_kind_or_nothing() -> None:
     assert foreign.box([1, 2, 0, 3, 4, 9]) == (1.0, 2.0, 3.0, 4.0)
     assert [foreign.box(value) for value in ([1, 2, 3], [500, 0, 0, 0], "1,2,3,4", [0, 9, 0, 1])] == [None] * 4
     assert foreign.text("a\u202eb\x00 <img src=x onerror=y>c") == "ab c"
+
+
+DATASET = {
+    "name": "tide-gauges",
+    "title": "Tide <i>gauges</i>",
+    "notes": "Heights of the water.",
+    "author": "Ada Doe",
+    "organization": {"title": "Institute of the Sea"},
+    "tags": [{"display_name": "ocean", "name": "ocean"}],
+    "license_id": "cc-by",
+    "metadata_modified": "2026-02-03T04:05:06.789",
+    "resources": [{"name": "2025", "format": "CSV", "size": 100}, {"name": "2026", "format": "CSV", "size": 23}],
+    "url": "https://evil.example/",
+}
+
+
+def ckan(port: int, **options: Any) -> CkanCatalog:
+    http = Http(allowed_private=[f"127.0.0.1:{port}"])
+    return CkanCatalog("data-portal", "The data portal", f"http://127.0.0.1:{port}", http=http, **options)
+
+
+def datasets(*hits: Any, count: Any = None) -> bytes:
+    result = {"count": len(hits) if count is None else count, "results": list(hits)}
+    return json.dumps({"success": True, "result": result}).encode()
+
+
+async def test_a_dataset_of_ckan_is_read() -> None:
+    requests: list[HTTPServerRequest] = []
+    async with web(answering(datasets(DATASET, {}, "x"), requests)) as port:
+        page = await ckan(port).search(parse("tide by:ada type:data"), visitor=NOBODY, limit=20)
+        assert page.records == (
+            Record(
+                "tide-gauges",
+                "data",
+                "Tide gauges",
+                summary="Heights of the water.",
+                authors=("Ada Doe", "Institute of the Sea"),
+                tags=("ocean",),
+                names=("tide-gauges", "2025", "2026"),
+                format="CSV",
+                catalog="data-portal",
+                licence="cc-by",
+                size=123,
+                changed=datetime(2026, 2, 3, 4, 5, 6, 789_000, tzinfo=UTC),
+                url=f"http://127.0.0.1:{port}/dataset/tide-gauges",
+            ),
+        )
+    assert requests[0].path == "/api/3/action/package_search"
+    assert asked(requests) == {"q": "(tide) AND (author:ada)", "rows": "20", "start": "0"}
+
+
+async def test_ckan_is_paged_by_offset_and_asked_for_data_alone() -> None:
+    requests: list[HTTPServerRequest] = []
+    async with web(answering(datasets(*[DATASET] * 20, count=30), requests)) as port:
+        first = await ckan(port).search(parse("after:2026"), visitor=NOBODY, limit=20)
+        assert asked(requests) == {
+            "q": "metadata_modified:[2026-01-01T00:00:00Z TO *}",
+            "rows": "20",
+            "start": "0",
+            "sort": "metadata_modified desc",
+        }
+        last = await ckan(port).search(parse("tide"), visitor=NOBODY, limit=20, cursor=first.cursor)
+        assert (asked(requests)["start"], first.cursor, last.cursor) == ("20", "20", "")
+        asks = len(requests)
+        assert (await ckan(port).search(parse("type:app"), visitor=NOBODY, limit=20)).records == ()
+        assert (await ckan(port).search(parse("column:x"), visitor=NOBODY, limit=20)).notes
+        assert len(requests) == asks
+        assert (await ckan(port).search(Search(), visitor=NOBODY, limit=1)).records and asked(requests)["q"] == "*:*"
+
+
+async def test_one_dataset_of_ckan_is_had_by_its_name() -> None:
+    requests: list[HTTPServerRequest] = []
+    async with web(answering(json.dumps({"result": DATASET}).encode(), requests)) as port:
+        assert (await ckan(port).record("tide-gauges", visitor=NOBODY)).title == "Tide gauges"
+        assert asked(requests) == {"id": "tide-gauges"}
+    async with web(answering(b"{}", requests)) as port:
+        with pytest.raises(NotFound):
+            await ckan(port).record("none", visitor=NOBODY)
