@@ -17,6 +17,7 @@ from vaas.catalogs import foreign
 from vaas.catalogs.base import Record
 from vaas.catalogs.ckan import CkanCatalog
 from vaas.catalogs.invenio import InvenioCatalog
+from vaas.catalogs.stac import StacCatalog
 from vaas.errors import NotFound, Unavailable, VaasError
 from vaas.http import Http
 from vaas.model import Visitor
@@ -288,3 +289,110 @@ async def test_one_dataset_of_ckan_is_had_by_its_name() -> None:
     async with web(answering(b"{}", requests)) as port:
         with pytest.raises(NotFound):
             await ckan(port).record("none", visitor=NOBODY)
+
+
+SCENES = {
+    "id": "sea-heights",
+    "title": "Heights of the <b>sea</b>",
+    "description": "From altimeters.",
+    "keywords": ["ocean", "altimetry"],
+    "license": "CC-BY-4.0",
+    "providers": [{"name": "Institute of the Sea"}],
+    "extent": {
+        "spatial": {"bbox": [[-10.0, 30.0, 40.0, 60.0]]},
+        "temporal": {"interval": [["2001-01-01T00:00:00Z", "2020-12-31T00:00:00Z"]]},
+    },
+    "cube:variables": {"height": {}, "error": {}},
+}
+
+
+def stac(port: int, **options: Any) -> StacCatalog:
+    http = Http(allowed_private=[f"127.0.0.1:{port}"])
+    return StacCatalog("scenes", "The scenes", f"http://127.0.0.1:{port}/stac", http=http, **options)
+
+
+def collections(*members: Any, following: str = "") -> bytes:
+    links = [{"rel": "self", "href": "x"}, *([{"rel": "next", "href": following}] if following else [])]
+    return json.dumps({"collections": list(members), "links": links}).encode()
+
+
+async def test_a_collection_of_stac_is_read_with_its_time_and_place() -> None:
+    requests: list[HTTPServerRequest] = []
+    async with web(answering(collections(SCENES, {}, 7), requests)) as port:
+        catalog = stac(port)
+        page = await catalog.search(parse("sea"), visitor=NOBODY, limit=20)
+        assert page.records == (
+            Record(
+                "sea-heights",
+                "data",
+                "Heights of the sea",
+                summary="From altimeters.",
+                authors=("Institute of the Sea",),
+                tags=("ocean", "altimetry"),
+                names=("sea-heights",),
+                columns=("height", "error"),
+                catalog="scenes",
+                licence="CC-BY-4.0",
+                begins=datetime(2001, 1, 1, tzinfo=UTC),
+                ends=datetime(2020, 12, 31, tzinfo=UTC),
+                box=(-10.0, 30.0, 40.0, 60.0),
+                url=f"http://127.0.0.1:{port}/stac/collections/sea-heights",
+            ),
+        )
+        assert await catalog.record("sea-heights", visitor=NOBODY) == page.records[0]
+        with pytest.raises(NotFound):
+            await catalog.record("none", visitor=NOBODY)
+    assert [request.path for request in requests] == ["/stac/collections"], "they are kept for a while"
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        ("altimeters", True),
+        ("sea -ocean", False),
+        ("sea -land", True),
+        ("tag:altimetry column:height", True),
+        ("column:salinity", False),
+        ("type:data by:institute", True),
+        ("type:app", False),
+        ("uses:xarray", False),
+        ("land OR ocean", True),
+        ("after:2019", True),
+        ("after:2021", False),
+        ("before:2001", False),
+        ("in:scenes", True),
+        ("", True),
+    ],
+)
+async def test_collections_of_stac_are_matched_here(text: str, fits: bool) -> None:
+    async with web(answering(collections(SCENES), [])) as port:
+        page = await stac(port).search(parse(text), visitor=NOBODY, limit=20)
+    assert (len(page.records), page.total) == (int(fits), int(fits))
+
+
+async def test_the_best_come_first_and_pages_follow_each_other() -> None:
+    members = [{"id": f"c{n}", "title": "wind", "description": "sea"} for n in range(4)] + [SCENES]
+    async with web(answering(collections(*members), [])) as port:
+        catalog = stac(port)
+        first = await catalog.search(parse("sea"), visitor=NOBODY, limit=3)
+        assert (first.records[0].id, first.total, first.cursor) == ("sea-heights", 5, "3")
+        last = await catalog.search(parse("sea"), visitor=NOBODY, limit=3, cursor=first.cursor)
+        assert (len(last.records), last.cursor) == (2, "")
+
+
+@pytest.mark.parametrize("following", ["collections", "?page={page}", "http://127.0.0.1:{other}/stac/collections"])
+async def test_the_next_page_is_no_trap(following: str) -> None:
+    elsewhere: list[HTTPServerRequest] = []
+    requests: list[HTTPServerRequest] = []
+
+    async with web(answering(collections(SCENES), elsewhere)) as other:
+
+        def answer(request: HTTPServerRequest) -> tuple[int, dict[str, str], bytes]:
+            requests.append(request)
+            following_page = following.format(page=len(requests), other=other)
+            return 200, {}, collections({"id": f"c{len(requests)}"}, following=following_page)
+
+        async with web(answer) as port:
+            page = await stac(port).search(Search(), visitor=NOBODY, limit=100)
+    assert elsewhere == [], "another server was asked"
+    assert 1 <= len(requests) <= 20 and page.total == len(requests)

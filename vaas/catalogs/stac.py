@@ -1,0 +1,142 @@
+"""Collections of a STAC API, as satellite data and grids are offered: fetched, kept for a while, and searched here.
+
+A collection is what people call a data set; the items in it, one for each scene, are for programs. Few servers can be
+asked for words, and all list their collections, so these are read and matched here.
+
+Source: STAC API 1.0.0, "Collections", and STAC 1.0.0, "Collection specification".
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urljoin, urlsplit
+
+from vaas.catalogs.base import Catalog, Page, Record
+from vaas.catalogs.foreign import ask, box, each, get, moment, text, texts
+from vaas.errors import NotFound
+from vaas.http import Http
+from vaas.model import Visitor
+from vaas.query import Clause, Search
+
+__all__ = ["StacCatalog"]
+
+#: How many pages of collections are read, and for how many seconds they are good.
+_PAGES, _KEPT = 20, 900.0
+#: What a word counts by where it is.
+_TITLE, _TAG, _TEXT = 3.0, 2.0, 1.0
+
+
+class StacCatalog(Catalog):
+    """One server at ``url``."""
+
+    def __init__(self, catalog_id: str, title: str, url: str, *, http: Http, patience: float = 8.0):
+        self.id, self.title = catalog_id, title
+        self._url, self._http, self._patience = url.rstrip("/"), http, patience
+        self._collections: dict[str, Record] = {}
+        self._until = 0.0
+
+    async def search(self, search: Search, *, visitor: Visitor, limit: int, cursor: str = "") -> Page:
+        """Return the collections that fit, those first that have most of the words where they count."""
+        records = (await self._all()).values()
+        ranked = sorted(
+            ((_score(search, each), each.title, each) for each in records), key=lambda one: (-one[0], one[1])
+        )
+        fitting = [record for score, _, record in ranked if score >= 0]
+        start = int(cursor) if cursor.isdecimal() else 0
+        shown = tuple(fitting[start : start + limit])
+        after = start + len(shown)
+        return Page(shown, len(fitting), cursor=str(after) if shown and after < len(fitting) else "")
+
+    async def record(self, record_id: str, *, visitor: Visitor) -> Record:
+        """Return one collection. Raises NotFound."""
+        found = (await self._all()).get(record_id)
+        if found is None:
+            raise NotFound(f"{self.title} has no such record.")
+        return found
+
+    async def _all(self) -> Mapping[str, Record]:
+        if time.monotonic() < self._until:
+            return self._collections
+        found: dict[str, Record] = {}
+        address: str | None = f"{self._url}/collections"
+        seen: set[str] = set()
+        while address is not None and address not in seen and len(seen) < _PAGES:
+            seen.add(address)
+            page = await ask(self._http, address, title=self.title, headers={}, seconds=self._patience)
+            for said in each(get(page, "collections")):
+                if record := self._record(said):
+                    found[record.id] = record
+            address = self._next(page)
+        self._collections, self._until = found, time.monotonic() + _KEPT
+        return found
+
+    def _next(self, page: Mapping[str, Any]) -> str | None:
+        """Return the address of the next page, if it is one of the same server."""
+        for link in each(get(page, "links")):
+            href = get(link, "href")
+            if get(link, "rel") == "next" and isinstance(href, str):
+                address = urljoin(f"{self._url}/", href)
+                own = urlsplit(address)[:2] == urlsplit(self._url)[:2]
+                return address if own else None
+        return None
+
+    def _record(self, said: object) -> Record | None:
+        name = text(get(said, "id"))
+        if not name:
+            return None
+        spans = [span for span in each(get(said, "extent", "temporal", "interval")) if isinstance(span, list)]
+        first, last = (spans[0] + [None, None])[:2] if spans else (None, None)
+        boxes = list(each(get(said, "extent", "spatial", "bbox")))
+        bands, summaries = get(said, "summaries", "eo:bands"), get(said, "cube:variables")
+        columns = texts(bands, "name") + (texts(list(summaries)) if isinstance(summaries, Mapping) else ())
+        return Record(
+            id=name,
+            type="data",
+            title=text(get(said, "title")) or name,
+            summary=text(get(said, "description"), 600),
+            authors=texts(get(said, "providers"), "name"),
+            tags=texts(get(said, "keywords")),
+            names=(name,),
+            columns=columns,
+            catalog=self.id,
+            licence=text(get(said, "license")),
+            begins=moment(first),
+            ends=moment(last),
+            box=box(boxes[0]) if boxes else None,
+            # Made here: an address that a stranger gives is nowhere to send people.
+            url=f"{self._url}/collections/{quote(name, safe='')}",
+        )
+
+
+def _score(search: Search, record: Record) -> float:
+    """Return how well it fits; less than 0: it does not."""
+    total = 0.0
+    for group in search.groups:
+        scores = [_worth(clause, record) for clause in group if clause.field != "catalog"]
+        if scores and max(scores) < 0:
+            return -1.0
+        total += max(scores, default=0.0)
+    late = search.after and record.ends and record.ends.date() < search.after
+    early = search.before and record.begins and record.begins.date() >= search.before
+    return -1.0 if late or early else total
+
+
+def _worth(clause: Clause, record: Record) -> float:
+    fields = {
+        "title": ((record.title, _TITLE),),
+        "tag": tuple((tag, _TAG) for tag in record.tags),
+        "type": ((record.type, 0.0),),
+        "author": tuple((author, _TAG) for author in record.authors),
+        "owner": tuple((author, _TAG) for author in record.authors),
+        "column": tuple((column, _TAG) for column in record.columns),
+        "name": ((record.id, _TITLE),),
+        "id": ((record.id, _TITLE),),
+    }
+    words = (record.summary, *record.columns, *record.authors)
+    anywhere = ((record.title, _TITLE), (record.id, _TITLE), *((tag, _TAG) for tag in record.tags))
+    places = fields.get(clause.field, ()) if clause.field else (*anywhere, *((each, _TEXT) for each in words))
+    wanted = clause.text.casefold()
+    found = max((worth for place, worth in places if wanted in place.casefold()), default=-1.0)
+    return (0.0 if found < 0 else -1.0) if clause.negated else found
