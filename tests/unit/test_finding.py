@@ -1,0 +1,122 @@
+"""One question to all catalogs: merged, ranked, and held up by none of them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from vaas.catalogs.base import Catalog, Page, Record
+from vaas.errors import Invalid, NotFound, Unavailable
+from vaas.model import Visitor
+from vaas.portal.finding import Finding
+from vaas.query import Search
+
+NOBODY = Visitor()
+
+
+class Shelf(Catalog):
+    """A catalog in memory whose answer is a function of the question."""
+
+    def __init__(self, name: str, answer: Callable[[Search, str], Any]) -> None:
+        self.id, self.title = name, name.title()
+        self._answer = answer
+        self.asked: list[tuple[str, int, str]] = []
+
+    async def search(self, search: Search, *, visitor: Visitor, limit: int, cursor: str = "") -> Page:
+        self.asked.append((str(search), limit, cursor))
+        answer = self._answer(search, cursor)
+        found: Page = await answer if asyncio.iscoroutine(answer) else answer
+        return found
+
+    async def record(self, record_id: str, *, visitor: Visitor) -> Record:
+        return Record(record_id, "data", self.title)
+
+
+def shelf(name: str, *titles: str, cursor: str = "", **page: Any) -> Shelf:
+    records = tuple(Record(title, "data", title, catalog=name) for title in titles)
+    return Shelf(name, lambda _search, _cursor: Page(records, len(records), cursor=cursor, **page))
+
+
+def fails(error: Exception) -> Callable[[Search, str], Any]:
+    def answer(_search: Search, _cursor: str) -> Page:
+        raise error
+
+    return answer
+
+
+async def test_hits_of_all_catalogs_are_merged_the_best_of_each_first() -> None:
+    own, other = shelf("own", "a", "b", facets={"type": {"data": 2}}), shelf("other", "c", "d", "e")
+    page = await Finding([own, other]).search("sea", visitor=NOBODY, limit=7)
+    assert [record.id for record in page.records] == ["a", "c", "b", "d", "e"]
+    assert (page.total, page.facets) == (5, {"type": {"data": 2}, "catalog": {"own": 2, "other": 3}})
+    assert own.asked == other.asked == [("sea", 7, "")]
+
+
+async def test_a_work_that_several_have_is_shown_once() -> None:
+    copies = []
+    for name in ("own", "other"):
+        work = Record("x", "data", "X", catalog=name, details={"doi": "10.1/x"})
+        copies.append(Shelf(name, lambda _search, _cursor, work=work: Page((work,), 1)))
+    page = await Finding(copies).search("x", visitor=NOBODY)
+    assert [record.catalog for record in page.records] == ["own"]
+
+
+async def test_who_is_silent_is_named_and_holds_up_nobody() -> None:
+    async def never() -> Page:
+        await asyncio.sleep(60)
+        return Page()
+
+    catalogs = [
+        shelf("own", "a"),
+        Shelf("slow", lambda _s, _c: never()),
+        Shelf("broken", fails(Unavailable("Broken is closed on Fridays."))),
+        Shelf("odd", fails(KeyError("hits"))),
+    ]
+    began = time.monotonic()
+    page = await Finding(catalogs, patience=0.3).search("a", visitor=NOBODY)
+    assert time.monotonic() - began < 3
+    assert [record.id for record in page.records] == ["a"]
+    assert page.silent == {
+        "Slow": "Slow does not answer at the moment.",
+        "Broken": "Broken is closed on Fridays.",
+        "Odd": "Odd sent an answer that cannot be read.",
+    }
+
+
+async def test_one_can_ask_some_catalogs_alone() -> None:
+    own, other = shelf("own", "a"), shelf("other", "b")
+    page = await Finding([own, other]).search("x in:other", visitor=NOBODY)
+    assert ([record.id for record in page.records], own.asked) == (["b"], [])
+    assert len((await Finding([own, other]).search("x in:own OR in:other", visitor=NOBODY)).records) == 2
+    assert (await Finding([own, other]).search("x in:nowhere", visitor=NOBODY)).records == ()
+
+
+async def test_each_catalog_is_paged_in_its_own_way_until_it_has_no_more() -> None:
+    own, other = shelf("own", "a", cursor="20"), shelf("other", "b")
+    finding = Finding([own, other])
+    first = await finding.search("x", visitor=NOBODY)
+    await finding.search("x", visitor=NOBODY, cursor=first.cursor)
+    assert ([cursor for *_, cursor in own.asked], [cursor for *_, cursor in other.asked]) == (["", "20"], [""])
+    assert (await Finding([other]).search("x", visitor=NOBODY)).cursor == ""
+
+
+@pytest.mark.parametrize("cursor", ["x", "e30", "WzFd", "bnVsbA==", "ÿ"])
+async def test_a_cursor_that_is_none_of_ours_is_refused_or_leads_nowhere(cursor: str) -> None:
+    own = shelf("own", "a")
+    try:
+        page = await Finding([own]).search("x", visitor=NOBODY, cursor=cursor)
+    except Invalid as error:
+        assert error.field == "cursor"
+    else:
+        assert page.records == ()
+
+
+async def test_one_record_is_had_from_its_catalog() -> None:
+    finding = Finding([shelf("own")])
+    assert (await finding.record("own", "x", visitor=NOBODY)).id == "x"
+    with pytest.raises(NotFound):
+        await finding.record("none", "x", visitor=NOBODY)

@@ -1,0 +1,114 @@
+"""Finding: one question to all catalogs at once, under one patience; who is silent is named, and holds up nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+from collections.abc import Mapping, Sequence
+
+from vaas.catalogs.base import Catalog, Page, Record
+from vaas.errors import Invalid, NotFound, VaasError
+from vaas.model import Visitor
+from vaas.query import Search, parse
+
+__all__ = ["Finding"]
+
+_log = logging.getLogger("vaas")
+#: A hit that is one place lower counts so much less: reciprocal rank fusion, Cormack, Clarke and Büttcher (2009).
+_RANK = 60
+_MOST = 100
+
+
+class Finding:
+    """Searches all catalogs.
+
+    Parameters
+    ----------
+    catalogs:
+        The portal's own first: among equals, its hits come first.
+    patience:
+        Seconds after which those that have not answered are given up for this question.
+    """
+
+    def __init__(self, catalogs: Sequence[Catalog], *, patience: float = 4.0) -> None:
+        self._catalogs = {catalog.id: catalog for catalog in catalogs}
+        self._patience = patience
+
+    async def search(
+        self, text: str, *, visitor: Visitor, limit: int = 20, cursor: str = "", typing: bool = False
+    ) -> Page:
+        """Return the hits of all catalogs, up to ``limit`` of each, the best first.
+
+        Raises
+        ------
+        Invalid
+            The cursor is none of ours.
+        """
+        search = parse(text, typing=typing)
+        cursors = self._cursors(cursor) if cursor else dict.fromkeys(self._catalogs, "")
+        named = search.asked("catalog")
+        asked = [self._catalogs[name] for name in cursors if not named or name.lower() in named]
+        size = max(1, min(limit, _MOST))
+        answers = await asyncio.gather(
+            *(self._ask(each, search, visitor, limit=size, cursor=cursors[each.id]) for each in asked)
+        )
+        pages = {each.id: answer for each, answer in zip(asked, answers, strict=True) if isinstance(answer, Page)}
+        silent = {each.title: answer for each, answer in zip(asked, answers, strict=True) if isinstance(answer, str)}
+        return _joined(pages, silent)
+
+    async def record(self, catalog_id: str, record_id: str, *, visitor: Visitor) -> Record:
+        """Return one record. Raises NotFound, and what its catalog raises."""
+        catalog = self._catalogs.get(catalog_id)
+        if catalog is None:
+            raise NotFound("There is no such catalog here.")
+        return await catalog.record(record_id, visitor=visitor)
+
+    async def _ask(self, catalog: Catalog, search: Search, visitor: Visitor, *, limit: int, cursor: str) -> Page | str:
+        """Return the catalog's page, or in words why there is none."""
+        try:
+            async with asyncio.timeout(self._patience):
+                return await catalog.search(search, visitor=visitor, limit=limit, cursor=cursor)
+        except TimeoutError:
+            return f"{catalog.title} does not answer at the moment."
+        except VaasError as error:
+            _log.warning("Catalog %s: %s", catalog.id, error.log_message)
+            return error.message
+        except Exception:
+            _log.exception("Catalog %s", catalog.id)
+            return f"{catalog.title} sent an answer that cannot be read."
+
+    def _cursors(self, cursor: str) -> dict[str, str]:
+        try:
+            said = json.loads(base64.urlsafe_b64decode(cursor))
+            return {str(name): str(said[name]) for name in said if name in self._catalogs}
+        except (ValueError, TypeError) as error:
+            raise Invalid("This page of hits cannot be had any more. Search again.", field="cursor") from error
+
+
+def _joined(pages: Mapping[str, Page], silent: Mapping[str, str]) -> Page:
+    ranked = [
+        (1 / (_RANK + place), -order, record)
+        for order, page in enumerate(pages.values())
+        for place, record in enumerate(page.records)
+    ]
+    ranked.sort(key=lambda one: (-one[0], -one[1]))
+    records: dict[str, Record] = {}
+    for _, _, record in ranked:
+        # The same work may be in several catalogs.
+        same = str(record.details.get("doi") or "") or f"{record.catalog} {record.id}"
+        records.setdefault(same, record)
+    cursors = {name: page.cursor for name, page in pages.items() if page.cursor}
+    cursor = base64.urlsafe_b64encode(json.dumps(cursors).encode()).decode() if cursors else ""
+    counted = next((page for page in pages.values() if page.facets), Page())
+    totals = {name: page.total for name, page in pages.items() if page.total}
+    return Page(
+        records=tuple(records.values()),
+        total=sum(totals.values()),
+        facets={**counted.facets, "catalog": totals},
+        cursor=cursor,
+        corrected=any(page.corrected for page in pages.values()),
+        silent=dict(silent),
+        notes=tuple(dict.fromkeys(note for page in pages.values() for note in page.notes)),
+    )
