@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from vaas.catalogs.base import Record
-from vaas.catalogs.own import Entry, Index
+from vaas.catalogs.own import Entry, Index, OwnCatalog
+from vaas.errors import NotFound
+from vaas.model import User, Visitor
 from vaas.query import Clause, Search, parse
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
@@ -170,6 +172,18 @@ def test_what_one_may_not_see_is_not_suggested_nor_corrected_nor_had_by_its_id(i
 @pytest.mark.parametrize("text", ["漢字", "()", "a:b:c", "*" * 50, "'; --", '"', "field:", "\\", "a/b?c=d&e"])
 def test_whatever_is_typed_has_an_answer(two: Index, text: str) -> None:
     assert two.search(parse(text, typing=True), subjects=EVERYONE).total in {0, 2}
+
+
+async def test_as_a_catalog_it_answers_for_who_asks(index: Index) -> None:
+    index.put([Entry(APP, EVERYONE), Entry(DATA, frozenset({"group:g"}))])
+    here, nobody, member = OwnCatalog(index), Visitor(), Visitor(User("eve", frozenset({"g"})))
+    assert [record.id for record in (await here.search(Search(), visitor=nobody, limit=9)).records] == ["app:1"]
+    first = await here.search(Search(), visitor=member, limit=1)
+    rest = await here.search(Search(), visitor=member, limit=1, cursor=first.cursor)
+    assert [first.records[0].id, rest.records[0].id, rest.cursor] == ["app:1", "data:1", ""]
+    assert (await here.record("data:1", visitor=member)).id == "data:1"
+    with pytest.raises(NotFound):
+        await here.record("data:1", visitor=nobody)
 
 
 # The access filter, against one that is too simple to be wrong.

@@ -6,6 +6,7 @@ one of these subjects may see: the filter is part of each query, so nothing else
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import unicodedata
@@ -13,16 +14,19 @@ from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import tantivy
 from tantivy import Filter, Occur, Query, SchemaBuilder, TextAnalyzerBuilder, Tokenizer
 
-from vaas.catalogs.base import FACETS, Page, Record
+from vaas.catalogs.base import FACETS, Catalog, Page, Record
+from vaas.errors import NotFound
+from vaas.model import Visitor
 from vaas.query import Clause, Search
 
-__all__ = ["Entry", "Index"]
+__all__ = ["Entry", "Index", "OwnCatalog"]
 
 #: Raised when the fields below change: an index of another form is made anew.
 _FORM = "1"
@@ -244,6 +248,28 @@ class Index:
         document.add_integer("changed", int(record.changed.timestamp()) if record.changed else 0)
         document.add_bytes("shown", json.dumps(_shown(record), ensure_ascii=False).encode())
         return document
+
+
+class OwnCatalog(Catalog):
+    """The index as a catalog: what is here, for who asks."""
+
+    id, title = "here", "This portal"
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+
+    async def search(self, search: Search, *, visitor: Visitor, limit: int, cursor: str = "") -> Page:
+        """Return what the visitor may see of what fits, with facets."""
+        offset = int(cursor) if cursor.isdecimal() else 0
+        asked = partial(self._index.search, search, subjects=visitor.subjects, limit=limit, offset=offset)
+        return await asyncio.to_thread(asked)
+
+    async def record(self, record_id: str, *, visitor: Visitor) -> Record:
+        """Return one record. Raises NotFound, for those that the visitor may not see too."""
+        found = await asyncio.to_thread(self._index.get, record_id, subjects=visitor.subjects)
+        if found is None:
+            raise NotFound("There is nothing like that here.")
+        return found
 
 
 def _boost(name: str) -> float:
