@@ -38,7 +38,9 @@ class FontCache:
 
     def copies(self) -> dict[str, str]:
         """Return what to copy into a kernel's home; nothing while it is not made yet, which the first call begins."""
-        if self._process is None and importlib.util.find_spec("matplotlib") is not None:
+        if self._process is not None:
+            self._process.poll()  # else it would stay as a zombie when it is done
+        elif importlib.util.find_spec("matplotlib") is not None:
             self._begin()
         try:
             names = [name for name in os.listdir(self._folder) if name.startswith("fontlist-")]
