@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from tests.service.comparing import MODES, Shown, different, files_beside, opened, shown
+from tests.service.comparing import MODES, Shown, different, files_beside, in_mode
 from tests.service.portal_stub import REPOSITORY
 
 pytestmark = pytest.mark.app
@@ -18,15 +16,14 @@ SAID = {"warm": "Visits are no forks: Pipes are open", "instant": "The app opens
 
 
 @pytest.mark.parametrize("example", NAMES)
-async def test_a_real_app_is_the_same_in_every_mode_and_in_voila(tmp_path: Path, example: str) -> None:
+async def test_a_real_app_is_the_same_in_every_mode_and_in_voila(example: str) -> None:
     name = f"{NAMES[example]}.ipynb"
     found: dict[str, Shown] = {}
     for mode in MODES:
-        folder = tmp_path / mode
-        folder.mkdir()
-        async with opened(mode, folder, files_beside(EXAMPLES / example / name), name) as visit:
-            found[mode] = await shown(visit)
-            assert SAID.get(mode, "") in visit.log()
+        found[mode], log = await in_mode(mode, files_beside(EXAMPLES / example / name), name)
+        assert SAID.get(mode, "") in log
     first = found["voila"]
-    assert len(first["models"]) > 10 and first["views"] and "?" not in first["views"] and first["cells"]
+    assert len(first["models"]) > 10 and first["views"] and "?" not in first["views"]
+    # One of them shows everything by widgets.
+    assert first["cells"] or example == "climate-explorer"
     assert {mode: different(first, found[mode]) for mode in MODES[1:]} == {"cold": [], "warm": [], "instant": []}
