@@ -108,6 +108,11 @@ class Search:
         fitting = (group for group in self.groups if all(each.field == name and not each.negated for each in group))
         return tuple(each.text.lower() for group in fitting for each in group)
 
+    def without(self, name: str) -> Search:
+        """Return the search as it is if nobody asks for this field."""
+        groups = (tuple(each for each in group if each.field != name) for group in self.groups)
+        return replace(self, groups=tuple(filter(None, groups)))
+
 
 def parse(text: str, *, typing: bool = False, now: datetime | None = None) -> Search:
     """Return what the text asks for.

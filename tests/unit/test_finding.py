@@ -91,6 +91,7 @@ async def test_one_can_ask_some_catalogs_alone() -> None:
     own, other = shelf("own", "a"), shelf("other", "b")
     page = await Finding([own, other]).search("x in:other", visitor=NOBODY)
     assert ([record.id for record in page.records], own.asked) == (["b"], [])
+    assert other.asked == [("x", 20, "")], "it need not know what it is called here"
     assert len((await Finding([own, other]).search("x in:own OR in:other", visitor=NOBODY)).records) == 2
     assert (await Finding([own, other]).search("x in:nowhere", visitor=NOBODY)).records == ()
 

@@ -5,17 +5,17 @@ Source: CKAN's API guide, ``package_search`` and ``package_show``; what a query 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from vaas.catalogs.base import Catalog, Page, Record
 from vaas.catalogs.foreign import ask, each, get, moment, number, text, texts
+from vaas.catalogs.lucene import unknown, written
 from vaas.errors import NotFound
 from vaas.http import Http
 from vaas.model import Visitor
-from vaas.query import Clause, Search
+from vaas.query import Search
 
 __all__ = ["CkanCatalog"]
 
@@ -30,10 +30,7 @@ _FIELDS = {
     "name": "res_name",
     "id": "name",
     "format": "res_format",
-    "catalog": "",
-    "type": "",
 }
-_SIGNS = re.compile(r'([+\-&|!(){}\[\]^"~*?:\\/])')
 
 
 class CkanCatalog(Catalog):
@@ -45,14 +42,14 @@ class CkanCatalog(Catalog):
 
     async def search(self, search: Search, *, visitor: Visitor, limit: int, cursor: str = "") -> Page:
         """Return what fits; nothing, with a note, where something is asked that there is no field for."""
-        unknown = sorted({clause.field for group in search.groups for clause in group} - _FIELDS.keys())
-        if unknown:
-            return Page(notes=(f"{self.title} cannot be asked for {', '.join(unknown)}.",))
-        kinds = search.asked("type")
+        kinds, search = search.asked("type"), search.without("type")
+        if names := unknown(search, _FIELDS):
+            return Page(notes=(f"{self.title} cannot be asked for {', '.join(names)}.",))
         if kinds and "data" not in kinds:
             return Page()
         size, start = min(limit, _MOST), int(cursor) if cursor.isdecimal() else 0
-        asked = {"q": _written(search) or "*:*", "rows": size, "start": start}
+        query = written(search, _FIELDS, dated="metadata_modified", day="{}T00:00:00Z")
+        asked = {"q": query or "*:*", "rows": size, "start": start}
         asked |= {} if search.words else {"sort": "metadata_modified desc"}
         found = await self._ask(f"package_search?{urlencode(asked)}")
         hits = list(each(get(found, "result", "results")))[:size]
@@ -95,21 +92,3 @@ class CkanCatalog(Catalog):
             # Made here: an address that a stranger gives is nowhere to send people.
             url=f"{self._url}/dataset/{quote(name, safe='')}",
         )
-
-
-def _written(search: Search) -> str:
-    """Write the search in Solr's words."""
-    parts = [" OR ".join(filter(None, map(_clause, group))) for group in search.groups]
-    parts = [f"({part})" for part in parts if part]
-    if search.after or search.before:
-        bounds = (f"{day}T00:00:00Z" if day else "*" for day in (search.after, search.before))
-        parts.append("metadata_modified:[{} TO {}}}".format(*bounds))
-    return " AND ".join(parts)
-
-
-def _clause(clause: Clause) -> str:
-    if clause.field in {"type", "catalog"}:
-        return ""
-    field, value = _FIELDS[clause.field], _SIGNS.sub(r"\\\1", clause.text)
-    value = f'"{value}"' if clause.exact or " " in value else value + "*" * clause.prefix
-    return f"{'NOT ' * clause.negated}{field}{':' * bool(field)}{value}"

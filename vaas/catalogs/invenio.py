@@ -5,17 +5,17 @@ Source: InvenioRDM's reference of the REST API, "Records", and of the search syn
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from vaas.catalogs.base import Catalog, Page, Record
 from vaas.catalogs.foreign import ask, each, get, moment, number, text, texts
+from vaas.catalogs.lucene import unknown, written
 from vaas.errors import NotFound
 from vaas.http import Http
 from vaas.model import Visitor
-from vaas.query import Clause, Search
+from vaas.query import Search
 
 __all__ = ["InvenioCatalog"]
 
@@ -30,10 +30,9 @@ _FIELDS = {
     "tag": "metadata.subjects.subject",
     "name": "files.entries.key",
     "id": "pids.doi.identifier",
+    "type": "metadata.resource_type.id",
 }
 _TYPES = {"data": "dataset", "app": "software", "notebook": "software"}
-#: Signs that mean something in a query.
-_SIGNS = re.compile(r'([+\-=&|><!(){}\[\]^"~*?:\\/])')
 
 
 class InvenioCatalog(Catalog):
@@ -47,11 +46,11 @@ class InvenioCatalog(Catalog):
 
     async def search(self, search: Search, *, visitor: Visitor, limit: int, cursor: str = "") -> Page:
         """Return what fits; nothing, with a note, where something is asked that there is no field for."""
-        unknown = sorted({clause.field for group in search.groups for clause in group} - {*_FIELDS, "type", "catalog"})
-        if unknown:
-            return Page(notes=(f"{self.title} cannot be asked for {', '.join(unknown)}.",))
+        if names := unknown(search, _FIELDS):
+            return Page(notes=(f"{self.title} cannot be asked for {', '.join(names)}.",))
         size, page = min(limit, self._most), int(cursor) if cursor.isdecimal() else 1
-        asked = {"q": _written(search), "size": size, "page": page, "sort": "bestmatch" if search.words else "newest"}
+        query = written(search, _FIELDS, dated="metadata.publication_date", kinds=_TYPES)
+        asked = {"q": query, "size": size, "page": page, "sort": "bestmatch" if search.words else "newest"}
         found = await self._ask(f"/api/records?{urlencode(asked)}")
         hits = list(each(get(found, "hits", "hits")))[:size]
         records = tuple(record for hit in hits if (record := self._record(hit)))
@@ -92,23 +91,3 @@ class InvenioCatalog(Catalog):
             url=f"{self._url}/records/{quote(record_id, safe='')}",
             details={"doi": doi} if doi else {},
         )
-
-
-def _written(search: Search) -> str:
-    """Write the search in the repository's words."""
-    parts = [" OR ".join(map(_clause, group)) for group in search.groups]
-    parts = [f"({part})" for part in parts if part]
-    if search.after or search.before:
-        after, before = search.after or "*", search.before or "*"
-        parts.append(f"metadata.publication_date:[{after} TO {before}}}")
-    return " AND ".join(parts)
-
-
-def _clause(clause: Clause) -> str:
-    if clause.field == "catalog":
-        return "*"
-    field, value = _FIELDS.get(clause.field, ""), _SIGNS.sub(r"\\\1", clause.text)
-    if clause.field == "type":
-        field, value = "metadata.resource_type.id", _TYPES.get(clause.text.lower(), value)
-    value = f'"{value}"' if clause.exact or " " in value else value + "*" * clause.prefix
-    return f"{'NOT ' * clause.negated}{field}{':' * bool(field)}{value}"

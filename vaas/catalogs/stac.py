@@ -114,10 +114,10 @@ def _score(search: Search, record: Record) -> float:
     """Return how well it fits; less than 0: it does not."""
     total = 0.0
     for group in search.groups:
-        scores = [_worth(clause, record) for clause in group if clause.field != "catalog"]
-        if scores and max(scores) < 0:
+        worth = max(_worth(clause, record) for clause in group)
+        if worth < 0:
             return -1.0
-        total += max(scores, default=0.0)
+        total += worth
     late = search.after and record.ends and record.ends.date() < search.after
     early = search.before and record.begins and record.begins.date() >= search.before
     return -1.0 if late or early else total

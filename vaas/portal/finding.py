@@ -48,7 +48,8 @@ class Finding:
         """
         search = parse(text, typing=typing)
         cursors = self._cursors(cursor) if cursor else dict.fromkeys(self._catalogs, "")
-        named = search.asked("catalog")
+        # Which catalogs are meant is for us; none of them has to know what it is called here.
+        named, search = search.asked("catalog"), search.without("catalog")
         asked = [self._catalogs[name] for name in cursors if not named or name.lower() in named]
         size = max(1, min(limit, _MOST))
         answers = await asyncio.gather(
