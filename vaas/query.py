@@ -6,7 +6,7 @@ Everything can be typed: what is no field or no date is searched for as it stand
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -129,17 +129,13 @@ def parse(text: str, *, typing: bool = False, now: datetime | None = None) -> Se
     text = "".join(character if character.isprintable() else " " for character in text[:_MOST_CHARACTERS])
     today = (now or datetime.now(UTC)).date()
     found = _Reading(today)
-    for piece in _pieces(text):
+    for piece in _PIECE.finditer(text):
         found.take(piece)
     last = found.groups[-1][-1] if found.groups and not found.joins else None
     if typing and last and text[-1:].isalnum() and not last.exact and not last.negated:
         found.groups[-1][-1] = replace(last, prefix=True)
     groups = tuple(tuple(group) for group in found.groups[:_MOST_CLAUSES])
     return Search(groups, found.after, found.before, tuple(found.notes))
-
-
-def _pieces(text: str) -> Iterator[re.Match[str]]:
-    yield from _PIECE.finditer(text)
 
 
 class _Reading:

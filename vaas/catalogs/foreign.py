@@ -19,9 +19,7 @@ _ANSWER = 10_000_000
 _MARKUP = re.compile(r"<[^<>]{0,2000}>")
 
 
-async def ask(
-    http: Http, url: str, *, title: str, headers: Mapping[str, str], seconds: float, body: bytes | None = None
-) -> Mapping[str, Any]:
+async def ask(http: Http, url: str, *, title: str, headers: Mapping[str, str], seconds: float) -> Mapping[str, Any]:
     """Return the JSON object that is there.
 
     Raises
@@ -29,8 +27,7 @@ async def ask(
     Unavailable
         It does not answer as a catalog does; says what to do where there is something.
     """
-    method = "GET" if body is None else "POST"
-    answer = await http.request(method, url, headers=headers, body=body, seconds=seconds, max_bytes=_ANSWER)
+    answer = await http.request("GET", url, headers=headers, seconds=seconds, max_bytes=_ANSWER)
     if answer.status == 429:
         raise Unavailable(f"{title} is asked too often at the moment. Try again in a minute.")
     if answer.status != 200:
