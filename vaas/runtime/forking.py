@@ -219,8 +219,9 @@ class Side:
         self._channel.close()
         self._channel = socket.socket(fileno=channel)
         os.set_inheritable(channel, False)
-        hindrances.reopen_files()
-        folders = hindrances.open_folders()
+        opened = hindrances.open_files()
+        hindrances.reopen_files(opened)
+        folders = hindrances.open_folders(opened)
         if order["root"] is not None:
             rebirth.move_to(order["root"])
         # Those that are open would lead out of the new root.

@@ -16,7 +16,7 @@ import stat
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 __all__ = ["children", "find", "kept_files", "open_files", "open_folders", "reopen_files", "reopen_folders"]
@@ -47,9 +47,9 @@ def find(before: dict[int, str], *, own: set[int]) -> list[dict[str, str]]:
     return [{"kind": kind, "text": text} for kind, text in found]
 
 
-def reopen_files() -> None:
+def reopen_files(opened: Iterable[int]) -> None:
     """Open what is open for reading once more, so that this process has a place in it of its own."""
-    for fd in open_files():
+    for fd in opened:
         try:
             mode = fcntl.fcntl(fd, fcntl.F_GETFL)
             if not stat.S_ISREG(os.fstat(fd).st_mode) or mode & os.O_ACCMODE != os.O_RDONLY:
@@ -62,10 +62,10 @@ def reopen_files() -> None:
         os.close(again)
 
 
-def open_folders() -> dict[int, str]:
-    """Return number → path of all folders that are open."""
+def open_folders(opened: Mapping[int, str]) -> dict[int, str]:
+    """Return those that are folders, of what is ``opened``: number → path."""
     found = {}
-    for fd, path in open_files().items():
+    for fd, path in opened.items():
         with contextlib.suppress(OSError):
             if stat.S_ISDIR(os.fstat(fd).st_mode):
                 found[fd] = path
