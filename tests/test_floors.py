@@ -43,6 +43,7 @@ FLOORS = {
 #: module, or package with all that is in it → its area. The longest fitting name counts.
 AREAS = {
     "vaas.errors": "nouns",
+    "vaas.events": "nouns",
     "vaas.model": "nouns",
     "vaas.policy": "thought",
     "vaas.query": "thought",

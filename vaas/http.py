@@ -21,6 +21,7 @@ from tornado.tcpclient import TCPClient
 
 from vaas.addresses import AddressRules, check_url, follow, is_localhost
 from vaas.errors import Invalid, TooLarge, Unavailable, VaasError
+from vaas.events import happens
 
 __all__ = ["Http", "Response", "Stream", "internal_http"]
 
@@ -269,22 +270,24 @@ class _Exchange:
 
     async def head(self) -> None:
         """Wait for status and headers."""
-        try:
-            await asyncio.wait_for(self._ready.wait(), self._limits.silence)
-        except TimeoutError as exc:
-            raise _explain(exc, self._host) from exc
+        if not await happens(self._ready, seconds=self._limits.silence):
+            raise _explain(TimeoutError(), self._host)
         if self._error or self._fetch.done():
             self._raise_what_went_wrong()
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the body."""
         try:
-            while chunk := await asyncio.wait_for(self._queue.get(), self._limits.silence):
+            while chunk := await self._next():
                 self._room.release()
                 yield chunk
         except TimeoutError as exc:
             raise _explain(exc, self._host) from exc
         self._raise_what_went_wrong()
+
+    async def _next(self) -> bytes:
+        async with asyncio.timeout(self._limits.silence):
+            return await self._queue.get()
 
     def close(self) -> None:
         """Hang up; no-op when the answer is complete."""

@@ -139,4 +139,9 @@ async def plain_voila(target: Path, *options: str, folder: Path) -> AsyncIterato
     finally:
         if process.returncode is None:
             process.terminate()
-            await asyncio.wait_for(process.wait(), 20)
+            try:
+                await asyncio.wait_for(process.wait(), 20)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+                raise AssertionError("It did not end: " + log.read_text()) from None

@@ -109,6 +109,17 @@ async def test_what_cannot_be_forked_runs_for_each_visit(tmp_path: Path) -> None
         assert len({page.partition("threaded ")[2].split()[0] for page in pages}) == 3
 
 
+async def test_it_ends_while_a_cell_runs(tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    cells = (f"open({str(ran)!r}, 'w').close()", "import time; time.sleep(3600)")
+    async with plain_voila(write_notebook(tmp_path / "nb/app.ipynb", *cells), folder=tmp_path) as server:
+        assert await until(ran.exists)
+        started = server.processes
+    assert server.process.returncode == 0
+    assert await until(lambda: not described(started)), described(started)
+    assert "did not end in time" not in server.log.read_text()
+
+
 async def test_a_folder_of_notebooks(tmp_path: Path) -> None:
     for name in ("one", "two"):
         write_notebook(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from dataclasses import dataclass, field
 from typing import Any
 
 from vaas.errors import NotFound, VaasError
+from vaas.events import happens
 from vaas.model import App, Draft, ServerName, Visitor
 from vaas.policy import ACTIONS, OWNER
 from vaas.portal.core import Core, version_server
@@ -72,8 +72,7 @@ class Opening:
         """Wait until there may be news of the opening: its start is over, or ``seconds`` have passed."""
         _, server, _ = self._find(visitor, slug)
         over = self._starting.get(server, asyncio.Event())
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(over.wait(), seconds)
+        await happens(over, seconds=seconds)
 
     def outline(self, visitor: Visitor, slug: str) -> list[dict[str, Any]]:
         """Return the outline of the app's page, for those who may open it; nothing when there is none yet.

@@ -77,7 +77,8 @@ class WatchedKernels(AsyncMappingKernelManager):
             question = Session(config=kernel.session.config, key=kernel.session.key).send(
                 channel, "kernel_info_request"
             )
-            await asyncio.wait_for(activity.until_idle_after(question["header"]["msg_id"]), seconds)
+            async with asyncio.timeout(seconds):
+                await activity.until_idle_after(question["header"]["msg_id"])
         finally:
             channel.close(linger=0)
         return activity.said

@@ -94,7 +94,8 @@ class Channel:
     async def wait(self, waiting: asyncio.Future[dict[str, Any]], *, seconds: float) -> dict[str, Any]:
         """Return what was expected, or raise Unavailable."""
         try:
-            return await asyncio.wait_for(waiting, seconds)
+            async with asyncio.timeout(seconds):
+                return await waiting
         except TimeoutError:
             text = f"A kernel did not answer within {seconds:.0f} s."
             raise Unavailable("The app's kernel does not answer.", log_message=text) from None

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from jupyter_core.paths import jupyter_path
 
 from vaas.errors import Invalid
+from vaas.events import happens
 from vaas.notebook import Notebook, parse
 from vaas.runtime import patches
 from vaas.runtime.excess import FIXES
@@ -322,8 +323,7 @@ async def _progress(
         await tell("starting")
         while True:
             # A long cell is a sign of life too, though a rarer one.
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(changed.wait(), 4 * _PROGRESS_SECONDS)
+            await happens(changed, seconds=4 * _PROGRESS_SECONDS)
             changed.clear()
             await tell("running" if outcome.started else "starting")
             await asyncio.sleep(_PROGRESS_SECONDS)

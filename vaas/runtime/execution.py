@@ -178,7 +178,8 @@ class Execution:
             work.cancel()
             await asyncio.wait({work, watch}, timeout=5)
             with contextlib.suppress(RuntimeError, OSError, asyncio.TimeoutError):
-                await asyncio.wait_for(manager.shutdown_kernel(now=True), 5)
+                async with asyncio.timeout(5):
+                    await manager.shutdown_kernel(now=True)
             self._printed.close()
 
     def _confine(self, private: Path) -> Confinement:

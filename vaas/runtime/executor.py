@@ -64,6 +64,11 @@ class _OutputWidget(OutputWidget):
             super().sync_state()
 
 
+def _cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 class Executor(VoilaExecutor):
     """Voilà's executor with limits. What an Output widget captures loses its tracebacks before it becomes state."""
 
@@ -158,6 +163,9 @@ class Executor(VoilaExecutor):
             self._reporter.slow(f"{text} and was stopped.")
             raise
         except DeadKernelError as error:
+            if _cancelled():
+                # nbclient says the same of a kernel that has died and of a run that is given up.
+                raise asyncio.CancelledError from error
             kind, reason = how_it_ended(self.km.exit_code)
             raise Trouble("died", kind, f"The kernel died while cell {self._cell} ran: {reason}.") from error
 
@@ -201,7 +209,8 @@ class Executor(VoilaExecutor):
     async def _stop(self) -> bool:
         """Interrupt the kernel; tell whether it is free again soon."""
         until = time.monotonic() + _GRACE
-        await asyncio.wait_for(self.km.interrupt_kernel(), _GRACE)
+        async with asyncio.timeout(_GRACE):
+            await self.km.interrupt_kernel()
         while self._activity.busy:
             if time.monotonic() > until:
                 return False

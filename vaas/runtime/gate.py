@@ -104,14 +104,16 @@ class Gate:
         try:
             if len(service.through) > _MOST_CONNECTIONS:
                 raise _Refused("503 Service Unavailable", "Too many connections are open.")
-            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _PATIENCE)
+            async with asyncio.timeout(_PATIENCE):
+                head = await reader.readuntil(b"\r\n\r\n")
             host, port, onward = _target(head)
             service.through[task] = (host, port)
             await self._carry(reader, writer, (host, port), onward)
         except _Refused as refused:
             writer.write(refused.answer())
             with contextlib.suppress(OSError, TimeoutError):
-                await asyncio.wait_for(writer.drain(), _PATIENCE)
+                async with asyncio.timeout(_PATIENCE):
+                    await writer.drain()
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError):
             pass
         finally:
@@ -149,7 +151,8 @@ class Gate:
             self._refuse(place, f"{place} is not on the open internet. Ask the people who run this site to allow it.")
         for address in addresses:
             with contextlib.suppress(OSError, TimeoutError):
-                return await asyncio.wait_for(asyncio.open_connection(address, port, limit=_PIECE), _PATIENCE)
+                async with asyncio.timeout(_PATIENCE):
+                    return await asyncio.open_connection(address, port, limit=_PIECE)
         raise _Refused("504 Gateway Timeout", f"{place} does not answer.")
 
     async def _addresses(self, host: str, port: int) -> list[str]:
@@ -158,7 +161,8 @@ class Gate:
         self._asking += 1
         ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
         try:
-            found = await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(self._threads, ask), _PATIENCE)
+            async with asyncio.timeout(_PATIENCE):
+                found = await asyncio.get_running_loop().run_in_executor(self._threads, ask)
         except (OSError, TimeoutError, ValueError) as error:
             raise _Refused("502 Bad Gateway", f"The name {host} is not known.") from error
         finally:

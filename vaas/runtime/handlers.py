@@ -15,6 +15,7 @@ from tornado.web import HTTPError, RequestHandler
 
 from vaas import cookies
 from vaas.errors import Invalid, Unavailable, VaasError
+from vaas.events import happens
 from vaas.runtime import frames
 from vaas.runtime.activity import MOST_HEADER, QUEUED
 from vaas.runtime.endings import Trouble
@@ -278,8 +279,7 @@ class _Connection(ZMQChannelsWebsocketConnection):
                     self._replied.clear()
                     self.session.send(shell, "kernel_info_request")
                     await self._replied.wait()
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._heard.wait(), _MOMENT)
+                    await happens(self._heard, seconds=_MOMENT)
 
     def _hear_early(self, said: list[Any]) -> None:
         self._early.append(said)

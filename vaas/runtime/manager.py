@@ -17,6 +17,7 @@ from jupyter_server.services.kernels.kernelmanager import ServerKernelManager
 from traitlets import Any as AnyTrait
 from traitlets import Bool
 
+from vaas.events import happens
 from vaas.runtime.activity import BUFFER
 from vaas.runtime.channel import CHANNEL, Channel, pair
 from vaas.runtime.doors import Doors
@@ -202,7 +203,7 @@ class ConfinedKernelManager(ServerKernelManager):
         arrived = asyncio.Event()
         loop.add_reader(ours, arrived.set)
         try:
-            await asyncio.wait_for(arrived.wait(), _START)
+            await happens(arrived, seconds=_START)
             _, fds, _, _ = socket.recv_fds(ours, 16, 1)
         except (TimeoutError, OSError):
             fds = []

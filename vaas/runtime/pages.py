@@ -179,7 +179,8 @@ class NotebookPage(Guarded):
     async def _send_next(self, queue: asyncio.Queue[str | None], sent: list[str]) -> bool:
         """Send all that is ready in one piece; False after the last. What the page consists of is added to ``sent``."""
         try:
-            pieces = [await asyncio.wait_for(queue.get(), _KEEP_ALIVE)]
+            async with asyncio.timeout(_KEEP_ALIVE):
+                pieces = [await queue.get()]
         except TimeoutError:
             pieces = [Passing("<script>window.voila_heartbeat()</script>\n")]
         while not queue.empty():

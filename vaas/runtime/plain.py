@@ -298,7 +298,9 @@ class InstantKernels(StartedKernels):
         tasks += [self._looking] if self._looking is not None else []
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, *(kept.stock.close() for kept in self._kept.values()), return_exceptions=True)
+        tasks += [asyncio.ensure_future(kept.stock.close()) for kept in self._kept.values()]
+        if tasks and (await asyncio.wait(tasks, timeout=_FAREWELL))[1]:
+            self.log.warning("What keeps notebooks ready did not end in time.")
         self._kept.clear()
         if self._pending_kernels:
             await asyncio.wait(list(self._pending_kernels.values()), timeout=_FAREWELL)

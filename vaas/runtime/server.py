@@ -16,6 +16,7 @@ from tornado.websocket import WebSocketHandler
 from vaas import tickets
 from vaas.cookies import own_name
 from vaas.errors import Unavailable, VaasError
+from vaas.events import happens
 from vaas.facts import Facts
 from vaas.runtime.assets import Squeezer
 from vaas.runtime.confinement import Confinement
@@ -246,7 +247,8 @@ class AppServer:
         seconds = self.manifest.limits.start_seconds
         try:
             # Shielded: a start that is cancelled half-way would leave a process that nobody knows.
-            return await asyncio.wait_for(asyncio.shield(self._keep(bring())), seconds)
+            async with asyncio.timeout(seconds):
+                return await asyncio.shield(self._keep(bring()))
         except TimeoutError:
             raise Trouble("stalled", "start", f"The kernel did not start within {seconds:.0f} s.") from None
         except VaasError:
@@ -266,8 +268,7 @@ class AppServer:
             return False
         log.info("A page ends: %s", why)
         self.waiting.freed()
-        work = self.rendering.pop(page.token, None)
-        if work is not None:
+        if (work := self.rendering.pop(page.token, None)) is not None:
             work.cancel()
         for socket in self.sockets.pop(page.token, set()):
             socket.close(CLOSE_CODES[why], why)
@@ -304,10 +305,7 @@ class AppServer:
             if self._unreachable():
                 for page in self.visits.end_all(now=self.clock()):
                     self.end(page, why="revoked")
-            try:
-                await asyncio.wait_for(self.poked.wait(), self.manifest.limits.heartbeat)
-            except TimeoutError:
-                continue
+            await happens(self.poked, seconds=self.manifest.limits.heartbeat)
 
     async def sweep(self) -> None:
         """End what nobody looks at any more, and what died."""

@@ -7,7 +7,6 @@ goes when its last fork has gone.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections import deque
@@ -16,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from vaas.errors import VaasError
+from vaas.events import happens
 from vaas.facts import QUERY, VISITOR, Facts, fits
 from vaas.runtime.kernels import Kernels
 from vaas.runtime.manifest import Limits
@@ -382,5 +382,4 @@ class Stock:
 
     async def _sleep(self, seconds: float) -> None:
         self._wanted.clear()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wanted.wait(), seconds)
+        await happens(self._wanted, seconds=seconds)

@@ -172,8 +172,10 @@ class Template:
             for index in range(len(cells), len(notebook.cells) if upto is None else upto):
                 try:
                     cells.append(await self._cell(executor, notebook, index, reporter=reporter))
-                finally:
-                    asked = await self._ask(kernel_id, asked, index)
+                except Exception:
+                    await self._ask(kernel_id, asked, index)
+                    raise
+                asked = await self._ask(kernel_id, asked, index)
             await executor.settle()
             state = await self._state(kernel_id, executor) if len(cells) == ran.total else None
             return Ran(tuple(cells), ran.total, asked, executor.captures(), state)

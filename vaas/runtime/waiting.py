@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from tornado.web import HTTPError
 
 from vaas.errors import VaasError
+from vaas.events import happens
 from vaas.runtime.endings import Trouble
 from vaas.runtime.excess import FIXES
 from vaas.runtime.handlers import Guarded
@@ -98,8 +99,7 @@ class Waiting:
         self.line.listens(visit.id)
         try:
             while standing.position == known != 0 and time.monotonic() < until:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), until - time.monotonic())
+                await happens(self._news, seconds=until - time.monotonic())
                 if not self._server.visits.lives(visit):
                     raise HTTPError(404)
                 standing = self.standing(visit)
