@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from vaas.errors import Invalid, Unavailable
@@ -42,7 +43,7 @@ class Patience:
     linger: float = 600.0
 
 
-@dataclass
+@dataclass(eq=False)
 class Page:
     """One load of the notebook: its farewell token, its kernel, and whether somebody is connected."""
 
@@ -94,6 +95,11 @@ def _random() -> str:
     return secrets.token_urlsafe(32)
 
 
+def _key(secret: str) -> bytes:
+    """By this a visit is found: how long that takes tells nothing of the secret."""
+    return sha256(secret.encode()).digest()
+
+
 class Visits:
     """All visits of this app server.
 
@@ -116,6 +122,12 @@ class Visits:
         self._patience = patience
         self._random = random
         self._visits: dict[str, Visit] = {}
+        self._by_secret: dict[bytes, Visit] = {}
+        #: Those without a page, the one that was seen last at the end.
+        self._waiting: dict[str, Visit] = {}
+        #: All open pages, in a dictionary for its order.
+        self._pages: dict[Page, None] = {}
+        #: Nonces with when they expire, the first that was taken in front.
         self._spent: dict[str, float] = {}
         self._active: float | None = None
 
@@ -127,7 +139,8 @@ class Visits:
         Invalid
             It was taken before.
         """
-        self._spent = {nonce: expires for nonce, expires in self._spent.items() if now < expires}
+        while self._spent and self._spent[first := next(iter(self._spent))] <= now:
+            del self._spent[first]
         if ticket.nonce in self._spent:
             raise Invalid("This way in was used already. Open the app again from the portal.")
         self._spent[ticket.nonce] = ticket.expires
@@ -141,26 +154,24 @@ class Visits:
         """
         former = self.find(secret)
         if former is not None and former.user == ticket.user:
+            del self._by_secret[_key(former.secret)]
             former.secret = self._random()
             former.links, former.may_read, former.seen = ticket.links, ticket.may_read, now
             former.known, former.groups = ticket.known, ticket.groups
+            self._note(former)
             return former, []
         ended = self.end(former.id, now=now) if former is not None else []
         visit = Visit(
             self._random(), self._random(), ticket.user, ticket.links, ticket.may_read, now, ticket.known, ticket.groups
         )
-        self._visits[visit.id] = visit
+        self._note(visit)
         self._active = now
         self._drop_oldest()
         return visit, ended
 
     def find(self, secret: str) -> Visit | None:
         """Return the visit that has this cookie."""
-        sent = secret.encode()
-        for visit in self._visits.values():
-            if hmac.compare_digest(visit.secret.encode(), sent):
-                return visit
-        return None
+        return self._by_secret.get(_key(secret))
 
     def lives(self, visit: Visit) -> bool:
         """Tell whether the visit has not ended."""
@@ -176,18 +187,18 @@ class Visits:
         """
         if len(visit.pages) >= PAGES:
             raise Unavailable("You have this app open many times. Please close a tab and try again in a minute.")
-        if len(list(self.pages())) >= self._limit:
+        if len(self._pages) >= self._limit:
             raise Unavailable("Many people are here at the moment. Please try again in a minute.")
         page = Page(self._random(), visit.id, now, made_for=made_for)
         visit.pages[page.token] = page
+        self._pages[page] = None
+        self._waiting.pop(visit.id, None)
         visit.seen = self._active = now
         return page
 
     def away(self) -> list[Page]:
         """All pages that have said farewell, the one that did so first in front."""
-        return sorted(
-            (page for page in self.pages() if page.away_since is not None), key=lambda page: page.away_since or 0
-        )
+        return _away(self._pages)
 
     def leave(self, page: Page, *, now: float) -> None:
         """Note the farewell of a page, to which its visitor may come back."""
@@ -199,7 +210,7 @@ class Visits:
         It is the one with the ``token``, that a browser names which loads it again; else the one that was left last.
         """
         own = [page for page in visit.pages.values() if page.made_for == made_for and page.sent is not None]
-        left = [page for page in self.away() if page in own]
+        left = _away(own)
         named = [page for page in own if token and hmac.compare_digest(page.token.encode(), token.encode())]
         if not left and not named:
             return None
@@ -240,18 +251,21 @@ class Visits:
         if page.ended:
             return False
         page.ended = why
+        self._pages.pop(page, None)
         visit = self._visits.get(page.visit)
         if visit is not None:
             visit.pages.pop(page.token, None)
             visit.seen = now
+            self._note(visit)
         self._active = now
         return True
 
     def end(self, visit_id: str, *, now: float) -> list[Page]:
         """Forget a visit and return the pages it had; no-op for an unknown one."""
-        visit = self._visits.pop(visit_id, None)
+        visit = self._visits.get(visit_id)
         if visit is None:
             return []
+        self._drop(visit)
         self._active = now
         return list(visit.pages.values())
 
@@ -261,28 +275,45 @@ class Visits:
 
     def overdue(self, now: float) -> list[Page]:
         """Return the pages that nobody looks at any more, and drop visits that have had none for long."""
-        for visit in list(self._visits.values()):
-            if not visit.pages and now - visit.seen > self._patience.linger:
-                del self._visits[visit.id]
-        return [page for page in self.pages() if page.overdue(now, self._patience)]
+        for visit in list(self._waiting.values()):
+            if now - visit.seen > self._patience.linger:
+                self._drop(visit)
+        return [page for page in self._pages if page.overdue(now, self._patience)]
+
+    def _note(self, visit: Visit) -> None:
+        """Note a visit, and that it was seen last of those without a page if it has none."""
+        self._visits[visit.id] = self._by_secret[_key(visit.secret)] = visit
+        self._waiting.pop(visit.id, None)
+        if not visit.pages:
+            self._waiting[visit.id] = visit
+
+    def _drop(self, visit: Visit) -> None:
+        del self._visits[visit.id], self._by_secret[_key(visit.secret)]
+        self._waiting.pop(visit.id, None)
+        for page in visit.pages.values():
+            self._pages.pop(page, None)
 
     def _drop_oldest(self) -> None:
         """Drop visits without a page when there are too many: each way in makes one, and a script can go in often."""
-        waiting = [visit for visit in self._visits.values() if not visit.pages]
-        waiting.sort(key=lambda visit: (visit.in_line, visit.seen))
-        for visit in waiting[: -max(self._kept, _WAITING * self._limit)]:
-            del self._visits[visit.id]
+        while len(self._waiting) > max(self._kept, _WAITING * self._limit):
+            last = next(iter(self._waiting.values()))
+            self._drop(next((visit for visit in self._waiting.values() if not visit.in_line), last))
 
-    def pages(self) -> Iterable[Page]:
+    def pages(self) -> Collection[Page]:
         """All open pages."""
-        return (page for visit in self._visits.values() for page in visit.pages.values())
+        return self._pages.keys()
 
     def idle_seconds(self, *, started: float, now: float) -> float:
         """For how long no page has been open; 0 while one is."""
-        if any(True for _ in self.pages()):
+        if self._pages:
             return 0.0
         return max(0.0, now - (started if self._active is None else self._active))
 
     def report(self) -> list[dict[str, object]]:
         """What the portal's heartbeat wants to know of each visit."""
         return [{"id": visit.id, "user": visit.user, "links": list(visit.links)} for visit in self._visits.values()]
+
+
+def _away(pages: Iterable[Page]) -> list[Page]:
+    """Return those that have said farewell, the one that did so first in front."""
+    return sorted((page for page in pages if page.away_since is not None), key=lambda page: page.away_since or 0)

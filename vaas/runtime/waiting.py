@@ -65,7 +65,7 @@ class Waiting:
     def _give_away(self) -> None:
         """End the page that was left first, if it has the place of who comes in: its visitor cannot have it back."""
         away = self._server.visits.away()
-        if away and self.room.free(pages=len(list(self._server.visits.pages()))) < 1:
+        if away and self.room.free(pages=len(self._server.visits.pages())) < 1:
             self._server.end(away[0], why="left")
 
     def come_in(self, visit: Visit, *, token: str = "") -> bool:
@@ -138,7 +138,7 @@ class Waiting:
 
     def load(self) -> dict[str, int]:
         """Return what the portal wants to know to share out what there is."""
-        pages = len(list(self._server.visits.pages()))
+        pages = len(self._server.visits.pages())
         self._reported = len(self.line)
         return {"pages": pages, "waiting": self._reported, "memory": self.room.measured.total}
 
