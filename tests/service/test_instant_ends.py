@@ -71,7 +71,7 @@ async def test_a_warm_kernel_whose_visit_does_not_begin_is_ended(tmp_path: Path)
         page = await (await site.visitor()).page()
         assert "A visit's kernel was not ready" in site.app.text()
         await page.visitor.leave(f"{page.token} over")
-        assert await settles(lambda: len(site.app.kernels), 1) == 1
+        assert await soon(lambda: len(site.app.kernels) == 1, within=20)
 
 
 async def test_a_page_has_one_kernel_though_its_template_is_replaced_while_it_waits(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ async def test_what_was_kept_to_fork_goes_when_the_app_becomes_warm(tmp_path: Pa
         assert await old.do("result = text") == "one"
         for visit in (old, new):
             await visit.leave()
-        assert await settles(lambda: len(site.app.kernels), 1) == 1
+        assert await soon(lambda: len(site.app.kernels) == 1, within=20)
 
 
 async def test_an_app_that_is_warm_has_fresh_data_too(tmp_path: Path) -> None:

@@ -362,3 +362,27 @@ async def test_nothing_that_a_kernel_says_while_its_page_connects_is_lost(either
         seen += [int(state["value"].split()[1]) for state in visit.changes([message], label) if "value" in state]
     assert seen == sorted(seen)
     await visit.leave()
+
+
+@pytest.mark.parametrize("prints", ["", "print('something', flush=True); "])
+async def test_a_page_that_connects_hears_that_it_does_without_a_question(site: Site, prints: str) -> None:
+    visit = await site.visit()
+    await visit.do(
+        "handlers, asked = get_ipython().kernel.shell_handlers, []\n"
+        "answer = handlers['kernel_info_request']\n"
+        "handlers['kernel_info_request'] = lambda *told: (asked.append(1), answer(*told))[1]"
+    )
+    await visit.do(f"{prints}result = 1")
+    for _ in range(3):
+        visit.socket.close()
+        visit.socket = await visit.page.connect()
+    assert await visit.do("result = len(asked)") == 0
+    assert await visit.send("kernel_info_request", {})
+    assert await visit.do("result = len(asked)") == 1
+    await visit.leave()
+
+
+async def test_a_fork_has_those_sockets_alone_that_a_page_speaks_by(site: Site) -> None:
+    visit = await site.visit()
+    assert await visit.do("import glob; result = len(glob.glob('/tmp/.kernel-*'))") == 2
+    await visit.leave()

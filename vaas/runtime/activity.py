@@ -93,7 +93,7 @@ class WatchedKernels(AsyncMappingKernelManager):
         kernel._activity_stream = kernel.connect_iopub()
         kernel._activity_stream.socket.rcvhwm = QUEUED
         kernel.vaas_monitor = self._watch_connection(kernel_id, kernel._activity_stream.socket)
-        session = Session(config=kernel.session.config, key=kernel.session.key)
+        session = kernel.session
 
         def record(parts: list[Any]) -> None:
             parent, state = _parent_and_state(session, parts)

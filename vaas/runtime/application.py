@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import resource
@@ -94,11 +95,7 @@ async def _serve(place: Place, *, folder: Path) -> None:
     imports = asyncio.get_running_loop().run_in_executor(None, _import_server)
     trial = asyncio.get_running_loop().run_in_executor(None, find_isolation, os.environ)
     manifest = await _manifest(portal)
-    # A visit takes about twenty open files, and what a system gives at first is made for programs of one user.
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    _, most = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (manifest.limits.server_memory, most))
+    _set_limits(memory=manifest.limits.server_memory)
     await _fetch(manifest, portal=portal, folder=folder)
     make = await imports
     sandbox, isolation = await trial
@@ -117,6 +114,8 @@ async def _serve(place: Place, *, folder: Path) -> None:
     http.add_sockets(sockets)
     address = f"http://{place.host}:{sockets[0].getsockname()[1]}{place.base_url}"
     log.info("Serving %r, version %s, at %s", manifest.title, manifest.version, address)
+    # What was imported stays: there is no need to look through it again and again for what does not.
+    gc.freeze()
     works = (server.beat(), server.sweep(), _prepare(server, portal=portal), _tell_mode(server))
     chores = [asyncio.ensure_future(work) for work in works]
     for chore in chores:
@@ -130,6 +129,14 @@ async def _serve(place: Place, *, folder: Path) -> None:
         portal.close()
 
 
+def _set_limits(*, memory: int) -> None:
+    # A visit takes about twenty open files, and what a system gives at first is made for programs of one user.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (memory, most))
+
+
 def _say_how_it_ended(chore: asyncio.Future[Any]) -> None:
     """Nobody waits for a chore: what ends it has to be in the log."""
     if not chore.cancelled() and (error := chore.exception()):
@@ -137,8 +144,7 @@ def _say_how_it_ended(chore: asyncio.Future[Any]) -> None:
 
 
 async def _end(chores: Sequence[asyncio.Future[Any]]) -> None:
-    """Cancel until they have ended: what they wait for may take it for something else, as nbclient does (a kernel that
-    died) and ``asyncio.wait_for`` before Python 3.12 (an answer in the same moment)."""
+    """Cancel until they have ended: what they wait for may take it for something else, as jupyter_client does."""
     for _ in range(_ASKED):
         for chore in chores:
             chore.cancel()

@@ -20,18 +20,26 @@ class Doors:
     Parameters
     ----------
     folder:
-        A new private folder for links to the handles.
+        Where to make a private folder for links to the handles, when names that are alike are asked for.
     """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(mode=0o700)
         self._folder = folder
-        self._handles = [os.open(folder, os.O_PATH | os.O_DIRECTORY)]
+        self._held: dict[int, int] = {}
+        self._listed = -1
 
     @property
     def prefix(self) -> str:
         """What the names have in common; after it come a hyphen and the number. Short, wherever the folder lies."""
-        return f"/proc/self/fd/{self._handles[0]}/s"
+        if self._listed < 0:
+            self._folder.mkdir(mode=0o700)
+            self._listed = os.open(self._folder, os.O_PATH | os.O_DIRECTORY)
+            self._link()
+        return f"/proc/self/fd/{self._listed}/s"
+
+    def path(self, number: int) -> str:
+        """Return the name of one socket that was found."""
+        return f"/proc/self/fd/{self._held[number]}"
 
     def find(self, candidates: Iterable[int], *, sockets: str, numbers: Sequence[int]) -> int:
         """Look for all the sockets, by their path without the number, where one of the processes sees them.
@@ -42,27 +50,31 @@ class Doors:
             The process; 0 while one of the sockets is not there.
         """
         for init in candidates:
-            held: list[int] = []
             try:
-                held = self._hold(init, Path(sockets), numbers)
-                for number, handle in zip(numbers, held, strict=True):
-                    (self._folder / f"s-{number}").symlink_to(f"/proc/self/fd/{handle}")
+                self._held = dict(zip(numbers, self._hold(init, Path(sockets), numbers), strict=True))
             except OSError:
-                for handle in held:
-                    os.close(handle)
                 continue
-            self._handles += held
+            if self._listed >= 0:
+                self._link()
             return init
         return 0
 
+    def _link(self) -> None:
+        for number in self._held:
+            (self._folder / f"s-{number}").symlink_to(self.path(number))
+
     def close(self) -> None:
         """Let go of everything; no-op when that is done."""
-        while self._handles:
-            os.close(self._handles.pop())
-        for path in self._folder.glob("s-*"):
-            path.unlink(missing_ok=True)
-        if self._folder.exists():
-            self._folder.rmdir()
+        held, self._held = self._held, {}
+        for handle in held.values():
+            os.close(handle)
+        if self._listed < 0:
+            return
+        os.close(self._listed)
+        self._listed = -1
+        for number in held:
+            (self._folder / f"s-{number}").unlink(missing_ok=True)
+        self._folder.rmdir()
 
     def _hold(self, init: int, sockets: Path, numbers: Sequence[int]) -> list[int]:
         """Return handles of all sockets. Raises OSError when one is not there, or is something else."""

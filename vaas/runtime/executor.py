@@ -100,7 +100,7 @@ class Executor(VoilaExecutor):
         # The context of all kernels here has their limits; by default each client makes one of its own.
         self.kc = client = self.km.client(context=self.km.context)
         # No heartbeat, which is a thread of its own: whether the process lives is known here.
-        client.start_channels(hb=False)
+        client.start_channels(hb=False, stdin=False, control=False)
         client.iopub_channel.socket.rcvhwm = QUEUED
         try:
             await self._ready(client, seconds=seconds)

@@ -231,7 +231,9 @@ class Side:
         seeds.renew(self._generators)
         rebirth.rebuild(self._app, order["connection"], printed=printed)
         os.close(printed)
-        self._before = hindrances.open_files()
+        if order["root"] is None:
+            # It will be frozen itself: what is open now is none of the notebook's.
+            self._before = hindrances.open_files()
         # The kernel's own word for who sends this is the system's: the server sees by it which process we are.
         self._say({"alive": os.getpid()})
 

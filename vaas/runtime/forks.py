@@ -8,7 +8,7 @@ import itertools
 import os
 import select
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,8 +25,10 @@ from vaas.runtime.processes import children_of, namespace_of, temporary_of
 from vaas.runtime.sandbox import SHARED_MEMORY
 from vaas.runtime.warden import PLACES
 
-__all__ = ["ForkedKernelManager", "Forked", "Frozen"]
+__all__ = ["CHANNELS", "ForkedKernelManager", "Forked", "Frozen"]
 
+#: What a page of ours speaks by. Of Jupyter's others, one is for input, which no page gives, and one for signals.
+CHANNELS = ("shell", "iopub")
 #: How long a fork may take, in seconds; a machine may be very busy.
 _PATIENCE = 20.0
 #: So many files more fit into a place than make its visit end: the lookout is to see them, and say so.
@@ -121,10 +123,15 @@ class Frozen:
 
 
 class ForkedKernelManager(ConfinedKernelManager):
-    """Forks its kernel from ``frozen``. ``stays``: it gets no place of its own, to be frozen itself."""
+    """Forks its kernel from ``frozen``.
+
+    ``stays``: it gets no place of its own, to be frozen itself. ``channels``: those of Jupyter's that it has; each
+    costs a visit time.
+    """
 
     frozen: Frozen
     stays = False
+    channels: Sequence[str] = CHANNELS
     _place = 0
     _process: Forked | None = None
 
@@ -133,7 +140,7 @@ class ForkedKernelManager(ConfinedKernelManager):
         number = frozen.numbers()
         if frozen.sandboxed and not self.stays:
             await self._make_place(number)
-        connection = {**self.get_connection_info(), "key": self.session.key.decode()}
+        connection = {**self.get_connection_info(), "key": self.session.key.decode(), "channels": self.channels}
         if frozen.sandboxed:
             connection |= {"ip": f"{SOCKETS}-{number}" if self.stays else SOCKETS}
         with ExitStack() as open_files:
@@ -194,13 +201,27 @@ class ForkedKernelManager(ConfinedKernelManager):
         if not first or namespace_of(process.pid) != namespace_of(first):
             raise ProcessLookupError("It is not in the sandbox.")
         self._doors = Doors(Path(self.connection_file).with_suffix(".doors"))
-        # A fork has no heartbeat.
-        numbers = [number for number in self.ports if number != self.hb_port]
+        numbers = [getattr(self, f"{name}_port") for name in self.channels]
         if not self._doors.find([process.pid], sockets=sockets, numbers=numbers):
             raise FileNotFoundError("It has no sockets.")
         if not self.stays:
             self.device = temporary_of(process.pid)
-        self.ip = self._doors.prefix
+
+    def _make_url(self, channel: str) -> str:
+        if self._doors is None:
+            return str(super()._make_url(channel))
+        return f"ipc://{self._doors.path(getattr(self, f'{channel}_port'))}"
+
+    def cleanup_ipc_files(self) -> None:
+        """Remove nothing from here: sockets in a sandbox go with it."""
+        if not self.frozen.sandboxed:
+            super().cleanup_ipc_files()
+
+    def client(self, **kwargs: Any) -> Any:
+        """Return a client of the kernel: one goes by names that are alike, as pages do not."""
+        if self._doors is not None:
+            self.ip = self._doors.prefix
+        return super().client(**kwargs)
 
     async def _async_signal_kernel(self, signum: int) -> None:
         if self.has_kernel:
@@ -218,7 +239,10 @@ class ForkedKernelManager(ConfinedKernelManager):
             self._process.close()
         if self._place:
             place, self._place = self._place, 0
-            await asyncio.get_running_loop().run_in_executor(None, _end_all_in, self.frozen.monitor, self.device)
+            others = {fork.pid for fork in self.frozen.children.values() if fork is not self._process}
+            await asyncio.get_running_loop().run_in_executor(
+                None, _end_all_in, self.frozen.monitor, self.device, others
+            )
             with contextlib.suppress(Unavailable):
                 self.frozen.warden.send({"drop": place})
 
@@ -234,12 +258,15 @@ def _changed(env: dict[str, str], sandboxed: bool) -> dict[str, str]:
     return {} if sandboxed else {name: env[name] for name in env if name == "HOME" or name == "TMPDIR" or "XDG" in name}
 
 
-def _end_all_in(monitor: int, device: int) -> None:
-    """Kill what a fork has started and left in its place: it is known by its temporary folder."""
+def _end_all_in(monitor: int, device: int, others: Set[int]) -> None:
+    """Kill what a fork has started and left in its place: it is known by its temporary folder.
+
+    The system gives what a fork leaves to the sandbox's first process, so it is not below ``others``.
+    """
     for _ in range(_ROUNDS if device else 0):
         below = children_of(monitor)
         for pid in below:
-            below += children_of(pid)
+            below += [child for child in children_of(pid) if child not in others]
         if not any([_end_in(device, pid) for pid in below]):
             return
 

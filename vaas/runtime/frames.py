@@ -19,8 +19,9 @@ _MAY_ENTER = frozenset({"comm_msg", "comm_close", "comm_open", "comm_info_reques
 #: The front end of ipywidgets opens this comm to fetch the state of all widgets; no other is a visitor's to open.
 _MAY_OPEN = frozenset({"jupyter.widget.control"})
 _HEADER = ("msg_id", "msg_type", "username", "session", "date", "version")
-#: What a kernel says to everybody who listens, and a visitor has no business with: code that runs, and prompts.
-_STAYS = frozenset({"execute_input", "execute_reply", "input_request", "debug_event"})
+#: What a kernel says to everybody who listens, and a visitor has no business with: code that runs, prompts,
+#: and that it knows of a new listener.
+_STAYS = frozenset({"iopub_welcome", "execute_input", "execute_reply", "input_request", "debug_event"})
 _MOST_PARTS = 256
 
 _Parts = list[bytes]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
+import time
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -270,16 +270,16 @@ class _Connection(ZMQChannelsWebsocketConnection):
     async def _nudge(self) -> None:
         if self.kernel_manager.execution_state == "busy":
             return  # it answers when it is done, and is heard long before
-        shell = self.channels["shell"]
         self.channels["iopub"].on_recv(self._hear_early)
-        shell.on_recv(lambda _: self._replied.set())
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self.kernel_info_timeout):
-                while not self._heard.is_set():
-                    self._replied.clear()
-                    self.session.send(shell, "kernel_info_request")
-                    await self._replied.wait()
-                    await happens(self._heard, seconds=_MOMENT)
+        self.channels["shell"].on_recv(lambda _: self._replied.set())
+        if self.kernel_manager.channel is not None and await happens(self._heard, seconds=_MOMENT):
+            return  # one of ours welcomes who listens
+        until = time.monotonic() + self.kernel_info_timeout
+        while not self._heard.is_set() and time.monotonic() < until:
+            self._replied.clear()
+            self.session.send(self.channels["shell"], "kernel_info_request")
+            await happens(self._replied, seconds=until - time.monotonic())
+            await happens(self._heard, seconds=_MOMENT)
 
     def _hear_early(self, said: list[Any]) -> None:
         self._early.append(said)

@@ -22,8 +22,7 @@ def main() -> None:
     """Run an IPython kernel until it is told to stop."""
     audit_file, audit_folder = os.environ.pop(AUDIT_FILE, ""), os.environ.pop(AUDIT_FOLDER, "")
     _forget_working_folder()
-    # vois and plotly come to jsonschema by many ways, and with this optional extra that costs seconds:
-    # it compiles 38 grammars on import, to check formats that no notebook has.
+    # vois and plotly come to jsonschema, and this extra of it takes seconds to import, to check what no notebook has.
     sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
     with _absent("debugpy"):
         import ipykernel.debugger  # noqa: F401 (imported here, where it finds no debugpy)
@@ -34,7 +33,8 @@ def main() -> None:
         def init_iopub(self, context: Any) -> None:
             # What nobody has read yet waits here, however much it is. By default the thousandth message and all
             # that come after it are thrown away, and with them the one that says that the cell has ended.
-            context.sndhwm = 0
+            # And each who begins to listen is welcomed, not only the first.
+            context.sndhwm, context.xpub_verbose = 0, 1
             super().init_iopub(context)
 
     # Nobody types into this kernel: no history to keep, and no thread that writes it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -21,7 +21,7 @@ from vaas.runtime.content import discard
 from vaas.runtime.endings import how_it_ended
 from vaas.runtime.environment import kernel_environment
 from vaas.runtime.excess import Excess, Lookout
-from vaas.runtime.forks import ForkedKernelManager, Frozen
+from vaas.runtime.forks import CHANNELS, ForkedKernelManager, Frozen
 from vaas.runtime.manager import ConfinedKernelManager
 from vaas.runtime.modes import Verdict
 from vaas.runtime.printed import Printed
@@ -75,6 +75,9 @@ class Kernels:
         Where kernels are kept, if not in a mapping of their own.
     """
 
+    #: Those of Jupyter's by which visits speak with their forks.
+    channels: Sequence[str] = CHANNELS
+
     def __init__(
         self,
         *,
@@ -123,7 +126,7 @@ class Kernels:
 
     async def fork(self, name: str, frozen: Frozen, *, stays: bool = False) -> str:
         """Fork a kernel from a frozen one and return its id; one that ``stays`` is to be frozen itself."""
-        traits = {"ahead": True, "frozen": frozen, "stays": stays}
+        traits = {"ahead": True, "frozen": frozen, "stays": stays, "channels": self.channels}
         return await self._start(name, request={}, manager_class=ForkedKernelManager, traits=traits)
 
     async def _start(
@@ -131,7 +134,8 @@ class Kernels:
     ) -> str:
         kernel_id = str(self.mapping.new_kernel_id())
         home = self._homes / kernel_id
-        (home / "tmp").mkdir(mode=0o700, parents=True)
+        if self._confinement.sandbox is None:
+            (home / "tmp").mkdir(mode=0o700, parents=True)
         env = self._environment(home, request=request, ahead=bool(traits["ahead"])) | {"VOILA_KERNEL_ID": kernel_id}
         printed = self._printed[kernel_id] = Printed(f"Kernel {kernel_id}")
         own = {
@@ -241,7 +245,8 @@ class Kernels:
         printed = self._printed.pop(kernel_id, None)
         if printed is not None:
             printed.close()
-        await asyncio.get_running_loop().run_in_executor(None, discard, self._homes / kernel_id)
+        if self._confinement.sandbox is None:
+            await asyncio.get_running_loop().run_in_executor(None, discard, self._homes / kernel_id)
 
     async def stop_all(self) -> None:
         """Kill every kernel that was started here, at once."""

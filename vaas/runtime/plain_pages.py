@@ -44,6 +44,9 @@ class Unbounded(Bounds):
 class PlainKernels(Kernels):
     """Kernels with the environment of the server, as Voilà starts them; in a sandbox with what may be known there."""
 
+    # Jupyter's own handlers connect to all of them.
+    channels = ("shell", "control", "stdin", "iopub")
+
     def _environment(self, home: Path, *, request: Mapping[str, str], ahead: bool) -> dict[str, str]:
         if self._confinement.sandbox is not None:
             return super()._environment(home, request=request, ahead=ahead)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
+import select
 import shutil
 import sys
 import threading
@@ -30,6 +31,8 @@ __all__ = ["Publisher", "dismantle", "move_to", "rebuild"]
 
 #: How long (ms) the sockets of a kernel that is frozen may take to send what they have.
 _LINGER = 200
+#: So much is read at once of what is printed past Python, in bytes.
+_PIECE = 1000
 # linux/prctl.h and linux/capability.h.
 _PR_SET_DUMPABLE, _PR_CAP_AMBIENT, _CLEAR_ALL, _CAPABILITY_VERSION = 4, 47, 4, 0x20080522
 _system = ctypes.CDLL(None, use_errno=True)
@@ -38,14 +41,15 @@ _system = ctypes.CDLL(None, use_errno=True)
 class Publisher(IOPubThread):
     """ipykernel's publisher of output, whose thread begins when it is needed: most visits never print.
 
-    Until then the main thread sends by itself.
+    Until then the main thread sends by itself, and welcomes who begins to listen: by that they know that they hear all.
     """
 
     def __init__(self, socket: Any, *, session: Session, streams: list[OutStream]) -> None:
         self.socket, self.session = socket, session
         self.background_socket = BackgroundSocket(self)
         self._streams = streams
-        self._begun = threading.Lock()
+        # Whoever has it may use the socket.
+        self._begun = threading.RLock()
         self._stopped = self._pipe_flag = False
         self._master_pid = os.getpid()
         self._event_pipes: dict[threading.Thread, Any] = {}
@@ -54,15 +58,41 @@ class Publisher(IOPubThread):
 
     def send_multipart(self, *args: Any, **kwargs: Any) -> None:
         """Send at once where no thread can be in the way."""
-        if self.io_loop is None and threading.current_thread() is threading.main_thread():
-            self._really_send(*args, **kwargs)
-        else:
-            super().send_multipart(*args, **kwargs)
+        if threading.current_thread() is threading.main_thread():
+            with self._begun:
+                if not self._threaded:
+                    self._really_send(*args, **kwargs)
+                    # To send makes the system forget that there is something to read.
+                    self._welcome()
+                    return
+        super().send_multipart(*args, **kwargs)
+
+    def welcome(self) -> None:
+        """Welcome all who begin to listen from now on."""
+        loop, handle = asyncio.get_event_loop(), self.socket.FD
+
+        def look() -> None:
+            with self._begun:
+                if not self._threaded:
+                    self._welcome()
+                else:
+                    loop.remove_reader(handle)
+
+        loop.add_reader(handle, look)
+        loop.call_soon(look)
+
+    @property
+    def _threaded(self) -> bool:
+        return self.io_loop is not None
+
+    def _welcome(self) -> None:
+        while self.socket.EVENTS & zmq.POLLIN:
+            self._handle_subscription(self.socket.recv_multipart(zmq.NOBLOCK))
 
     def schedule(self, f: Any) -> None:
         """Have the thread do it."""
         with self._begun:
-            if self.io_loop is None and not self._stopped:
+            if not self._threaded and not self._stopped:
                 background = self.background_socket
                 super().__init__(self.socket, pipe=False, session=self.session)
                 self.background_socket = background
@@ -75,8 +105,7 @@ class Publisher(IOPubThread):
 def dismantle(app: Any) -> None:
     """Close the kernel's sockets and end its threads, for good."""
     kernel = app.kernel
-    for stream in _streams():
-        _release(stream)
+    _release()
     if app.heartbeat is not None:
         app.heartbeat.context.term()
         app.heartbeat.join()
@@ -125,35 +154,45 @@ def _here() -> str:
 
 
 def rebuild(app: Any, connection: dict[str, Any], *, printed: int) -> None:
-    """Give a frozen kernel new sockets by ``connection``; what is printed past Python goes to the file ``printed``."""
+    """Give a frozen kernel new sockets by ``connection``; what is printed past Python goes to the file ``printed``.
+
+    It gets the sockets that its visitors use, ``channels``; the one for output is always there.
+    """
     asyncio.set_event_loop(asyncio.new_event_loop())
     loop = IOLoop.current()
     zmq.Context._instance = None
     # That there is no debugger is no news.
     app.log.addFilter(lambda record: "debugpy" not in str(record.msg))
     app.context = context = zmq.Context()
-    key = connection["key"].encode()
-    app.session = session = Session(config=app.config, key=key, signature_scheme=connection["signature_scheme"])
-    for stream in _streams():
-        _redirect(stream, printed)
-    sockets = {name: _bind(context, zmq.ROUTER, connection, f"{name}_port") for name in ("shell", "control", "stdin")}
-    for name, socket in sockets.items():
-        setattr(app, f"{name}_socket", socket)
-    output = _bind(context, zmq.PUB, connection, "iopub_port")
-    output.sndhwm = 0
-    app.iopub_thread = publisher = Publisher(output, session=session, streams=_streams())
+    _renew(app.session, connection)
+    _redirect(printed)
+    for name in ("shell", "control", "stdin"):
+        there = name in connection["channels"]
+        setattr(app, f"{name}_socket", _bind(context, zmq.ROUTER, connection, f"{name}_port") if there else None)
+    output = _bind(context, zmq.XPUB, connection, "iopub_port")
+    output.sndhwm, output.xpub_verbose = 0, 1
+    app.iopub_thread = publisher = Publisher(output, session=app.session, streams=_streams())
+    publisher.welcome()
     app.iopub_socket = publisher.background_socket
     kernel, shell = app.kernel, app.kernel.shell
     kernel.ident = str(uuid4())
-    kernel.session, kernel.stdin_socket = session, app.stdin_socket
+    kernel.stdin_socket = app.stdin_socket
     kernel.iopub_thread, kernel.iopub_socket = publisher, publisher.background_socket
-    kernel.shell_stream, kernel.control_stream = (ZMQStream(sockets[name], loop) for name in ("shell", "control"))
+    kernel.shell_stream = ZMQStream(app.shell_socket, loop)
+    kernel.control_stream = ZMQStream(app.control_socket, loop) if app.control_socket is not None else None
     kernel._main_asyncio_lock = asyncio.Lock()
     shell.displayhook.topic = kernel._topic("execute_result")
     for speaks in (app.displayhook, shell.displayhook, shell.display_pub):
-        speaks.session, speaks.pub_socket = session, publisher.background_socket
+        speaks.pub_socket = publisher.background_socket
     for stream in _streams():
-        stream.session, stream.pub_thread = session, publisher
+        stream.pub_thread = publisher
+
+
+def _renew(session: Session, connection: dict[str, Any]) -> None:
+    """Make a session, which all that speak for the kernel have, another one: a new one takes half a millisecond."""
+    session.signature_scheme, session.key = connection["signature_scheme"], connection["key"].encode()
+    session.session, session.pid, session.message_count = str(uuid4()), os.getpid(), 0
+    session.digest_history = set()
 
 
 def _streams() -> list[OutStream]:
@@ -170,33 +209,50 @@ def _bind(context: Any, kind: int, connection: dict[str, Any], port: str) -> Any
     return socket
 
 
-def _release(stream: OutStream) -> None:
-    """End the thread that reads what is printed past Python, and print where the process did at first."""
-    if not stream._should_watch:
-        return
-    stream._should_watch = False
-    os.write(stream._original_stdstream_fd, b"\0")
-    stream.watch_fd_thread.join()
-    os.dup2(stream._original_stdstream_copy, stream._original_stdstream_fd)
-    # Both its ends: ipykernel leaves one open, and all forks would have it.
-    pipe = os.readlink(f"/proc/self/fd/{stream._fid}")
-    for fd in [fd for fd, what in hindrances.open_files().items() if what == pipe]:
-        os.close(fd)
-    stream._fid = None
+def _release() -> None:
+    """End what reads what is printed past Python, and print where the process did at first."""
+    streams = [stream for stream in _streams() if stream._should_watch]
+    for stream in streams:
+        stream._should_watch = False
+        os.write(stream._original_stdstream_fd, b"\0")
+    for stream in streams:
+        stream.watch_fd_thread.join()
+        os.dup2(stream._original_stdstream_copy, stream._original_stdstream_fd)
+        # Both its ends: ipykernel leaves one open, and all forks would have it.
+        pipe = os.readlink(f"/proc/self/fd/{stream._fid}")
+        for fd in [fd for fd, what in hindrances.open_files().items() if what == pipe]:
+            os.close(fd)
+        stream._fid = None
 
 
-def _redirect(stream: OutStream, printed: int) -> None:
-    """Read what is printed past Python again, in this process."""
-    os.dup2(printed, stream._original_stdstream_copy)
-    stream._master_pid = os.getpid()
-    stream._flush_pending = stream._subprocess_flush_pending = False
-    stream._buffer_lock, stream._buffers = threading.RLock(), type(stream._buffers)(stream._buffers.default_factory)
-    reading, writing = os.pipe()
-    os.dup2(writing, stream._original_stdstream_fd)
-    os.close(writing)
-    stream._fid, stream._should_watch = reading, True
-    stream.watch_fd_thread = threading.Thread(target=stream._watch_pipe_fd, daemon=True)
-    stream.watch_fd_thread.start()
+def _redirect(printed: int) -> None:
+    """Read what is printed past Python again, in this process: one thread for all, not one for each as before."""
+    streams = _streams()
+    thread = threading.Thread(target=_relay, args=(streams,), daemon=True)
+    for stream in streams:
+        os.dup2(printed, stream._original_stdstream_copy)
+        stream._master_pid = os.getpid()
+        stream._flush_pending = stream._subprocess_flush_pending = False
+        stream._buffer_lock, stream._buffers = threading.RLock(), type(stream._buffers)(stream._buffers.default_factory)
+        stream._fid, writing = os.pipe()
+        os.dup2(writing, stream._original_stdstream_fd)
+        os.close(writing)
+        stream._should_watch, stream.watch_fd_thread = True, thread
+    thread.start()
+
+
+def _relay(streams: list[OutStream]) -> None:
+    by_handle, ready = {stream._fid: stream for stream in streams}, select.poll()
+    for handle in by_handle:
+        ready.register(handle, select.POLLIN)
+    while by_handle:
+        for handle, _ in ready.poll():
+            stream, said = by_handle[handle], os.read(handle, _PIECE)
+            if said and stream._should_watch:
+                stream.write(said.decode(errors="replace"))
+                os.write(stream._original_stdstream_copy, said)
+            else:
+                ready.unregister(by_handle.pop(handle)._fid)
 
 
 def _copy(source: str, target: str) -> None:
