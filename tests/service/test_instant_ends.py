@@ -303,3 +303,27 @@ async def test_who_holds_a_folder_that_is_no_more_closes_nobody_elses_file(tmp_p
         await opens(site, "instant")
         visit = await site.visit()
         assert await visit.do(f"{lets_go}result = len([file.read(1) for file in files])") == 40
+
+
+#: It asks for the query, so that its whole template is a fork itself.
+ASKS = "import vaas\nasked = dict(vaas.visitor().query)"
+
+
+async def test_what_a_visit_gives_to_the_fork_it_comes_from_ends_with_it(tmp_path: Path) -> None:
+    async with serving(tmp_path, ASKS) as site:
+        await opens(site, "instant")
+        visit = await site.visit()
+        # CLONE_PARENT: the new process is a child of the frozen fork, not of the visit that makes it.
+        await visit.do(
+            "import ctypes, os\n"
+            "made = ctypes.CDLL(None).syscall(56, 0x8000 | 17, 0, 0, 0, 0)\n"
+            "if made == 0: os.execvp('sleep', ['sleep', '903.5'])\n"
+            "result = made"
+        )
+        there = lambda: [each for each in site.app.processes if "903.5" in each.cmdline()]  # noqa: E731
+        assert await soon(lambda: len(there()) == 1)
+        await visit.leave()
+        assert await soon(lambda: not there())
+        other = await site.visit(user="eve")
+        assert await other.do("result = 1") == 1
+        await other.leave()

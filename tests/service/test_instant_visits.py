@@ -386,3 +386,22 @@ async def test_a_fork_has_those_sockets_alone_that_a_page_speaks_by(site: Site) 
     visit = await site.visit()
     assert await visit.do("import glob; result = len(glob.glob('/tmp/.kernel-*'))") == 2
     await visit.leave()
+
+
+async def test_a_page_that_is_slow_to_listen_misses_nothing(site: Site) -> None:
+    visit = await site.visit()
+    label = await visit.model("shown")
+    # More than ZeroMQ keeps by default, and fewer than Jupyter passes on in three seconds.
+    text = "x" * 10_000
+    await visit.do("for n in range(2500):\n    shown.value = f'at {n} " + text + "'")
+    seen = [state["value"] for state in visit.changes(visit.heard, label) if "value" in state]
+    assert [each.split()[1] for each in seen[-2500:]] == [str(n) for n in range(2500)]
+    await visit.leave()
+
+
+async def test_who_closes_its_output_goes_on(site: Site) -> None:
+    visit = await site.visit()
+    await visit.do("sys.stdout.close(); result = 1")
+    assert await visit.do("os = __import__('os'); os.write(2, b'still heard'); result = 2") == 2
+    assert await soon(lambda: "still heard" in site.app.text())
+    await visit.leave()

@@ -32,7 +32,7 @@ class Doors:
     def prefix(self) -> str:
         """What the names have in common; after it come a hyphen and the number. Short, wherever the folder lies."""
         if self._listed < 0:
-            self._folder.mkdir(mode=0o700)
+            self._folder.mkdir(mode=0o700, exist_ok=True)
             self._listed = os.open(self._folder, os.O_PATH | os.O_DIRECTORY)
             self._link()
         return f"/proc/self/fd/{self._listed}/s"
@@ -52,28 +52,33 @@ class Doors:
         for init in candidates:
             try:
                 self._held = dict(zip(numbers, self._hold(init, Path(sockets), numbers), strict=True))
+                if self._listed >= 0:
+                    self._link()
+                return init
             except OSError:
-                continue
-            if self._listed >= 0:
-                self._link()
-            return init
+                self._let_go()
         return 0
 
     def _link(self) -> None:
         for number in self._held:
-            (self._folder / f"s-{number}").symlink_to(self.path(number))
+            link = self._folder / f"s-{number}"
+            link.unlink(missing_ok=True)
+            link.symlink_to(self.path(number))
 
-    def close(self) -> None:
-        """Let go of everything; no-op when that is done."""
+    def _let_go(self) -> None:
         held, self._held = self._held, {}
         for handle in held.values():
             os.close(handle)
+
+    def close(self) -> None:
+        """Let go of everything; no-op when that is done."""
+        self._let_go()
         if self._listed < 0:
             return
         os.close(self._listed)
         self._listed = -1
-        for number in held:
-            (self._folder / f"s-{number}").unlink(missing_ok=True)
+        for link in self._folder.iterdir():
+            link.unlink()
         self._folder.rmdir()
 
     def _hold(self, init: int, sockets: Path, numbers: Sequence[int]) -> list[int]:

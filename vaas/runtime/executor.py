@@ -136,8 +136,10 @@ class Executor(VoilaExecutor):
 
     def disconnect(self) -> None:
         """Close the channels; no-op when they are closed."""
-        if self.kc is not None:
-            self.kc.stop_channels()
+        # Not stop_channels(): to stop those that were not opened, it opens them.
+        for channel in (self.kc.shell_channel, self.kc.iopub_channel) if self.kc is not None else ():
+            if channel.is_alive():
+                channel.stop()
 
     async def execute_cell(self, cell: Any, resources: Any, cell_index: int, store_history: bool = True) -> Any:
         """Run one cell.

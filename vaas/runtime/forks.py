@@ -40,10 +40,11 @@ _ROUNDS = 20
 class Forked:
     """A forked process, with the face of a ``subprocess.Popen``: somebody else is its parent.
 
-    ``inner`` is its number in its sandbox, by which its end is told.
+    ``inner`` is its number in its sandbox, by which its end is told; ``apart``, whether it has a place of its own.
     """
 
     stdin = stdout = stderr = None
+    apart = False
 
     def __init__(self, pid: int, *, inner: int) -> None:
         self.pid, self.inner = pid, inner
@@ -188,6 +189,7 @@ class ForkedKernelManager(ConfinedKernelManager):
                 raise ProcessLookupError("It has ended.")
         except (OSError, TypeError, ValueError) as error:
             raise Unavailable("The app's kernel could not be started.", log_message=f"No fork: {error}") from error
+        process.apart = bool(self._place)
         self.provisioner.process, self.provisioner.pid, self.provisioner.pgid = process, process.pid, None
         self.frozen.children[process.inner] = process
 
@@ -208,8 +210,10 @@ class ForkedKernelManager(ConfinedKernelManager):
             self.device = temporary_of(process.pid)
 
     def _make_url(self, channel: str) -> str:
-        if self._doors is None:
+        if not self.frozen.sandboxed:
             return str(super()._make_url(channel))
+        if self._doors is None:
+            raise Unavailable("The app's kernel has ended.", log_message="Its doors are closed.")
         return f"ipc://{self._doors.path(getattr(self, f'{channel}_port'))}"
 
     def cleanup_ipc_files(self) -> None:
@@ -239,7 +243,7 @@ class ForkedKernelManager(ConfinedKernelManager):
             self._process.close()
         if self._place:
             place, self._place = self._place, 0
-            others = {fork.pid for fork in self.frozen.children.values() if fork is not self._process}
+            others = {fork.pid for fork in self.frozen.children.values() if fork.apart and not fork.gone}
             await asyncio.get_running_loop().run_in_executor(
                 None, _end_all_in, self.frozen.monitor, self.device, others
             )
@@ -261,7 +265,8 @@ def _changed(env: dict[str, str], sandboxed: bool) -> dict[str, str]:
 def _end_all_in(monitor: int, device: int, others: Set[int]) -> None:
     """Kill what a fork has started and left in its place: it is known by its temporary folder.
 
-    The system gives what a fork leaves to the sandbox's first process, so it is not below ``others``.
+    The system gives what a fork leaves to a process that it comes from. So it is below none of the ``others``: forks
+    that have places of their own.
     """
     for _ in range(_ROUNDS if device else 0):
         below = children_of(monitor)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import stat
@@ -24,19 +23,24 @@ __all__ = [
 #: Whether a process's children can be asked for; else all processes have to be looked at.
 _TELLS = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
 
+#: So often a process is looked at that ends threads meanwhile.
+_LOOKS = 3
+
 
 def children_of(pid: int) -> list[int]:
     """Return the processes that this one started and that are there now."""
     if not _TELLS:
         return [child for child, parent in parents().items() if parent == pid]
     found: list[int] = []
-    try:
-        threads = os.listdir(f"/proc/{pid}/task")
-    except OSError:
-        return []
-    for thread in threads:
-        with contextlib.suppress(OSError):
-            found += map(int, Path(f"/proc/{pid}/task/{thread}/children").read_text().split())
+    for _ in range(_LOOKS):
+        try:
+            threads = os.listdir(f"/proc/{pid}/task")
+            told = [Path(f"/proc/{pid}/task/{thread}/children").read_text() for thread in threads]
+        except OSError:
+            # It has ended, or a thread of it, whose children are another's now.
+            continue
+        found = [int(word) for word in " ".join(told).split()]
+        break
     return found
 
 

@@ -86,7 +86,7 @@ class Publisher(IOPubThread):
         return self.io_loop is not None
 
     def _welcome(self) -> None:
-        while self.socket.EVENTS & zmq.POLLIN:
+        while not self.closed and self.socket.EVENTS & zmq.POLLIN:
             self._handle_subscription(self.socket.recv_multipart(zmq.NOBLOCK))
 
     def schedule(self, f: Any) -> None:
@@ -170,7 +170,6 @@ def rebuild(app: Any, connection: dict[str, Any], *, printed: int) -> None:
         there = name in connection["channels"]
         setattr(app, f"{name}_socket", _bind(context, zmq.ROUTER, connection, f"{name}_port") if there else None)
     output = _bind(context, zmq.XPUB, connection, "iopub_port")
-    output.sndhwm, output.xpub_verbose = 0, 1
     app.iopub_thread = publisher = Publisher(output, session=app.session, streams=_streams())
     publisher.welcome()
     app.iopub_socket = publisher.background_socket
@@ -202,8 +201,11 @@ def _streams() -> list[OutStream]:
 def _bind(context: Any, kind: int, connection: dict[str, Any], port: str) -> Any:
     socket = context.socket(kind)
     socket.linger = 1000
+    # Before it is bound: who connects gets what is set then.
     if kind == zmq.ROUTER:
         socket.router_handover = 1
+    else:
+        socket.sndhwm, socket.xpub_verbose = 0, 1
     between = "-" if connection["transport"] == "ipc" else ":"
     socket.bind(f"{connection['transport']}://{connection['ip']}{between}{connection[port]}")
     return socket
@@ -228,7 +230,6 @@ def _release() -> None:
 def _redirect(printed: int) -> None:
     """Read what is printed past Python again, in this process: one thread for all, not one for each as before."""
     streams = _streams()
-    thread = threading.Thread(target=_relay, args=(streams,), daemon=True)
     for stream in streams:
         os.dup2(printed, stream._original_stdstream_copy)
         stream._master_pid = os.getpid()
@@ -237,8 +238,22 @@ def _redirect(printed: int) -> None:
         stream._fid, writing = os.pipe()
         os.dup2(writing, stream._original_stdstream_fd)
         os.close(writing)
-        stream._should_watch, stream.watch_fd_thread = True, thread
-    thread.start()
+        stream._should_watch, stream.watch_fd_thread = True, _Watch()
+    threading.Thread(target=_relay, args=(streams,), daemon=True).start()
+
+
+class _Watch:
+    """What a stream has in place of a thread of its own: whether the common one still reads for it."""
+
+    def __init__(self) -> None:
+        self._over = threading.Event()
+        self.end = self._over.set
+
+    def is_alive(self) -> bool:
+        return not self._over.is_set()
+
+    def join(self, timeout: float | None = None) -> None:
+        self._over.wait(timeout)
 
 
 def _relay(streams: list[OutStream]) -> None:
@@ -247,12 +262,23 @@ def _relay(streams: list[OutStream]) -> None:
         ready.register(handle, select.POLLIN)
     while by_handle:
         for handle, _ in ready.poll():
-            stream, said = by_handle[handle], os.read(handle, _PIECE)
-            if said and stream._should_watch:
-                stream.write(said.decode(errors="replace"))
-                os.write(stream._original_stdstream_copy, said)
-            else:
-                ready.unregister(by_handle.pop(handle)._fid)
+            if not _pass_on(by_handle[handle], handle):
+                ready.unregister(handle)
+                by_handle.pop(handle).watch_fd_thread.end()
+
+
+def _pass_on(stream: OutStream, handle: int) -> bool:
+    """Take what was printed; False when there is nobody to print or to listen any more."""
+    try:
+        said = os.read(handle, _PIECE)
+        if not said or not stream._should_watch:
+            return False
+        stream.write(said.decode(errors="replace"))
+        os.write(stream._original_stdstream_copy, said)
+    except Exception:
+        stream._exc = sys.exc_info()
+        return False
+    return True
 
 
 def _copy(source: str, target: str) -> None:
