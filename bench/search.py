@@ -183,7 +183,7 @@ def main() -> None:
         making = time.perf_counter() - began
         with closing(Index(Path(folder) / "index", memory=512_000_000)) as index:
             began = time.perf_counter()
-            index.put(entries(args.records))
+            index.put(entries(args.records), fresh=True)
             building = time.perf_counter() - began - making
             fts = Fts(Path(folder) / "fts.sqlite")
             fts.build(entries(args.records))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from random import Random
+from threading import Event, Thread
 
 import pytest
 import sqlalchemy as sa
@@ -14,7 +16,7 @@ from alembic.migration import MigrationContext
 
 from vaas import policy
 from vaas.db import schema
-from vaas.db.base import Query
+from vaas.db.base import Query, Records
 from vaas.db.sql import SqlDatabase
 from vaas.errors import Conflict, NotFound
 from vaas.model import (
@@ -383,3 +385,66 @@ def _visitor(dice: Random) -> Visitor:
         return Visitor(None, links)
     groups = frozenset(dice.sample(GROUPS, dice.randint(0, 2)))
     return Visitor(User(dice.choice(PEOPLE), groups, admin=dice.random() < 0.1), links)
+
+    def test_what_can_be_found_is_noted_when_it_changes(self, database: SqlDatabase) -> None:
+        def changed(since: int) -> tuple[list[str], int]:
+            with database.begin() as records:
+                found = records.changes.since(since, limit=10)
+            return [f"{each.kind} {each.key}" for each in found], max((each.number for each in found), default=since)
+
+        def done(change: Callable[[Records], object]) -> list[str]:
+            _, before = changed(0)
+            with database.begin() as records:
+                change(records)
+            return changed(before)[0]
+
+        version = Version("a1", 1, SNAPSHOT, "ada", NOW, "", {})
+        link = Link("l1", "a1", "token", "ada", NOW)
+        assert changed(0)[0] == []
+        assert done(lambda records: [records.apps.save(app(2)), records.apps.save(app(1))]) == ["app a2", "app a1"]
+        assert done(lambda records: records.versions.add(version)) == ["app a1"]
+        assert done(lambda records: records.grants.save(grant("user:eve"))) == ["app a1"]
+        assert done(lambda records: records.grants.remove("a1", "user:eve")) == ["app a1"]
+        assert done(lambda records: records.links.add(link, Access.VIEW)) == ["app a1"]
+        assert done(lambda records: records.links.remove("a1", "l1")) == ["app a1"]
+        assert done(lambda records: records.versions.annotate("a1", 1, {"x": 1})) == []
+        assert done(lambda records: records.apps.remove("a1")) == ["app a1"]
+        assert changed(0)[0] == ["app a2", "app a1"]
+        with database.begin() as records:
+            assert [each.key for each in records.changes.since(0, limit=1)] == ["a2"]
+
+    def test_what_is_undone_has_not_changed(self, database: SqlDatabase) -> None:
+        with pytest.raises(ZeroDivisionError), database.begin() as records:
+            records.changes.note("app", "a1")
+            raise ZeroDivisionError
+        with database.begin() as records:
+            assert records.changes.since(0, limit=10) == []
+
+    def test_who_has_seen_a_change_has_seen_all_before_it(self, database: SqlDatabase) -> None:
+        seen, over = list[str](), Event()
+
+        def write(name: str) -> None:
+            for number in range(10):
+                with database.begin() as records:
+                    records.changes.note("app", f"{name}{number}")
+                    time.sleep(0.002)
+
+        def read() -> None:
+            last = 0
+            while True:
+                stop = over.is_set()
+                with database.begin() as records:
+                    found = records.changes.since(last, limit=3)
+                seen.extend(each.key for each in found)
+                last = max([last, *(each.number for each in found)])
+                if stop and not found:
+                    return
+
+        reader, writers = Thread(target=read), [Thread(target=write, args=(name,)) for name in "abc"]
+        for thread in (reader, *writers):
+            thread.start()
+        for thread in writers:
+            thread.join()
+        over.set()
+        reader.join()
+        assert sorted(seen) == sorted(f"{name}{number}" for name in "abc" for number in range(10))

@@ -12,7 +12,7 @@ import threading
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
@@ -26,10 +26,13 @@ from vaas.errors import NotFound
 from vaas.model import Visitor
 from vaas.query import Clause, Search
 
-__all__ = ["Entry", "Index", "OwnCatalog"]
+__all__ = ["ADMINS", "Entry", "Index", "OwnCatalog"]
+
+#: Who administers the Hub counts as this subject, too.
+ADMINS = "admin"
 
 #: Raised when the fields below change: an index of another form is made anew.
-_FORM = "1"
+_FORM = "2"
 #: Fields that are looked for whole, in small letters: name in a query → what a record has there.
 _WHOLE = {"type": "type", "owner": "owner", "tag": "tags", "category": "category", "package": "packages"}
 _WHOLE |= {"kernel": "kernel", "format": "format", "catalog": "catalog"}
@@ -38,18 +41,22 @@ _TITLE, _NAME = 2.5, 6.0
 #: Shorter words are looked for as they stand; longer ones may have so many letters wrong.
 _ONE_WRONG, _TWO_WRONG = 4, 8
 #: The beginnings of very many words are looked for in titles alone.
-_SHORT = 3
+_SHORT = 4
 _GRAM = 3
 _MOST_FACETS, _MOST_SUGGESTED = 50, 200
+#: So many facets are counted beside the search, and the others after it.
+_HALF = 3
+_SHOWN = [field.name for field in fields(Record) if field.name != "text"]
 _MUST, _MAY, _MUST_NOT = Occur.Must, Occur.Should, Occur.MustNot
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A record, and the subjects that may see it."""
+    """A record, and the subjects that may see it; ``until`` then, when it has to be looked at again."""
 
     record: Record
     readers: frozenset[str]
+    until: datetime | None = None
 
 
 def _schema() -> tantivy.Schema:
@@ -62,12 +69,15 @@ def _schema() -> tantivy.Schema:
     for name in _WHOLE:
         builder.add_text_field(name, fast=name in FACETS, tokenizer_name="raw", index_option="basic")
     builder.add_integer_field("changed", indexed=True, fast=True)
+    builder.add_integer_field("until", indexed=True)
     builder.add_bytes_field("shown", stored=True)
     return builder.build()
 
 
 def _plain(text: str) -> str:
     """Return the text as it is compared: small letters without accents."""
+    if text.isascii():
+        return text.lower()
     return "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))
 
 
@@ -76,9 +86,10 @@ class Index:
 
     def __init__(self, folder: Path, *, memory: int = 128_000_000) -> None:
         self._schema = _schema()
-        place = folder / _FORM
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._index = tantivy.Index(self._schema, path=str(place))
+        #: Where this form of it is.
+        self.folder = folder / _FORM
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._index = tantivy.Index(self._schema, path=str(self.folder))
         words = TextAnalyzerBuilder(Tokenizer.simple()).filter(Filter.remove_long(80))
         self._words = words.filter(Filter.lowercase()).filter(Filter.ascii_fold()).build()
         self._index.register_tokenizer("words", self._words)
@@ -88,14 +99,20 @@ class Index:
         self._writing = threading.Lock()
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="index")
 
-    def put(self, entries: Iterable[Entry] = (), *, remove: Iterable[str] = ()) -> None:
-        """Add the entries in the place of those of the same id, and remove others; all of it can be found at once."""
+    def put(self, entries: Iterable[Entry] = (), *, remove: Iterable[str] = (), fresh: bool = False) -> None:
+        """Add the entries in the place of those of the same id, and remove others; all of it can be found at once.
+
+        ``fresh``: they are all that there is, and nothing of before stays.
+        """
         with self._writing:
             writer = self._index.writer(self._memory, 2)
+            if fresh:
+                writer.delete_all_documents()
             for record_id in remove:
                 writer.delete_documents_by_term("id", record_id)
             for entry in entries:
-                writer.delete_documents_by_term("id", entry.record.id)
+                if not fresh:
+                    writer.delete_documents_by_term("id", entry.record.id)
                 writer.add_document(self._document(entry))
             writer.commit()
             writer.wait_merging_threads()
@@ -128,6 +145,13 @@ class Index:
         ranked = sorted(((word, count) for word, count in found if count), key=lambda pair: (-pair[1], pair[0]))
         return [" ".join([*words[:-1], word]) for word, _ in ranked[:limit]]
 
+    def expired(self, now: datetime) -> list[str]:
+        """Return the ids of entries that some reader may see no more, some hundreds at most."""
+        searcher, kind = self._index.searcher(), tantivy.FieldType.Integer
+        due = Query.range_query(self._schema, "until", kind, None, int(now.timestamp()), include_upper=True)
+        hits = searcher.search(due, limit=_MOST_SUGGESTED, count=False).hits
+        return [_record(searcher.doc(address)).id for _, address in hits]
+
     def __len__(self) -> int:
         return int(self._index.searcher().num_docs)
 
@@ -141,11 +165,12 @@ class Index:
         searcher = self._index.searcher()
         query = self._query(search, subjects, typos=typos)
         # Both look at all that fits; the second core has nothing else to do.
-        names = FACETS if facets else FACETS[:1]
+        names, rest = (FACETS[:_HALF], FACETS[_HALF:]) if facets else (FACETS[:1], ())
         counting: Future[Any] = self._threads.submit(searcher.aggregate, query, _counts(names))
         order = None if search.words else "changed"
         hits = searcher.search(query, limit=max(1, limit), offset=offset, count=False, order_by_field=order).hits
-        counts = _facets(counting.result())
+        more = searcher.aggregate(query, _counts(rest)) if rest else {}
+        counts = _facets({**counting.result(), **more})
         total = sum(counts["type"].values())
         records = tuple(_record(searcher.doc(address)) for _, address in hits[:limit])
         cursor = str(offset + len(records)) if offset + len(records) < total else ""
@@ -230,8 +255,8 @@ class Index:
         for reader in entry.readers:
             document.add_text("readers", reader)
         document.add_text("title", record.title)
-        # Everything that a word may be found in; what is in the title counts once more.
-        body = (record.title, record.summary, record.text, *record.tags, record.category, *record.names)
+        # Everything else that a word may be found in.
+        body = (record.summary, record.text, *record.tags, record.category, *record.names)
         document.add_text("body", "\n".join(filter(None, (*body, *record.columns, *record.authors, record.owner))))
         for column in record.columns:
             document.add_text("column", column)
@@ -246,6 +271,8 @@ class Index:
                 if text:
                     document.add_text(name, _plain(text))
         document.add_integer("changed", int(record.changed.timestamp()) if record.changed else 0)
+        if entry.until is not None:
+            document.add_integer("until", int(entry.until.timestamp()))
         document.add_bytes("shown", json.dumps(_shown(record), ensure_ascii=False).encode())
         return document
 
@@ -261,15 +288,19 @@ class OwnCatalog(Catalog):
     async def search(self, search: Search, *, visitor: Visitor, limit: int, cursor: str = "") -> Page:
         """Return what the visitor may see of what fits, with facets."""
         offset = int(cursor) if cursor.isdecimal() else 0
-        asked = partial(self._index.search, search, subjects=visitor.subjects, limit=limit, offset=offset)
+        asked = partial(self._index.search, search, subjects=_subjects(visitor), limit=limit, offset=offset)
         return await asyncio.to_thread(asked)
 
     async def record(self, record_id: str, *, visitor: Visitor) -> Record:
         """Return one record. Raises NotFound, for those that the visitor may not see too."""
-        found = await asyncio.to_thread(self._index.get, record_id, subjects=visitor.subjects)
+        found = await asyncio.to_thread(self._index.get, record_id, subjects=_subjects(visitor))
         if found is None:
             raise NotFound("There is nothing like that here.")
         return found
+
+
+def _subjects(visitor: Visitor) -> frozenset[str]:
+    return visitor.subjects | {ADMINS} if visitor.user and visitor.user.admin else visitor.subjects
 
 
 def _boost(name: str) -> float:
@@ -293,7 +324,7 @@ def _facets(told: Mapping[str, Any]) -> dict[str, dict[str, int]]:
 
 
 def _shown(record: Record) -> dict[str, Any]:
-    said = {name: value for name, value in asdict(record).items() if value not in ("", (), None, {}) and name != "text"}
+    said = {name: value for name in _SHOWN if (value := getattr(record, name)) not in ("", (), None, {})}
     for name in ("changed", "begins", "ends"):
         if name in said:
             said[name] = said[name].isoformat()

@@ -11,7 +11,20 @@ from typing import Any
 
 from vaas.model import Access, App, Draft, Grant, Incident, Link, StoreAccount, Version, Visitor
 
-__all__ = ["Accounts", "Apps", "Database", "Drafts", "Grants", "Incidents", "Links", "Query", "Records", "Versions"]
+__all__ = [
+    "Accounts",
+    "Apps",
+    "Change",
+    "Changes",
+    "Database",
+    "Drafts",
+    "Grants",
+    "Incidents",
+    "Links",
+    "Query",
+    "Records",
+    "Versions",
+]
 
 
 @dataclass(frozen=True)
@@ -157,6 +170,30 @@ class Accounts(ABC):
 
 
 @dataclass(frozen=True)
+class Change:
+    """That something which can be found is not what it was: ``kind`` and ``key`` name it, ``number`` counts."""
+
+    kind: str
+    key: str
+    number: int
+
+
+class Changes(ABC):
+    """What has changed, each thing once, with its last change.
+
+    Numbers grow, and in the order in which transactions are kept: who has seen one has seen all before it.
+    """
+
+    @abstractmethod
+    def since(self, number: int, *, limit: int) -> list[Change]:
+        """Return the changes after that number, the oldest first."""
+
+    @abstractmethod
+    def note(self, kind: str, key: str) -> None:
+        """Note a change; those of apps, of their versions and of who may see them are noted by themselves."""
+
+
+@dataclass(frozen=True)
 class Records:
     """All records, as one transaction sees them."""
 
@@ -167,6 +204,7 @@ class Records:
     drafts: Drafts
     incidents: Incidents
     accounts: Accounts
+    changes: Changes
 
 
 class Database(ABC):

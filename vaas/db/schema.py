@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     DateTime,
@@ -20,7 +21,19 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-__all__ = ["accounts", "apps", "drafts", "grants", "incidents", "links", "metadata", "storable", "versions"]
+__all__ = [
+    "accounts",
+    "apps",
+    "changes",
+    "counters",
+    "drafts",
+    "grants",
+    "incidents",
+    "links",
+    "metadata",
+    "storable",
+    "versions",
+]
 
 
 class Moment(TypeDecorator[datetime]):
@@ -178,4 +191,19 @@ accounts = Table(
     Column("username", Words(255), nullable=False),
     Column("password_sealed", LongWords, nullable=False),
     Column("created", Moment, nullable=False),
+)
+#: What can be found and has changed, each once, with the number of its last change.
+changes = Table(
+    "changes",
+    metadata,
+    Column("kind", Words(20), primary_key=True),
+    Column("key", Words(300), primary_key=True),
+    Column("number", BigInteger, nullable=False, index=True),
+)
+#: The last number that was given, by what it counts.
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", Words(20), primary_key=True),
+    Column("number", BigInteger, nullable=False),
 )

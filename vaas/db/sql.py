@@ -53,6 +53,7 @@ class SqlDatabase(base.Database):
                 drafts=_Drafts(c),
                 incidents=_Incidents(c),
                 accounts=_Accounts(c, self._seal),
+                changes=_Changes(c),
             )
 
     def close(self) -> None:
@@ -85,6 +86,24 @@ class _Table:
     def _rows(self, statement: sa.Select[Any]) -> list[dict[str, Any]]:
         return [dict(row) for row in self._c.execute(statement).mappings()]
 
+    def _note(self, app_id: str) -> None:
+        """Note that what can be found of the app, or by whom, has changed."""
+        _Changes(self._c).note("app", app_id)
+
+
+class _Changes(_Table, base.Changes):
+    def since(self, number: int, *, limit: int) -> list[base.Change]:
+        t = schema.changes
+        rows = self._rows(sa.select(t).where(t.c.number > number).order_by(t.c.number).limit(limit))
+        return [base.Change(**row) for row in rows]
+
+    def note(self, kind: str, key: str) -> None:
+        t = schema.counters
+        # Whoever else changes something waits here until we are done: so numbers are kept in their order.
+        self._c.execute(sa.update(t).where(t.c.name == "changes").values(number=t.c.number + 1))
+        number = self._c.execute(sa.select(t.c.number).where(t.c.name == "changes")).scalar_one()
+        self._put(schema.changes, {"kind": kind, "key": key, "number": number})
+
 
 class _Apps(_Table, base.Apps):
     def get(self, slug: str) -> App | None:
@@ -114,9 +133,11 @@ class _Apps(_Table, base.Apps):
             self._put(schema.apps, {**asdict(app), "tags": list(app.tags)})
         except IntegrityError as error:
             raise Conflict(f"The address “{app.slug}” is taken. Choose another one.", field="slug") from error
+        self._note(app.id)
 
     def remove(self, app_id: str) -> None:
         self._c.execute(sa.delete(schema.apps).where(schema.apps.c.id == app_id))
+        self._note(app_id)
 
 
 def _allowed(visitor: Visitor, query: base.Query, *, now: datetime) -> sa.ColumnElement[bool]:
@@ -149,6 +170,7 @@ class _Versions(_Table, base.Versions):
             self._c.execute(sa.insert(schema.versions).values(**row))
         except IntegrityError as error:
             raise Conflict("Another version was published at the same moment. Try again.") from error
+        self._note(version.app_id)
 
     def annotate(self, app_id: str, number: int, report: Mapping[str, Any]) -> None:
         t = schema.versions
@@ -164,10 +186,12 @@ class _Grants(_Table, base.Grants):
 
     def save(self, grant: Grant) -> None:
         self._put(schema.grants, {**asdict(grant), "access": int(grant.access)})
+        self._note(grant.app_id)
 
     def remove(self, app_id: str, subject: str) -> None:
         t = schema.grants
         self._c.execute(sa.delete(t).where(t.c.app_id == app_id, t.c.subject == subject))
+        self._note(app_id)
 
 
 class _Links(_Table, base.Links):

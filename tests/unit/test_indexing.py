@@ -1,0 +1,167 @@
+"""The index is what the database is: after each change, after a restart, and when it is made anew."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.notebooks import markdown
+from tests.portal_parts import ADA, BOB, EVE, NOBODY, ROOT, World
+from vaas.catalogs.own import Index, OwnCatalog
+from vaas.db.base import Query
+from vaas.model import EVERYONE, SIGNED_IN, Access, App, Grant, User, Visitor
+from vaas.portal.gallery import Appearance
+from vaas.portal.indexing import Indexing
+from vaas.query import parse
+
+AS_ADA, AS_BOB, AS_ROOT = Visitor(ADA), Visitor(BOB), Visitor(ROOT)
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[Index]:
+    made = Index(tmp_path / "index", memory=30_000_000)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def indexing(world: World, index: Index) -> Indexing:
+    return Indexing(world.core, index)
+
+
+async def found(index: Index, text: str = "", visitor: Visitor = AS_ADA) -> list[str]:
+    page = await OwnCatalog(index).search(parse(text), visitor=visitor, limit=50)
+    assert page.total == len(page.records)
+    return sorted(record.title for record in page.records)
+
+
+async def test_an_app_is_found_by_what_it_says(world: World, index: Index, indexing: Indexing) -> None:
+    app = await world.published(
+        ADA, markdown("# Tides of the Adriatic\nHigh water in *Venice*."), title="Sea", to=(EVERYONE,)
+    )
+    world.portal.gallery.edit(AS_ADA, app.slug, Appearance("Sea level", "For schools", "Earth", ("ocean",)))
+    assert indexing.catch_up() == 1
+    for text in ("sea", "venice", "schools", "tag:ocean", "category:earth", "by:ada", "type:app", f"id:{app.slug}"):
+        assert await found(index, text, NOBODY) == ["Sea level"], text
+    for text in ("uses:numpy", "mountains", "by:bob"):
+        assert await found(index, text, NOBODY) == []
+
+
+async def test_what_changes_is_followed(world: World, index: Index, indexing: Indexing) -> None:
+    app = await world.published(ADA, title="Old")
+    indexing.catch_up()
+    assert indexing.catch_up() == 0
+    world.portal.gallery.edit(AS_ADA, app.slug, Appearance("New"))
+    await world.portal.sharing.grant(AS_ADA, app.slug, subject="user:bob", access=Access.VIEW)
+    assert await found(index, visitor=AS_BOB) == []
+    assert indexing.catch_up() == 1
+    assert await found(index, "title:old") == [] and await found(index, visitor=AS_BOB) == ["New"]
+    world.portal.sharing.revoke(AS_ADA, app.slug, subject="user:bob")
+    indexing.catch_up()
+    assert await found(index, visitor=AS_BOB) == [] and await found(index, visitor=AS_ROOT) == ["New"]
+    world.portal.gallery.withdraw(AS_ADA, app.slug)
+    indexing.catch_up()
+    assert await found(index) == [] and len(index) == 0
+
+
+async def test_who_could_see_it_until_now_does_so_no_more(world: World, index: Index, indexing: Indexing) -> None:
+    app = await world.published(ADA, title="Exam")
+    link = world.portal.sharing.make_link(AS_ADA, app.slug, days=1)
+    comer = Visitor(EVE, frozenset({link.id}))
+    indexing.catch_up()
+    assert await found(index, visitor=comer) == ["Exam"]
+    world.clock.forward(days=1, seconds=1)
+    assert indexing.catch_up() == 1
+    assert await found(index, visitor=comer) == [] and await found(index) == ["Exam"]
+    assert indexing.catch_up() == 0
+
+
+async def test_another_process_goes_on_where_the_last_one_ended(
+    world: World, index: Index, indexing: Indexing, tmp_path: Path
+) -> None:
+    await world.published(ADA, title="One")
+    indexing.catch_up()
+    again = Indexing(world.core, index)
+    assert again.catch_up() == 0
+    await world.published(ADA, title="Two")
+    assert again.catch_up() == 1
+    # One of its own, as each portal process has.
+    other = Index(tmp_path / "other", memory=30_000_000)
+    assert Indexing(world.core, other).catch_up() == 2
+    assert await found(other) == await found(index) == ["One", "Two"]
+    other.close()
+
+
+async def test_it_can_be_made_anew_and_says_how_far_it_is(world: World, index: Index, indexing: Indexing) -> None:
+    for title in ("One", "Two"):
+        await world.published(ADA, title=title)
+    gone = await world.published(ADA, title="Gone")
+    world.portal.gallery.withdraw(AS_ADA, gone.slug)
+    told: list[int] = []
+    assert indexing.rebuild(told=told.append) == 2
+    assert told == [2] and await found(index) == ["One", "Two"]
+    assert indexing.catch_up() == 0
+
+
+async def test_a_notebook_that_cannot_be_read_keeps_nothing_from_being_found(
+    world: World, index: Index, indexing: Indexing
+) -> None:
+    broken, whole = await world.published(ADA, "'x'", title="Broken"), await world.published(ADA, "'y'", title="Whole")
+    with world.core.database.begin() as records:
+        digest = records.versions.of(broken.id)[0].snapshot.files[0].sha256
+    path = world.core.content.path(digest)
+    path.chmod(0o600)
+    path.write_bytes(b"{" * 100_000)
+    indexing.catch_up()
+    assert await found(index) == ["Broken", whole.title]
+
+
+async def test_it_is_followed_within_a_moment(world: World, index: Index, indexing: Indexing) -> None:
+    following = asyncio.ensure_future(indexing.follow())
+    await world.published(ADA, title="Here")
+    indexing.news.set()
+    async with asyncio.timeout(20):
+        while await found(index) != ["Here"]:
+            await asyncio.sleep(0.02)
+    following.cancel()
+    await asyncio.wait({following})
+    assert following.cancelled()
+
+
+async def test_after_any_changes_it_shows_what_the_gallery_shows(
+    world: World, index: Index, indexing: Indexing
+) -> None:
+    chance = random.Random(8)
+    subjects = [EVERYONE, SIGNED_IN, "user:bob", "user:eve", "group:physics", "group:art"]
+    people = [Visitor(), AS_ADA, AS_BOB, AS_ROOT, Visitor(User("eve", frozenset({"art", "physics"})))]
+    apps: list[App] = []
+    for step in range(60):
+        chosen = chance.choice(apps) if apps else None
+        owner = Visitor(User(chosen.owner)) if chosen else AS_ADA
+        action = chance.choice(["publish", "grant", "grant", "revoke", "edit", "withdraw"])
+        if action == "publish" or chosen is None:
+            apps.append(await world.published(chance.choice([ADA, BOB]), title=f"App {step}"))
+        elif action == "grant":
+            now, hours = world.core.now(), chance.choice([0, 12, 24])
+            expires = now + timedelta(hours=hours) if hours else None
+            grant = Grant(chosen.id, chance.choice(subjects), Access.VIEW, chosen.owner, now, expires)
+            with world.core.database.begin() as records:
+                records.grants.save(grant)
+        elif action == "revoke":
+            world.portal.sharing.revoke(owner, chosen.slug, subject=chance.choice(subjects))
+        elif action == "edit":
+            world.portal.gallery.edit(owner, chosen.slug, Appearance(f"App {step} again"))
+        else:
+            apps.remove(chosen)
+            world.portal.gallery.withdraw(owner, chosen.slug)
+        world.clock.forward(hours=chance.randrange(12))
+        if step % 3 == 0:
+            indexing.catch_up()
+            for visitor in people:
+                listed = world.portal.gallery.apps(visitor, Query())
+                assert await found(index, visitor=visitor) == sorted(each.app.title for each in listed)

@@ -1,0 +1,151 @@
+"""Keeping the index of this process as the database is: each change is followed, and the whole can be made anew.
+
+The index is never the truth. What is in it of an app is made from the app, its grants and its notebook, by every portal
+process for itself; the database says what has changed (:class:`vaas.db.base.Changes`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+from vaas.catalogs.base import Record
+from vaas.catalogs.own import ADMINS, Entry, Index
+from vaas.db.base import Records
+from vaas.errors import VaasError
+from vaas.events import happens
+from vaas.model import Version
+from vaas.notebook import Notebook, parse
+from vaas.portal.core import Core
+
+__all__ = ["Indexing"]
+
+_log = logging.getLogger("vaas")
+#: So often the database is asked whether another process changed something, in seconds.
+_OFTEN = 1.0
+_AT_ONCE = 500
+#: So much of a notebook's text is looked through, in characters.
+_MOST_TEXT = 100_000
+
+
+class Indexing:
+    """Follows what changes."""
+
+    def __init__(self, core: Core, index: Index) -> None:
+        self._core, self._index = core, index
+        # In the index's own folder: it is lost with it.
+        self._note = index.folder / "followed"
+        self._makers: Mapping[str, Callable[[Records, str], Entry | None]] = {"app": self._app}
+        #: Set by who has changed something here, so that it is found at once.
+        self.news = asyncio.Event()
+
+    async def follow(self) -> None:
+        """Bring the index up to what the database says, again and again; until cancelled."""
+        while True:
+            self.news.clear()
+            try:
+                await asyncio.to_thread(self.catch_up)
+            except Exception:
+                _log.exception("The index could not be brought up to date; it is tried again.")
+            await happens(self.news, seconds=_OFTEN)
+
+    def catch_up(self) -> int:
+        """Follow all changes until now, and what has expired; return how many there were."""
+        count = self._put([each.split(":", 1) for each in self._index.expired(self._core.now())])
+        while True:
+            before = self._followed()
+            with self._core.database.begin() as records:
+                found = records.changes.since(before, limit=_AT_ONCE)
+            if not found:
+                return count
+            count += self._put([[change.kind, change.key] for change in found])
+            self._note.write_text(str(found[-1].number))
+
+    def rebuild(self, *, told: Callable[[int], None] = lambda _: None) -> int:
+        """Make the index anew; return how many entries it has. ``told`` hears how many are in it so far."""
+        last = 0
+
+        def entries() -> Iterator[Entry]:
+            nonlocal last
+            done = 0
+            while True:
+                with self._core.database.begin() as records:
+                    found = records.changes.since(last, limit=_AT_ONCE)
+                    made = [self._made(records, change.kind, change.key) for change in found]
+                if not found:
+                    return
+                last = found[-1].number
+                for entry in filter(None, made):
+                    done += 1
+                    yield entry
+                told(done)
+
+        self._index.put(entries(), fresh=True)
+        self._note.write_text(str(last))
+        return len(self._index)
+
+    def _followed(self) -> int:
+        """Return the number of the last change that is in the index; a note that was lost is no harm."""
+        try:
+            return int(self._note.read_text())
+        except (OSError, ValueError):
+            return 0
+
+    def _put(self, changed: list[list[str]]) -> int:
+        if not changed:
+            return 0
+        with self._core.database.begin() as records:
+            made = {f"{kind}:{key}": self._made(records, kind, key) for kind, key in changed}
+        self._index.put(filter(None, made.values()), remove=[name for name, entry in made.items() if entry is None])
+        return len(made)
+
+    def _made(self, records: Records, kind: str, key: str) -> Entry | None:
+        """Return what is there now; None: nothing is, or it is nothing that this version knows."""
+        make = self._makers.get(kind)
+        return make(records, key) if make is not None else None
+
+    def _app(self, records: Records, app_id: str) -> Entry | None:
+        app, now = records.apps.by_id(app_id), self._core.now()
+        if app is None:
+            return None
+        grants = [grant for grant in records.grants.of([app_id]) if grant.holds(now)]
+        readers = {ADMINS, f"user:{app.owner}", *(grant.subject for grant in grants)}
+        until = min((grant.expires for grant in grants if grant.expires), default=None)
+        record = Record(
+            id=f"app:{app_id}",
+            type="app",
+            title=app.title,
+            summary=app.description,
+            owner=app.owner,
+            tags=app.tags,
+            category=app.category,
+            names=(app.slug,),
+            changed=app.updated,
+            catalog="here",
+            details={"slug": app.slug},
+        )
+        versions = records.versions.of(app_id)
+        current = next((each for each in versions if each.snapshot.hash == app.version), None)
+        return Entry(self._told(record, current), frozenset(readers), until=until)
+
+    def _told(self, record: Record, version: Version | None) -> Record:
+        """Add what the notebook shows, if it can be read; nothing of its code, which not all may see."""
+        if version is None:
+            return record
+        path = version.snapshot.notebook
+        try:
+            digest = next(file.sha256 for file in version.snapshot.files if file.path == path)
+            notebook = parse(self._core.content.read(digest), name=path)
+        except (VaasError, StopIteration) as error:
+            _log.warning("%s is in the index without its notebook: %s", record.id, error)
+            return record
+        names = (*record.names, PurePosixPath(path).name)
+        return replace(record, text=_text(notebook), kernel=notebook.language, names=names)
+
+
+def _text(notebook: Notebook) -> str:
+    prose = (cell.source for cell in notebook.cells if cell.kind == "markdown")
+    return "\n".join(prose)[:_MOST_TEXT]
