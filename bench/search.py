@@ -33,8 +33,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from vaas.catalogs.base import Record
-from vaas.catalogs.own import Entry, Index
+from vaas.catalogs.base import Entry, Record
+from vaas.catalogs.own import Index
 from vaas.query import parse
 
 _VOCABULARY, _WORDS, _GROUPS, _LIMIT = 50_000, 28, 2_000, 20

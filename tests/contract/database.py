@@ -411,6 +411,8 @@ def _visitor(dice: Random) -> Visitor:
         assert done(lambda records: records.apps.remove("a1")) == ["app a1"]
         assert changed(0)[0] == ["app a2", "app a1"]
         with database.begin() as records:
+            assert records.changes.last() == changed(0)[1]
+        with database.begin() as records:
             assert [each.key for each in records.changes.since(0, limit=1)] == ["a2"]
 
     def test_what_is_undone_has_not_changed(self, database: SqlDatabase) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from vaas.catalogs.base import Record
-from vaas.catalogs.own import Entry, Index, OwnCatalog
+from vaas.catalogs.base import Entry, Record
+from vaas.catalogs.own import Index, OwnCatalog
 from vaas.errors import NotFound
 from vaas.model import User, Visitor
 from vaas.query import Clause, Search, parse

@@ -108,6 +108,17 @@ async def test_it_can_be_made_anew_and_says_how_far_it_is(world: World, index: I
     assert indexing.catch_up() == 0
 
 
+async def test_what_changes_while_it_is_made_anew_is_in_it_once(world: World, index: Index, indexing: Indexing) -> None:
+    apps = [await world.published(ADA, title=title) for title in ("One", "Two")]
+
+    def edit(_: int) -> None:
+        world.portal.gallery.edit(AS_ADA, apps[0].slug, Appearance("One again"))
+
+    indexing.rebuild(told=edit)
+    indexing.catch_up()
+    assert await found(index) == ["One again", "Two"] and len(index) == 2
+
+
 async def test_a_notebook_that_cannot_be_read_keeps_nothing_from_being_found(
     world: World, index: Index, indexing: Indexing
 ) -> None:

@@ -1,9 +1,9 @@
-"""The catalog port: something that can be searched, one hit, and a page of hits."""
+"""The catalog port: something that can be searched, one hit, and a page of hits; and an index that is kept here."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,10 @@ from typing import Any
 from vaas.model import Visitor
 from vaas.query import Search
 
-__all__ = ["FACETS", "TYPES", "Catalog", "Page", "Record"]
+__all__ = ["ADMINS", "FACETS", "TYPES", "Catalog", "Entries", "Entry", "Page", "Record"]
+
+#: Who administers the Hub counts as this subject, too.
+ADMINS = "admin"
 
 #: What can be found.
 TYPES = ("app", "notebook", "data", "folder", "share", "person")
@@ -122,3 +125,37 @@ class Catalog(ABC):
     @abstractmethod
     async def record(self, record_id: str, *, visitor: Visitor) -> Record:
         """Return one record. Raises NotFound, for those that the visitor may not see too."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A record, and the subjects that may see it; ``until`` then, when it has to be looked at again."""
+
+    record: Record
+    readers: frozenset[str]
+    until: datetime | None = None
+
+
+class Entries(ABC):
+    """What an index of our own is filled by."""
+
+    @abstractmethod
+    def put(
+        self, entries: Iterable[Entry] = (), *, remove: Iterable[str] = (), fresh: bool = False, upto: int | None = None
+    ) -> None:
+        """Add the entries in the place of those of the same id, and remove others; all of it can be found at once.
+
+        ``fresh``: they are all that there is, and nothing of before stays. ``upto`` is kept as :attr:`followed`.
+        """
+
+    @abstractmethod
+    def expired(self, now: datetime) -> list[str]:
+        """Return the ids of entries that some reader may see no more, some hundreds at most."""
+
+    @property
+    @abstractmethod
+    def followed(self) -> int:
+        """The number of the last change that is in it; 0: it is new."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...

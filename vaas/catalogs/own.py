@@ -12,7 +12,7 @@ import threading
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
@@ -21,15 +21,13 @@ from typing import Any
 import tantivy
 from tantivy import Filter, Occur, Query, SchemaBuilder, TextAnalyzerBuilder, Tokenizer
 
-from vaas.catalogs.base import FACETS, Catalog, Page, Record
+from vaas.catalogs.base import ADMINS, FACETS, Catalog, Entries, Entry, Page, Record
 from vaas.errors import NotFound
 from vaas.model import Visitor
 from vaas.query import Clause, Search
 
-__all__ = ["ADMINS", "Entry", "Index", "OwnCatalog"]
+__all__ = ["Index", "OwnCatalog"]
 
-#: Who administers the Hub counts as this subject, too.
-ADMINS = "admin"
 
 #: Raised when the fields below change: an index of another form is made anew.
 _FORM = "2"
@@ -48,15 +46,6 @@ _MOST_FACETS, _MOST_SUGGESTED = 50, 200
 _HALF = 3
 _SHOWN = [field.name for field in fields(Record) if field.name != "text"]
 _MUST, _MAY, _MUST_NOT = Occur.Must, Occur.Should, Occur.MustNot
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A record, and the subjects that may see it; ``until`` then, when it has to be looked at again."""
-
-    record: Record
-    readers: frozenset[str]
-    until: datetime | None = None
 
 
 def _schema() -> tantivy.Schema:
@@ -81,15 +70,16 @@ def _plain(text: str) -> str:
     return "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))
 
 
-class Index:
+class Index(Entries):
     """The index in ``folder``; one process writes it, and any number of threads read."""
 
     def __init__(self, folder: Path, *, memory: int = 128_000_000) -> None:
         self._schema = _schema()
-        #: Where this form of it is.
-        self.folder = folder / _FORM
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._index = tantivy.Index(self._schema, path=str(self.folder))
+        place = folder / _FORM
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._index = tantivy.Index(self._schema, path=str(place))
+        # In the same folder: it is lost with what it tells of.
+        self._followed = place / "followed"
         words = TextAnalyzerBuilder(Tokenizer.simple()).filter(Filter.remove_long(80))
         self._words = words.filter(Filter.lowercase()).filter(Filter.ascii_fold()).build()
         self._index.register_tokenizer("words", self._words)
@@ -99,11 +89,10 @@ class Index:
         self._writing = threading.Lock()
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="index")
 
-    def put(self, entries: Iterable[Entry] = (), *, remove: Iterable[str] = (), fresh: bool = False) -> None:
-        """Add the entries in the place of those of the same id, and remove others; all of it can be found at once.
-
-        ``fresh``: they are all that there is, and nothing of before stays.
-        """
+    def put(
+        self, entries: Iterable[Entry] = (), *, remove: Iterable[str] = (), fresh: bool = False, upto: int | None = None
+    ) -> None:
+        """Add, replace and remove; see :class:`Entries`."""
         with self._writing:
             writer = self._index.writer(self._memory, 2)
             if fresh:
@@ -117,6 +106,16 @@ class Index:
             writer.commit()
             writer.wait_merging_threads()
             self._index.reload()
+            if upto is not None:
+                self._followed.write_text(str(upto))
+
+    @property
+    def followed(self) -> int:
+        """The number of the last change that is in it; 0: it is new."""
+        try:
+            return int(self._followed.read_text())
+        except (OSError, ValueError):
+            return 0
 
     def search(
         self, search: Search, *, subjects: Collection[str], limit: int = 20, offset: int = 0, facets: bool = True

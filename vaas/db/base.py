@@ -189,6 +189,10 @@ class Changes(ABC):
         """Return the changes after that number, the oldest first."""
 
     @abstractmethod
+    def last(self) -> int:
+        """Return the number of the last change, 0 before the first."""
+
+    @abstractmethod
     def note(self, kind: str, key: str) -> None:
         """Note a change; those of apps, of their versions and of who may see them are noted by themselves."""
 

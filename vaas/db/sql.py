@@ -97,6 +97,10 @@ class _Changes(_Table, base.Changes):
         rows = self._rows(sa.select(t).where(t.c.number > number).order_by(t.c.number).limit(limit))
         return [base.Change(**row) for row in rows]
 
+    def last(self) -> int:
+        t = schema.counters
+        return int(self._c.execute(sa.select(t.c.number).where(t.c.name == "changes")).scalar_one())
+
     def note(self, kind: str, key: str) -> None:
         t = schema.counters
         # Whoever else changes something waits here until we are done: so numbers are kept in their order.

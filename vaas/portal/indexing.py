@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from vaas.catalogs.base import Record
-from vaas.catalogs.own import ADMINS, Entry, Index
+from vaas.catalogs.base import ADMINS, Entries, Entry, Record
 from vaas.db.base import Records
 from vaas.errors import VaasError
 from vaas.events import happens
@@ -34,10 +33,8 @@ _MOST_TEXT = 100_000
 class Indexing:
     """Follows what changes."""
 
-    def __init__(self, core: Core, index: Index) -> None:
+    def __init__(self, core: Core, index: Entries) -> None:
         self._core, self._index = core, index
-        # In the index's own folder: it is lost with it.
-        self._note = index.folder / "followed"
         self._makers: Mapping[str, Callable[[Records, str], Entry | None]] = {"app": self._app}
         #: Set by who has changed something here, so that it is found at once.
         self.news = asyncio.Event()
@@ -54,52 +51,40 @@ class Indexing:
 
     def catch_up(self) -> int:
         """Follow all changes until now, and what has expired; return how many there were."""
-        count = self._put([each.split(":", 1) for each in self._index.expired(self._core.now())])
+        expired = [each.split(":", 1) for each in self._index.expired(self._core.now())]
+        count = self._put(expired) if expired else 0
         while True:
-            before = self._followed()
             with self._core.database.begin() as records:
-                found = records.changes.since(before, limit=_AT_ONCE)
+                found = records.changes.since(self._index.followed, limit=_AT_ONCE)
             if not found:
                 return count
-            count += self._put([[change.kind, change.key] for change in found])
-            self._note.write_text(str(found[-1].number))
+            count += self._put([[change.kind, change.key] for change in found], upto=found[-1].number)
 
     def rebuild(self, *, told: Callable[[int], None] = lambda _: None) -> int:
         """Make the index anew; return how many entries it has. ``told`` hears how many are in it so far."""
-        last = 0
-
-        def entries() -> Iterator[Entry]:
-            nonlocal last
-            done = 0
-            while True:
-                with self._core.database.begin() as records:
-                    found = records.changes.since(last, limit=_AT_ONCE)
-                    made = [self._made(records, change.kind, change.key) for change in found]
-                if not found:
-                    return
-                last = found[-1].number
-                for entry in filter(None, made):
-                    done += 1
-                    yield entry
-                told(done)
-
-        self._index.put(entries(), fresh=True)
-        self._note.write_text(str(last))
+        with self._core.database.begin() as records:
+            last = records.changes.last()
+        # What changes meanwhile is followed afterwards.
+        self._index.put(self._all(last, told), fresh=True, upto=last)
         return len(self._index)
 
-    def _followed(self) -> int:
-        """Return the number of the last change that is in the index; a note that was lost is no harm."""
-        try:
-            return int(self._note.read_text())
-        except (OSError, ValueError):
-            return 0
+    def _all(self, last: int, told: Callable[[int], None]) -> Iterator[Entry]:
+        at, done = 0, 0
+        while at < last:
+            with self._core.database.begin() as records:
+                found = [each for each in records.changes.since(at, limit=_AT_ONCE) if each.number <= last]
+                made = [self._made(records, change.kind, change.key) for change in found]
+            at = found[-1].number if found else last
+            for entry in filter(None, made):
+                done += 1
+                yield entry
+            told(done)
 
-    def _put(self, changed: list[list[str]]) -> int:
-        if not changed:
-            return 0
+    def _put(self, changed: list[list[str]], *, upto: int | None = None) -> int:
         with self._core.database.begin() as records:
             made = {f"{kind}:{key}": self._made(records, kind, key) for kind, key in changed}
-        self._index.put(filter(None, made.values()), remove=[name for name, entry in made.items() if entry is None])
+        gone = [name for name, entry in made.items() if entry is None]
+        self._index.put(filter(None, made.values()), remove=gone, upto=upto)
         return len(made)
 
     def _made(self, records: Records, kind: str, key: str) -> Entry | None:
