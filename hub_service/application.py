@@ -25,6 +25,7 @@ from hub_service.isolation import KernelIsolation, warning
 from hub_service.settings import ROOT, Settings
 from hub_service.site import frame_ancestors, limits, picture_sources
 from vaas.backends.hub import HubApi, HubBackend, HubDirectory
+from vaas.catalogs.own import Index, OwnCatalog
 from vaas.content import Content
 from vaas.db.seal import Seal, ensure_secret
 from vaas.db.sql import SqlDatabase
@@ -40,6 +41,8 @@ __all__ = ["main", "make_application", "make_portal"]
 _log = logging.getLogger("vaas")
 _SWEEP_SECONDS = 3600
 _LOOK_SECONDS = 600
+#: What is written at once into the index may take so many bytes.
+_INDEX_MEMORY = 64_000_000
 
 
 def make_portal(settings: Settings, environ: Mapping[str, str]) -> Portal:
@@ -57,6 +60,8 @@ def make_portal(settings: Settings, environ: Mapping[str, str]) -> Portal:
     backend = HubBackend(api, http=inside, origin=lambda account: app_origin(settings.public_url, account), proxy=proxy)
     outside = Http(allowed_private=_words(environ.get("VAAS_ALLOWED_PRIVATE", "")), seconds=60.0)
     stores = MountedStores(homes=data / "homes", shared=_shared(data), database=database, http=outside)
+    # Each portal process has one of its own; it is made from the database.
+    index = Index(Path(environ.get("VAAS_INDEX") or data / "index"), memory=_INDEX_MEMORY)
     return Portal(
         Core(
             database=database,
@@ -72,7 +77,9 @@ def make_portal(settings: Settings, environ: Mapping[str, str]) -> Portal:
             frame_ancestors=frame_ancestors(environ, public_url=settings.public_url),
             poke=backend.poke,
             log_of=lambda server: last_lines(settings.logs / "apps" / server.account / f"{server.name}.log"),
-        )
+        ),
+        catalogs=[OwnCatalog(index)],
+        index=index,
     )
 
 
@@ -135,7 +142,8 @@ async def serve(portal: Portal, settings: Settings, *, with_demo: bool) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     if with_demo:
         demo_content.ensure_demo(portal, settings.data)
-    works = (_until_orphaned(stop), _sweep(portal), _look_at_isolation(isolation))
+    assert portal.indexing is not None
+    works = (_until_orphaned(stop), _sweep(portal), _look_at_isolation(isolation), portal.indexing.follow())
     background = [asyncio.create_task(work) for work in works]
     _log.info("The portal answers at %s", settings.portal_url)
     await stop.wait()

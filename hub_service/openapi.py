@@ -60,6 +60,7 @@ _BODIES: dict[tuple[str, str], dict[str, Any]] = {
 _QUERIES = {
     "api/apps": ("q", "category", "show"),
     "api/people": ("q",),
+    "api/search": ("q", "limit", "cursor", "typing"),
     "api/stores/{store}/files/{path}": ("content",),
 }
 _CREATED = {

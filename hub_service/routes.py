@@ -11,7 +11,7 @@ from typing import Any
 
 from tornado.web import RequestHandler
 
-from hub_service.handlers import api, apps, drafts, files, health, incidents, runtime, session, sharing
+from hub_service.handlers import api, apps, drafts, files, health, incidents, runtime, search, session, sharing
 from hub_service.handlers.base import Base
 
 __all__ = ["API", "MARKERS", "PAGES", "RUNTIME", "Route", "REST", "elsewhere", "rules"]
@@ -117,6 +117,7 @@ API = (
     Route("api/stores/{store}", "signed-in", api.StoreJson),
     Route("api/stores/{store}/files/{path}", "signed-in", api.FilesJson),
     Route("api/people", "signed-in", api.PeopleJson),
+    Route("api/search", "anyone", search.SearchJson),
 )
 RUNTIME = (
     Route("api/runtime/manifest", "server", runtime.ManifestJson),

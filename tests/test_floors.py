@@ -76,7 +76,9 @@ AREAS = {
     "vaas.widgets": "widgets",
     "vaas.__main__": "cli",
     "vaas.cli": "cli",
+    "vaas.cli_client": "cli",
     "vaas.cli_publish": "cli",
+    "vaas.cli_search": "cli",
     "hub_service": "hub_service",
     "dashboards": "dashboards",
 }

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from vaas import __version__, cli_publish
+from vaas import __version__, cli_publish, cli_search
 
 __all__ = ["COMMANDS", "main"]
 
@@ -41,10 +41,18 @@ def publish(words: Sequence[str]) -> int:
     return cli_publish.run_publish(parser.parse_args(list(words)[1:]))
 
 
+def search(words: Sequence[str]) -> int:
+    """Search the portal and its catalogs."""
+    parser = argparse.ArgumentParser(prog="vaas search", description="Search apps and what else the portal knows.")
+    cli_search.add_search(parser)
+    return cli_search.run_search(parser.parse_args(list(words)[1:]))
+
+
 #: command → what it does, and the function that gets the command and all words after it.
 COMMANDS: Mapping[str, tuple[str, Callable[[Sequence[str]], int]]] = {
     "up": ("start the portal on this machine", control),
     "publish": ("check a notebook or a folder and publish it as an app", publish),
+    "search": ("search apps, here and in other catalogs", search),
     "down": ("stop it; the data stays", control),
     "status": ("say whether it runs, and where", control),
 }

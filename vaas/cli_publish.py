@@ -5,17 +5,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
-import json
-import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin, urlsplit
 
-from vaas.errors import Forbidden, Invalid, VaasError
-from vaas.http import Http, internal_http
+from vaas import cli_client
+from vaas.cli_client import Client
+from vaas.errors import Invalid, VaasError
 from vaas.network import connects, parse, text_of
 from vaas.slug import check_slug
 
@@ -53,11 +51,7 @@ def add_publish(parser: argparse.ArgumentParser) -> None:
     _add_who(parser)
     parser.add_argument("--anyway", action="store_true", help="publish even if the check fails")
     parser.add_argument("--check-only", action="store_true", help="only check, publish nothing")
-    default = os.environ.get("VAAS_URL", "http://vaas.localhost:8000/services/vaas/")
-    parser.add_argument("--url", default=default, help="the portal's address; default: VAAS_URL, or the demo's")
-    parser.add_argument(
-        "--token-file", type=Path, help="a file with a Hub token; default: VAAS_TOKEN of the environment"
-    )
+    cli_client.add_portal(parser)
 
 
 def _add_who(parser: argparse.ArgumentParser) -> None:
@@ -97,7 +91,7 @@ def run_publish(options: argparse.Namespace) -> int:
 async def _publish(options: argparse.Namespace) -> int:
     network = None if options.network is None else parse(options.network)
     publication = _publication(options)
-    client = _Client(options.url, _token(options.token_file, portal=options.url))
+    client = cli_client.of(options)
     files, notebook = _collect(options.path, options.include, options.notebook)
     encoded = {path: base64.b64encode(data).decode() for path, data in files.items()}
     print(f"Sending {len(files)} file{'s' if len(files) != 1 else ''}…")
@@ -134,7 +128,7 @@ def _publication(options: argparse.Namespace) -> dict[str, Any]:
     return {**said, "tags": options.tag, "subjects": subjects, "link": "link" in options.access}
 
 
-async def _await_check(client: _Client, draft_id: str) -> Mapping[str, Any]:
+async def _await_check(client: Client, draft_id: str) -> Mapping[str, Any]:
     shown = ""
     while True:
         draft = await client.call("GET", f"drafts/{draft_id}")
@@ -150,7 +144,7 @@ async def _await_check(client: _Client, draft_id: str) -> Mapping[str, Any]:
         await asyncio.sleep(0.5)
 
 
-async def _await_opens(client: _Client, draft_id: str, report: Mapping[str, Any]) -> Mapping[str, Any]:
+async def _await_opens(client: Client, draft_id: str, report: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return how the app will open; nothing if that is not known soon. The notebook runs once more for it."""
     deadline = time.monotonic() + _A_WHILE + 2 * float(report.get("seconds") or 0)
     while "opens" not in report and time.monotonic() < deadline:
@@ -217,38 +211,3 @@ def _read(base: Path, wanted: list[Path]) -> dict[str, bytes]:
             if not any(part.startswith(".") or part == "__pycache__" for part in name.split("/")):
                 found[name] = file.read_bytes()
     return found
-
-
-def _token(file: Path | None, *, portal: str) -> str:
-    token = file.read_text().strip() if file else os.environ.get("VAAS_TOKEN", "")
-    if not token:
-        place = urljoin(portal, "/hub/token")
-        raise Forbidden(f"A token is needed: make one at {place} and put it into VAAS_TOKEN or --token-file.")
-    return token
-
-
-class _Client:
-    """The REST interface as the holder of a token."""
-
-    def __init__(self, url: str, token: str) -> None:
-        base = url if urlsplit(url).path.strip("/") else f"{url.rstrip('/')}/services/vaas"
-        self._url, self._token = f"{base.rstrip('/')}/api/", token
-        host = urlsplit(url).hostname or ""
-        self._http: Http = internal_http(url) if host else Http()
-
-    async def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """Return the decoded answer; raise what the portal says in its own words."""
-        headers = {"Authorization": f"token {self._token}", "Content-Type": "application/json"}
-        data = json.dumps(body).encode() if body is not None else None
-        answer = await self._http.request(method, self._url + path, headers=headers, body=data, seconds=300)
-        if answer.status == 401 or (answer.status == 403 and not answer.body.startswith(b"{")):
-            raise Forbidden(
-                f"The portal does not accept this token. Make another one at {urljoin(self._url, '/hub/token')}"
-            )
-        value = answer.json() if answer.body else None
-        if answer.status >= 400:
-            said = value.get("error", {}) if isinstance(value, dict) else {}
-            # What is wrong with what was sent says itself what to do.
-            fix = "" if answer.status in {400, 409} else said.get("fix", "")
-            raise Invalid(f"{said.get('message', 'The portal refused.')} {fix}".strip())
-        return value

@@ -111,6 +111,7 @@ MATRIX = (
     Row("get", "api/stores/{store}/files/{path}", PERSON, 200),
     Row("put", "api/stores/{store}/files/{path}", PERSON, 400),
     Row("get", "api/people", PERSON, 200),
+    Row("get", "api/search", ANY, 200),
     Row("delete", "api/apps/{slug}", OWNER, 204),
 )
 

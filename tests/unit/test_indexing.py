@@ -135,7 +135,6 @@ async def test_a_notebook_that_cannot_be_read_keeps_nothing_from_being_found(
 async def test_it_is_followed_within_a_moment(world: World, index: Index, indexing: Indexing) -> None:
     following = asyncio.ensure_future(indexing.follow())
     await world.published(ADA, title="Here")
-    indexing.news.set()
     async with asyncio.timeout(20):
         while await found(index) != ["Here"]:
             await asyncio.sleep(0.02)

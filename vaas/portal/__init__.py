@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from vaas.catalogs.base import Catalog, Entries
 from vaas.portal.copies import Copies
 from vaas.portal.core import Core, Limits
 from vaas.portal.drafts import Drafts
+from vaas.portal.finding import Finding
 from vaas.portal.gallery import Gallery, Listed
 from vaas.portal.incidents import Incidents
+from vaas.portal.indexing import Indexing
 from vaas.portal.opening import Opening, Progress
 from vaas.portal.publishing import Publication
 from vaas.portal.servers import Servers
@@ -17,9 +22,17 @@ __all__ = ["Core", "Limits", "Listed", "Portal", "Progress", "Publication"]
 
 
 class Portal:
-    """All that people can do, grouped by what it is done to; each group is made from the same core."""
+    """All that people can do, grouped by what it is done to; each group is made from the same core.
 
-    def __init__(self, core: Core) -> None:
+    Parameters
+    ----------
+    catalogs:
+        What is searched, the portal's own first.
+    index:
+        What the portal's own is kept in; None: there is none.
+    """
+
+    def __init__(self, core: Core, *, catalogs: Sequence[Catalog] = (), index: Entries | None = None) -> None:
         self.core = core
         self.gallery = Gallery(core)
         self.drafts = Drafts(core)
@@ -29,3 +42,5 @@ class Portal:
         self.copies = Copies(core)
         self.servers = Servers(core)
         self.incidents = Incidents(core)
+        self.finding = Finding(catalogs)
+        self.indexing = Indexing(core, index) if index is not None else None

@@ -15,7 +15,6 @@ from pathlib import PurePosixPath
 from vaas.catalogs.base import ADMINS, Entries, Entry, Record
 from vaas.db.base import Records
 from vaas.errors import VaasError
-from vaas.events import happens
 from vaas.model import Version
 from vaas.notebook import Notebook, parse
 from vaas.portal.core import Core
@@ -23,7 +22,7 @@ from vaas.portal.core import Core
 __all__ = ["Indexing"]
 
 _log = logging.getLogger("vaas")
-#: So often the database is asked whether another process changed something, in seconds.
+#: So often the database is asked what has changed, in seconds.
 _OFTEN = 1.0
 _AT_ONCE = 500
 #: So much of a notebook's text is looked through, in characters.
@@ -36,18 +35,15 @@ class Indexing:
     def __init__(self, core: Core, index: Entries) -> None:
         self._core, self._index = core, index
         self._makers: Mapping[str, Callable[[Records, str], Entry | None]] = {"app": self._app}
-        #: Set by who has changed something here, so that it is found at once.
-        self.news = asyncio.Event()
 
     async def follow(self) -> None:
         """Bring the index up to what the database says, again and again; until cancelled."""
         while True:
-            self.news.clear()
             try:
                 await asyncio.to_thread(self.catch_up)
             except Exception:
                 _log.exception("The index could not be brought up to date; it is tried again.")
-            await happens(self.news, seconds=_OFTEN)
+            await asyncio.sleep(_OFTEN)
 
     def catch_up(self) -> int:
         """Follow all changes until now, and what has expired; return how many there were."""

@@ -1,0 +1,65 @@
+"""The portal's REST interface for commands: which portal, as whom, and its answers in its own words."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from vaas.errors import Forbidden, Invalid
+from vaas.http import Http, internal_http
+
+__all__ = ["Client", "add_portal", "of"]
+
+
+def add_portal(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that say which portal, and as whom."""
+    default = os.environ.get("VAAS_URL", "http://vaas.localhost:8000/services/vaas/")
+    parser.add_argument("--url", default=default, help="the portal's address; default: VAAS_URL, or the demo's")
+    parser.add_argument(
+        "--token-file", type=Path, help="a file with a Hub token; default: VAAS_TOKEN of the environment"
+    )
+
+
+def of(options: argparse.Namespace) -> Client:
+    """Return the client that these options mean. Raises Forbidden without a token."""
+    return Client(options.url, _token(options.token_file, portal=options.url))
+
+
+def _token(file: Path | None, *, portal: str) -> str:
+    token = file.read_text().strip() if file else os.environ.get("VAAS_TOKEN", "")
+    if not token:
+        place = urljoin(portal, "/hub/token")
+        raise Forbidden(f"A token is needed: make one at {place} and put it into VAAS_TOKEN or --token-file.")
+    return token
+
+
+class Client:
+    """The REST interface as the holder of a token."""
+
+    def __init__(self, url: str, token: str) -> None:
+        base = url if urlsplit(url).path.strip("/") else f"{url.rstrip('/')}/services/vaas"
+        self._url, self._token = f"{base.rstrip('/')}/api/", token
+        host = urlsplit(url).hostname or ""
+        self._http: Http = internal_http(url) if host else Http()
+
+    async def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Return the decoded answer; raise what the portal says in its own words."""
+        headers = {"Authorization": f"token {self._token}", "Content-Type": "application/json"}
+        data = json.dumps(body).encode() if body is not None else None
+        answer = await self._http.request(method, self._url + path, headers=headers, body=data, seconds=300)
+        if answer.status == 401 or (answer.status == 403 and not answer.body.startswith(b"{")):
+            raise Forbidden(
+                f"The portal does not accept this token. Make another one at {urljoin(self._url, '/hub/token')}"
+            )
+        value = answer.json() if answer.body else None
+        if answer.status >= 400:
+            said = value.get("error", {}) if isinstance(value, dict) else {}
+            # What is wrong with what was sent says itself what to do.
+            fix = "" if answer.status in {400, 409} else said.get("fix", "")
+            raise Invalid(f"{said.get('message', 'The portal refused.')} {fix}".strip())
+        return value
