@@ -159,6 +159,19 @@ def test_it_is_there_when_it_is_opened_again(tmp_path: Path) -> None:
     again.close()
 
 
+def test_one_that_cannot_be_read_is_made_anew(tmp_path: Path) -> None:
+    first = Index(tmp_path)
+    first.put([Entry(APP, EVERYONE)], upto=7)
+    first.close()
+    (meta,) = tmp_path.rglob("meta.json")
+    meta.write_text("{")
+    again = Index(tmp_path)
+    assert (len(again), again.followed) == (0, 0)
+    again.put([Entry(APP, EVERYONE)], upto=8)
+    assert (ids(again, "sea"), again.followed) == (["app:1"], 8)
+    again.close()
+
+
 def test_what_one_may_not_see_is_not_suggested_nor_corrected_nor_had_by_its_id(index: Index) -> None:
     index.put([Entry(APP, EVERYONE), Entry(replace(DATA, title="Secret seaweed plan"), frozenset({"group:g"}))])
     assert index.suggest("se", subjects=EVERYONE) == ["sea"]

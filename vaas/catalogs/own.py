@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import shutil
 import threading
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping
@@ -22,13 +24,14 @@ import tantivy
 from tantivy import Filter, Occur, Query, SchemaBuilder, TextAnalyzerBuilder, Tokenizer
 
 from vaas.catalogs.base import ADMINS, FACETS, Catalog, Entries, Entry, Page, Record
-from vaas.errors import NotFound
+from vaas.errors import NotFound, Unavailable
 from vaas.model import Visitor
 from vaas.query import Clause, Search
 
 __all__ = ["Index", "OwnCatalog"]
 
 
+_log = logging.getLogger("vaas")
 #: Raised when the fields below change: an index of another form is made anew.
 _FORM = "2"
 #: Fields that are looked for whole, in small letters: name in a query → what a record has there.
@@ -76,8 +79,7 @@ class Index(Entries):
     def __init__(self, folder: Path, *, memory: int = 128_000_000) -> None:
         self._schema = _schema()
         place = folder / _FORM
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._index = tantivy.Index(self._schema, path=str(place))
+        self._index = self._opened(place)
         # In the same folder: it is lost with what it tells of.
         self._followed = place / "followed"
         words = TextAnalyzerBuilder(Tokenizer.simple()).filter(Filter.remove_long(80))
@@ -88,6 +90,17 @@ class Index(Entries):
         self._memory = memory
         self._writing = threading.Lock()
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="index")
+
+    def _opened(self, place: Path) -> tantivy.Index:
+        """Return the index at this place; one that cannot be read, as after a crash, is made anew."""
+        for _ in range(2):
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                return tantivy.Index(self._schema, path=str(place))
+            except ValueError as error:
+                _log.warning("The index is made anew, for it cannot be read: %s", error)
+                shutil.rmtree(place, ignore_errors=True)
+        raise Unavailable("The index cannot be made.", log_message=f"No index can be made in {place}.")
 
     def put(
         self, entries: Iterable[Entry] = (), *, remove: Iterable[str] = (), fresh: bool = False, upto: int | None = None

@@ -23,7 +23,7 @@ __all__ = ["Indexing"]
 
 _log = logging.getLogger("vaas")
 #: So often the database is asked what has changed, in seconds.
-_OFTEN = 1.0
+_OFTEN, _LATEST = 1.0, 60.0
 _AT_ONCE = 500
 #: So much of a notebook's text is looked through, in characters.
 _MOST_TEXT = 100_000
@@ -38,12 +38,15 @@ class Indexing:
 
     async def follow(self) -> None:
         """Bring the index up to what the database says, again and again; until cancelled."""
+        pause = _OFTEN
         while True:
             try:
                 await asyncio.to_thread(self.catch_up)
+                pause = _OFTEN
             except Exception:
-                _log.exception("The index could not be brought up to date; it is tried again.")
-            await asyncio.sleep(_OFTEN)
+                pause = min(2 * pause, _LATEST)
+                _log.exception("The index could not be brought up to date; it is tried again in %.0f s.", pause)
+            await asyncio.sleep(pause)
 
     def catch_up(self) -> int:
         """Follow all changes until now, and what has expired; return how many there were."""
