@@ -31,7 +31,7 @@ from vaas.db.seal import Seal, ensure_secret
 from vaas.db.sql import SqlDatabase
 from vaas.errors import VaasError
 from vaas.http import Http, internal_http
-from vaas.portal import Core, Portal
+from vaas.portal import Core, Indexing, Portal
 from vaas.portal.outlines import Outlines
 from vaas.slug import slugify
 from vaas.stores.mounted import MountedStores, SharedFolder
@@ -62,25 +62,23 @@ def make_portal(settings: Settings, environ: Mapping[str, str]) -> Portal:
     stores = MountedStores(homes=data / "homes", shared=_shared(data), database=database, http=outside)
     # Each portal process has one of its own; it is made from the database.
     index = Index(Path(environ.get("VAAS_INDEX") or data / "index"), memory=_INDEX_MEMORY)
-    return Portal(
-        Core(
-            database=database,
-            content=Content(data / "content"),
-            outlines=Outlines(data / "outlines"),
-            backend=backend,
-            directory=HubDirectory(api),
-            stores=stores,
-            master_key=ensure_secret(settings.secrets / "tickets"),
-            limits=limits(environ),
-            network=settings.network,
-            picture_sources=picture_sources(environ),
-            frame_ancestors=frame_ancestors(environ, public_url=settings.public_url),
-            poke=backend.poke,
-            log_of=lambda server: last_lines(settings.logs / "apps" / server.account / f"{server.name}.log"),
-        ),
-        catalogs=[OwnCatalog(index)],
-        index=index,
+    core = Core(
+        database=database,
+        content=Content(data / "content"),
+        outlines=Outlines(data / "outlines"),
+        backend=backend,
+        directory=HubDirectory(api),
+        stores=stores,
+        master_key=ensure_secret(settings.secrets / "tickets"),
+        limits=limits(environ),
+        network=settings.network,
+        picture_sources=picture_sources(environ),
+        frame_ancestors=frame_ancestors(environ, public_url=settings.public_url),
+        poke=backend.poke,
+        log_of=lambda server: last_lines(settings.logs / "apps" / server.account / f"{server.name}.log"),
     )
+    indexing = Indexing(core, index)
+    return Portal(core, catalogs=[OwnCatalog(index, is_fresh=lambda: indexing.is_fresh)], indexing=indexing)
 
 
 def app_origin(public_url: str, account: str) -> str:

@@ -45,7 +45,10 @@ def search(words: Sequence[str]) -> int:
     """Search the portal and its catalogs."""
     parser = argparse.ArgumentParser(prog="vaas search", description="Search apps and what else the portal knows.")
     cli_search.add_search(parser)
-    return cli_search.run_search(parser.parse_args(list(words)[1:]))
+    options, more = parser.parse_known_args(list(words)[1:])
+    if unknown := [word for word in more if word.startswith("--")]:
+        parser.error(f"there is no option {unknown[0]}")
+    return cli_search.run_search(options, more)
 
 
 #: command → what it does, and the function that gets the command and all words after it.

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
 from vaas import cli_client
 from vaas.errors import VaasError
+from vaas.prose import clean_text
 
 __all__ = ["add_search", "run_search"]
 
@@ -32,30 +34,38 @@ def add_search(parser: argparse.ArgumentParser) -> None:
     cli_client.add_portal(parser)
 
 
-def run_search(options: argparse.Namespace) -> int:
-    """Print the hits; return 0, or 1 when there is none, or 2 for everything that went wrong."""
+def run_search(options: argparse.Namespace, more: Sequence[str] = ()) -> int:
+    """Print the hits; return 0, or 1 when there is none, or 2 for everything that went wrong.
+
+    ``more``: words that look like options and are none, such as ``-draft``.
+    """
     try:
-        page = asyncio.run(_ask(options))
-    except (VaasError, OSError) as error:
-        print(f"vaas search: {error}", file=sys.stderr)
+        page = asyncio.run(_ask(options, (*options.words, *more)))
+    except (VaasError, OSError, UnicodeError) as error:
+        print(f"vaas search: {clean_text(str(error))}", file=sys.stderr)
         return 2
-    if options.json:
-        print(json.dumps(page, indent=1, ensure_ascii=False))
-    else:
-        print("\n".join(_lines(page)))
+    # What others wrote is shown to a terminal: nothing in it may be a command to it.
+    lines = (
+        [json.dumps(page, indent=1)]
+        if options.json
+        else ["\n" * line.startswith("\n") + clean_text(line) for line in _lines(page)]
+    )
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.buffer.write("\n".join([*lines, ""]).encode(sys.stdout.encoding or "utf-8", "replace"))
+        sys.stdout.flush()
     for said in (*page["notes"], *page["silent"].values()):
-        print(f"Note: {said}", file=sys.stderr)
+        print(f"Note: {clean_text(said)}", file=sys.stderr)
     return 0 if page["records"] else 1
 
 
-async def _ask(options: argparse.Namespace) -> Mapping[str, Any]:
-    asked = urlencode({"q": " ".join(options.words), "limit": options.limit})
+async def _ask(options: argparse.Namespace, words: Sequence[str]) -> Mapping[str, Any]:
+    asked = urlencode({"q": " ".join(words), "limit": options.limit})
     page: Mapping[str, Any] = await cli_client.of(options).call("GET", f"search?{asked}")
     return page
 
 
 def _lines(page: Mapping[str, Any]) -> Iterator[str]:
-    width = min(shutil.get_terminal_size().columns, 100)
+    width = max(20, min(shutil.get_terminal_size().columns, 100))
     if not page["records"]:
         yield "Nothing is found."
         return
@@ -74,4 +84,5 @@ def _lines(page: Mapping[str, Any]) -> Iterator[str]:
         counts = page["facets"].get(name, {})
         if len(counts) > 1:
             most = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:8]
-            yield textwrap.shorten(f"{name}: " + ", ".join(f"{value} ({n})" for value, n in most), width)
+            told = ", ".join(f"{value} ({number})" for value, number in most)
+            yield textwrap.shorten(f"{name}: {told}", width, placeholder="…")

@@ -25,7 +25,7 @@ class SearchJson(Api):
         ``cursor`` is that of the page before; ``typing``: the last word may not be complete.
         """
         limit = self.get_query_argument("limit", "20")
-        if not limit.isdecimal() or not 1 <= int(limit[:4]) <= _MOST:
+        if not limit.isdecimal() or len(limit) > 3 or not 1 <= int(limit) <= _MOST:
             raise Invalid(f"“limit” is a number from 1 to {_MOST}.", field="limit")
         page = await self.portal.finding.search(
             self.get_query_argument("q", ""),

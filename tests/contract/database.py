@@ -415,6 +415,14 @@ def _visitor(dice: Random) -> Visitor:
         with database.begin() as records:
             assert [each.key for each in records.changes.since(0, limit=1)] == ["a2"]
 
+    def test_numbers_that_come_again_are_of_another_epoch(self, database: SqlDatabase) -> None:
+        with database.begin() as records:
+            first = records.changes.epoch()
+            assert first == records.changes.epoch() > 0
+            records.changes.begin_epoch()
+        with database.begin() as records:
+            assert records.changes.epoch() != first
+
     def test_what_is_undone_has_not_changed(self, database: SqlDatabase) -> None:
         with pytest.raises(ZeroDivisionError), database.begin() as records:
             records.changes.note("app", "a1")

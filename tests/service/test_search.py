@@ -65,9 +65,13 @@ def test_an_app_is_found_within_seconds_by_who_may_see_it(
 
 
 def test_what_is_asked_wrongly_is_said(hub: RunningPortal) -> None:
-    for query, word in (("limit=0", "limit"), ("limit=x", "limit"), ("cursor=x", "Search again")):
+    deep = base64.urlsafe_b64encode(b"[" * 1000).decode()
+    wrong = ("limit=0", "limit"), ("limit=x", "limit"), (f"limit=1{'0' * 5000}", "limit")
+    for query, word in (*wrong, *((f"cursor={cursor}", "Search again") for cursor in ("x", deep, "W10" * 1000))):
         answer = hub.get(f"/services/vaas/api/search?q=a&{query}")
         assert answer.status_code == 400 and word in answer.json()["error"]["message"]
+    far = base64.urlsafe_b64encode(b'{"here": "1000000000000"}').decode()
+    assert "So many hits" in call(hub, "GET", f"search?q=a&cursor={far}", "")["silent"]["This portal"]
     answer = call(hub, "GET", "search?q=after:yesterday", "")
     assert "is no date" in answer["notes"][0]
 
@@ -84,6 +88,8 @@ def test_from_the_command_line(hub: RunningPortal, people: dict[str, str], app: 
     told = vaas("fjord", "type:app", token=people["sven"])
     assert told.returncode == 0, told.stderr
     assert told.stdout.startswith("1 hit\n\nFjord temperatures  (app by sven)\n") and app["slug"] in told.stdout
+    assert vaas("fjord", "-hardanger", token=people["sven"]).returncode == 1
+    assert "no option --jsn" in vaas("fjord", "--jsn", token=people["sven"]).stderr
     asked = vaas("fjord", "--json", token=people["sven"])
     assert json.loads(asked.stdout)["total"] == 1
     nothing = vaas("fjord", token=people["tove"])

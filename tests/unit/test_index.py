@@ -13,7 +13,7 @@ import pytest
 
 from vaas.catalogs.base import Entry, Record
 from vaas.catalogs.own import Index, OwnCatalog
-from vaas.errors import NotFound
+from vaas.errors import Invalid, NotFound
 from vaas.model import User, Visitor
 from vaas.query import Clause, Search, parse
 
@@ -161,14 +161,14 @@ def test_it_is_there_when_it_is_opened_again(tmp_path: Path) -> None:
 
 def test_one_that_cannot_be_read_is_made_anew(tmp_path: Path) -> None:
     first = Index(tmp_path)
-    first.put([Entry(APP, EVERYONE)], upto=7)
+    first.put([Entry(APP, EVERYONE)], upto=(3, 7))
     first.close()
     (meta,) = tmp_path.rglob("meta.json")
     meta.write_text("{")
     again = Index(tmp_path)
-    assert (len(again), again.followed) == (0, 0)
-    again.put([Entry(APP, EVERYONE)], upto=8)
-    assert (ids(again, "sea"), again.followed) == (["app:1"], 8)
+    assert (len(again), again.followed) == (0, (0, 0))
+    again.put([Entry(APP, EVERYONE)], upto=(3, 8))
+    assert (ids(again, "sea"), again.followed) == (["app:1"], (3, 8))
     again.close()
 
 
@@ -197,6 +197,18 @@ async def test_as_a_catalog_it_answers_for_who_asks(index: Index) -> None:
     assert (await here.record("data:1", visitor=member)).id == "data:1"
     with pytest.raises(NotFound):
         await here.record("data:1", visitor=nobody)
+
+
+@pytest.mark.parametrize("cursor", ["10000", "1" * 12, "1" * 19, "-1", "x", "١٢٣٤٥"])
+async def test_nobody_turns_so_many_pages_over(two: Index, cursor: str) -> None:
+    with pytest.raises(Invalid):
+        await OwnCatalog(two).search(parse("sea"), visitor=Visitor(), limit=5, cursor=cursor)
+
+
+def test_one_record_that_does_not_fit_keeps_no_other_out(two: Index) -> None:
+    hostile = replace(APP, title="half \ud800 a character")
+    two.put([Entry(hostile, EVERYONE), Entry(replace(DATA, title="Fine"), EVERYONE)], upto=(1, 2))
+    assert ids(two, "fine") == ["data:1"] and ids(two, "sea") == [] and two.followed == (1, 2)
 
 
 # The access filter, against one that is too simple to be wrong.

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.notebooks import markdown
-from tests.portal_parts import ADA, BOB, EVE, NOBODY, ROOT, World
+from tests.portal_parts import ADA, BOB, EVE, NOBODY, ROOT, World, made
 from vaas.catalogs.own import Index, OwnCatalog
 from vaas.db.base import Query
+from vaas.errors import Unavailable
 from vaas.model import EVERYONE, SIGNED_IN, Access, App, Grant, User, Visitor
 from vaas.portal.gallery import Appearance
 from vaas.portal.indexing import Indexing
@@ -23,10 +24,10 @@ AS_ADA, AS_BOB, AS_ROOT = Visitor(ADA), Visitor(BOB), Visitor(ROOT)
 
 
 @pytest.fixture
-def index(tmp_path: Path) -> Iterator[Index]:
-    made = Index(tmp_path / "index", memory=30_000_000)
-    yield made
-    made.close()
+def index(world: World, tmp_path: Path) -> Iterator[Index]:
+    opened = Index(tmp_path / "index", memory=30_000_000, now=world.core.now)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture
@@ -76,6 +77,8 @@ async def test_who_could_see_it_until_now_does_so_no_more(world: World, index: I
     indexing.catch_up()
     assert await found(index, visitor=comer) == ["Exam"]
     world.clock.forward(days=1, seconds=1)
+    # At that very moment, before anything has followed.
+    assert await found(index, visitor=comer) == []
     assert indexing.catch_up() == 1
     assert await found(index, visitor=comer) == [] and await found(index) == ["Exam"]
     assert indexing.catch_up() == 0
@@ -130,6 +133,95 @@ async def test_a_notebook_that_cannot_be_read_keeps_nothing_from_being_found(
     path.write_bytes(b"{" * 100_000)
     indexing.catch_up()
     assert await found(index) == ["Broken", whole.title]
+    path.unlink()
+    indexing.rebuild()
+    assert await found(index) == ["Broken", whole.title]
+
+
+async def test_a_hostile_notebook_keeps_nobody_from_losing_access(
+    world: World, index: Index, indexing: Indexing
+) -> None:
+    app = await world.published(ADA, title="Secret", to=("user:bob",))
+    indexing.catch_up()
+    assert await found(index, visitor=AS_BOB) == ["Secret"]
+    await world.published(BOB, markdown("half a character: \ud800, and much <!--" + "<" * 90_000), title="Hostile")
+    world.portal.sharing.revoke(AS_ADA, app.slug, subject="user:bob")
+    indexing.catch_up()
+    assert await found(index, visitor=AS_BOB) == ["Hostile"] == await found(index, "character", AS_BOB)
+
+
+async def test_what_the_page_does_not_show_is_not_found(world: World, index: Index, indexing: Indexing) -> None:
+    text = (
+        "# Waves\nSee [the *data*](https://hidden.example.org/elsewhere) <!-- solution: fourteen -->\n"
+        '<img src="unseen.png" alt="x">\n\n[note]: # (nobody reads this)\n'
+    )
+    await world.published(ADA, markdown(text), "answer = 'forty'", title="Exam", to=(EVERYONE,))
+    indexing.catch_up()
+    assert await found(index, "waves", NOBODY) == ["Exam"] == await found(index, "data", NOBODY)
+    for word in (
+        "hidden",
+        "solution",
+        "fourteen",
+        "unseen",
+        "nobody",
+        "forty",
+        "answer",
+        "lesson.ipynb",
+        "name:lesson",
+    ):
+        assert await found(index, word, NOBODY) == [], word
+
+
+async def test_another_database_is_not_taken_for_this_one(
+    world: World, index: Index, indexing: Indexing, tmp_path: Path, empty_database: bytes
+) -> None:
+    for title in ("One", "Two", "Three"):
+        await world.published(ADA, title=title)
+    indexing.catch_up()
+    (tmp_path / "elsewhere").mkdir()
+    other = made(tmp_path / "elsewhere", empty=empty_database)
+    with other.core.database.begin() as records:
+        records.changes.begin_epoch()
+    await other.published(ADA, title="Another")
+    assert Indexing(other.core, index).catch_up() == 1
+    assert await found(index) == ["Another"]
+    other.core.database.close()
+
+
+async def test_an_older_copy_of_the_database_is_seen_by_all(
+    world: World, index: Index, indexing: Indexing, tmp_path: Path
+) -> None:
+    second = Index(tmp_path / "second", memory=30_000_000)
+    await world.published(ADA, title="Early")
+    file = Path(str(world.core.database._engine.url.database))  # type: ignore[attr-defined]
+    with world.core.database._engine.connect() as connection:  # type: ignore[attr-defined]
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    kept = file.read_bytes()
+    await world.published(ADA, title="Late")
+    for each in (index, second):
+        Indexing(world.core, each).catch_up()
+    world.core.database.close()  # type: ignore[attr-defined]
+    for path in file.parent.glob(f"{file.name}-*"):
+        path.unlink()
+    file.write_bytes(kept)
+    indexing.catch_up()
+    assert await found(index) == ["Early"]
+    for title in ("Then", "And then", "At last"):
+        await world.published(ADA, title=title)
+    Indexing(world.core, second).catch_up()
+    assert await found(second) == ["And then", "At last", "Early", "Then"]
+    second.close()
+
+
+async def test_where_the_database_cannot_be_followed_nothing_is_shown(
+    world: World, index: Index, indexing: Indexing
+) -> None:
+    await world.published(ADA, title="Here")
+    here = OwnCatalog(index, is_fresh=lambda: indexing.is_fresh)
+    with pytest.raises(Unavailable):
+        await here.search(parse("here"), visitor=AS_ADA, limit=5)
+    indexing.catch_up()
+    assert (await here.search(parse("here"), visitor=AS_ADA, limit=5)).total == 1
 
 
 async def test_it_is_followed_within_a_moment(world: World, index: Index, indexing: Indexing) -> None:

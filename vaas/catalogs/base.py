@@ -141,11 +141,17 @@ class Entries(ABC):
 
     @abstractmethod
     def put(
-        self, entries: Iterable[Entry] = (), *, remove: Iterable[str] = (), fresh: bool = False, upto: int | None = None
+        self,
+        entries: Iterable[Entry] = (),
+        *,
+        remove: Iterable[str] = (),
+        fresh: bool = False,
+        upto: tuple[int, int] | None = None,
     ) -> None:
         """Add the entries in the place of those of the same id, and remove others; all of it can be found at once.
 
-        ``fresh``: they are all that there is, and nothing of before stays. ``upto`` is kept as :attr:`followed`.
+        ``fresh``: they are all that there is, and nothing of before stays. ``upto`` is kept as :attr:`followed`. One
+        that cannot be kept is logged and is not there: nobody finds it, and none of the others waits for it.
         """
 
     @abstractmethod
@@ -154,8 +160,8 @@ class Entries(ABC):
 
     @property
     @abstractmethod
-    def followed(self) -> int:
-        """The number of the last change that is in it; 0: it is new."""
+    def followed(self) -> tuple[int, int]:
+        """The epoch and the number of the last change that is in it; (0, 0): it is new."""
 
     @abstractmethod
     def __len__(self) -> int: ...

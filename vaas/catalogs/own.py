@@ -12,7 +12,7 @@ import logging
 import shutil
 import threading
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import fields
 from datetime import UTC, date, datetime
@@ -24,7 +24,7 @@ import tantivy
 from tantivy import Filter, Occur, Query, SchemaBuilder, TextAnalyzerBuilder, Tokenizer
 
 from vaas.catalogs.base import ADMINS, FACETS, Catalog, Entries, Entry, Page, Record
-from vaas.errors import NotFound, Unavailable
+from vaas.errors import Invalid, NotFound, Unavailable
 from vaas.model import Visitor
 from vaas.query import Clause, Search
 
@@ -44,11 +44,17 @@ _ONE_WRONG, _TWO_WRONG = 4, 8
 #: The beginnings of very many words are looked for in titles alone.
 _SHORT = 4
 _GRAM = 3
+#: More than 9,999 hits are not turned over.
+_LONGEST_CURSOR = 4
 _MOST_FACETS, _MOST_SUGGESTED = 50, 200
 #: So many facets are counted beside the search, and the others after it.
 _HALF = 3
 _SHOWN = [field.name for field in fields(Record) if field.name != "text"]
 _MUST, _MAY, _MUST_NOT = Occur.Must, Occur.Should, Occur.MustNot
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _schema() -> tantivy.Schema:
@@ -76,7 +82,7 @@ def _plain(text: str) -> str:
 class Index(Entries):
     """The index in ``folder``; one process writes it, and any number of threads read."""
 
-    def __init__(self, folder: Path, *, memory: int = 128_000_000) -> None:
+    def __init__(self, folder: Path, *, memory: int = 128_000_000, now: Callable[[], datetime] = _now) -> None:
         self._schema = _schema()
         place = folder / _FORM
         self._index = self._opened(place)
@@ -87,7 +93,7 @@ class Index(Entries):
         self._index.register_tokenizer("words", self._words)
         grams = TextAnalyzerBuilder(Tokenizer.ngram(_GRAM, _GRAM)).filter(Filter.lowercase()).build()
         self._index.register_tokenizer("grams", grams)
-        self._memory = memory
+        self._memory, self._now = memory, now
         self._writing = threading.Lock()
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="index")
 
@@ -103,7 +109,12 @@ class Index(Entries):
         raise Unavailable("The index cannot be made.", log_message=f"No index can be made in {place}.")
 
     def put(
-        self, entries: Iterable[Entry] = (), *, remove: Iterable[str] = (), fresh: bool = False, upto: int | None = None
+        self,
+        entries: Iterable[Entry] = (),
+        *,
+        remove: Iterable[str] = (),
+        fresh: bool = False,
+        upto: tuple[int, int] | None = None,
     ) -> None:
         """Add, replace and remove; see :class:`Entries`."""
         with self._writing:
@@ -115,20 +126,26 @@ class Index(Entries):
             for entry in entries:
                 if not fresh:
                     writer.delete_documents_by_term("id", entry.record.id)
-                writer.add_document(self._document(entry))
+                try:
+                    writer.add_document(self._document(entry))
+                except Exception:
+                    _log.exception("%s cannot be found: it does not fit into the index.", entry.record.id)
             writer.commit()
             writer.wait_merging_threads()
             self._index.reload()
             if upto is not None:
-                self._followed.write_text(str(upto))
+                new = self._followed.with_suffix(".new")
+                new.write_text(f"{upto[0]} {upto[1]}")
+                new.replace(self._followed)
 
     @property
-    def followed(self) -> int:
-        """The number of the last change that is in it; 0: it is new."""
+    def followed(self) -> tuple[int, int]:
+        """The epoch and the number of the last change that is in it; (0, 0): it is new."""
         try:
-            return int(self._followed.read_text())
+            epoch, number = map(int, self._followed.read_text().split())
         except (OSError, ValueError):
-            return 0
+            return 0, 0
+        return epoch, number
 
     def search(
         self, search: Search, *, subjects: Collection[str], limit: int = 20, offset: int = 0, facets: bool = True
@@ -159,9 +176,8 @@ class Index(Entries):
 
     def expired(self, now: datetime) -> list[str]:
         """Return the ids of entries that some reader may see no more, some hundreds at most."""
-        searcher, kind = self._index.searcher(), tantivy.FieldType.Integer
-        due = Query.range_query(self._schema, "until", kind, None, int(now.timestamp()), include_upper=True)
-        hits = searcher.search(due, limit=_MOST_SUGGESTED, count=False).hits
+        searcher = self._index.searcher()
+        hits = searcher.search(self._due(now), limit=_MOST_SUGGESTED, count=False).hits
         return [_record(searcher.doc(address)).id for _, address in hits]
 
     def __len__(self) -> int:
@@ -201,7 +217,14 @@ class Index(Entries):
         return Query.boolean_query(parts)
 
     def _readable(self, subjects: Collection[str]) -> Query:
-        return Query.const_score_query(Query.term_set_query(self._schema, "readers", sorted(subjects)), 0.0)
+        """What one of them may see; nothing that has to be looked at again, until it was."""
+        named = Query.term_set_query(self._schema, "readers", sorted(subjects))
+        told = Query.boolean_query([(_MUST, named), (_MUST_NOT, self._due(self._now()))])
+        return Query.const_score_query(told, 0.0)
+
+    def _due(self, now: datetime) -> Query:
+        kind, until = tantivy.FieldType.Integer, int(now.timestamp())
+        return Query.range_query(self._schema, "until", kind, None, until, include_upper=True)
 
     def _changed(self, after: date | None, before: date | None) -> Query:
         kind = tantivy.FieldType.Integer
@@ -294,21 +317,30 @@ class OwnCatalog(Catalog):
 
     id, title = "here", "This portal"
 
-    def __init__(self, index: Index) -> None:
-        self._index = index
+    def __init__(self, index: Index, *, is_fresh: Callable[[], bool] = lambda: True) -> None:
+        self._index, self._is_fresh = index, is_fresh
 
     async def search(self, search: Search, *, visitor: Visitor, limit: int, cursor: str = "") -> Page:
         """Return what the visitor may see of what fits, with facets."""
-        offset = int(cursor) if cursor.isdecimal() else 0
+        if len(cursor) > _LONGEST_CURSOR or not (cursor or "0").isdecimal():
+            raise Invalid("So many hits are not shown. Search for something more exact.", field="cursor")
+        offset = int(cursor or 0)
+        self._check()
         asked = partial(self._index.search, search, subjects=_subjects(visitor), limit=limit, offset=offset)
         return await asyncio.to_thread(asked)
 
     async def record(self, record_id: str, *, visitor: Visitor) -> Record:
         """Return one record. Raises NotFound, for those that the visitor may not see too."""
+        self._check()
         found = await asyncio.to_thread(self._index.get, record_id, subjects=_subjects(visitor))
         if found is None:
             raise NotFound("There is nothing like that here.")
         return found
+
+    def _check(self) -> None:
+        """Show nothing that nobody may see any more: where the database cannot be followed, nothing at all."""
+        if not self._is_fresh():
+            raise Unavailable("Searching here is not possible for a moment.", log_message="The index is behind.")
 
 
 def _subjects(visitor: Visitor) -> frozenset[str]:

@@ -193,6 +193,14 @@ class Changes(ABC):
         """Return the number of the last change, 0 before the first."""
 
     @abstractmethod
+    def epoch(self) -> int:
+        """Return what names this row of numbers: those of another are of another database."""
+
+    @abstractmethod
+    def begin_epoch(self) -> None:
+        """Begin another row: this database was brought back from an older copy, so numbers come again."""
+
+    @abstractmethod
     def note(self, kind: str, key: str) -> None:
         """Note a change; those of apps, of their versions and of who may see them are noted by themselves."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -87,7 +88,10 @@ class _Table:
         return [dict(row) for row in self._c.execute(statement).mappings()]
 
     def _note(self, app_id: str) -> None:
-        """Note that what can be found of the app, or by whom, has changed."""
+        """Note that what can be found of the app, or by whom, changes.
+
+        First of all that is written: where all wait in the same order, none waits for one that waits for it.
+        """
         _Changes(self._c).note("app", app_id)
 
 
@@ -98,15 +102,24 @@ class _Changes(_Table, base.Changes):
         return [base.Change(**row) for row in rows]
 
     def last(self) -> int:
+        return self._counter("changes")
+
+    def epoch(self) -> int:
+        return self._counter("epoch")
+
+    def begin_epoch(self) -> None:
         t = schema.counters
-        return int(self._c.execute(sa.select(t.c.number).where(t.c.name == "changes")).scalar_one())
+        self._c.execute(sa.update(t).where(t.c.name == "epoch").values(number=secrets.randbits(62)))
+
+    def _counter(self, name: str) -> int:
+        t = schema.counters
+        return int(self._c.execute(sa.select(t.c.number).where(t.c.name == name)).scalar_one())
 
     def note(self, kind: str, key: str) -> None:
         t = schema.counters
         # Whoever else changes something waits here until we are done: so numbers are kept in their order.
         self._c.execute(sa.update(t).where(t.c.name == "changes").values(number=t.c.number + 1))
-        number = self._c.execute(sa.select(t.c.number).where(t.c.name == "changes")).scalar_one()
-        self._put(schema.changes, {"kind": kind, "key": key, "number": number})
+        self._put(schema.changes, {"kind": kind, "key": key, "number": self._counter("changes")})
 
 
 class _Apps(_Table, base.Apps):
@@ -133,15 +146,15 @@ class _Apps(_Table, base.Apps):
         return [_app(row) for row in rows]
 
     def save(self, app: App) -> None:
+        self._note(app.id)
         try:
             self._put(schema.apps, {**asdict(app), "tags": list(app.tags)})
         except IntegrityError as error:
             raise Conflict(f"The address “{app.slug}” is taken. Choose another one.", field="slug") from error
-        self._note(app.id)
 
     def remove(self, app_id: str) -> None:
-        self._c.execute(sa.delete(schema.apps).where(schema.apps.c.id == app_id))
         self._note(app_id)
+        self._c.execute(sa.delete(schema.apps).where(schema.apps.c.id == app_id))
 
 
 def _allowed(visitor: Visitor, query: base.Query, *, now: datetime) -> sa.ColumnElement[bool]:
@@ -170,11 +183,11 @@ class _Versions(_Table, base.Versions):
     def add(self, version: Version) -> None:
         row = {k: getattr(version, k) for k in ("app_id", "number", "author", "created", "note")}
         row |= {"report": dict(version.report), **_snapshot_row(version.snapshot)}
+        self._note(version.app_id)
         try:
             self._c.execute(sa.insert(schema.versions).values(**row))
         except IntegrityError as error:
             raise Conflict("Another version was published at the same moment. Try again.") from error
-        self._note(version.app_id)
 
     def annotate(self, app_id: str, number: int, report: Mapping[str, Any]) -> None:
         t = schema.versions
@@ -189,13 +202,13 @@ class _Grants(_Table, base.Grants):
         return [Grant(access=Access(row["access"]), **_without(row, "access")) for row in rows]
 
     def save(self, grant: Grant) -> None:
-        self._put(schema.grants, {**asdict(grant), "access": int(grant.access)})
         self._note(grant.app_id)
+        self._put(schema.grants, {**asdict(grant), "access": int(grant.access)})
 
     def remove(self, app_id: str, subject: str) -> None:
         t = schema.grants
-        self._c.execute(sa.delete(t).where(t.c.app_id == app_id, t.c.subject == subject))
         self._note(app_id)
+        self._c.execute(sa.delete(t).where(t.c.app_id == app_id, t.c.subject == subject))
 
 
 class _Links(_Table, base.Links):
@@ -214,6 +227,7 @@ class _Links(_Table, base.Links):
         row = asdict(link)
         token = row.pop("token")
         row |= {"token_hash": _hash(token), "token_sealed": self._seal.close(token)}
+        self._note(link.app_id)
         self._c.execute(sa.insert(schema.links).values(**row))
         subject = f"link:{link.id}"
         grant = Grant(link.app_id, subject, access, link.created_by, link.created, link.expires)
@@ -221,6 +235,7 @@ class _Links(_Table, base.Links):
 
     def remove(self, app_id: str, link_id: str) -> None:
         t = schema.links
+        self._note(app_id)
         self._c.execute(sa.delete(t).where(t.c.app_id == app_id, t.c.id == link_id))
         _Grants(self._c).remove(app_id, f"link:{link_id}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vaas.catalogs.base import Catalog, Entries
+from vaas.catalogs.base import Catalog
 from vaas.portal.copies import Copies
 from vaas.portal.core import Core, Limits
 from vaas.portal.drafts import Drafts
@@ -18,7 +18,7 @@ from vaas.portal.servers import Servers
 from vaas.portal.sharing import Sharing
 from vaas.portal.versions import Versions
 
-__all__ = ["Core", "Limits", "Listed", "Portal", "Progress", "Publication"]
+__all__ = ["Core", "Indexing", "Limits", "Listed", "Portal", "Progress", "Publication"]
 
 
 class Portal:
@@ -28,11 +28,11 @@ class Portal:
     ----------
     catalogs:
         What is searched, the portal's own first.
-    index:
-        What the portal's own is kept in; None: there is none.
+    indexing:
+        What keeps the portal's own as the database is; None: there is none.
     """
 
-    def __init__(self, core: Core, *, catalogs: Sequence[Catalog] = (), index: Entries | None = None) -> None:
+    def __init__(self, core: Core, *, catalogs: Sequence[Catalog] = (), indexing: Indexing | None = None) -> None:
         self.core = core
         self.gallery = Gallery(core)
         self.drafts = Drafts(core)
@@ -43,4 +43,4 @@ class Portal:
         self.servers = Servers(core)
         self.incidents = Incidents(core)
         self.finding = Finding(catalogs)
-        self.indexing = Indexing(core, index) if index is not None else None
+        self.indexing = indexing

@@ -19,6 +19,8 @@ _log = logging.getLogger("vaas")
 #: A hit that is one place lower counts so much less: reciprocal rank fusion, Cormack, Clarke and Büttcher (2009).
 _RANK = 60
 _MOST = 100
+#: A cursor is no longer, in characters.
+_LONGEST = 2000
 
 
 class Finding:
@@ -81,10 +83,12 @@ class Finding:
             return f"{catalog.title} sent an answer that cannot be read."
 
     def _cursors(self, cursor: str) -> dict[str, str]:
+        if len(cursor) > _LONGEST:
+            raise Invalid("This page of hits cannot be had any more. Search again.", field="cursor")
         try:
             said = json.loads(base64.urlsafe_b64decode(cursor))
             return {str(name): str(said[name]) for name in said if name in self._catalogs}
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise Invalid("This page of hits cannot be had any more. Search again.", field="cursor") from error
 
 

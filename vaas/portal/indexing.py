@@ -8,25 +8,44 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
-from pathlib import PurePosixPath
+import math
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 from vaas.catalogs.base import ADMINS, Entries, Entry, Record
-from vaas.db.base import Records
-from vaas.errors import VaasError
-from vaas.model import Version
+from vaas.db.base import Changes, Records
+from vaas.model import App, Grant, Version
 from vaas.notebook import Notebook, parse
 from vaas.portal.core import Core
+from vaas.prose import without_data
 
 __all__ = ["Indexing"]
 
 _log = logging.getLogger("vaas")
 #: So often the database is asked what has changed, in seconds.
 _OFTEN, _LATEST = 1.0, 60.0
-_AT_ONCE = 500
-#: So much of a notebook's text is looked through, in characters.
-_MOST_TEXT = 100_000
+#: After so many seconds without an answer, what the index says is not believed any more.
+_FRESH = 30.0
+_AT_ONCE = 50
+#: So much of a notebook's text is looked through, and so much of a name is kept, in characters.
+_MOST_TEXT, _MOST_NAME = 100_000, 40
+#: What a page does not show of Markdown: comments, tags, where links lead to.
+_NOT_SHOWN = re.compile(
+    r"<!--.*?(?:-->|\Z)|<[^<>]{0,2000}>|(?<=\])\([^()]{0,2000}\)|^ {0,3}\[[^\]\n]{1,200}\]:.*$",
+    re.DOTALL | re.MULTILINE,
+)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the database says of one app."""
+
+    app: App
+    grants: tuple[Grant, ...]
+    version: Version | None
 
 
 class Indexing:
@@ -34,72 +53,110 @@ class Indexing:
 
     def __init__(self, core: Core, index: Entries) -> None:
         self._core, self._index = core, index
-        self._makers: Mapping[str, Callable[[Records, str], Entry | None]] = {"app": self._app}
+        #: One at a time: what was read first must not be written last.
+        self._turn = threading.RLock()
+        self._seen = -math.inf
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the index has lately been as the database is; else it may show what nobody may see any more."""
+        return time.monotonic() - self._seen < _FRESH
 
     async def follow(self) -> None:
         """Bring the index up to what the database says, again and again; until cancelled."""
         pause = _OFTEN
         while True:
             try:
-                await asyncio.to_thread(self.catch_up)
+                await asyncio.to_thread(self._catch_up_safely)
                 pause = _OFTEN
             except Exception:
                 pause = min(2 * pause, _LATEST)
                 _log.exception("The index could not be brought up to date; it is tried again in %.0f s.", pause)
             await asyncio.sleep(pause)
 
+    def _catch_up_safely(self) -> None:
+        try:
+            self.catch_up()
+        except Exception:
+            raise
+        except BaseException as error:
+            # The engine's own panic is no Exception, and would end the loop for good.
+            raise RuntimeError("The index's engine failed.") from error
+
     def catch_up(self) -> int:
         """Follow all changes until now, and what has expired; return how many there were."""
-        expired = [each.split(":", 1) for each in self._index.expired(self._core.now())]
-        count = self._put(expired) if expired else 0
-        while True:
-            with self._core.database.begin() as records:
-                found = records.changes.since(self._index.followed, limit=_AT_ONCE)
-            if not found:
-                return count
-            count += self._put([[change.kind, change.key] for change in found], upto=found[-1].number)
+        count = 0
+        with self._turn:
+            while True:
+                expired = [each.partition(":")[2] for each in self._index.expired(self._core.now())]
+                count += self._put(expired) if expired else 0
+                with self._core.database.begin() as records:
+                    if self._is_of_another(records.changes):
+                        break
+                    epoch, found = (
+                        records.changes.epoch(),
+                        records.changes.since(self._index.followed[1], limit=_AT_ONCE),
+                    )
+                if not found:
+                    self._seen = time.monotonic()
+                    return count
+                apps = [change.key for change in found if change.kind == "app"]
+                count += self._put(apps, upto=(epoch, found[-1].number))
+            return self.rebuild()
+
+    def _is_of_another(self, changes: Changes) -> bool:
+        """Tell whether the index followed another database than this, or a later state of it than there is now."""
+        epoch, number = self._index.followed
+        return bool(number) and (epoch != changes.epoch() or number > changes.last())
 
     def rebuild(self, *, told: Callable[[int], None] = lambda _: None) -> int:
         """Make the index anew; return how many entries it has. ``told`` hears how many are in it so far."""
-        with self._core.database.begin() as records:
-            last = records.changes.last()
-        # What changes meanwhile is followed afterwards.
-        self._index.put(self._all(last, told), fresh=True, upto=last)
-        return len(self._index)
+        with self._turn:
+            with self._core.database.begin() as records:
+                changes = records.changes
+                if self._is_of_another(changes) and self._index.followed[0] == changes.epoch():
+                    # An older copy of the database was put in its place: other processes have to see it, too.
+                    changes.begin_epoch()
+                epoch, last = changes.epoch(), changes.last()
+            # What changes meanwhile is followed afterwards.
+            self._index.put(self._all(last, told), fresh=True, upto=(epoch, last))
+            return len(self._index)
 
     def _all(self, last: int, told: Callable[[int], None]) -> Iterator[Entry]:
         at, done = 0, 0
         while at < last:
             with self._core.database.begin() as records:
                 found = [each for each in records.changes.since(at, limit=_AT_ONCE) if each.number <= last]
-                made = [self._made(records, change.kind, change.key) for change in found]
+                rows = [self._look(records, each.key) for each in found if each.kind == "app"]
             at = found[-1].number if found else last
-            for entry in filter(None, made):
+            for row in filter(None, rows):
                 done += 1
-                yield entry
+                yield self._entry(row)
             told(done)
 
-    def _put(self, changed: list[list[str]], *, upto: int | None = None) -> int:
+    def _put(self, apps: list[str], *, upto: tuple[int, int] | None = None) -> int:
         with self._core.database.begin() as records:
-            made = {f"{kind}:{key}": self._made(records, kind, key) for kind, key in changed}
-        gone = [name for name, entry in made.items() if entry is None]
-        self._index.put(filter(None, made.values()), remove=gone, upto=upto)
-        return len(made)
+            rows = {f"app:{key}": self._look(records, key) for key in apps}
+        gone = [name for name, row in rows.items() if row is None]
+        self._index.put((self._entry(row) for row in rows.values() if row is not None), remove=gone, upto=upto)
+        return len(rows)
 
-    def _made(self, records: Records, kind: str, key: str) -> Entry | None:
-        """Return what is there now; None: nothing is, or it is nothing that this version knows."""
-        make = self._makers.get(kind)
-        return make(records, key) if make is not None else None
-
-    def _app(self, records: Records, app_id: str) -> Entry | None:
-        app, now = records.apps.by_id(app_id), self._core.now()
+    @staticmethod
+    def _look(records: Records, app_id: str) -> _Found | None:
+        app = records.apps.by_id(app_id)
         if app is None:
             return None
-        grants = [grant for grant in records.grants.of([app_id]) if grant.holds(now)]
+        versions = records.versions.of(app_id)
+        current = next((each for each in versions if each.snapshot.hash == app.version), None)
+        return _Found(app, tuple(records.grants.of([app_id])), current)
+
+    def _entry(self, found: _Found) -> Entry:
+        app, now = found.app, self._core.now()
+        grants = [grant for grant in found.grants if grant.holds(now)]
         readers = {ADMINS, f"user:{app.owner}", *(grant.subject for grant in grants)}
         until = min((grant.expires for grant in grants if grant.expires), default=None)
         record = Record(
-            id=f"app:{app_id}",
+            id=f"app:{app.id}",
             type="app",
             title=app.title,
             summary=app.description,
@@ -111,25 +168,32 @@ class Indexing:
             catalog="here",
             details={"slug": app.slug},
         )
-        versions = records.versions.of(app_id)
-        current = next((each for each in versions if each.snapshot.hash == app.version), None)
-        return Entry(self._told(record, current), frozenset(readers), until=until)
+        return Entry(self._told(record, found.version), frozenset(readers), until=until)
 
     def _told(self, record: Record, version: Version | None) -> Record:
-        """Add what the notebook shows, if it can be read; nothing of its code, which not all may see."""
+        """Add what the notebook's page shows, if it can be read: its code and its files are not for all."""
         if version is None:
             return record
         path = version.snapshot.notebook
         try:
             digest = next(file.sha256 for file in version.snapshot.files if file.path == path)
             notebook = parse(self._core.content.read(digest), name=path)
-        except (VaasError, StopIteration) as error:
+            return replace(record, text=_text(notebook), kernel=_whole(notebook.language[:_MOST_NAME]))
+        except Exception as error:
+            # Whatever is wrong with one app keeps no other from being found, and nobody from losing access.
             _log.warning("%s is in the index without its notebook: %s", record.id, error)
             return record
-        names = (*record.names, PurePosixPath(path).name)
-        return replace(record, text=_text(notebook), kernel=notebook.language, names=names)
 
 
 def _text(notebook: Notebook) -> str:
-    prose = (cell.source for cell in notebook.cells if cell.kind == "markdown")
-    return "\n".join(prose)[:_MOST_TEXT]
+    texts, room = [], _MOST_TEXT
+    for cell in notebook.cells:
+        if cell.kind == "markdown" and room > 0:
+            texts.append(_NOT_SHOWN.sub(" ", without_data(cell.source[:room])))
+            room -= len(cell.source)
+    return _whole("\n".join(texts))
+
+
+def _whole(text: str) -> str:
+    """Return the text without halves of characters, which JSON may hold and no index keeps."""
+    return text.encode(errors="replace").decode()

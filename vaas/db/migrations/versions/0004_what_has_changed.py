@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -29,7 +31,8 @@ def upgrade() -> None:
     changes = sa.table("changes", sa.column("kind"), sa.column("key"), sa.column("number"))
     op.bulk_insert(changes, [{"kind": "app", "key": key, "number": at} for at, key in enumerate(apps, start=1)])
     counters = sa.table("counters", sa.column("name"), sa.column("number"))
-    op.bulk_insert(counters, [{"name": "changes", "number": len(apps)}])
+    rows = {"changes": len(apps), "epoch": secrets.randbits(62)}
+    op.bulk_insert(counters, [{"name": name, "number": number} for name, number in rows.items()])
 
 
 def downgrade() -> None:
