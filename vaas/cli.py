@@ -43,7 +43,11 @@ def publish(words: Sequence[str]) -> int:
 
 def search(words: Sequence[str]) -> int:
     """Search the portal and its catalogs."""
-    parser = argparse.ArgumentParser(prog="vaas search", description="Search apps and what else the portal knows.")
+    # No -h: “-history” is a word that must not be there.
+    parser = argparse.ArgumentParser(
+        prog="vaas search", description="Search apps and what else the portal knows.", add_help=False
+    )
+    parser.add_argument("--help", action="help", help="show this and end")
     cli_search.add_search(parser)
     options, more = parser.parse_known_args(list(words)[1:])
     if unknown := [word for word in more if word.startswith("--")]:
