@@ -5,10 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
-from hub_service.handlers.base import Api
+from hub_service.handlers.base import Api, plain
 from hub_service.handlers.reach import network_in_json
 from hub_service.handlers.sharing import access_named
 from vaas.db.base import Query
@@ -41,44 +40,35 @@ __all__ = [
 ]
 
 
-def _plain(value: Any) -> Any:
-    """Make dataclasses' fields ready for JSON."""
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
-
-
 def app_json(app: App, *, base: str, access: int = Access.VIEW) -> dict[str, Any]:
     """Return the app as REST shows it to whom holds that access: what it may reach is for those who may change it."""
     hidden = {"cover", "origin_store", "origin_path"} | ({"network"} if access < Access.WRITE else set())
     shown = {key: value for key, value in asdict(app).items() if key not in hidden}
-    return {**_plain(shown), "url": f"{base}apps/{app.slug}/"}
+    return {**plain(shown), "url": f"{base}apps/{app.slug}/"}
 
 
 def version_json(version: Version) -> dict[str, Any]:
     """Return the version as REST shows it."""
-    shown: dict[str, Any] = _plain(asdict(version))
+    shown: dict[str, Any] = plain(asdict(version))
     snapshot = shown.pop("snapshot")
     return {**shown, **snapshot}
 
 
 def draft_json(draft: Draft) -> dict[str, Any]:
     """Return the draft as REST shows it."""
-    shown: dict[str, Any] = _plain(asdict(draft))
+    shown: dict[str, Any] = plain(asdict(draft))
     shown["files"] = shown.pop("snapshot")["files"]
     return shown
 
 
 def grant_json(grant: Grant) -> dict[str, Any]:
     """Return the grant as REST shows it."""
-    return {**_plain(asdict(grant)), "access": grant.access.name}
+    return {**plain(asdict(grant)), "access": grant.access.name}
 
 
 def link_json(link: Link, *, base: str) -> dict[str, Any]:
     """Return the link as REST shows it to those who may list grants."""
-    shown: dict[str, Any] = _plain(asdict(link))
+    shown: dict[str, Any] = plain(asdict(link))
     return {**shown, "url": f"{base}l/{shown.pop('token')}"}
 
 
@@ -385,12 +375,12 @@ class NoSuchApi(Api):
 
 def entry_json(entry: Entry) -> dict[str, Any]:
     """Return a store's entry as REST shows it."""
-    return {**_plain(asdict(entry)), "name": entry.name}
+    return {**plain(asdict(entry)), "name": entry.name}
 
 
 def account_json(account: StoreAccount) -> dict[str, Any]:
     """Return a connected account as REST shows it: without its password."""
-    shown: dict[str, Any] = _plain(asdict(account))
+    shown: dict[str, Any] = plain(asdict(account))
     return shown
 
 

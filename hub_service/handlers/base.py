@@ -6,6 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -22,7 +23,7 @@ from vaas.model import User, Visitor
 from vaas.portal import Portal
 from vaas.slug import ACCOUNT_PREFIX
 
-__all__ = ["Api", "Base", "Page", "SIGNED_IN_ONLY"]
+__all__ = ["Api", "Base", "Page", "SIGNED_IN_ONLY", "plain"]
 
 _log = logging.getLogger("vaas.http")
 
@@ -312,3 +313,12 @@ def filters() -> dict[str, Any]:
 def masked(path: str) -> str:
     """Return the path without what the address of a link holds."""
     return re.sub(r"/l/[A-Za-z0-9_-]{8,}", "/l/…", path)
+
+
+def plain(value: Any) -> Any:
+    """Make dataclasses' fields ready for JSON."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
-from hub_service.handlers.base import Api
+from hub_service.handlers.base import Api, plain
 from vaas.catalogs.base import Record
 from vaas.errors import Invalid
 
@@ -34,18 +32,14 @@ class SearchJson(Api):
             cursor=self.get_query_argument("cursor", ""),
             typing=self.get_query_argument("typing", "") not in {"", "0", "false"},
         )
-        told: dict[str, Any] = {**vars(page), "facets": {name: dict(counts) for name, counts in page.facets.items()}}
-        told["records"] = [record_json(record, base=self.public_url) for record in page.records]
-        self.reply({**told, "notes": list(page.notes), "silent": dict(page.silent)})
+        records = [record_json(record, base=self.public_url) for record in page.records]
+        self.reply(plain({**vars(page), "records": records}))
 
 
-def record_json(record: Record, *, base: str) -> Mapping[str, Any]:
+def record_json(record: Record, *, base: str) -> dict[str, Any]:
     """Return a record as REST shows it."""
-    shown = asdict(record)
+    shown: dict[str, Any] = plain(asdict(record))
     del shown["text"]
-    for name, value in shown.items():
-        if isinstance(value, datetime):
-            shown[name] = value.isoformat()
     if record.catalog == "here" and "slug" in record.details:
         shown["url"] = f"{base}apps/{record.details['slug']}/"
     return shown
