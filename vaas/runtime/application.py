@@ -203,7 +203,8 @@ async def _hand_over(report: Mapping[str, Any] | None, *, portal: PortalClient) 
 async def _tell_mode(server: Any) -> None:
     """Tell the portal how the app opens as soon as that is known: its publisher looks at the draft now."""
     await server.stock.settled()
-    server.poked.set()
+    if server.told != server.stock.opens:
+        server.poked.set()
 
 
 async def _check(server: Any, *, portal: PortalClient) -> Mapping[str, Any] | None:

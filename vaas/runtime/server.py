@@ -100,6 +100,7 @@ class AppServer:
         self.rendering: dict[str, asyncio.Future[None]] = {}
         self.sockets: dict[str, set[WebSocketHandler]] = {}
         self.poked = asyncio.Event()
+        self.told: Mapping[str, object] = {}  # how the app opens, as the last heartbeat said
         self.stopped = asyncio.Event()
         self._claiming = asyncio.Semaphore(_CLAIMS)
         self.portal = portal
@@ -351,6 +352,7 @@ class AppServer:
         now = self.clock()
         idle = 0.0 if len(self.waiting.line) else self.visits.idle_seconds(started=self._started, now=now)
         told, self._incidents = self._incidents, []
+        self.told = self.stock.opens
         try:
             answer = await self.portal.heartbeat(
                 visits=self.visits.report(),
@@ -358,7 +360,7 @@ class AppServer:
                 incidents=told,
                 isolation=self.confinement.isolation,
                 load=self.waiting.load(),
-                opens={"mode": self.stock.mode, "why": self.stock.why},
+                opens=self.told,
             )
         except VaasError:
             self._incidents = [*told, *self._incidents][-_MOST_INCIDENTS:]

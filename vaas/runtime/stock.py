@@ -135,6 +135,11 @@ class Stock:
         """Wait until it is known how the app opens."""
         await self._settled.wait()
 
+    @property
+    def opens(self) -> Mapping[str, object]:
+        """How the app opens, for the portal."""
+        return {"mode": self.mode, "why": list(self.why)}
+
     def fits_whole(self, facts: Facts) -> bool:
         """Tell whether a visit with these facts will have its whole page at once."""
         if self.mode == "instant":
