@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from e2e.people import Person, Site
 from tests.portal_fixture import RunningPortal, chromium
@@ -19,6 +19,7 @@ _QUIET = (
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Return a headless Chromium."""
+    expect.set_options(timeout=20_000)  # a busy machine is no fault
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=_QUIET.split())
         yield browser

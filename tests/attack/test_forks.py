@@ -160,7 +160,7 @@ def as_whom(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("VAAS_APP_PYTHON", str(script))
 
 
-async def soon(true: Callable[[], object], *, within: float = 10.0) -> bool:
+async def soon(true: Callable[[], object], *, within: float = 30.0) -> bool:
     """Tell whether it becomes true in time."""
     until = time.monotonic() + within
     while time.monotonic() < until:

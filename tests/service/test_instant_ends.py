@@ -128,7 +128,7 @@ async def test_an_app_that_is_warm_has_fresh_data_too(tmp_path: Path) -> None:
             await visit.leave()
             return "two" if "it says two" in visit.html else ""
 
-        for _ in range(20):
+        for _ in range(60):
             await asyncio.sleep(1)
             if await reads():
                 break

@@ -157,7 +157,7 @@ async def test_who_left_for_so_long_that_another_has_the_place_waits_in_line(sta
     assert await first.leave(page.token) == 204
     second = await comes(app, portal)
     await waits(second)
-    for _ in range(20):
+    for _ in range(80):
         if (await asks(second))["position"] == 0:
             break
         await asyncio.sleep(0.5)

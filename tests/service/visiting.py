@@ -36,7 +36,7 @@ _do.observe(_obey, "value")
 """
 
 
-async def soon(true: Any, *, within: float = 10.0) -> bool:
+async def soon(true: Any, *, within: float = 30.0) -> bool:
     """Tell whether it becomes true in time."""
     for _ in range(int(within / 0.05)):
         if true():
