@@ -221,6 +221,8 @@ def main() -> int:
         PortalOAuth.instance(
             cache_max_age=10, cookie_host_prefix_enabled=settings.secure, cookie_options={"secure": settings.secure}
         )
+        if settings.demo:
+            demo_content.ensure_open_data(settings.data)
         portal = make_portal(settings, os.environ)
     except VaasError as error:
         _log.error("The portal cannot start: %s", error.log_message)

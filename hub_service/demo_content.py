@@ -16,10 +16,11 @@ from vaas.model import EVERYONE, SIGNED_IN, Access, App, File, Grant, Version
 from vaas.portal import Portal
 from vaas.slug import slugify
 
-__all__ = ["ensure_demo"]
+__all__ = ["ensure_demo", "ensure_open_data"]
 
 _log = logging.getLogger("vaas")
 _EXAMPLES = ROOT / "dashboards" / "examples"
+_OPEN_DATA = ROOT / "dashboards" / "data"
 _NOT_CONTENT = {"app.json", "cover.png", "__pycache__"}
 
 
@@ -37,6 +38,18 @@ def ensure_demo(portal: Portal, data: Path) -> None:
         except (OSError, KeyError, ValueError, VaasError):
             _log.exception("The example %s could not be published", name)
     marker.write_text(json.dumps(sorted(done)))
+
+
+def ensure_open_data(data: Path) -> None:
+    """Put small open data sets into the folder that is shared with everybody; never over what is there."""
+    target = data / "shared" / "everyone"
+    try:
+        target.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in sorted(path for path in _OPEN_DATA.iterdir() if path.is_dir()):
+            if not (target / folder.name).exists():
+                _copy(folder, target / folder.name)
+    except OSError:
+        _log.exception("The open data of the demo could not be placed")
 
 
 def _publish(portal: Portal, said: dict[str, Any], folder: Path) -> None:
@@ -76,9 +89,12 @@ def _place_copy(said: dict[str, Any], folder: Path, homes: Path) -> None:
     target = homes / said["author"] / "examples" / folder.name
     if not target.exists():
         (homes / said["author"]).mkdir(parents=True, exist_ok=True, mode=0o700)
-        # Without the modes that the files have in the checkout: a copy is its author's alone.
-        ignored = shutil.ignore_patterns(*_NOT_CONTENT)
-        shutil.copytree(folder, target, ignore=ignored, copy_function=shutil.copyfile)
+        _copy(folder, target)
+
+
+def _copy(folder: Path, target: Path) -> None:
+    """Copy the folder without the modes that the files have in the checkout: whose folder it is, is known there."""
+    shutil.copytree(folder, target, ignore=shutil.ignore_patterns(*_NOT_CONTENT), copy_function=shutil.copyfile)
 
 
 def _travels(path: Path, folder: Path) -> bool:
