@@ -85,4 +85,5 @@ def _lines(page: Mapping[str, Any]) -> Iterator[str]:
         if len(counts) > 1:
             most = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:8]
             told = ", ".join(f"{value} ({number})" for value, number in most)
-            yield textwrap.shorten(f"{name}: {told}", width, placeholder="…")
+            about = "about " if page["estimated"] else ""
+            yield textwrap.shorten(f"{name}: {about}{told}", width, placeholder="…")

@@ -35,6 +35,8 @@ FIELDS: Mapping[str, str] = {
     "kernel": "kernel",
     "language": "kernel",
     "format": "format",
+    "during": "year",
+    "year": "year",
     "in": "catalog",
     "catalog": "catalog",
 }

@@ -187,6 +187,35 @@ def test_whatever_is_typed_has_an_answer(two: Index, text: str) -> None:
     assert two.search(parse(text, typing=True), subjects=EVERYONE).total in {0, 2}
 
 
+def test_of_very_many_hits_a_sample_is_counted_of_what_one_may_see(index: Index) -> None:
+    many = [Record(f"data:{n}", "data" if n % 4 else "app", "wave", format=("csv", "nc")[n % 2]) for n in range(50_000)]
+    secret = [Record(f"secret:{n}", "share", "wave", owner="eve") for n in range(10_000)]
+    index.put([Entry(each, EVERYONE) for each in many] + [Entry(each, frozenset({"user:eve"})) for each in secret])
+    page = index.search(parse("wave"), subjects=EVERYONE)
+    assert (page.total, page.estimated) == (50_000, True)
+    assert page.facets["type"].keys() == {"data", "app"} and page.facets["owner"] == {}
+    assert page.facets["type"]["data"] == pytest.approx(37_500, rel=0.05)
+    assert page.facets["format"] == pytest.approx({"csv": 25_000, "nc": 25_000}, rel=0.05)
+    few = index.search(parse("wave type:app"), subjects=EVERYONE)
+    assert (few.total, few.estimated, few.facets["type"]) == (12_500, False, {"app": 12_500})
+
+
+def test_data_are_found_by_the_years_that_they_are_about(index: Index) -> None:
+    old = replace(DATA, id="data:old", begins=datetime(1880, 1, 1, tzinfo=UTC), ends=datetime(1882, 5, 1, tzinfo=UTC))
+    new = replace(DATA, id="data:new", begins=datetime(2016, 1, 1, tzinfo=UTC))
+    index.put(Entry(each, EVERYONE) for each in (old, new, DATA))
+
+    def found(text: str) -> set[str]:
+        return {record.id for record in index.search(parse(text), subjects=EVERYONE).records}
+
+    assert found("during:1881") == found("during:1700..1880") == {"data:old"}
+    assert found("during:1882..2020") == {"data:old", "data:new"}
+    assert found("during:2017") == found("during:soon") == found("during:1..99999") == set()
+    assert found("-during:1881") == {"data:new", "data:1"}
+    years = index.search(parse(""), subjects=EVERYONE).facets["year"]
+    assert years == {"1880": 1, "1881": 1, "1882": 1, "2016": 1}
+
+
 async def test_as_a_catalog_it_answers_for_who_asks(index: Index) -> None:
     index.put([Entry(APP, EVERYONE), Entry(DATA, frozenset({"group:g"}))])
     here, nobody, member = OwnCatalog(index), Visitor(), Visitor(User("eve", frozenset({"g"})))

@@ -18,8 +18,8 @@ ADMINS = "admin"
 
 #: What can be found.
 TYPES = ("app", "notebook", "data", "folder", "share", "person")
-#: The fields by which hits are counted.
-FACETS = ("type", "owner", "tag", "format", "catalog")
+#: The fields by which a catalog's hits are counted.
+FACETS = ("type", "tag", "owner", "format", "year")
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,8 @@ class Page:
         What to ask for the next hits with; "" after the last.
     corrected:
         Whether nothing fits, and these are what fits nearly.
+    estimated:
+        Whether there are so many hits that a sample was counted for ``facets``.
     silent:
         Catalog → why it did not answer, in words.
     notes:
@@ -102,6 +104,7 @@ class Page:
     facets: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     cursor: str = ""
     corrected: bool = False
+    estimated: bool = False
     silent: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 

@@ -114,6 +114,7 @@ def _joined(pages: Mapping[str, Page], silent: Mapping[str, str]) -> Page:
         facets={**counted.facets, "catalog": totals},
         cursor=cursor,
         corrected=any(page.corrected for page in pages.values()),
+        estimated=counted.estimated,
         silent=dict(silent),
         notes=tuple(dict.fromkeys(note for page in pages.values() for note in page.notes)),
     )

@@ -1,0 +1,142 @@
+"""From what people type to what the engine looks for; who may see it is a part of each query."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from datetime import UTC, date, datetime
+
+import tantivy
+from tantivy import Occur, Query
+
+from vaas.catalogs.documents import GRAM, SHORT, WHOLE, plain
+from vaas.query import Clause, Search
+
+__all__ = ["ONE_WRONG", "Queries"]
+
+#: Of a word in the title, and of one that is an identifier.
+_TITLE, _NAME = 2.5, 6.0
+#: Shorter words are looked for as they stand; longer ones may have so many letters wrong.
+ONE_WRONG, _TWO_WRONG = 4, 8
+_MUST, _MAY, _MUST_NOT = Occur.Must, Occur.Should, Occur.MustNot
+
+
+class Queries:
+    """Makes queries for an index with this schema; ``words`` cuts text as the index does."""
+
+    def __init__(self, schema: tantivy.Schema, words: tantivy.TextAnalyzer, *, now: Callable[[], datetime]) -> None:
+        self._schema, self._words, self._now = schema, words, now
+
+    def query(self, search: Search, subjects: Collection[str], *, typos: bool) -> Query:
+        """Return the query for what these subjects may see of what fits, with a letter or two wrong if ``typos``."""
+        parts = [(_MUST, self.readable(subjects))]
+        for group in search.groups:
+            negated = [clause for clause in group if clause.negated]
+            parts += [(_MUST_NOT, self._clause(clause, typos=False)) for clause in negated]
+            rest = [self._clause(clause, typos=typos) for clause in group if not clause.negated]
+            if rest:
+                parts.append((_MUST, rest[0] if len(rest) == 1 else _any(rest)))
+        if search.after or search.before:
+            parts.append((_MUST, self._changed(search.after, search.before)))
+        return Query.boolean_query(parts)
+
+    def sampled(self, query: Query, size: int) -> Query:
+        """Return the query for one of ``size`` (see :data:`vaas.catalogs.documents.SAMPLES`) of what fits it."""
+        return Query.boolean_query([(_MUST, query), (_MUST, self._term("sample", str(size)))])
+
+    def named(self, record_id: str, subjects: Collection[str]) -> Query:
+        """Return the query for one record, if these subjects may see it."""
+        return Query.boolean_query([(_MUST, self._term("id", record_id)), (_MUST, self.readable(subjects))])
+
+    def readable(self, subjects: Collection[str]) -> Query:
+        """Return the query for what one of them may see; nothing that has to be looked at again, until it was."""
+        named = Query.term_set_query(self._schema, "readers", sorted(subjects))
+        told = Query.boolean_query([(_MUST, named), (_MUST_NOT, self.due(self._now()))])
+        return Query.const_score_query(told, 0.0)
+
+    def due(self, now: datetime) -> Query:
+        """Return the query for what has to be looked at again."""
+        kind, until = tantivy.FieldType.Integer, int(now.timestamp())
+        return Query.range_query(self._schema, "until", kind, None, until, include_upper=True)
+
+    def _changed(self, after: date | None, before: date | None) -> Query:
+        kind = tantivy.FieldType.Integer
+        first, end = (_seconds(day) if day else None for day in (after, before))
+        bounds = Query.range_query(self._schema, "changed", kind, first, end, include_upper=end is None)
+        return Query.const_score_query(bounds, 0.0)
+
+    def _clause(self, clause: Clause, *, typos: bool) -> Query:
+        if clause.field in WHOLE:
+            return Query.const_score_query(self._whole(clause), 0.0)
+        if clause.field == "year":
+            return self._during(clause.text)
+        if clause.field == "id":
+            return self._term("names", plain(clause.text))
+        if clause.field == "name":
+            return self._named(clause)
+        fields = {"": ("title", "body"), "title": ("title",), "column": ("column",), "author": ("author",)}
+        return self._words_in(clause, fields[clause.field], typos=typos)
+
+    def _whole(self, clause: Clause) -> Query:
+        text = plain(clause.text)
+        if clause.prefix:
+            return Query.fuzzy_term_query(self._schema, clause.field, text, distance=0, prefix=True)
+        return self._term(clause.field, text)
+
+    def _during(self, text: str) -> Query:
+        """A year, or the years from one to another."""
+        first, _, last = (text if ".." in text else f"{text}..{text}").partition("..")
+        if not (first.isdecimal() and last.isdecimal() and len(first) <= 4 and len(last) <= 4):
+            return Query.empty_query()
+        years = [f"{year:04}" for year in range(int(first), int(last) + 1)]
+        return Query.const_score_query(Query.term_set_query(self._schema, "year", years), 0.0)
+
+    def _named(self, clause: Clause) -> Query:
+        """A part of a name: all groups of three letters in it."""
+        text = plain(clause.text)
+        if len(text) < GRAM:
+            return Query.fuzzy_term_query(self._schema, "names", text, distance=0, prefix=True)
+        grams = sorted({text[at : at + GRAM] for at in range(len(text) - GRAM + 1)})
+        return Query.boolean_query([(_MUST, self._term("grams", gram)) for gram in grams])
+
+    def _words_in(self, clause: Clause, fields: tuple[str, ...], *, typos: bool) -> Query:
+        words = self._words.analyze(clause.text)
+        if not words:
+            return Query.empty_query()
+        anywhere = "" if clause.field else plain(clause.text)
+        found = [Query.boost_query(self._term("names", anywhere), _NAME)] if anywhere else []
+        if len(words) > 1:
+            # A word with signs in it, such as a file's name or a DOI, is what stands in that order.
+            for name in fields:
+                make = Query.phrase_prefix_query if clause.prefix else Query.phrase_query
+                found.append(Query.boost_query(make(self._schema, name, list(words)), _boost(name)))
+            return _any(found)
+        word = words[0]
+        for name in fields:
+            found.append(Query.boost_query(self._term(name, word, option="position"), _boost(name)))
+            if clause.prefix and (len(word) > SHORT or name == "title"):
+                found.append(Query.const_score_query(self._beginning(name, word), 0.5 * _boost(name)))
+            if typos and not clause.exact and len(word) >= ONE_WRONG:
+                distance = 2 if len(word) >= _TWO_WRONG else 1
+                near = Query.fuzzy_term_query(self._schema, name, word, distance=distance, prefix=clause.prefix)
+                found.append(Query.boost_query(near, 0.5 * _boost(name)))
+        return _any(found)
+
+    def _beginning(self, name: str, word: str) -> Query:
+        if len(word) <= SHORT:
+            return self._term("begins", word)
+        return Query.fuzzy_term_query(self._schema, name, word, distance=0, prefix=True)
+
+    def _term(self, name: str, text: str, *, option: str = "basic") -> Query:
+        return Query.term_query(self._schema, name, text, index_option=option)
+
+
+def _boost(name: str) -> float:
+    return _TITLE if name == "title" else 1.0
+
+
+def _any(queries: list[Query]) -> Query:
+    return Query.boolean_query([(_MAY, query) for query in queries])
+
+
+def _seconds(day: date) -> int:
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
