@@ -78,8 +78,8 @@ def document(entry: Entry) -> tantivy.Document:
     document.add_text("title", record.title)
     for word in _WORD.findall(record.title):
         document.add_text("begins", word)
-    # Everything else that a word may be found in.
-    body = (record.summary, record.text, *record.tags, record.category, *record.names)
+    # Everything that a word may be found in.
+    body = (record.title, record.summary, record.text, *record.tags, record.category, *record.names)
     document.add_text("body", "\n".join(filter(None, (*body, *record.columns, *record.authors, record.owner))))
     for column in record.columns:
         document.add_text("column", column)

@@ -11,7 +11,7 @@ import logging
 import shutil
 import threading
 from collections.abc import Callable, Collection, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -33,8 +33,7 @@ _log = logging.getLogger("vaas")
 #: More than 9,999 hits are not turned over.
 _LONGEST_CURSOR = 4
 _MOST_FACETS, _MOST_YEARS, _MOST_SUGGESTED = 50, 1_000, 200
-#: So many facets are counted in another thread.
-_HALF = 2
+_COUNTS = {name: {"terms": {"field": name, "size": _MOST_YEARS if name == "year" else _MOST_FACETS}} for name in FACETS}
 #: Up to so many hits are counted one by one; of more, a sample.
 _COUNTED = 20_000
 
@@ -155,24 +154,28 @@ class Index(Entries):
     ) -> Page:
         searcher = self._index.searcher()
         query = self._queries.query(search, subjects, typos=typos)
+        # Both look at all that fits; the second core has nothing else to do.
+        counting = self._threads.submit(self._facets, searcher, query) if facets else None
         order = None if search.words else "changed"
         # Its type knows nothing of "count".
         found: Any = searcher.search(query, limit=max(1, limit), offset=offset, order_by_field=order)
         total = int(found.count)
-        size = _sample(total)
-        counts = self._facets(searcher, query, size) if facets else {}
         records = tuple(record_of(searcher.doc(address)) for _, address in found.hits[:limit])
         cursor = str(offset + len(records)) if offset + len(records) < total else ""
-        corrected, estimated = typos and bool(total), bool(counts) and size > 1
-        return Page(records, total, counts, cursor, corrected, estimated, notes=search.notes)
+        counts, size = counting.result() if counting else ({}, 1)
+        return Page(records, total, counts, cursor, typos and bool(total), size > 1, notes=search.notes)
 
-    def _facets(self, searcher: Any, query: Query, size: int) -> dict[str, dict[str, int]]:
-        """Count what fits by each field; of very many, one of ``size`` is counted for all of them."""
-        counted = self._queries.sampled(query, size) if size > 1 else query
-        # Both look at all that fits; the second core has nothing else to do.
-        beside: Future[Any] = self._threads.submit(searcher.aggregate, counted, _counts(FACETS[:_HALF]))
-        told = {**searcher.aggregate(counted, _counts(FACETS[_HALF:])), **beside.result()}
-        return {name: {each["key"]: each["doc_count"] * size for each in told[name]["buckets"]} for name in FACETS}
+    def _facets(self, searcher: Any, query: Query) -> tuple[dict[str, dict[str, int]], int]:
+        """Count what fits by each field; of very many, one of so many is counted for all of them, which is returned."""
+        largest = SAMPLES[-1]
+        told = searcher.aggregate(self._queries.sampled(query, largest), _COUNTS)
+        about = largest * sum(each["doc_count"] for each in told["type"]["buckets"])
+        size = next((size for size in (1, *SAMPLES) if about <= size * _COUNTED), largest)
+        if size != largest:
+            told = searcher.aggregate(self._queries.sampled(query, size) if size > 1 else query, _COUNTS)
+        return {
+            name: {each["key"]: each["doc_count"] * size for each in told[name]["buckets"]} for name in FACETS
+        }, size
 
 
 class OwnCatalog(Catalog):
@@ -208,14 +211,3 @@ class OwnCatalog(Catalog):
 
 def _subjects(visitor: Visitor) -> frozenset[str]:
     return visitor.subjects | {ADMINS} if visitor.user and visitor.user.admin else visitor.subjects
-
-
-def _sample(total: int) -> int:
-    """Return of how many hits one is counted."""
-    sizes = (1, *SAMPLES)
-    return next((size for size in sizes if total <= size * _COUNTED), sizes[-1])
-
-
-def _counts(names: Iterable[str]) -> dict[str, Any]:
-    most = {name: _MOST_YEARS if name == "year" else _MOST_FACETS for name in names}
-    return {name: {"terms": {"field": name, "size": size}} for name, size in most.items()}

@@ -73,8 +73,7 @@ class Queries:
             return self._term("names", plain(clause.text))
         if clause.field == "name":
             return self._named(clause)
-        fields = {"": ("title", "body"), "title": ("title",), "column": ("column",), "author": ("author",)}
-        return self._words_in(clause, fields[clause.field], typos=typos)
+        return self._words_in(clause, typos=typos)
 
     def _whole(self, clause: Clause) -> Query:
         text = plain(clause.text)
@@ -98,40 +97,42 @@ class Queries:
         grams = sorted({text[at : at + GRAM] for at in range(len(text) - GRAM + 1)})
         return Query.boolean_query([(_MUST, self._term("grams", gram)) for gram in grams])
 
-    def _words_in(self, clause: Clause, fields: tuple[str, ...], *, typos: bool) -> Query:
+    def _words_in(self, clause: Clause, *, typos: bool) -> Query:
+        """Its words in its field; or anywhere, and rather in the title, and best as the name of something."""
         words = self._words.analyze(clause.text)
         if not words:
             return Query.empty_query()
-        anywhere = "" if clause.field else plain(clause.text)
-        found = [Query.boost_query(self._term("names", anywhere), _NAME)] if anywhere else []
+        if clause.field:
+            return self._in(clause.field, words, clause, typos=typos)
+        # All that has it anywhere has it in the body: the rest is ranking, and costs nothing where hits are counted.
+        named = Query.boost_query(self._term("names", plain(clause.text)), _NAME)
+        titled = Query.boost_query(self._in("title", words, clause, typos=typos), _TITLE)
+        return Query.boolean_query(
+            [(_MUST, self._in("body", words, clause, typos=typos)), (_MAY, named), (_MAY, titled)]
+        )
+
+    def _in(self, name: str, words: list[str], clause: Clause, *, typos: bool) -> Query:
         if len(words) > 1:
             # A word with signs in it, such as a file's name or a DOI, is what stands in that order.
-            for name in fields:
-                make = Query.phrase_prefix_query if clause.prefix else Query.phrase_query
-                found.append(Query.boost_query(make(self._schema, name, list(words)), _boost(name)))
-            return _any(found)
+            make = Query.phrase_prefix_query if clause.prefix else Query.phrase_query
+            return make(self._schema, name, list(words))
         word = words[0]
-        for name in fields:
-            found.append(Query.boost_query(self._term(name, word, option="position"), _boost(name)))
-            if clause.prefix and (len(word) > SHORT or name == "title"):
-                found.append(Query.const_score_query(self._beginning(name, word), 0.5 * _boost(name)))
-            if typos and not clause.exact and len(word) >= ONE_WRONG:
-                distance = 2 if len(word) >= _TWO_WRONG else 1
-                near = Query.fuzzy_term_query(self._schema, name, word, distance=distance, prefix=clause.prefix)
-                found.append(Query.boost_query(near, 0.5 * _boost(name)))
-        return _any(found)
+        found = [self._term(name, word, option="position")]
+        if clause.prefix:
+            found.append(Query.const_score_query(self._beginning(name, word), 0.5))
+        if typos and not clause.exact and len(word) >= ONE_WRONG:
+            distance = 2 if len(word) >= _TWO_WRONG else 1
+            near = Query.fuzzy_term_query(self._schema, name, word, distance=distance, prefix=clause.prefix)
+            found.append(Query.boost_query(near, 0.5))
+        return found[0] if len(found) == 1 else _any(found)
 
     def _beginning(self, name: str, word: str) -> Query:
-        if len(word) <= SHORT:
+        if len(word) <= SHORT and name in {"title", "body"}:
             return self._term("begins", word)
         return Query.fuzzy_term_query(self._schema, name, word, distance=0, prefix=True)
 
     def _term(self, name: str, text: str, *, option: str = "basic") -> Query:
         return Query.term_query(self._schema, name, text, index_option=option)
-
-
-def _boost(name: str) -> float:
-    return _TITLE if name == "title" else 1.0
 
 
 def _any(queries: list[Query]) -> Query:
