@@ -58,6 +58,11 @@ class Wire(ABC):
         except (HTTPException, OSError):
             connection.close()
             raise PortalError("The portal does not answer. Try again in a moment.", kind="Unavailable") from None
+        except ValueError:  # a token that is none
+            connection.close()
+            raise PortalError(
+                "This cannot be asked: the token or a text has signs in it that it cannot have."
+            ) from None
         if status >= 400:
             self._give_back(connection)
             raise refusal(status, answer)
@@ -139,7 +144,9 @@ class Rest(Wire):
             raise PortalError(f"“{url}” is no web address of a portal.") from None
         super().__init__(lambda: make(host, port, timeout=_PATIENCE))
         self._path = api.path
-        self._headers = {"Content-Type": "application/json"} | ({"Authorization": f"token {token}"} if token else {})
+        self._headers = {"Content-Type": "application/json"}
+        if token.strip():
+            self._headers["Authorization"] = f"token {token.strip()}"
 
     def ask(self, verb: str, args: Mapping[str, Any]) -> Any:
         """Return what the portal answers the token's holder. Raises PortalError."""
