@@ -79,7 +79,7 @@ async def test_a_proof_that_came_to_another_server_is_worth_nothing(own: World, 
 
 
 async def test_the_server_of_another_app_asks_for_nobody(own: World, site: str) -> None:
-    app = await own.published(ADA, "x = 1")
+    app = await own.published(ADA, "x = 1", to=("user:bob",))
     server = own.server(app, 1)
     # Even if the portal had signed it by mistake.
     assert await heard(site, proof(own, Visitor(BOB), server), server=server) == (403, None)
