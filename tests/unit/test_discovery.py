@@ -67,6 +67,18 @@ async def test_everybody_may_open_it_and_it_speaks_for_them(world: World, folder
         assert went.phase == "ready" and went.ticket
 
 
+async def test_its_server_is_told_so_and_is_in_no_other_sites_frame(world: World, folder: Path) -> None:
+    world.core.frame_ancestors = ("https://elsewhere.example.org",)
+    ensure_discovery(world.portal, folder=folder)
+    other = await world.published(ADA, title="Mine")
+    own_told, told = (
+        world.portal.servers.manifest(world.server(app, 1), public_url=PUBLIC_URL) for app in (own(world), other)
+    )
+    assert (own_told["speaks"], own_told["network"], own_told["knows_visitor"]) == (True, [], False)
+    assert own_told["frame_ancestors"] == ["http://vaas.localhost"]
+    assert (told["speaks"], told["frame_ancestors"]) == (False, ["https://elsewhere.example.org"])
+
+
 async def test_it_gets_a_new_version_when_its_files_have_changed_and_only_then(world: World, folder: Path) -> None:
     for _ in range(2):
         ensure_discovery(world.portal, folder=folder)

@@ -140,7 +140,8 @@ class Servers:
             # Hosts that the site names may have private addresses; "all" names none.
             "network_trusted": [] if self._core.network == network.ALL else list(self._core.network),
             "picture_sources": list(self._core.picture_sources),
-            "frame_ancestors": [public_url.split("/services/")[0]] if task.draft else self._ancestors,
+            # What asks as its visitor is in no other site's frame, where a click may be meant for something else.
+            "frame_ancestors": [public_url.split("/services/")[0]] if task.draft or task.speaks else self._ancestors,
             **self._share(server, Load()),
         }
 
