@@ -10,7 +10,7 @@ from hub_service.settings import ROOT
 from vaas import notebook
 from vaas.content import snapshot_of
 from vaas.db.base import Records
-from vaas.errors import Conflict
+from vaas.errors import Conflict, VaasError
 from vaas.model import EVERYONE, Access, App, File, Grant, Snapshot, Version
 from vaas.portal import Portal
 
@@ -26,18 +26,23 @@ _log = logging.getLogger("vaas")
 
 
 def ensure_discovery(portal: Portal, *, folder: Path = ROOT / "dashboards") -> None:
-    """Publish it, or a new version of it if its files have changed; no-op when neither is so."""
-    snapshot = _snapshot(portal, folder)
+    """Publish it, or a new version of it if its files have changed; no-op when neither is so.
+
+    What goes wrong is for the log: the portal is there without it, or with the one from before.
+    """
     try:
+        snapshot = _snapshot(portal, folder)
         with portal.core.database.begin() as records:
             app = records.apps.by_id(DISCOVERY)
             if app is not None and app.version == snapshot.hash:
                 return
             app = _publish(portal, records, app, snapshot)
     except Conflict:
-        _log.info("Another process of the portal publishes %s.", _TITLE)
-        return
-    _log.info("“%s” is at %s.", app.title, app.slug)
+        _log.info("Another process of the portal publishes “%s”.", _TITLE)
+    except (OSError, VaasError):
+        _log.exception("“%s” could not be published", _TITLE)
+    else:
+        _log.info("“%s” is at %s.", app.title, app.slug)
 
 
 def _snapshot(portal: Portal, folder: Path) -> Snapshot:

@@ -65,6 +65,7 @@ class PortalStub:
     knows_visitor: bool = False
     #: Whether kernels may ask as their visitor; by what, and what is answered to it.
     speaks: bool = False
+    proofs: str = "proof-of"
     asked: list[dict[str, Any]] = field(default_factory=list)
     answer: Callable[[dict[str, Any]], tuple[int, Any]] = lambda asked: (200, asked)
     #: What the server may have of what the whole site may, by the names of the protocol.
@@ -104,7 +105,7 @@ class PortalStub:
         """Return a new ticket of this portal."""
         nonce = secrets.token_hex(8)
         until = time.time() + expires
-        proof = f"proof-of-{user}" if self.speaks else ""
+        proof = f"{self.proofs}-{user}" if self.speaks else ""
         made = Ticket(purpose, server.path, user, ("link-1",), access, nonce, until, known, groups, proof)
         return tickets.sign(made, key=self.key)
 

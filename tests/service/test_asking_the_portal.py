@@ -98,6 +98,16 @@ async def test_the_connection_is_kept_and_one_that_was_closed_is_opened_again(si
     await visit.leave()
 
 
+async def test_a_portal_that_is_away_is_said_and_asked_again(site: Site) -> None:
+    visit = await site.visit()
+    site.portal.answer = lambda asked: (599, b"")
+    site.portal.away = True
+    assert "cannot answer at the moment" in await ask(visit)
+    site.portal.away, site.portal.answer = False, lambda asked: (200, asked)
+    assert (await ask(visit))["proof"] == "proof-of-bob"
+    await visit.leave()
+
+
 async def test_threads_ask_at_once(site: Site) -> None:
     visit = await site.visit()
     source = """
@@ -171,3 +181,34 @@ async def test_a_template_that_swallows_the_error_holds_nobodys_answer(tmp_path:
             visit = await site.visit(user=name)
             assert await visit.do("result = heard") == f"proof-of-{name}"
             await visit.leave()
+
+
+async def test_a_page_that_is_loaded_again_goes_on_asking(tmp_path: Path) -> None:
+    async with serving(tmp_path, CELL, speaks=True, limits={"leave_after": 60}) as site:
+        visitor = await site.visitor("bob")
+        page = await visitor.page()
+        first = Visiting(visitor, page, await page.connect())
+        secret = await first.do("result = client.here()._wire._headers['Authorization']")
+        first.socket.close()
+        await visitor.leave(page.token)
+        again = await visitor.page()
+        assert again.kernel == page.kernel
+        second = Visiting(visitor, again, await again.connect())
+        assert (await ask(second))["proof"] == "proof-of-bob"
+        assert await second.do("result = client.here()._wire._headers['Authorization']") == secret
+        # Another page of the same visit has a kernel, and a secret, of its own; the portal hears the same visitor.
+        other_page = await visitor.page()
+        other = Visiting(visitor, other_page, await other_page.connect())
+        assert await other.do("result = client.here()._wire._headers['Authorization']") != secret
+        assert (await ask(other))["proof"] == "proof-of-bob"
+
+
+async def test_who_comes_again_by_a_new_ticket_asks_with_the_new_proof(tmp_path: Path) -> None:
+    async with serving(tmp_path, CELL, speaks=True) as site:
+        visit = await site.visit()
+        ticket = site.portal.ticket()
+        site.portal.proofs = "later-proof-of"
+        await visit.visitor.enter(ticket)
+        assert (await ask(visit))["proof"] == "proof-of-bob"
+        await visit.visitor.enter(site.portal.ticket())
+        assert (await ask(visit))["proof"] == "later-proof-of-bob"

@@ -101,6 +101,15 @@ async def test_what_the_package_holds_can_be_published(world: World) -> None:
     assert own(world).speaks
 
 
+async def test_what_cannot_be_published_leaves_what_is_there(world: World, folder: Path) -> None:
+    ensure_discovery(world.portal, folder=folder)
+    before = own(world)
+    (folder / "discovery.ipynb").write_text("no notebook")
+    ensure_discovery(world.portal, folder=folder)
+    ensure_discovery(world.portal, folder=folder / "none")
+    assert own(world) == before
+
+
 async def test_an_app_that_has_its_address_already_gets_nothing_by_it(world: World, folder: Path) -> None:
     theirs = await world.published(ADA, slug="discover", title="Mine")
     ensure_discovery(world.portal, folder=folder)

@@ -48,11 +48,11 @@ class Wire(ABC):
         try:
             try:
                 status, answer = _exchange(connection, method, target, headers, body)
-            except (HTTPException, OSError):
+            except ConnectionError:
                 connection.close()
                 if not kept:
                     raise
-                # It was closed while nobody used it, most likely.
+                # It was closed while nobody used it. What only takes too long is not asked twice.
                 connection = self._connect()
                 status, answer = _exchange(connection, method, target, headers, body)
         except (HTTPException, OSError):
