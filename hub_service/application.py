@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import jinja2
 from tornado.httpserver import HTTPServer
 
-from hub_service import demo_content, openapi, routes
+from hub_service import demo_content, discovery, openapi, routes
 from hub_service.bodies import SizedApplication
 from hub_service.handlers.base import filters, masked
 from hub_service.hub_cookies import PortalOAuth, xsrf_cookie
@@ -138,6 +138,7 @@ async def serve(portal: Portal, settings: Settings, *, with_demo: bool) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    discovery.ensure_discovery(portal)
     if with_demo:
         demo_content.ensure_demo(portal, settings.data)
     assert portal.indexing is not None

@@ -55,12 +55,14 @@ _BODIES: dict[tuple[str, str], dict[str, Any]] = {
         "anyway": {"type": "boolean"},
         "knows_visitor": {"type": "boolean"},
     },
+    ("post", "api/ask"): {"verb": {"type": "string"}, "args": {"type": "object"}},
     ("post", "api/stores"): {n: {"type": "string"} for n in ("title", "url", "username", "password")},
 }
 _QUERIES = {
     "api/apps": ("q", "category", "show"),
     "api/people": ("q",),
     "api/search": ("q", "limit", "cursor", "typing"),
+    "api/search/suggest": ("q", "limit"),
     "api/stores/{store}/files/{path}": ("content",),
 }
 _CREATED = {

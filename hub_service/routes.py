@@ -32,6 +32,8 @@ _KINDS = {
     "link": r"[a-z0-9]{12}",
     "token": r"[A-Za-z0-9_-]{32}",
     "subject": r"[^/]+",
+    "catalog": r"[A-Za-z0-9._-]{1,60}",
+    "record": r".+",
     "path": r".*",
     "file": r".*",
     "rest": r"(?:/.*)?",
@@ -118,6 +120,10 @@ API = (
     Route("api/stores/{store}/files/{path}", "signed-in", api.FilesJson),
     Route("api/people", "signed-in", api.PeopleJson),
     Route("api/search", "anyone", search.SearchJson),
+    Route("api/search/suggest", "anyone", search.SuggestJson),
+    Route("api/records/{catalog}/{record}", "anyone", search.RecordJson),
+    Route("api/previews/{catalog}/{record}", "anyone", search.PreviewJson),
+    Route("api/ask", "signed-in", search.AskJson),
 )
 RUNTIME = (
     Route("api/runtime/manifest", "server", runtime.ManifestJson),
@@ -126,6 +132,7 @@ RUNTIME = (
     Route("api/runtime/check", "server", runtime.CheckPosted),
     Route("api/runtime/outline", "server", runtime.OutlinePosted),
     Route("api/runtime/picture", "server", runtime.PictureHtml),
+    Route("api/runtime/ask", "server", runtime.AskPosted),
 )
 
 

@@ -22,7 +22,7 @@ PORTS = THOUGHT | {"ports"}
 ADAPTERS = PORTS | {"http", "stores", "catalogs", "backends", "db", "ocm"}
 FLOORS = {
     # The package itself: what notebooks call leads to the kernel that they run in.
-    "": frozenset({"runtime"}),
+    "": frozenset({"runtime", "client"}),
     "nouns": frozenset[str](),
     "thought": NOUNS,
     "ports": THOUGHT,
@@ -34,7 +34,8 @@ FLOORS = {
     "db": PORTS,
     "ocm": PORTS | {"http"},
     "runtime": THOUGHT,
-    "client": THOUGHT | {"http"},
+    # As the package itself: what the kernel knows of its visit says how the portal is asked.
+    "client": THOUGHT | {"runtime"},
     "widgets": THOUGHT | {"client"},
     "cli": THOUGHT | {"http", "client"},
     "hub_service": ADAPTERS | {"portal"},
@@ -97,7 +98,7 @@ HOMES = {
     "psycopg": ("vaas.db",),
     "ipyvuetify": ("vaas.widgets", "dashboards"),
     "vois": ("vaas.widgets", "dashboards"),
-    "pandas": ("vaas.widgets", "dashboards"),
+    "pandas": ("vaas.client", "vaas.widgets", "dashboards"),
     "plotly": ("vaas.widgets", "dashboards"),
 }
 #: Areas that stand on the standard library alone.

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from os import PathLike
 
+    from vaas.client.tables import Table
     from vaas.runtime.asking import Hook, Visitor
 
 __version__ = "0.1.0"
@@ -45,3 +46,15 @@ def refresh(every: float | None = None, *, when: Iterable[str | PathLike[str]] =
     from vaas.runtime import sources
 
     sources.refresh(every, when=when)
+
+
+def search(text: str, *, limit: int = 100) -> Table:
+    """Return what the portal and its catalogs have that fits, as far as you may see it, as a table.
+
+    ``.attrs`` of the table tells how many there are in all (``total``), how many of which kind (``facets``), and which
+    catalogs did not answer (``silent``). In Jupyter ``VAAS_URL`` says which portal is asked, and ``VAAS_TOKEN`` as
+    whom; in the portal's own app it is asked as the visitor. Raises vaas.client.PortalError.
+    """
+    from vaas.client import tables
+
+    return tables.table(text, limit=limit)

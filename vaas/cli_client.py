@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from vaas.errors import Forbidden, Invalid
+from vaas.client.errors import api_of, refusal
+from vaas.errors import Forbidden
 from vaas.http import Http, internal_http
 
 __all__ = ["Client", "add_portal", "of"]
@@ -42,8 +43,7 @@ class Client:
     """The REST interface as the holder of a token."""
 
     def __init__(self, url: str, token: str) -> None:
-        base = url if urlsplit(url).path.strip("/") else f"{url.rstrip('/')}/services/vaas"
-        self._url, self._token = f"{base.rstrip('/')}/api/", token
+        self._url, self._token = api_of(url), token
         host = urlsplit(url).hostname or ""
         self._http: Http = internal_http(url) if host else Http()
 
@@ -58,8 +58,5 @@ class Client:
             )
         value = answer.json() if answer.body else None
         if answer.status >= 400:
-            said = value.get("error", {}) if isinstance(value, dict) else {}
-            # What is wrong with what was sent says itself what to do.
-            fix = "" if answer.status in {400, 409} else said.get("fix", "")
-            raise Invalid(f"{said.get('message', 'The portal refused.')} {fix}".strip())
+            raise refusal(answer.status, value)
         return value

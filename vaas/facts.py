@@ -11,10 +11,27 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
 
-__all__ = ["ASPECTS", "EMPTY", "QUERY", "REQUEST", "VISITOR", "VISITOR_VARIABLE", "Facts", "Query", "fits"]
+__all__ = [
+    "ASPECTS",
+    "EMPTY",
+    "PORTAL",
+    "QUERY",
+    "REQUEST",
+    "VISITOR",
+    "VISITOR_VARIABLE",
+    "WINDOW",
+    "Facts",
+    "Query",
+    "Way",
+    "fits",
+]
 
 #: The aspects of a visit that code asks for: the query of its address, who it is, the rest of its request.
 QUERY, VISITOR, REQUEST = "query", "visitor", "request"
+#: What the portal answers is no fact of a visit: what asks for it is right for none before it has begun.
+PORTAL = "portal"
+#: The name by which a kernel asks its server for the portal; it leads nowhere else.
+WINDOW = "portal.vaas.internal"
 #: The variable in which a kernel that is started for a visit is told who it is.
 VISITOR_VARIABLE = "VAAS_VISITOR"
 _QUERY_VARIABLE = "QUERY_STRING"
@@ -26,17 +43,27 @@ ASPECTS: dict[str, str] = {
 
 
 @dataclass(frozen=True)
+class Way:
+    """How a visit's kernel asks the portal as its visitor: a port on 127.0.0.1, and what says which visit it is."""
+
+    port: int
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Facts:
     """What there is to know of one visit.
 
     ``query`` is the query of its address, without "?"; ``name`` and ``groups`` are the visitor's, None and () unless
     the app may know them; ``request`` are further variables of the environment, in CGI's words as Voilà sets them.
+    ``way`` is how to ask the portal as the visitor, None where the app may not; it is in no environment.
     """
 
     query: str = ""
     name: str | None = None
     groups: tuple[str, ...] = ()
     request: Mapping[str, str] = field(default_factory=dict)
+    way: Way | None = None
 
     @property
     def variables(self) -> dict[str, str]:
@@ -57,13 +84,15 @@ class Facts:
     def to_json(self) -> dict[str, Any]:
         """Return what :meth:`from_json` takes."""
         groups, request = list(self.groups), dict(self.request)
-        return {"query": self.query, "name": self.name, "groups": groups, "request": request}
+        way = {} if self.way is None else {"way": {"port": self.way.port, "secret": self.way.secret}}
+        return {"query": self.query, "name": self.name, "groups": groups, "request": request, **way}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Facts:
         """Return the facts that ``data`` holds; what is missing is empty."""
         request = {str(name): str(value) for name, value in data.get("request", {}).items()}
-        return cls(data.get("query", ""), data.get("name"), tuple(data.get("groups", ())), request)
+        way = Way(**data["way"]) if data.get("way") else None
+        return cls(data.get("query", ""), data.get("name"), tuple(data.get("groups", ())), request, way)
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Facts:

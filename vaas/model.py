@@ -148,6 +148,8 @@ class App:
     network: tuple[str, ...] = ()
     #: Whether its code is told the name and the groups of who is looking.
     knows_visitor: bool = False
+    #: Whether its kernels may ask the portal as their visitor: the portal's own app alone, which nobody can change.
+    speaks: bool = False
 
 
 @dataclass(frozen=True)

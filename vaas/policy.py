@@ -46,8 +46,16 @@ class Decision:
 def access_of(visitor: Visitor, app: App, grants: Iterable[Grant], *, now: datetime) -> tuple[int, str]:
     """Return the highest access that ``visitor`` holds on ``app``, and why.
 
-    Grants of other apps, of other subjects and expired ones do not count.
+    Grants of other apps, of other subjects and expired ones do not count. Nobody may change an app that speaks for
+    its visitors, whoever owns it and whatever was granted: the portal alone makes it.
     """
+    access, reason = _held(visitor, app, grants, now=now)
+    if app.speaks and access > Access.READ:
+        return int(Access.READ), "the portal alone changes this app"
+    return access, reason
+
+
+def _held(visitor: Visitor, app: App, grants: Iterable[Grant], *, now: datetime) -> tuple[int, str]:
     if visitor.user is not None and visitor.user.name == app.owner:
         return OWNER, "is the owner"
     if visitor.user is not None and visitor.user.admin:

@@ -10,12 +10,12 @@ import base64
 import hashlib
 import hmac
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from vaas.errors import Invalid
 from vaas.model import Access, ServerName
 
-__all__ = ["Ticket", "derive_key", "sign", "verify"]
+__all__ = ["Ticket", "derive_key", "derive_proof_key", "sign", "verify"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Ticket:
 
     ``user`` is "" for an anonymous visitor; ``links`` are the ids of the links they came by; ``nonce``
     makes it usable once; ``expires`` is in seconds since the epoch. ``known`` says that the app's code may be told
-    ``user`` and ``groups``, which is () else.
+    ``user`` and ``groups``, which is () else. ``proof`` is a ticket in the ticket, for the purpose "ask": by it the
+    portal knows again who came, since its key is the portal's alone. "": the app may not ask as its visitor.
     """
 
     purpose: str
@@ -36,6 +37,7 @@ class Ticket:
     expires: float
     known: bool = False
     groups: tuple[str, ...] = ()
+    proof: str = field(default="", repr=False)
 
     @property
     def may_read(self) -> bool:
@@ -48,9 +50,17 @@ def derive_key(master: bytes, server: ServerName) -> bytes:
     return hmac.new(master, f"vaas-ticket:{server.path}".encode(), hashlib.sha256).digest()
 
 
+def derive_proof_key(master: bytes, server: ServerName) -> bytes:
+    """Return the 32-byte key by which the portal proves to itself who came to a server, which never has it."""
+    return hmac.new(master, f"vaas-proof:{server.path}".encode(), hashlib.sha256).digest()
+
+
 def sign(ticket: Ticket, *, key: bytes) -> str:
     """Return the ticket as a string that :func:`verify` accepts."""
-    body = _encode(json.dumps(asdict(ticket), separators=(",", ":")).encode())
+    fields = asdict(ticket)
+    if not ticket.proof:
+        del fields["proof"]  # servers from before know no such thing
+    body = _encode(json.dumps(fields, separators=(",", ":")).encode())
     return f"{body}.{_encode(_mac(body, key))}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hub_service import asked
 from hub_service.handlers.base import Api
 from vaas.errors import Forbidden, Invalid
 from vaas.model import Isolation, ServerName
@@ -14,7 +15,7 @@ from vaas.portal.servers import Heartbeat, Visit
 from vaas.prose import clean_text
 from vaas.slug import is_account
 
-__all__ = ["CheckPosted", "ContentTar", "HeartbeatPosted", "ManifestJson", "OutlinePosted", "PictureHtml"]
+__all__ = ["AskPosted", "CheckPosted", "ContentTar", "HeartbeatPosted", "ManifestJson", "OutlinePosted", "PictureHtml"]
 
 
 class FromServer(Api):
@@ -100,6 +101,20 @@ class PictureHtml(FromServer):
         outline = self.portal.servers.outline(self.server)
         self.set_header("Content-Type", "text/html; charset=utf-8")
         self.finish(self.settings["templates"].get_template("picture.html").render(outline=outline))
+
+
+class AskPosted(FromServer):
+    """What a visitor of the portal's own app asks, by their kernel."""
+
+    async def post(self) -> None:
+        """Answer it as to the visitor; who that is, is proven by what we signed when they came."""
+        said = self.json
+        args = said.get("args")
+        if not isinstance(args, dict):
+            raise Invalid("This is no question.")
+        visitor = await self.portal.speaking.visitor(self.server, self.text("proof"))
+        verb, base = self.text("verb"), self.public_url
+        self.reply(await asked.answer(self.portal, visitor, verb, args, base=base))
 
 
 def _isolation(said: object) -> Isolation | None:

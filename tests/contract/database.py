@@ -68,7 +68,12 @@ class DatabaseContract:
     def test_an_app_comes_back_as_it_was_saved(self, database: SqlDatabase) -> None:
         whole = app(description="d" * 5000, category="Éarth", tags=("a", 'b"c', "東京"), cover="c" * 64)
         whole = replace(
-            whole, origin_store="home", origin_path="a/b.ipynb", network=("a.org", "*.b.org:443"), knows_visitor=True
+            whole,
+            origin_store="home",
+            origin_path="a/b.ipynb",
+            network=("a.org", "*.b.org:443"),
+            knows_visitor=True,
+            speaks=True,
         )
         with database.begin() as records:
             records.apps.save(whole)

@@ -97,7 +97,7 @@ def test_an_older_database_keeps_its_apps_which_reach_and_know_nothing_then(tmp_
     made = SqlDatabase(f"sqlite:///{tmp_path / 'old.sqlite'}", seal=Seal(b"seal"))
     made.upgrade(to="0001")
     with made._engine.begin() as connection:
-        row = {c.name: "" for c in schema.apps.columns if c.name not in {"network", "knows_visitor"}}
+        row = {c.name: "" for c in schema.apps.columns if c.name not in {"network", "knows_visitor", "speaks"}}
         row |= {"id": "a1", "slug": "app-1", "title": "App 1", "tags": [], "created": NOW, "updated": NOW}
         old = sa.table("apps", *(sa.column(c.name, c.type) for c in schema.apps.columns if c.name in row))
         connection.execute(sa.insert(old).values(**row))
@@ -105,6 +105,7 @@ def test_an_older_database_keeps_its_apps_which_reach_and_know_nothing_then(tmp_
     with made.begin() as records:
         found = records.apps.get("app-1")
         assert found and (found.title, found.network, found.knows_visitor) == ("App 1", (), False)
+        assert not found.speaks
     made.close()
 
 

@@ -12,7 +12,7 @@ import secrets
 import sys
 import tarfile
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,6 +63,11 @@ class PortalStub:
     network: tuple[str, ...] = ()
     network_trusted: tuple[str, ...] = ()
     knows_visitor: bool = False
+    #: Whether kernels may ask as their visitor; by what, and what is answered to it.
+    speaks: bool = False
+    proofs: str = "proof-of"
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    answer: Callable[[dict[str, Any]], tuple[int, Any]] = lambda asked: (200, asked)
     #: What the server may have of what the whole site may, by the names of the protocol.
     shares: dict[str, int] = field(default_factory=dict)
     #: How the app's page looked last, in HTML.
@@ -100,7 +105,8 @@ class PortalStub:
         """Return a new ticket of this portal."""
         nonce = secrets.token_hex(8)
         until = time.time() + expires
-        made = Ticket(purpose, server.path, user, ("link-1",), access, nonce, until, known, groups)
+        proof = f"{self.proofs}-{user}" if self.speaks else ""
+        made = Ticket(purpose, server.path, user, ("link-1",), access, nonce, until, known, groups, proof)
         return tickets.sign(made, key=self.key)
 
     def manifest(self) -> dict[str, Any]:
@@ -131,6 +137,7 @@ class PortalStub:
             "network": list(self.network),
             "network_trusted": list(self.network_trusted),
             "knows_visitor": self.knows_visitor,
+            "speaks": self.speaks,
             **self.shares,
         }
 
@@ -147,7 +154,7 @@ class PortalStub:
         return buffer.getvalue()
 
 
-_ANSWERS = ("manifest", "content", "heartbeat", "check", "outline", "picture")
+_ANSWERS = ("manifest", "content", "heartbeat", "check", "outline", "picture", "ask")
 
 
 class _Api(RequestHandler):
@@ -172,6 +179,12 @@ class _Api(RequestHandler):
             revoked, network = sorted(present & self.portal.revoked), list(self.portal.network)
             told = {"network": network, "knows_visitor": self.portal.knows_visitor, **self.portal.shares}
             self.write({"revoked": revoked, "stop": self.portal.stop, **told})
+        elif self.name == "ask":
+            self.portal.asked.append(heard)
+            status, said = self.portal.answer(heard)
+            self.set_status(status)
+            self.set_header("Content-Type", "application/json")
+            self.finish(said if isinstance(said, bytes) else json.dumps(said))
         elif self.name == "outline":
             self.portal.outlines.append(heard)
             self.write({})

@@ -13,7 +13,7 @@ import pytest
 
 from hub_service.routes import API, PAGES, RUNTIME
 from tests.notebooks import notebook
-from tests.portal_fixture import RunningPortal
+from tests.portal_fixture import RunningPortal, until
 
 pytestmark = pytest.mark.hub
 
@@ -112,6 +112,10 @@ MATRIX = (
     Row("put", "api/stores/{store}/files/{path}", PERSON, 400),
     Row("get", "api/people", PERSON, 200),
     Row("get", "api/search", ANY, 200),
+    Row("get", "api/search/suggest", ANY, 200, at="?q=a"),
+    Row("get", "api/records/{catalog}/{record}", VIEW, 200),
+    Row("get", "api/previews/{catalog}/{record}", VIEW, 200),
+    Row("post", "api/ask", PERSON, 200, body={"verb": "me"}),
     Row("delete", "api/apps/{slug}", OWNER, 204),
 )
 
@@ -175,6 +179,9 @@ def world(hub: RunningPortal) -> Iterator[World]:
     app = _call(hub, "POST", f"drafts/{draft}/publish", tokens["owner"], {"title": "Matrix"})
     for role, access in (("viewer", "VIEW"), ("reader", "READ"), ("writer", "WRITE")):
         _call(hub, "PUT", f"apps/{app['slug']}/grants/user:{PEOPLE[role]}", tokens["owner"], {"access": access})
+    # The index follows.
+    shown = f"/services/vaas/api/records/here/app:{app['id']}"
+    until(lambda: hub.get(shown, token=tokens["writer"]).status_code == 200, seconds=30, what="the app to be indexed")
     yield World(hub, tokens, app["slug"], app["id"], app["version"], files)
 
 
@@ -215,6 +222,8 @@ def test_a_route_answers_as_the_rules_say(world: World, row: Row) -> None:
         "link": "aaaaaaaaaaaa",
         "token": token.rpartition("/")[2],
         "draft": world.draft() if row.mine else "00000000",
+        "catalog": "here",
+        "record": f"app:{world.app_id}",
     }
     asked = [who for who in (*RANK, "service") if who != "owner"] + ["owner"]  # the owner's yes may end the thing
     if row.path == "api/apps/{slug}" and row.method == "delete":

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from vaas.facts import ASPECTS, EMPTY, QUERY, REQUEST, VISITOR, Facts, Query, fits
+from vaas.facts import ASPECTS, EMPTY, PORTAL, QUERY, REQUEST, VISITOR, Facts, Query, Way, fits
 
 ASKED = [frozenset(some) for n in range(4) for some in itertools.combinations((QUERY, VISITOR, REQUEST), n)]
 WHOLE = Facts("a=1", "bob", ("physics", "staff"), {"SERVER_NAME": "app.example.org", "SCRIPT_NAME": "/user/x/"})
@@ -33,7 +33,18 @@ def test_what_is_not_known_fits_no_visit() -> None:
     assert not fits({"the weather"}, EMPTY)
 
 
-@pytest.mark.parametrize("facts", [EMPTY, WHOLE, Facts("", "bob")])
+def test_what_asked_the_portal_fits_no_visit() -> None:
+    assert not fits({PORTAL}, EMPTY) and not fits({PORTAL}, Facts(way=Way(1, "s")))
+
+
+def test_how_to_ask_the_portal_keeps_no_visit_away_and_is_in_no_variable() -> None:
+    facts = Facts(way=Way(1, "unmistakable"))
+    assert fits({QUERY, VISITOR, REQUEST}, facts)
+    assert "unmistakable" not in str(facts.environ) + repr(facts)
+    assert Facts.from_environ(facts.environ).way is None
+
+
+@pytest.mark.parametrize("facts", [EMPTY, WHOLE, Facts("", "bob"), Facts(way=Way(3128, "s"))])
 def test_facts_survive_their_way_to_the_kernel(facts: Facts) -> None:
     assert Facts.from_json(facts.to_json()) == facts
     assert Facts.from_json({}) == EMPTY

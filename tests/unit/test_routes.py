@@ -24,6 +24,8 @@ SAMPLES = {
     "path": ("a/b%20c.ipynb",),
     "account": ("app-abc123def456", "ada", "app-short", "app-abc123def4567"),
     "status": ("503", "50", "5033", "abc"),
+    "catalog": ("here", "a b", "a%2Fb", ""),
+    "record": ("app:a/b%20c", ""),
 }
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from vaas.errors import Invalid
 from vaas.model import Access, ServerName
-from vaas.tickets import Ticket, derive_key, sign, verify
+from vaas.tickets import Ticket, derive_key, derive_proof_key, sign, verify
 
 MASTER = b"m" * 32
 SERVER = ServerName("app-abcdefghijkl", "v3")
@@ -35,6 +35,19 @@ def test_a_ticket_comes_back_as_it_was_signed() -> None:
     assert checked(sign(TICKET, key=KEY)) == TICKET
     anonymous = replace(TICKET, user="", links=(), access=1)
     assert checked(sign(anonymous, key=KEY)) == anonymous
+
+
+def test_a_proof_travels_in_the_ticket_and_is_in_no_other() -> None:
+    proven = replace(TICKET, proof="a.b")
+    assert checked(sign(proven, key=KEY)) == proven
+    body = sign(TICKET, key=KEY).partition(".")[0]
+    assert b"proof" not in base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)), "older servers know no such field"
+
+
+def test_servers_do_not_have_the_key_of_proofs() -> None:
+    other = ServerName(SERVER.account, "v4")
+    keys = {derive_key(MASTER, SERVER), derive_proof_key(MASTER, SERVER), derive_proof_key(MASTER, other)}
+    assert len(keys) == 3
 
 
 def test_a_ticket_fits_in_a_form_and_in_an_address_unquoted() -> None:

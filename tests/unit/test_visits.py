@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from vaas.errors import Invalid, Unavailable
@@ -256,3 +258,12 @@ def test_more_visits_than_there_is_room_for_may_wait() -> None:
     house = visits(limit=1, kept=4)
     waiting = [enter(house, f"visitor-{i}", now=i) for i in range(5)]
     assert [house.lives(visit) for visit in waiting] == [False, True, True, True, True]
+
+
+def test_who_comes_again_brings_a_new_proof() -> None:
+    house = visits()
+    first, _ = house.admit(replace(ticket(), proof="one"), secret="", now=0)
+    again, _ = house.admit(replace(ticket(nonce="n2"), proof="two"), secret=first.secret, now=1)
+    assert again is first and again.proof == "two"
+    other, _ = house.admit(replace(ticket("eve"), proof="three"), secret=again.secret, now=2)
+    assert other is not first and other.proof == "three" and not house.lives(first)

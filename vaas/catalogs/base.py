@@ -129,6 +129,10 @@ class Catalog(ABC):
     async def record(self, record_id: str, *, visitor: Visitor) -> Record:
         """Return one record. Raises NotFound, for those that the visitor may not see too."""
 
+    async def suggest(self, beginning: str, *, visitor: Visitor, limit: int) -> list[str]:
+        """Return what begins so, of what the visitor may see; nothing where the catalog does not suggest."""
+        return []
+
 
 @dataclass(frozen=True)
 class Entry:

@@ -203,6 +203,12 @@ class OwnCatalog(Catalog):
             raise NotFound("There is nothing like that here.")
         return found
 
+    async def suggest(self, beginning: str, *, visitor: Visitor, limit: int) -> list[str]:
+        """Return what begins so, of what the visitor may see."""
+        self._check()
+        asked = partial(self._index.suggest, beginning, subjects=_subjects(visitor), limit=limit)
+        return await asyncio.to_thread(asked)
+
     def _check(self) -> None:
         """Show nothing that nobody may see any more: where the database cannot be followed, nothing at all."""
         if not self._is_fresh():

@@ -115,6 +115,7 @@ apps = Table(
     Column("origin_path", LongWords, nullable=False),
     Column("network", Entries, nullable=False),
     Column("knows_visitor", Boolean, nullable=False),
+    Column("speaks", Boolean, nullable=False),
     Column("created", Moment, nullable=False),
     Column("updated", Moment, nullable=False),
 )

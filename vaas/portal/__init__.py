@@ -16,6 +16,7 @@ from vaas.portal.opening import Opening, Progress
 from vaas.portal.publishing import Publication
 from vaas.portal.servers import Servers
 from vaas.portal.sharing import Sharing
+from vaas.portal.speaking import Speaking
 from vaas.portal.versions import Versions
 
 __all__ = ["Core", "Indexing", "Limits", "Listed", "Portal", "Progress", "Publication"]
@@ -41,6 +42,7 @@ class Portal:
         self.opening = Opening(core)
         self.copies = Copies(core)
         self.servers = Servers(core)
+        self.speaking = Speaking(core)
         self.incidents = Incidents(core)
         self.finding = Finding(catalogs)
         self.indexing = indexing

@@ -19,7 +19,7 @@ from vaas.network import ALL, within
 from vaas.portal.outlines import Outlines
 from vaas.slug import account_of
 from vaas.stores.base import StoreSource
-from vaas.tickets import Ticket, derive_key, sign
+from vaas.tickets import Ticket, derive_key, derive_proof_key, sign
 
 __all__ = ["Core", "Limits", "Seen", "version_server"]
 
@@ -38,6 +38,8 @@ class Limits:
     lost_after: int = 60
     heartbeat: int = 5
     ticket_seconds: int = 30
+    #: For how long a visit of the portal's own app may ask as its visitor.
+    proof_seconds: int = 86_400
     visits: int = 200
     notebook_bytes: int = 50_000_000
     file_bytes: int = 500_000_000
@@ -150,18 +152,34 @@ class Core:
         return "".join(secrets.choice(_ID_LETTERS) for _ in range(length))
 
     def ticket(
-        self, server: ServerName, visitor: Visitor, *, purpose: str, access: int, seconds: int = 0, known: bool = False
+        self,
+        server: ServerName,
+        visitor: Visitor,
+        *,
+        purpose: str,
+        access: int,
+        seconds: int = 0,
+        known: bool = False,
+        speaks: bool = False,
     ) -> str:
         """Return a signed ticket for that server, good for ``seconds`` (0: what the site says).
 
-        ``known`` lets its app know the visitor's name and groups.
+        ``known`` lets its app know the visitor's name and groups, ``speaks`` lets it ask as them.
         """
         expires = self.now().timestamp() + (seconds or self.limits.ticket_seconds)
         links = tuple(sorted(visitor.links))
         groups = tuple(sorted(visitor.user.groups)) if known and visitor.user else ()
         nonce = secrets.token_urlsafe(12)
-        ticket = Ticket(purpose, server.path, visitor.name, links, access, nonce, expires, known, groups)
+        proof = self._proof(server, visitor) if speaks else ""
+        ticket = Ticket(purpose, server.path, visitor.name, links, access, nonce, expires, known, groups, proof)
         return sign(ticket, key=derive_key(self.master_key, server))
+
+    def _proof(self, server: ServerName, visitor: Visitor) -> str:
+        """Return what tells us again who came. Servers know the keys of their tickets, and could make those."""
+        expires = self.now().timestamp() + self.limits.proof_seconds
+        links, nonce = tuple(sorted(visitor.links)), secrets.token_urlsafe(12)
+        proof = Ticket("ask", server.path, visitor.name, links, 0, nonce, expires)
+        return sign(proof, key=derive_proof_key(self.master_key, server))
 
     def spawn(self, work: Coroutine[None, None, None]) -> None:
         """Run ``work`` in the background; what goes wrong is logged, never lost."""

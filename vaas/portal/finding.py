@@ -21,6 +21,8 @@ _RANK = 60
 _MOST = 100
 #: A cursor is no longer, in characters.
 _LONGEST = 2000
+#: Seconds after which a suggestion is of no use.
+_AT_ONCE = 1.0
 
 
 class Finding:
@@ -67,6 +69,25 @@ class Finding:
         if catalog is None:
             raise NotFound("There is no such catalog here.")
         return await catalog.record(record_id, visitor=visitor)
+
+    async def suggest(self, beginning: str, *, visitor: Visitor, limit: int = 8) -> list[str]:
+        """Return what begins so, of all that the visitor may see: the portal's own first, each once.
+
+        It is for who types: a catalog that does not suggest at once is left out.
+        """
+        asked = (self._suggest(each, beginning[:_LONGEST], visitor, limit) for each in self._catalogs.values())
+        found = [text for told in await asyncio.gather(*asked) for text in told]
+        return list(dict.fromkeys(found))[:limit]
+
+    async def _suggest(self, catalog: Catalog, beginning: str, visitor: Visitor, limit: int) -> list[str]:
+        try:
+            async with asyncio.timeout(_AT_ONCE):
+                return await catalog.suggest(beginning, visitor=visitor, limit=limit)
+        except (TimeoutError, VaasError):
+            return []
+        except Exception:
+            _log.exception("Catalog %s", catalog.id)
+            return []
 
     async def _ask(self, catalog: Catalog, search: Search, visitor: Visitor, *, limit: int, cursor: str) -> Page | str:
         """Return the catalog's page, or in words why there is none."""

@@ -97,6 +97,11 @@ class _Task:
         """Whether its code is told who is looking; a draft's as its app's."""
         return self.app is not None and self.app.knows_visitor
 
+    @property
+    def speaks(self) -> bool:
+        """Whether its kernels may ask as their visitor; a draft's never."""
+        return self.app is not None and self.draft is None and self.app.speaks
+
 
 class Servers:
     """The portal's side of the talk with app servers."""
@@ -131,10 +136,12 @@ class Servers:
             "limits": {name: getattr(limits, name) for name in _LIMITS},
             "network": self._network(task),
             "knows_visitor": task.knows_visitor,
+            "speaks": task.speaks,
             # Hosts that the site names may have private addresses; "all" names none.
             "network_trusted": [] if self._core.network == network.ALL else list(self._core.network),
             "picture_sources": list(self._core.picture_sources),
-            "frame_ancestors": [public_url.split("/services/")[0]] if task.draft else self._ancestors,
+            # What asks as its visitor is in no other site's frame, where a click may be meant for something else.
+            "frame_ancestors": [public_url.split("/services/")[0]] if task.draft or task.speaks else self._ancestors,
             **self._share(server, Load()),
         }
 

@@ -12,9 +12,23 @@ from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from vaas.facts import ASPECTS, EMPTY, QUERY, VISITOR, VISITOR_VARIABLE, Facts, Query
+from vaas.facts import ASPECTS, EMPTY, PORTAL, QUERY, VISITOR, VISITOR_VARIABLE, Facts, Query, Way
 
-__all__ = ["Hook", "Visitor", "asked", "begin", "facts", "hooked", "install", "note", "on_visit", "visitor"]
+__all__ = [
+    "Hook",
+    "Visitor",
+    "asked",
+    "begin",
+    "begun",
+    "facts",
+    "hooked",
+    "in_app",
+    "install",
+    "note",
+    "on_visit",
+    "visitor",
+    "way",
+]
 
 #: As names come from os.environ and from os.environb.
 _ASPECTS: dict[Any, str] = dict(ASPECTS) | {name.encode(): aspect for name, aspect in ASPECTS.items()}
@@ -99,6 +113,22 @@ def facts() -> Facts:
 def visitor() -> Visitor:
     """Return who is looking; what code reads of it counts as asked for."""
     return Visitor()
+
+
+def begun() -> bool:
+    """Tell whether there is a visit; a template's has not begun."""
+    return _here.begun
+
+
+def in_app() -> bool:
+    """Tell whether this is the kernel of an app."""
+    return _here.facts is not None
+
+
+def way() -> Way | None:
+    """Return how to ask the portal as the visitor, None where the app may not; it counts as asked for."""
+    note(PORTAL)
+    return facts().way
 
 
 def on_visit(function: Hook) -> Hook:

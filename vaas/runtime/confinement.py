@@ -30,7 +30,8 @@ class Confinement:
     @property
     def open_gate(self) -> Gate | None:
         """The gate, if a kernel that starts now is to have a way to it."""
-        return self.gate if self.sandbox is not None and self.gate is not None and self.gate.allowed else None
+        gate = self.gate if self.sandbox is not None else None
+        return gate if gate is not None and (gate.allowed or gate.window is not None) else None
 
 
 def confine(manifest: Manifest, sandbox: Sandbox | None, isolation: Isolation) -> Confinement:

@@ -21,6 +21,7 @@ from vaas import network
 from vaas.addresses import AddressRules
 from vaas.errors import VaasError
 from vaas.runtime.sandbox import GATE_PORT
+from vaas.runtime.window import NOT_ALLOWED, Window, is_for_window
 
 __all__ = ["Gate", "Service", "environment"]
 
@@ -40,13 +41,15 @@ class Service:
     def __init__(self) -> None:
         #: What goes through, with where it leads: "" and 0 before that is known.
         self.through: dict[asyncio.Task[None], tuple[str, int]] = {}
+        #: What asks the portal, and is counted there: each visit keeps a connection.
+        self.asking: set[asyncio.Task[None]] = set()
         self.server: asyncio.Server | None = None
 
     def close(self) -> None:
         """End it with all that goes through."""
         if self.server is not None:
             self.server.close()
-        for task in list(self.through):
+        for task in [*self.through, *self.asking]:
             task.cancel()
 
 
@@ -67,6 +70,8 @@ class Gate:
         self.tell: Callable[[str], None] = log.warning
         #: Called with each host that is asked for, let through or not: a check tells its author of them.
         self.heard: Callable[[str], None] = lambda host: None
+        #: Where requests for the portal go; None: this app may not ask for its visitors.
+        self.window: Window | None = None
         self._trusted = tuple(trusted)
         self._rules = AddressRules(())
         self._told: set[str] = set()
@@ -106,6 +111,11 @@ class Gate:
                 raise _Refused("503 Service Unavailable", "Too many connections are open.")
             async with asyncio.timeout(_PATIENCE):
                 head = await reader.readuntil(b"\r\n\r\n")
+            if is_for_window(head):
+                service.asking.add(task)
+                del service.through[task]
+                await self._ask(reader, writer, head)
+                return
             host, port, onward = _target(head)
             service.through[task] = (host, port)
             await self._carry(reader, writer, (host, port), onward)
@@ -117,8 +127,15 @@ class Gate:
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError):
             pass
         finally:
-            del service.through[task]
+            service.through.pop(task, None)
+            service.asking.discard(task)
             writer.close()
+
+    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
+        """Hand a connection over that is for the portal."""
+        if self.window is None:
+            raise _Refused("403 Forbidden", NOT_ALLOWED)
+        await self.window.answer(reader, writer, head)
 
     async def _carry(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, place: tuple[str, int], onward: bytes

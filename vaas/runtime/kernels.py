@@ -124,6 +124,21 @@ class Kernels:
         """Start a kernel and return its id; one that runs ``ahead`` of its visit can be talked to, and be frozen."""
         return await self._start(name, request=request, manager_class=ConfinedKernelManager, traits={"ahead": ahead})
 
+    async def start_for(self, name: str, facts: Facts, *, seconds: float) -> str:
+        """Start a kernel for one visit and return its id.
+
+        One that may ask the portal is told how when it runs: more than its process sees an environment.
+        """
+        if facts.way is None or not self.specs.is_ours(name):
+            return await self.start(name, request=facts.environ)
+        kernel_id = await self.start(name, request={}, ahead=True)
+        try:
+            await self.begin(kernel_id, facts, seconds=seconds)
+        except BaseException:
+            await self.stop(kernel_id, now=True)
+            raise
+        return kernel_id
+
     async def fork(self, name: str, frozen: Frozen, *, stays: bool = False) -> str:
         """Fork a kernel from a frozen one and return its id; one that ``stays`` is to be frozen itself."""
         traits = {"ahead": True, "frozen": frozen, "stays": stays, "channels": self.channels}

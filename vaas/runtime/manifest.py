@@ -87,6 +87,8 @@ class Manifest:
     network_trusted: tuple[str, ...] = ()
     #: Whether the notebook's code may be told who is looking.
     knows_visitor: bool = False
+    #: Whether its kernels may ask the portal as their visitor.
+    speaks: bool = False
     #: How many pages, and how many bytes of its kernels, this server may have at first of what the whole site may;
     #: None: the site sets no such limit.
     site_visits: int | None = None
@@ -119,7 +121,6 @@ class Manifest:
         try:
             _, _, account, name, _ = data["server"].rsplit("/", 4)
             padded = data["ticket_key"] + "=" * (-len(data["ticket_key"]) % 4)
-            known = Limits.__dataclass_fields__
             manifest = cls(
                 server=ServerName(account, name),
                 app_id=data["app"]["id"],
@@ -134,12 +135,13 @@ class Manifest:
                 launch=data["launch"],
                 open=data["open"],
                 check_seconds=int(data["check"]["seconds"]) if data.get("check") else None,
-                limits=Limits(**{key: value for key, value in data["limits"].items() if key in known}),
+                limits=Limits(**{k: v for k, v in data["limits"].items() if k in Limits.__dataclass_fields__}),
                 frame_ancestors=tuple(data["frame_ancestors"]),
                 picture_sources=tuple(data.get("picture_sources", ())),
                 network=tuple(data.get("network", ())),
                 network_trusted=tuple(data.get("network_trusted", ())),
                 knows_visitor=data.get("knows_visitor") is True,
+                speaks=data.get("speaks") is True,
                 site_visits=share(data, "site_visits"),
                 site_memory=share(data, "site_memory"),
             )

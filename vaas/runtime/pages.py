@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from tornado.iostream import StreamClosedError
@@ -126,7 +127,8 @@ class NotebookPage(Guarded):
 
     async def _send(self, page: Page, *, visit: Visit, facts: Facts) -> None:
         server = self.server
-        shown = server.page_facts(page, visit=visit)
+        facts = replace(facts, way=await server.window.open(page, visit))
+        shown = self._shown(page, visit)
         tried = server.stock.fits_whole(facts)
         claimed = await server.claim(page, facts, shown=shown) if tried else None
         if claimed is not None and claimed.page is not None:
@@ -199,6 +201,18 @@ class NotebookPage(Guarded):
             self.request.connection.close()  # type: ignore[union-attr]
             raise StreamClosedError
         sent.result()
+
+    def _shown(self, page: Page, visit: Visit) -> dict[str, object]:
+        """Return what our template shows and needs."""
+        manifest = self.server.manifest
+        return {
+            "title": manifest.title,
+            "about": manifest.about,
+            "launch": manifest.launch if visit.may_read else "",
+            "open": manifest.open,
+            "token": page.token,
+            "farewell": f"{self.server.base_url}vaas/farewell",
+        }
 
     def _facts(self, visit: Visit) -> Facts:
         """What the notebook may know of the visit, in CGI's words and with the variables that Voilà sets."""

@@ -18,7 +18,10 @@ from vaas.runtime.sandbox import Isolation
 __all__ = ["Answer", "PortalClient"]
 
 _MOST_CONTENT = 1 << 36
+#: What the portal may answer to a visit's question, in bytes, and how many are asked at once.
+_MOST_ANSWER, _QUESTIONS = 4_000_000, 32
 _REFUSED = frozenset({401, 403, 404})
+_LATER = "The portal cannot answer at the moment. Please try again."
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,10 @@ class PortalClient:
         self._headers = {"Authorization": f"token {token}", "Accept": "application/json"}
         # An instance of its own: the shared one belongs to whoever configures it first.
         self._http: AsyncHTTPClient = SimpleAsyncHTTPClient(force_instance=True, max_body_size=_MOST_CONTENT)
+        # Questions of visits have one for themselves: nothing that is needed to stay waits behind them.
+        self._questions: AsyncHTTPClient = SimpleAsyncHTTPClient(
+            force_instance=True, max_clients=_QUESTIONS, max_body_size=_MOST_ANSWER
+        )
 
     async def manifest(self) -> Manifest:
         """Fetch what this server is to serve."""
@@ -94,9 +101,24 @@ class PortalClient:
         response = await self._fetch(self._request("picture", timeout=3))
         return response.body.decode(errors="replace")
 
+    async def ask(self, proof: str, verb: str, args: Mapping[str, Any]) -> tuple[int, bytes]:
+        """Ask as the visitor whom the portal gave this proof; return status and answer, both as the portal says them.
+
+        Raises Unavailable alone: what else is wrong is in the answer.
+        """
+        asked = self._request("ask", body={"proof": proof, "verb": verb, "args": dict(args)}, timeout=15)
+        try:
+            answer = await self._questions.fetch(asked, raise_error=False)
+        except (HTTPClientError, OSError, ValueError) as error:
+            raise Unavailable(_LATER, log_message=f"The portal cannot be asked: {error}") from error
+        if not answer.headers.get("Content-Type", "").startswith("application/json"):
+            raise Unavailable(_LATER, log_message=f"The portal answers with {answer.code}.")
+        return answer.code, answer.body
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
+        self._questions.close()
 
     def _request(
         self, path: str, *, body: Mapping[str, Any] | None = None, timeout: float = 20, into: IO[bytes] | None = None

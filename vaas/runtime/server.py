@@ -33,6 +33,7 @@ from vaas.runtime.settings import application_settings
 from vaas.runtime.stock import Claim, Stock
 from vaas.runtime.visits import Page, Patience, Visit, Visits
 from vaas.runtime.waiting import Waiting
+from vaas.runtime.window import Window
 from vaas.tickets import Ticket
 
 __all__ = ["AppServer"]
@@ -89,6 +90,7 @@ class AppServer:
         patience = Patience(lost=limits.lost_after, connect=limits.connect_within, leave=limits.leave_after)
         self.visits = Visits(limit=limits.visits, patience=patience)
         self.confinement = confinement
+        self.window = Window(portal, speaks=manifest.speaks, gate=confinement.gate if confinement.sandbox else None)
         if confinement.gate is not None:
             confinement.gate.tell = partial(self.incident, "network")
         self.kernels = Kernels(folder=folder, notebook=manifest.notebook, environ=environ, confinement=confinement)
@@ -186,18 +188,6 @@ class AppServer:
         else:
             self.visits.leave(page, now=self.clock())
 
-    def page_facts(self, page: Page, *, visit: Visit) -> dict[str, object]:
-        """Return what our template shows and needs."""
-        manifest = self.manifest
-        return {
-            "title": manifest.title,
-            "about": manifest.about,
-            "launch": manifest.launch if visit.may_read else "",
-            "open": manifest.open,
-            "token": page.token,
-            "farewell": f"{self.base_url}vaas/farewell",
-        }
-
     async def state_of(self, page: Page) -> str:
         """Return the name of the state that the page's kernel is in; "" if it changed since that was taken."""
         if page.state is None:
@@ -241,7 +231,7 @@ class AppServer:
         """
 
         async def bring() -> str:
-            kernel_id = await self.kernels.start(name, request=facts.environ)
+            kernel_id = await self.kernels.start_for(name, facts, seconds=seconds)
             await self._give(page, kernel_id)
             return kernel_id
 
@@ -268,6 +258,7 @@ class AppServer:
         if not self.visits.forget(page, why=why, now=self.clock()):
             return False
         log.info("A page ends: %s", why)
+        self.window.close(page)
         self.waiting.freed()
         if (work := self.rendering.pop(page.token, None)) is not None:
             work.cancel()
@@ -342,6 +333,7 @@ class AppServer:
         """End everything."""
         for page in self.visits.end_all(now=self.clock()):
             self.end(page, why="closing")
+        self.window.shut()
         await self.stock.close()
         await self.kernels.stop_all()
         await asyncio.wait({asyncio.gather(*self._tasks, return_exceptions=True)}, timeout=_FAREWELL)

@@ -86,6 +86,8 @@ class Visit:
     #: Whether the notebook's code may be told ``user`` and ``groups``: they came when it was said that it is.
     known: bool = False
     groups: tuple[str, ...] = ()
+    #: By what the portal knows again who came, if the app may ask as its visitor.
+    proof: str = field(default="", repr=False)
     #: Whether it waits for room, and so must not be forgotten for others that only might come back.
     in_line: bool = False
     pages: dict[str, Page] = field(default_factory=dict)
@@ -157,13 +159,12 @@ class Visits:
             del self._by_secret[_key(former.secret)]
             former.secret = self._random()
             former.links, former.may_read, former.seen = ticket.links, ticket.may_read, now
-            former.known, former.groups = ticket.known, ticket.groups
+            former.known, former.groups, former.proof = ticket.known, ticket.groups, ticket.proof
             self._note(former)
             return former, []
         ended = self.end(former.id, now=now) if former is not None else []
-        visit = Visit(
-            self._random(), self._random(), ticket.user, ticket.links, ticket.may_read, now, ticket.known, ticket.groups
-        )
+        said = (ticket.user, ticket.links, ticket.may_read, now, ticket.known, ticket.groups, ticket.proof)
+        visit = Visit(self._random(), self._random(), *said)
         self._note(visit)
         self._active = now
         self._drop_oldest()

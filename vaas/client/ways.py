@@ -1,0 +1,54 @@
+"""How the portal is reached from here: as a visit's own kernel by its server, from elsewhere by a token."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+
+from vaas.client.client import Client
+from vaas.client.errors import PortalError
+from vaas.client.wires import Rest, Visit
+from vaas.facts import Way
+from vaas.runtime import asking
+
+__all__ = ["here"]
+
+_NOBODY_YET = (
+    "Nobody is looking yet: this notebook runs ahead of its visits. Ask the portal in a function that is given to "
+    "vaas.on_visit, and in what happens after it."
+)
+_NOT_HERE = "This app may not ask for its visitor."
+_NO_PORTAL = "Say which portal to ask, in the variable VAAS_URL, and as whom, with a token in VAAS_TOKEN."
+
+
+def here() -> Client:
+    """Return the client for where this runs; it is always the same, with its open connection.
+
+    In the portal's own app it asks as the visitor. Elsewhere, as in Jupyter, ``VAAS_URL`` names the portal, and
+    ``VAAS_TOKEN`` or ``JUPYTERHUB_API_TOKEN`` is a token of its Hub.
+
+    Raises
+    ------
+    PortalError
+        The notebook runs ahead of its visits, the app may not ask for its visitor, or nobody says which portal.
+    """
+    way = asking.way()
+    if not asking.begun():
+        raise PortalError(_NOBODY_YET)
+    if way is not None:
+        return _of_visit(way)
+    url = os.environ.get("VAAS_URL", "")
+    token = os.environ.get("VAAS_TOKEN") or os.environ.get("JUPYTERHUB_API_TOKEN", "")
+    if url:
+        return _of_token(url, token)
+    raise PortalError(_NOT_HERE if asking.in_app() else _NO_PORTAL)
+
+
+@lru_cache(maxsize=2)
+def _of_visit(way: Way) -> Client:
+    return Client(Visit(way))
+
+
+@lru_cache(maxsize=8)
+def _of_token(url: str, token: str) -> Client:
+    return Client(Rest(url, token))

@@ -1,0 +1,57 @@
+"""Whom an app server asks for: who came to it is proven by what the portal itself signed, and may still be there."""
+
+from __future__ import annotations
+
+from vaas import policy
+from vaas.errors import Forbidden, Invalid
+from vaas.model import App, ServerName, Visitor
+from vaas.portal.core import Core, version_server
+from vaas.slug import ACCOUNT_PREFIX
+from vaas.tickets import Ticket, derive_proof_key, verify
+
+__all__ = ["Speaking"]
+
+_OVER = "This visit has lasted for long. Open the app again from the portal."
+_ENDED = "You may not open this app any more."
+
+
+class Speaking:
+    """Tells for which visitor a server asks, with the rights that they have now."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def visitor(self, server: ServerName, proof: str) -> Visitor:
+        """Return who came to this server with that proof.
+
+        Raises
+        ------
+        Forbidden
+            The server's app may not ask for its visitors, the proof is none or is another server's, or its visitor
+            may not open the app any more.
+        """
+        app = self._app(server)
+        try:
+            key, now = derive_proof_key(self._core.master_key, server), self._core.now()
+            came = verify(proof, key=key, purpose="ask", server=server, now=now.timestamp())
+        except Invalid as error:
+            raise Forbidden(_OVER, log_message=f"{server.path}: no proof of a visitor") from error
+        return await self._stays(app, came)
+
+    def _app(self, server: ServerName) -> App:
+        with self._core.database.begin() as records:
+            app = records.apps.by_id(server.account.removeprefix(ACCOUNT_PREFIX))
+            versions = records.versions.of(app.id) if app and app.speaks else []
+        if app is None or server not in [version_server(app.id, version) for version in versions]:
+            raise Forbidden("This app may not ask for its visitor.", log_message=f"{server.path} may not ask")
+        return app
+
+    async def _stays(self, app: App, came: Ticket) -> Visitor:
+        user = await self._core.directory.user(came.user) if came.user else None
+        visitor = Visitor(user, frozenset(came.links))
+        with self._core.database.begin() as records:
+            grants = records.grants.of([app.id])
+        gone = bool(came.user) and user is None
+        if gone or not policy.decide(visitor, "open", app, grants, now=self._core.now()).allowed:
+            raise Forbidden(_ENDED, log_message=f"{came.user or 'somebody'} may not open {app.slug} any more")
+        return visitor
