@@ -44,6 +44,7 @@ FLOORS = {
 AREAS = {
     "vaas.errors": "nouns",
     "vaas.events": "nouns",
+    "vaas.keeping": "nouns",
     "vaas.model": "nouns",
     "vaas.policy": "thought",
     "vaas.query": "thought",
