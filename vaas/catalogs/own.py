@@ -356,6 +356,9 @@ def _any(queries: list[Query]) -> Query:
 
 
 def _seconds(day: date) -> int:
+    """Return when the day begins, or the moment that it is."""
+    if isinstance(day, datetime):
+        return int(day.timestamp())
     return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
 
 

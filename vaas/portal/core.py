@@ -46,6 +46,12 @@ class Limits:
     draft_hours: int = 72
     drafts_each: int = 50
     checks_each: int = 4
+    #: What one person keeps of searching, and how many of their requests for access may be open at once.
+    basket_things: int = 500
+    baskets_each: int = 50
+    basket_subjects: int = 50
+    searches_each: int = 50
+    requests_each: int = 20
     cover_bytes: int = 3_000_000
     #: Of one kernel with all its processes.
     kernel_memory: int = 2_000_000_000
