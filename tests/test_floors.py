@@ -60,6 +60,7 @@ AREAS = {
     "vaas.cookies": "thought",
     "vaas.network": "thought",
     "vaas.facts": "thought",
+    "vaas.loading": "thought",
     "vaas.questions": "thought",
     "vaas.stores.base": "ports",
     "vaas.catalogs.base": "ports",

@@ -158,10 +158,16 @@ class Index(Entries):
 
     def get(self, record_id: str, *, subjects: Collection[str]) -> Record | None:
         """Return the record of this id; None: there is none that these subjects may see."""
+        return self.several([record_id], subjects=subjects).get(record_id)
+
+    def several(self, record_ids: Collection[str], *, subjects: Collection[str]) -> dict[str, Record]:
+        """Return those of the records that these subjects may see, by id; one query, however many there are."""
         searcher = self._index.searcher()
-        wanted = [(_MUST, self._term("id", record_id)), (_MUST, self._readable(subjects))]
-        hits = searcher.search(Query.boolean_query(wanted), limit=1, count=False).hits
-        return _record(searcher.doc(hits[0][1])) if hits else None
+        # What no text can be, no id is.
+        ids = [each for each in record_ids if each.isascii() or each == each.encode(errors="replace").decode()]
+        wanted = [(_MUST, Query.term_set_query(self._schema, "id", ids)), (_MUST, self._readable(subjects))]
+        hits = searcher.search(Query.boolean_query(wanted), limit=max(1, len(ids)), count=False).hits
+        return {record.id: record for record in (_record(searcher.doc(address)) for _, address in hits)}
 
     def suggest(self, beginning: str, *, subjects: Collection[str], limit: int = 8) -> list[str]:
         """Return words of titles that begin so, the most frequent first, among what these subjects may see."""
@@ -331,11 +337,15 @@ class OwnCatalog(Catalog):
 
     async def record(self, record_id: str, *, visitor: Visitor) -> Record:
         """Return one record. Raises NotFound, for those that the visitor may not see too."""
-        self._check()
-        found = await asyncio.to_thread(self._index.get, record_id, subjects=_subjects(visitor))
+        found = (await self.records([record_id], visitor=visitor)).get(record_id)
         if found is None:
             raise NotFound("There is nothing like that here.")
         return found
+
+    async def records(self, record_ids: Iterable[str], *, visitor: Visitor) -> dict[str, Record]:
+        """Return those of the records that there are and that the visitor may see, by id."""
+        self._check()
+        return await asyncio.to_thread(self._index.several, list(record_ids), subjects=_subjects(visitor))
 
     def _check(self) -> None:
         """Show nothing that nobody may see any more: where the database cannot be followed, nothing at all."""

@@ -114,6 +114,8 @@ class Core:
     stores: StoreSource
     master_key: bytes = field(repr=False)
     limits: Limits = Limits()
+    #: The portal's own address, with a slash at its end, for those to whom it is told where something is.
+    public_url: str = ""
     #: Where apps may load pictures from, as a content security policy writes it; maps need their tiles.
     picture_sources: tuple[str, ...] = ("https:",)
     #: Which other sites may show apps in a frame, by origin.
