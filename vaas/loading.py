@@ -38,7 +38,7 @@ def address(uri: str, *, base: str) -> str:
 
 def content_address(store: str, path: str, *, base: str) -> str:
     """Return the address of a file's bytes, for who sees the store and sends a token."""
-    return f"{base}api/stores/{quote(store, safe='')}/files/{quote(path)}?content=1"
+    return f"{base}api/stores/{_part(store, safe='')}/files/{_part(path)}?content=1"
 
 
 def lines(kind: str, uri: str, access: Mapping[str, Any], *, base: str) -> str:
@@ -55,7 +55,7 @@ def lines(kind: str, uri: str, access: Mapping[str, Any], *, base: str) -> str:
             "paths = [files.fetch(name) for name in files.registry]"
         )
     if doi:
-        return f"url = {_quoted(f'https://doi.org/{quote(doi)}')}"
+        return f"url = {_quoted(f'https://doi.org/{_part(doi)}')}"
     if kind == "app" and whole:
         return f"import webbrowser\n\nwebbrowser.open({_quoted(whole)})"
     return f"url = {_quoted(whole)}" if whole else ""
@@ -76,6 +76,11 @@ def _of_a_store(store: str, path: str, *, base: str) -> str:
         f"url = {url}\nrequest = urllib.request.Request(url, headers={headers})\n"
         "data = urllib.request.urlopen(request).read()"
     )
+
+
+def _part(text: str, *, safe: str = "/") -> str:
+    """Return the text as a part of an address; a name on a disk may hold halves of characters."""
+    return quote(text, safe=safe, errors="replace")
 
 
 def _quoted(text: str) -> str:

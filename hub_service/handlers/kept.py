@@ -41,7 +41,7 @@ class BasketPage(Page):
     async def post(self, basket: str) -> None:
         """Do what the pressed button says."""
         actions = {"remove": self._remove, "rename": self._rename, "new": self._new, "delete": self._delete}
-        actions |= {"share": self._share, "unshare": self._unshare}
+        actions |= {"share": self._share, "unshare": self._unshare, "add": self._add}
         action = actions.get(self.get_body_argument("do", ""))
         if action is None:
             raise Invalid("This button does nothing.")
@@ -55,6 +55,11 @@ class BasketPage(Page):
 
     def _is_current(self, name: str, owner: str) -> bool:
         return not name and owner == self.person.name
+
+    async def _add(self, basket: str) -> tuple[str, str]:
+        catalog, record = self.get_body_argument("catalog", "here"), self.get_body_argument("record")
+        await self.portal.baskets.add(self.visitor, catalog, record, basket_id=basket)
+        return basket, "It is in the basket."
 
     async def _remove(self, basket: str) -> tuple[str, str]:
         await self.portal.baskets.remove(self.visitor, self.get_body_argument("thing"), basket_id=basket)

@@ -1,4 +1,4 @@
-"""Somebody who knows the ids wants to read what others keep, to see through it what is hidden, or to let themselves in."""
+"""Who knows all ids wants to read what others keep, to see through it what is hidden, or to let themselves in."""
 
 from __future__ import annotations
 

@@ -281,7 +281,11 @@ class TestPages:
         app = await world.published(ADA, to=(SIGNED_IN,), title="Tides")
         async with client(site, "ada") as ada, client(site, "bob") as bob:
             assert "Ask for access" in (await bob.get(f"apps/{app.slug}/")).text
-            assert "Ask for access" not in (await ada.get(f"apps/{app.slug}/")).text
+            mine = (await ada.get(f"apps/{app.slug}/")).text
+            assert "Ask for access" not in mine and f'value="app:{app.id}"' in mine
+            found.indexing.catch_up()
+            assert (await ada.post("basket/current", data={"do": "add", "record": f"app:{app.id}"})).status_code == 303
+            assert "Tides" in (await ada.get("basket/current")).text
             asked = await bob.post(f"apps/{app.slug}/ask", data={"access": "READ", "message": HOSTILE})
             assert asked.status_code == 303
             page = (await bob.get(f"apps/{app.slug}/")).text
