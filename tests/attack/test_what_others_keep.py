@@ -65,5 +65,5 @@ async def test_nobody_answers_a_request_who_may_not_share(found: Searchable) -> 
             with pytest.raises(VaasError) as refused:
                 await requests.answer(visitor, request.id, grant=grant)
             assert "Xyzzy" not in refused.value.message
-    assert requests.open_for(AS_BOB, app) == request
+    assert requests.last_for(AS_BOB, app) == request
     assert found.portal.core.see(AS_BOB, app.slug).access == Access.VIEW

@@ -55,6 +55,16 @@ class KeepingContract:
             assert [each.id for each in found] == ["b1", "b3", "b2", "b4", "b5"]
             assert records.baskets.readable("eve", {"user:evel"}) == []
 
+    def test_of_very_many_collections_of_others_the_last_changed_are_listed(self, database: SqlDatabase) -> None:
+        with database.begin() as records:
+            for number in range(205):
+                changed = NOW + timedelta(seconds=number)
+                made = replace(BASKET, id=f"b{number}", name=f"n{number}", changed=changed, shared_with=(SIGNED_IN,))
+                records.baskets.save(made)
+            listed = {each.id for each in records.baskets.readable("bob", {SIGNED_IN})}
+            assert listed == {f"b{number}" for number in range(5, 205)}
+            assert len(records.baskets.readable("ada", ())) == 205
+
     def test_a_name_is_taken_once_by_each_person(self, database: SqlDatabase) -> None:
         with database.begin() as records:
             records.baskets.save(BASKET)

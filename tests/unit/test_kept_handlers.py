@@ -310,6 +310,7 @@ class TestPages:
                 (request,) = re.findall(r'name="request" value="(\w+)"', (await ada.get("requests")).text)
                 assert (await who.post("requests", data={"request": request, "do": do})).status_code == 303
                 assert told in (await bob.get("requests")).text
+                assert ("was refused" in (await bob.get(f"apps/{app.slug}/")).text) == (do == "refuse")
 
     async def test_whatever_a_record_says_is_shown_as_text(self, found: Searchable, site: str) -> None:
         found.put("x", SIGNED_IN, title=HOSTILE, owner=HOSTILE, format=HOSTILE, url="javascript:alert(1)")

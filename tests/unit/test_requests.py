@@ -22,7 +22,7 @@ async def test_who_may_look_asks_and_one_click_of_the_owner_lets_them_read(world
     app, requests = await world.published(ADA, to=(SIGNED_IN,), title="Tides"), world.portal.requests
     request = requests.ask(AS_BOB, app.slug, access=Access.READ, message=" For my thesis\n\0 ")
     assert (request.message, request.state, request.title) == ("For my thesis", "open", "Tides")
-    assert requests.waiting(AS_ADA) == 1 and requests.open_for(AS_BOB, app) == request
+    assert requests.waiting(AS_ADA) == 1 and requests.last_for(AS_BOB, app) == request
     _, (asked,) = requests.look(AS_ADA)
     assert (asked.request, asked.app) == (request, app)
     with pytest.raises(Forbidden):
@@ -37,7 +37,7 @@ async def test_who_may_look_asks_and_one_click_of_the_owner_lets_them_read(world
     assert world.poked, "servers hear of it as they do when it is shared"
     (mine,), _ = requests.look(AS_BOB)
     assert (mine.request.state, mine.app) == ("granted", app)
-    assert requests.waiting(AS_ADA) == 0 and requests.open_for(AS_BOB, app) is None
+    assert requests.waiting(AS_ADA) == 0 and requests.last_for(AS_BOB, app) == answered.request
 
 
 async def test_a_refusal_is_told_and_one_may_ask_again(world: World) -> None:
@@ -158,7 +158,7 @@ async def test_who_lost_the_right_to_share_meanwhile_grants_nothing(world: World
     world.portal.sharing.revoke(AS_ADA, app.slug, "user:eve")
     with pytest.raises(NotFound):
         await answering
-    assert grants(world, app) == [] and requests.open_for(AS_BOB, app) == request
+    assert grants(world, app) == [] and requests.last_for(AS_BOB, app) == request
 
 
 async def test_nobody_is_let_in_whom_the_hub_does_not_know_any_more(world: World) -> None:

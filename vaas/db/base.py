@@ -223,7 +223,10 @@ class Baskets(ABC):
 
     @abstractmethod
     def readable(self, owner: str, subjects: Collection[str]) -> list[Basket]:
-        """Return the person's, by name, then those of others that are shared with one of the subjects."""
+        """Return the person's, by name, then those of others that are shared with one of the subjects.
+
+        Of those of others, some hundreds at most: the last changed.
+        """
 
     @abstractmethod
     def save(self, basket: Basket) -> None:
@@ -283,7 +286,10 @@ class Requests(ABC):
 
     @abstractmethod
     def to_answer(self, visitor: Visitor, *, now: datetime) -> list[AccessRequest]:
-        """Return the open ones for apps that are the visitor's or that they hold WRITE on, the oldest first."""
+        """Return the open ones for apps that are the visitor's or that they hold WRITE on.
+
+        Some hundreds at most, the oldest first.
+        """
 
     @abstractmethod
     def add(self, request: AccessRequest, *, keep: int) -> None:

@@ -18,6 +18,9 @@ from vaas.model import Access, Visitor
 
 __all__ = ["Baskets", "Requests", "Searches", "Things"]
 
+#: Of what others share or ask for, nobody looks through more at once.
+_MOST_SHARED, _MOST_WAITING = 200, 200
+
 
 class Baskets(Rows, base.Baskets):
     """Baskets; who they are shared with is in a table of its own."""
@@ -37,12 +40,13 @@ class Baskets(Rows, base.Baskets):
         """Return the person's, by name, then those of others that are shared with one of the subjects."""
         t, shares = schema.baskets, schema.basket_shares
         shared = sa.exists().where(shares.c.basket_id == t.c.id, shares.c.subject.in_(subjects))
-        found = self._found(sa.or_(t.c.owner == owner, shared))
+        others = self._found(sa.and_(t.c.owner != owner, shared), limit=_MOST_SHARED) if subjects else []
+        found = self._found(t.c.owner == owner) + others
         return sorted(found, key=lambda each: (each.owner != owner, each.name.lower(), each.name, each.id))
 
-    def _found(self, where: sa.ColumnElement[bool]) -> list[Basket]:
+    def _found(self, where: sa.ColumnElement[bool], *, limit: int | None = None) -> list[Basket]:
         t, shares = schema.baskets, schema.basket_shares
-        rows = self._rows(sa.select(t).where(where))
+        rows = self._rows(sa.select(t).where(where).order_by(t.c.changed.desc(), t.c.id).limit(limit))
         named = sa.select(shares).where(shares.c.basket_id.in_([row["id"] for row in rows]))
         subjects: dict[str, list[str]] = {row["id"]: [] for row in rows}
         for share in self._rows(named.order_by(shares.c.subject)) if rows else ():
@@ -149,7 +153,7 @@ class Requests(Rows, base.Requests):
         )
         own = sa.exists().where(apps.c.id == t.c.app_id, apps.c.owner == visitor.name)
         wanted = sa.select(t).where(t.c.state == "open", sa.or_(own, granted))
-        return [_request(row) for row in self._rows(wanted.order_by(t.c.created, t.c.id))]
+        return [_request(row) for row in self._rows(wanted.order_by(t.c.created, t.c.id).limit(_MOST_WAITING))]
 
     def add(self, request: AccessRequest, *, keep: int) -> None:
         """Add it, and forget all but the person's ``keep`` newest that are answered; Conflict when one is open."""

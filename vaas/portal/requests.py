@@ -68,13 +68,13 @@ class Requests:
         with self._core.database.begin() as records:
             return len(records.requests.to_answer(visitor, now=self._core.now()))
 
-    def open_for(self, visitor: Visitor, app: App) -> AccessRequest | None:
-        """Return what the visitor asked for of this app and waits for, if anything."""
+    def last_for(self, visitor: Visitor, app: App) -> AccessRequest | None:
+        """Return what the visitor last asked for of this app and did not take back, if anything."""
         if visitor.user is None:
             return None
         with self._core.database.begin() as records:
             mine = records.requests.of(visitor.name)
-        return next((each for each in mine if each.app_id == app.id and each.state == "open"), None)
+        return next((each for each in mine if each.app_id == app.id and each.state != "withdrawn"), None)
 
     async def answer(self, visitor: Visitor, request_id: str, *, grant: bool) -> Asked:
         """Grant what was asked for, as sharing does, or refuse. Raises NotFound, and Conflict when it is answered."""
