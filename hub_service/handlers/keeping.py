@@ -62,12 +62,12 @@ class BasketJson(_Basket):
         name, shared = self.json.get("name"), self.json.get("shared_with")
         if name is None and shared is None:
             raise Invalid("Say “name” or “shared_with”.")
-        basket = named(basket)
+        subjects, basket = _strings("shared_with", [] if shared is None else shared), named(basket)
         if name is not None:
             look = await self.portal.baskets.rename(self.visitor, self.text("name"), basket_id=basket)
             basket = look.basket.id
         if shared is not None:
-            look = await self.portal.baskets.share(self.visitor, basket, _strings("shared_with", shared))
+            look = await self.portal.baskets.share(self.visitor, basket, subjects)
         self.tell(look)
 
     async def delete(self, basket: str) -> None:

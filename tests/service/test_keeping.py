@@ -1,15 +1,13 @@
-"""What is kept, on the real portal: the lines that load a file do load it, and baskets outlive the portal's process."""
+"""The lines that load a thing of a basket do load it, in the app environment and from the real portal."""
 
 from __future__ import annotations
 
-import json
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.portal_fixture import RunningPortal, app_python
-from tests.published import call
 from vaas.loading import lines
 
 pytestmark = pytest.mark.hub
@@ -40,10 +38,3 @@ def test_the_code_that_is_copied_loads_the_file(
     environ = {"VAAS_TOKEN": kim, "HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert (done.stdout.strip(), done.returncode) == (printed, 0), done.stderr
-
-
-def test_what_is_kept_is_in_the_database(hub: RunningPortal, kim: str) -> None:
-    named = call(hub, "POST", "baskets", kim, {"name": "Levels"})
-    (search,) = call(hub, "POST", "saved", kim, {"q": "sea"})["searches"]
-    assert [each["id"] for each in call(hub, "GET", "baskets", kim)["baskets"]] == [named["id"]]
-    assert json.loads(json.dumps(call(hub, "GET", "saved", kim)))["searches"][0]["id"] == search["id"]

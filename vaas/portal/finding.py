@@ -86,7 +86,11 @@ class Finding:
         try:
             async with asyncio.timeout(self._patience):
                 return await catalog.records(record_ids, visitor=visitor)
-        except TimeoutError as error:
+        except VaasError:
+            raise
+        except Exception as error:
+            if not isinstance(error, TimeoutError):
+                _log.exception("Catalog %s", catalog.id)
             raise Unavailable(f"{catalog.title} does not answer at the moment.") from error
 
     async def changed(self, text: str, *, since: datetime, visitor: Visitor) -> int:
