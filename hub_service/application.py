@@ -71,6 +71,7 @@ def make_portal(settings: Settings, environ: Mapping[str, str]) -> Portal:
         stores=stores,
         master_key=ensure_secret(settings.secrets / "tickets"),
         limits=limits(environ),
+        public_url=settings.portal_url,
         network=settings.network,
         picture_sources=picture_sources(environ),
         frame_ancestors=frame_ancestors(environ, public_url=settings.public_url),

@@ -56,6 +56,19 @@ _BODIES: dict[tuple[str, str], dict[str, Any]] = {
         "knows_visitor": {"type": "boolean"},
     },
     ("post", "api/ask"): {"verb": {"type": "string"}, "args": {"type": "object"}},
+    ("post", "api/baskets"): {"name": {"type": "string"}},
+    ("patch", "api/baskets/{basket}"): {
+        "name": {"type": "string"},
+        "shared_with": {"type": "array", "items": {"type": "string"}},
+    },
+    ("post", "api/baskets/{basket}/things"): {"catalog": {"type": "string"}, "record": {"type": "string"}},
+    ("post", "api/saved"): {"q": {"type": "string"}, "name": {"type": "string"}},
+    ("post", "api/requests"): {
+        "slug": {"type": "string"},
+        "access": {"enum": ["READ", "WRITE"]},
+        "message": {"type": "string"},
+    },
+    ("put", "api/requests/{request}"): {"grant": {"type": "boolean"}},
     ("post", "api/stores"): {n: {"type": "string"} for n in ("title", "url", "username", "password")},
 }
 _QUERIES = {
@@ -67,7 +80,15 @@ _QUERIES = {
 }
 _CREATED = {
     ("post", path)
-    for path in ("api/apps/{slug}/links", "api/drafts", "api/uploads", "api/drafts/{draft}/publish", "api/stores")
+    for path in (
+        "api/apps/{slug}/links",
+        "api/drafts",
+        "api/uploads",
+        "api/drafts/{draft}/publish",
+        "api/stores",
+        "api/baskets",
+        "api/requests",
+    )
 }
 
 

@@ -11,7 +11,20 @@ from typing import Any
 
 from tornado.web import RequestHandler
 
-from hub_service.handlers import api, apps, drafts, files, health, incidents, runtime, search, session, sharing
+from hub_service.handlers import (
+    api,
+    apps,
+    drafts,
+    files,
+    health,
+    incidents,
+    keeping,
+    kept,
+    runtime,
+    search,
+    session,
+    sharing,
+)
 from hub_service.handlers.base import Base
 
 __all__ = ["API", "MARKERS", "PAGES", "RUNTIME", "Route", "REST", "elsewhere", "rules"]
@@ -30,6 +43,10 @@ _KINDS = {
     "draft": r"[0-9a-f]{8}",
     "store": r"[A-Za-z0-9_-]{1,60}",
     "link": r"[a-z0-9]{12}",
+    "basket": r"current|[a-z0-9]{12}",
+    "thing": r"[0-9a-f]{16}",
+    "search": r"[a-z0-9]{12}",
+    "request": r"[a-z0-9]{12}",
     "token": r"[A-Za-z0-9_-]{32}",
     "subject": r"[^/]+",
     "catalog": r"[A-Za-z0-9._-]{1,60}",
@@ -80,6 +97,9 @@ PAGES = (
     Route("apps/{slug}/compare", "signed-in", sharing.ComparePage),
     Route("apps/{slug}/log", "signed-in", apps.LogText),
     Route("apps/{slug}/settings", "signed-in", apps.SettingsPage),
+    Route("apps/{slug}/ask", "signed-in", kept.AskPage),
+    Route("basket/{basket}", "signed-in", kept.BasketPage),
+    Route("requests", "signed-in", kept.RequestsPage),
     Route("files/", "signed-in", files.FilesPage),
     Route("files/{store}/{path}", "signed-in", files.FilesPage),
     Route("upload", "signed-in", files.UploadPage),
@@ -124,6 +144,15 @@ API = (
     Route("api/records/{catalog}/{record}", "anyone", search.RecordJson),
     Route("api/previews/{catalog}/{record}", "anyone", search.PreviewJson),
     Route("api/ask", "signed-in", search.AskJson),
+    Route("api/baskets", "signed-in", keeping.BasketsJson),
+    Route("api/baskets/{basket}", "signed-in", keeping.BasketJson),
+    Route("api/baskets/{basket}/things", "signed-in", keeping.BasketThingsJson),
+    Route("api/baskets/{basket}/things/{thing}", "signed-in", keeping.BasketThingJson),
+    Route("api/saved", "signed-in", keeping.SavedJson),
+    Route("api/saved/{search}", "signed-in", keeping.SavedSearchJson),
+    Route("api/saved/{search}/seen", "signed-in", keeping.SeenJson),
+    Route("api/requests", "signed-in", keeping.RequestsJson),
+    Route("api/requests/{request}", "signed-in", keeping.RequestJson),
 )
 RUNTIME = (
     Route("api/runtime/manifest", "server", runtime.ManifestJson),

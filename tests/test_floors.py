@@ -45,6 +45,7 @@ FLOORS = {
 AREAS = {
     "vaas.errors": "nouns",
     "vaas.events": "nouns",
+    "vaas.keeping": "nouns",
     "vaas.model": "nouns",
     "vaas.policy": "thought",
     "vaas.query": "thought",
@@ -60,6 +61,7 @@ AREAS = {
     "vaas.cookies": "thought",
     "vaas.network": "thought",
     "vaas.facts": "thought",
+    "vaas.loading": "thought",
     "vaas.questions": "thought",
     "vaas.stores.base": "ports",
     "vaas.catalogs.base": "ports",

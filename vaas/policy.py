@@ -18,6 +18,7 @@ OWNER = 4
 ACTIONS: Mapping[str, int] = {
     "see": Access.VIEW,
     "open": Access.VIEW,
+    "ask for access": Access.VIEW,
     "read source": Access.READ,
     "launch": Access.READ,
     "list versions": Access.READ,
@@ -28,6 +29,7 @@ ACTIONS: Mapping[str, int] = {
     "list grants": Access.WRITE,
     "grant": Access.WRITE,
     "revoke": Access.WRITE,
+    "answer requests": Access.WRITE,
     "read log": Access.WRITE,
     "give away": OWNER,
     "withdraw": OWNER,

@@ -83,6 +83,8 @@ class Clause:
 class Search:
     """What was asked: of each group of clauses, one must hold. ``after`` (included) and ``before`` (not) bound dates.
 
+    Where we ask ourselves, ``after`` may be a moment as well; our own index takes it to the second.
+
     ``notes`` tell the asker what was not understood.
     """
 

@@ -93,6 +93,7 @@ class AppPage(Page):
             "network": within(seen.app.network, self.portal.core.network) if writes else (),
             "mode": version.report.get("opens", {}).get("mode", "") if version else "",
             "opens": self.portal.gallery.opens(seen),
+            "request": self.portal.requests.last_for(self.visitor, seen.app),
         }
         self.show("app.html", title=seen.app.title, context=context)
 

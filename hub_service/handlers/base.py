@@ -209,6 +209,8 @@ class Page(Base):
             "title": title,
             "notice": self._notice(),
             "isolated": self.settings["isolation"].holds,
+            # On an error's page nothing more is asked of what may be what is wrong.
+            "open_requests": self.portal.requests.waiting(self.visitor) if self.get_status() < 500 else 0,
             "errors": self.wrong,
             "values": self._given(),
         }

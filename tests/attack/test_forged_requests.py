@@ -22,6 +22,10 @@ ADDRESS = {
     "path": "",
     "subject": "user:eve",
     "link": "aaaaaaaaaaaa",
+    "basket": "current",
+    "thing": "0" * 16,
+    "search": "aaaaaaaaaaaa",
+    "request": "aaaaaaaaaaaa",
 }
 #: Every request that changes something, as method and path.
 CHANGES = sorted(

@@ -16,6 +16,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.contract.database import DatabaseContract
+from tests.contract.keeping import KeepingContract
 from vaas.db import schema
 from vaas.db.seal import Seal
 from vaas.db.sql import SqlDatabase
@@ -93,7 +94,7 @@ def upgraded(server: str) -> Iterator[SqlDatabase]:
     database.close()
 
 
-class TestPostgresqlDatabase(DatabaseContract):
+class TestPostgresqlDatabase(DatabaseContract, KeepingContract):
     """The contract, on a real server."""
 
     @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.contract.database import NOW, DatabaseContract, app
+from tests.contract.keeping import KeepingContract
 from vaas.db import schema
 from vaas.db.base import Query
 from vaas.db.seal import Seal, ensure_secret
@@ -31,7 +32,7 @@ def database(empty_database: bytes, tmp_path: Path) -> Iterator[SqlDatabase]:
     made.close()
 
 
-class TestSqliteDatabase(DatabaseContract):
+class TestSqliteDatabase(DatabaseContract, KeepingContract):
     """The contract, on a file."""
 
     @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -63,6 +64,11 @@ MATRIX = (
     Row("get", "apps/{slug}/log", WRITE, 200),
     Row("get", "apps/{slug}/settings", WRITE, 200),
     Row("post", "apps/{slug}/settings", WRITE, 303, form={"do": "save", "title": "Matrix"}),
+    Row("post", "apps/{slug}/ask", VIEW, 400, form={"access": "NONSENSE"}),
+    Row("get", "basket/{basket}", OWNER, 200, mine=True),
+    Row("post", "basket/{basket}", OWNER, 303, form={"do": "rename", "name": "Matrix {basket}"}, mine=True),
+    Row("get", "requests", PERSON, 200),
+    Row("post", "requests", PERSON, 404, form={"do": "grant", "request": "{request}"}),
     Row("get", "files/", PERSON, 200),
     Row("get", "files/{store}/{path}", PERSON, 200),
     Row("post", "upload", PERSON, 400, form={}),
@@ -116,6 +122,21 @@ MATRIX = (
     Row("get", "api/records/{catalog}/{record}", VIEW, 200),
     Row("get", "api/previews/{catalog}/{record}", VIEW, 200),
     Row("post", "api/ask", PERSON, 200, body={"verb": "me"}),
+    Row("get", "api/baskets", PERSON, 200),
+    Row("post", "api/baskets", PERSON, 400, body={"name": ""}),
+    Row("get", "api/baskets/{basket}", OWNER, 200, mine=True),
+    Row("patch", "api/baskets/{basket}", OWNER, 200, body={"name": "Matrix {basket}"}, mine=True),
+    Row("post", "api/baskets/{basket}/things", OWNER, 404, body={"record": "none"}, mine=True),
+    Row("delete", "api/baskets/{basket}/things/{thing}", OWNER, 204, mine=True),
+    Row("delete", "api/baskets/{basket}", OWNER, 204, mine=True),
+    Row("get", "api/saved", PERSON, 200),
+    Row("post", "api/saved", PERSON, 400, body={"q": ""}),
+    Row("delete", "api/saved/{search}", PERSON, 204),
+    Row("put", "api/saved/{search}/seen", PERSON, 404),
+    Row("get", "api/requests", PERSON, 200),
+    Row("post", "api/requests", VIEW, 400, body={"slug": "{slug}", "access": "NONSENSE"}),
+    Row("put", "api/requests/{request}", PERSON, 404, body={"grant": True}),
+    Row("delete", "api/requests/{request}", PERSON, 404),
     Row("delete", "api/apps/{slug}", OWNER, 204),
 )
 
@@ -134,6 +155,11 @@ class World:
     def draft(self) -> str:
         """Return a new draft of the owner, checked."""
         return _draft(self.portal, self.tokens["owner"], self.files)
+
+    def basket(self) -> str:
+        """Return a new basket of the owner."""
+        made = _call(self.portal, "POST", "baskets", self.tokens["owner"], {"name": secrets.token_hex(8)})
+        return str(made["id"])
 
     def ask(self, who: str, row: Row, names: dict[str, str]) -> int:
         """Send the row's request and return the status."""
@@ -221,9 +247,13 @@ def test_a_route_answers_as_the_rules_say(world: World, row: Row) -> None:
         "subject": "user:nobody" if row.method == "delete" else "group:students",
         "link": "aaaaaaaaaaaa",
         "token": token.rpartition("/")[2],
-        "draft": world.draft() if row.mine else "00000000",
         "catalog": "here",
         "record": f"app:{world.app_id}",
+        "draft": world.draft() if row.mine and "{draft}" in row.path else "00000000",
+        "basket": world.basket() if "{basket}" in row.path else "",
+        "thing": "0" * 16,
+        "search": "aaaaaaaaaaaa",
+        "request": "aaaaaaaaaaaa",
     }
     asked = [who for who in (*RANK, "service") if who != "owner"] + ["owner"]  # the owner's yes may end the thing
     if row.path == "api/apps/{slug}" and row.method == "delete":

@@ -121,3 +121,34 @@ async def test_one_record_is_had_from_its_catalog() -> None:
     assert (await finding.record("own", "x", visitor=NOBODY)).id == "x"
     with pytest.raises(NotFound):
         await finding.record("none", "x", visitor=NOBODY)
+
+
+class Asked(Shelf):
+    """A catalog whose records each are an answer of their own."""
+
+    async def record(self, record_id: str, *, visitor: Visitor) -> Record:
+        if record_id == "hang":
+            await asyncio.sleep(60)
+        if record_id == "odd":
+            raise KeyError(record_id)
+        if record_id == "closed":
+            raise Unavailable("Closed on Fridays.")
+        if record_id == "hidden":
+            raise NotFound("There is nothing like that here.")
+        return Record(record_id, "data", record_id)
+
+
+async def test_what_records_say_now_is_told_as_far_as_one_may_see_them() -> None:
+    finding = Finding([Asked("own", lambda _search, _cursor: Page())], patience=0.3)
+    found = await finding.now("own", ["a", "hidden", "b"], visitor=NOBODY)
+    assert found is not None and list(found) == ["a", "b"]
+    assert await finding.now("none", ["a"], visitor=NOBODY) == {}
+    for record, words in (("hang", "does not answer"), ("odd", "does not answer"), ("closed", "Fridays")):
+        with pytest.raises(Unavailable, match=words):
+            await finding.now("own", ["a", record], visitor=NOBODY)
+
+
+async def test_where_everybody_sees_the_same_nobody_is_asked() -> None:
+    own = Asked("own", lambda _search, _cursor: Page())
+    own.same_for_all = True
+    assert await Finding([own]).now("own", ["odd"], visitor=NOBODY) is None

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from jinja2 import DictLoader, Environment
+from jinja2 import ChoiceLoader, DictLoader, Environment, FileSystemLoader, StrictUndefined
 from jupyterhub.services.auth import HubOAuth
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPServerRequest
@@ -19,8 +19,9 @@ from tornado.web import create_signed_value, decode_signed_value
 
 from hub_service import openapi, routes
 from hub_service.bodies import SizedApplication
+from hub_service.handlers.base import filters
 from hub_service.isolation import KernelIsolation
-from hub_service.settings import Settings
+from hub_service.settings import ROOT, Settings
 from tests.notebooks import markdown, notebook
 from tests.portal_parts import ADA, PUBLIC_URL, World
 from tests.servers import web
@@ -41,6 +42,15 @@ def hub(request: HTTPServerRequest) -> tuple[int, dict[str, str], bytes]:
     return (200, {}, json.dumps(model).encode()) if name else (404, {}, b"{}")
 
 
+def templates() -> Environment:
+    """Return the portal's own templates, with the shortest words in the place of those that many tests look at."""
+    short = DictLoader({"error.html": "{{ text }}", "asleep.html": "{{ way }}", "gallery.html": "({{ notice }})"})
+    own = FileSystemLoader(ROOT / "templates" / "portal")
+    made = Environment(loader=ChoiceLoader([short, own]), autoescape=True, undefined=StrictUndefined)
+    made.filters.update(filters())
+    return made
+
+
 @pytest.fixture
 async def site(world: World, tmp_path: Path) -> AsyncIterator[str]:
     """Serve the portal on a free port and yield its address."""
@@ -58,12 +68,7 @@ async def site(world: World, tmp_path: Path) -> AsyncIterator[str]:
             portal=world.portal,
             prefix=PREFIX,
             public_url=PUBLIC_URL,
-            templates=Environment(
-                loader=DictLoader(
-                    {"error.html": "{{ text }}", "asleep.html": "{{ way }}", "gallery.html": "({{ notice }})"}
-                ),
-                autoescape=True,
-            ),
+            templates=templates(),
             openapi=openapi.document(PUBLIC_URL),
             app_origins="http://*.vaas.localhost",
             isolation=KernelIsolation(Settings.from_environ({}), world.portal.servers.isolation),

@@ -319,3 +319,21 @@ def test_after_random_changes_it_holds_what_it_should(index: Index) -> None:
         everybody = {reader for entry in kept.values() for reader in entry.readers}
         found = index.search(Search(), subjects=everybody, limit=100).records
         assert {record.id: record for record in found} == {key: entry.record for key, entry in kept.items()}
+
+
+def test_several_records_are_had_at_once_by_who_may_see_them(index: Index) -> None:
+    readers = (frozenset({"everyone"}), frozenset({"user:ada"}))
+    index.put(Entry(replace(APP, id=f"app:{number}"), readers[number % 2]) for number in range(40))
+    asked = [*(f"app:{number}" for number in range(60)), "", "\ud800", "app:1"]
+    assert set(index.several(asked, subjects=EVERYONE)) == {f"app:{number}" for number in range(0, 40, 2)}
+    assert len(index.several(asked, subjects={"everyone", "user:ada"})) == 40
+    assert index.several([], subjects=EVERYONE) == {} and index.get("\ud800", subjects=EVERYONE) is None
+
+
+def test_a_moment_bounds_to_the_second(index: Index) -> None:
+    for number in range(4):
+        changed = NOW + timedelta(seconds=number, milliseconds=500)
+        index.put([Entry(replace(APP, id=f"app:{number}", changed=changed), EVERYONE)])
+    for second, left in ((0, 4), (1, 3), (4, 0)):
+        search = replace(parse("sea"), after=NOW + timedelta(seconds=second))
+        assert index.search(search, subjects=EVERYONE).total == left

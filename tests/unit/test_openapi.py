@@ -63,8 +63,12 @@ def test_what_is_said_of_bodies_queries_and_statuses_is_about_operations_that_ex
 def test_every_operation_that_reads_a_body_describes_it() -> None:
     reading = {(m, p) for p, m, _ in operations() if m in {"post", "put", "patch"}}
     described = {(m, f"/{p}") for m, p in openapi._BODIES}
-    # Waking an app takes no body; a file's body is its bytes.
-    assert reading - described == {("post", "/api/apps/{slug}/opening"), ("put", "/api/stores/{store}/files/{path}")}
+    # Waking an app and having seen something take no body; a file's body is its bytes.
+    assert reading - described == {
+        ("post", "/api/apps/{slug}/opening"),
+        ("put", "/api/stores/{store}/files/{path}"),
+        ("put", "/api/saved/{search}/seen"),
+    }
 
 
 def test_the_error_is_that_of_the_handlers() -> None:

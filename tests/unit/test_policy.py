@@ -25,9 +25,18 @@ SUBJECTS = {
     "group:physics": (BOB, STRANGER),
     "link:l1": (BY_LINK, BOB),
 }
-VIEWS = {"see", "open"}
+VIEWS = {"see", "open", "ask for access"}
 READS = VIEWS | {"read source", "launch", "list versions", "compare versions"}
-WRITES = READS | {"publish version", "roll back", "edit", "list grants", "grant", "revoke", "read log"}
+WRITES = READS | {
+    "publish version",
+    "roll back",
+    "edit",
+    "list grants",
+    "grant",
+    "revoke",
+    "answer requests",
+    "read log",
+}
 MAY = {0: set[str](), 1: VIEWS, 2: READS, 3: WRITES, OWNER: set(ACTIONS)}
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from vaas.errors import NotFound
 from vaas.model import Visitor
 from vaas.query import Search
 
@@ -114,6 +116,8 @@ class Catalog(ABC):
 
     id: str
     title: str
+    #: Whether everybody here sees the same in it: then nobody has to ask again who may see a record.
+    same_for_all: bool = False
 
     @abstractmethod
     async def search(self, search: Search, *, visitor: Visitor, limit: int, cursor: str = "") -> Page:
@@ -132,6 +136,14 @@ class Catalog(ABC):
     async def suggest(self, beginning: str, *, visitor: Visitor, limit: int) -> list[str]:
         """Return what begins so, of what the visitor may see; nothing where the catalog does not suggest."""
         return []
+
+    async def records(self, record_ids: Iterable[str], *, visitor: Visitor) -> dict[str, Record]:
+        """Return those of the records that there are and that the visitor may see, by id."""
+        found = {}
+        for record_id in record_ids:
+            with contextlib.suppress(NotFound):
+                found[record_id] = await self.record(record_id, visitor=visitor)
+        return found
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,8 @@ _FIELDS = {
 class CkanCatalog(Catalog):
     """One portal at ``url``."""
 
+    same_for_all = True
+
     def __init__(self, catalog_id: str, title: str, url: str, *, http: Http, patience: float = 8.0):
         self.id, self.title = catalog_id, title
         self._url, self._http, self._patience = url.rstrip("/"), http, patience

@@ -38,6 +38,8 @@ _TYPES = {"data": "dataset", "app": "software", "notebook": "software"}
 class InvenioCatalog(Catalog):
     """One repository at ``url``; with a ``token``, its owner's view of it is searched for everybody."""
 
+    same_for_all = True
+
     def __init__(self, catalog_id: str, title: str, url: str, *, http: Http, token: str = "", patience: float = 8.0):
         self.id, self.title = catalog_id, title
         self._url, self._http, self._patience = url.rstrip("/"), http, patience

@@ -121,9 +121,15 @@ class Index(Entries):
 
     def get(self, record_id: str, *, subjects: Collection[str]) -> Record | None:
         """Return the record of this id; None: there is none that these subjects may see."""
+        return self.several([record_id], subjects=subjects).get(record_id)
+
+    def several(self, record_ids: Collection[str], *, subjects: Collection[str]) -> dict[str, Record]:
+        """Return those of the records that these subjects may see, by id; one query, however many there are."""
         searcher = self._index.searcher()
-        hits = searcher.search(self._queries.named(record_id, subjects), limit=1, count=False).hits
-        return record_of(searcher.doc(hits[0][1])) if hits else None
+        # What no text can be, no id is.
+        ids = [each for each in record_ids if each.isascii() or each == each.encode(errors="replace").decode()]
+        hits = searcher.search(self._queries.named(ids, subjects), limit=max(1, len(ids)), count=False).hits
+        return {record.id: record for record in (record_of(searcher.doc(address)) for _, address in hits)}
 
     def suggest(self, beginning: str, *, subjects: Collection[str], limit: int = 8) -> list[str]:
         """Return words of titles that begin so, the most frequent first, among what these subjects may see."""
@@ -197,8 +203,7 @@ class OwnCatalog(Catalog):
 
     async def record(self, record_id: str, *, visitor: Visitor) -> Record:
         """Return one record. Raises NotFound, for those that the visitor may not see too."""
-        self._check()
-        found = await asyncio.to_thread(self._index.get, record_id, subjects=_subjects(visitor))
+        found = (await self.records([record_id], visitor=visitor)).get(record_id)
         if found is None:
             raise NotFound("There is nothing like that here.")
         return found
@@ -208,6 +213,11 @@ class OwnCatalog(Catalog):
         self._check()
         asked = partial(self._index.suggest, beginning, subjects=_subjects(visitor), limit=limit)
         return await asyncio.to_thread(asked)
+
+    async def records(self, record_ids: Iterable[str], *, visitor: Visitor) -> dict[str, Record]:
+        """Return those of the records that there are and that the visitor may see, by id."""
+        self._check()
+        return await asyncio.to_thread(self._index.several, list(record_ids), subjects=_subjects(visitor))
 
     def _check(self) -> None:
         """Show nothing that nobody may see any more: where the database cannot be followed, nothing at all."""

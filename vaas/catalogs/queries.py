@@ -43,9 +43,10 @@ class Queries:
         """Return the query for one of ``size`` (see :data:`vaas.catalogs.documents.SAMPLES`) of what fits it."""
         return Query.boolean_query([(_MUST, query), (_MUST, self._term("sample", str(size)))])
 
-    def named(self, record_id: str, subjects: Collection[str]) -> Query:
-        """Return the query for one record, if these subjects may see it."""
-        return Query.boolean_query([(_MUST, self._term("id", record_id)), (_MUST, self.readable(subjects))])
+    def named(self, ids: list[str], subjects: Collection[str]) -> Query:
+        """Return the query for those of these records that the subjects may see."""
+        wanted = [(_MUST, Query.term_set_query(self._schema, "id", ids)), (_MUST, self.readable(subjects))]
+        return Query.boolean_query(wanted)
 
     def readable(self, subjects: Collection[str]) -> Query:
         """Return the query for what one of them may see; nothing that has to be looked at again, until it was."""
@@ -140,4 +141,7 @@ def _any(queries: list[Query]) -> Query:
 
 
 def _seconds(day: date) -> int:
+    """Return when the day begins, or the moment that it is."""
+    if isinstance(day, datetime):
+        return int(day.timestamp())
     return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())

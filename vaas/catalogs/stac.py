@@ -31,6 +31,8 @@ _TITLE, _TAG, _TEXT = 3.0, 2.0, 1.0
 class StacCatalog(Catalog):
     """One server at ``url``."""
 
+    same_for_all = True
+
     def __init__(self, catalog_id: str, title: str, url: str, *, http: Http, patience: float = 8.0):
         self.id, self.title = catalog_id, title
         self._url, self._http, self._patience = url.rstrip("/"), http, patience

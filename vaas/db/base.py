@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from vaas.keeping import AccessRequest, Basket, SavedSearch, Thing
 from vaas.model import Access, App, Draft, Grant, Incident, Link, StoreAccount, Version, Visitor
 
 __all__ = [
     "Accounts",
     "Apps",
+    "Baskets",
     "Change",
     "Changes",
     "Database",
@@ -23,6 +25,9 @@ __all__ = [
     "Links",
     "Query",
     "Records",
+    "Requests",
+    "Searches",
+    "Things",
     "Versions",
 ]
 
@@ -205,6 +210,96 @@ class Changes(ABC):
         """Note a change; those of apps, of their versions and of who may see them are noted by themselves."""
 
 
+class Baskets(ABC):
+    """What people collect in, and who else may look into it."""
+
+    @abstractmethod
+    def get(self, basket_id: str) -> Basket | None:
+        """Return the basket, or None."""
+
+    @abstractmethod
+    def current(self, owner: str) -> Basket | None:
+        """Return the person's one without a name, or None."""
+
+    @abstractmethod
+    def readable(self, owner: str, subjects: Collection[str]) -> list[Basket]:
+        """Return the person's, by name, then those of others that are shared with one of the subjects.
+
+        Of those of others, some hundreds at most: the last changed.
+        """
+
+    @abstractmethod
+    def save(self, basket: Basket) -> None:
+        """Add or replace it with its subjects; Conflict when the person has another of this name."""
+
+    @abstractmethod
+    def remove(self, basket_id: str) -> None:
+        """Remove it with the things in it; no-op when there is none."""
+
+
+class Things(ABC):
+    """What lies in baskets."""
+
+    @abstractmethod
+    def of(self, basket_id: str) -> list[Thing]:
+        """Return the things in the basket, the last added first."""
+
+    @abstractmethod
+    def counts(self, basket_ids: Collection[str]) -> Mapping[str, int]:
+        """Return how many things are in each of these baskets that has some."""
+
+    @abstractmethod
+    def add(self, thing: Thing) -> None:
+        """Add it; no-op when one of this id is there."""
+
+    @abstractmethod
+    def remove(self, basket_id: str, thing_id: str) -> None:
+        """Remove it from the basket; no-op when it is not in there."""
+
+
+class Searches(ABC):
+    """The searches that people saved."""
+
+    @abstractmethod
+    def of(self, owner: str) -> list[SavedSearch]:
+        """Return the person's, by name."""
+
+    @abstractmethod
+    def save(self, search: SavedSearch) -> None:
+        """Add or replace it; Conflict when the person has another of this name."""
+
+    @abstractmethod
+    def remove(self, owner: str, search_id: str) -> None:
+        """Remove it if it is this person's; no-op otherwise."""
+
+
+class Requests(ABC):
+    """What people ask for, and what was answered."""
+
+    @abstractmethod
+    def get(self, request_id: str) -> AccessRequest | None:
+        """Return the request, or None."""
+
+    @abstractmethod
+    def of(self, who: str) -> list[AccessRequest]:
+        """Return what the person asked for, the newest first."""
+
+    @abstractmethod
+    def to_answer(self, visitor: Visitor, *, now: datetime) -> list[AccessRequest]:
+        """Return the open ones for apps that are the visitor's or that they hold WRITE on.
+
+        Some hundreds at most, the oldest first.
+        """
+
+    @abstractmethod
+    def add(self, request: AccessRequest, *, keep: int) -> None:
+        """Add it, and forget all but the person's ``keep`` newest that are answered; Conflict when one is open."""
+
+    @abstractmethod
+    def close(self, request: AccessRequest) -> bool:
+        """Keep its state and who answered when; False, and nothing is changed, when it is not open any more."""
+
+
 @dataclass(frozen=True)
 class Records:
     """All records, as one transaction sees them."""
@@ -217,6 +312,10 @@ class Records:
     incidents: Incidents
     accounts: Accounts
     changes: Changes
+    baskets: Baskets
+    things: Things
+    searches: Searches
+    requests: Requests
 
 
 class Database(ABC):

@@ -13,17 +13,22 @@ from sqlalchemy import (
     Column,
     DateTime,
     ForeignKey,
+    Index,
     Integer,
     MetaData,
     String,
     Table,
     Text,
     TypeDecorator,
+    UniqueConstraint,
+    text,
 )
 
 __all__ = [
     "accounts",
     "apps",
+    "basket_shares",
+    "baskets",
     "changes",
     "counters",
     "drafts",
@@ -31,7 +36,10 @@ __all__ = [
     "incidents",
     "links",
     "metadata",
+    "requests",
+    "searches",
     "storable",
+    "things",
     "versions",
 ]
 
@@ -207,4 +215,73 @@ counters = Table(
     metadata,
     Column("name", Words(20), primary_key=True),
     Column("number", BigInteger, nullable=False),
+)
+#: What people collect in. The one without a name is a person's current one.
+baskets = Table(
+    "baskets",
+    metadata,
+    Column("id", Words(20), primary_key=True),
+    Column("owner", Words(255), nullable=False),
+    Column("name", Words(100), nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("changed", Moment, nullable=False),
+    UniqueConstraint("owner", "name", name="uq_baskets_owner_name"),
+)
+
+
+def _basket_id(*, primary: bool = False) -> Column[str]:
+    whole = ForeignKey("baskets.id", ondelete="CASCADE")
+    return Column("basket_id", Words(20), whole, primary_key=primary, nullable=False, index=not primary)
+
+
+basket_shares = Table(
+    "basket_shares",
+    metadata,
+    _basket_id(primary=True),
+    Column("subject", Words(300), primary_key=True, index=True),
+)
+#: A thing's id is made of its basket and its record, so that each record lies in a basket once.
+things = Table(
+    "things",
+    metadata,
+    Column("id", Words(20), primary_key=True),
+    _basket_id(),
+    Column("kind", Words(20), nullable=False),
+    Column("uri", LongWords, nullable=False),
+    Column("title", Words(300), nullable=False),
+    Column("catalog", Words(60), nullable=False),
+    Column("record", LongWords, nullable=False),
+    Column("size", BigInteger),
+    Column("checksum", Words(200), nullable=False),
+    Column("access", JSON, nullable=False),
+    Column("shown", JSON, nullable=False),
+    Column("added", Moment, nullable=False),
+)
+searches = Table(
+    "searches",
+    metadata,
+    Column("id", Words(20), primary_key=True),
+    Column("owner", Words(255), nullable=False),
+    Column("name", Words(100), nullable=False),
+    Column("q", LongWords, nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("seen", Moment, nullable=False),
+    UniqueConstraint("owner", "name", name="uq_searches_owner_name"),
+)
+_open = text("state = 'open'")
+requests = Table(
+    "requests",
+    metadata,
+    Column("id", Words(20), primary_key=True),
+    _app_id(),
+    Column("who", Words(255), nullable=False, index=True),
+    Column("access", Integer, nullable=False),
+    Column("message", LongWords, nullable=False),
+    Column("title", Words(200), nullable=False),
+    Column("state", Words(20), nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("answered_by", Words(255), nullable=False),
+    Column("answered", Moment),
+    # One open request of a person for an app.
+    Index("uq_requests_open", "app_id", "who", unique=True, sqlite_where=_open, postgresql_where=_open),
 )

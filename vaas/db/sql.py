@@ -17,8 +17,9 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy.exc import IntegrityError
 
-from vaas.db import base, schema
+from vaas.db import base, keeping, schema
 from vaas.db.seal import Seal
+from vaas.db.table import Rows
 from vaas.errors import Conflict, NotFound
 from vaas.model import Access, App, Draft, File, Grant, Incident, Link, Snapshot, StoreAccount, Version, Visitor
 
@@ -55,6 +56,10 @@ class SqlDatabase(base.Database):
                 incidents=_Incidents(c),
                 accounts=_Accounts(c, self._seal),
                 changes=_Changes(c),
+                baskets=keeping.Baskets(c),
+                things=keeping.Things(c),
+                searches=keeping.Searches(c),
+                requests=keeping.Requests(c),
             )
 
     def close(self) -> None:
@@ -74,19 +79,7 @@ def _tune_sqlite(connection: Any, _record: Any) -> None:
     connection.create_function("lower", 1, lambda text: text and text.lower(), deterministic=True)
 
 
-class _Table:
-    def __init__(self, connection: sa.Connection) -> None:
-        self._c = connection
-
-    def _put(self, table: sa.Table, row: Mapping[str, Any]) -> None:
-        """Update the row with the same primary key, or insert it; portable, inside our transaction."""
-        same = sa.and_(*(column == row[column.name] for column in table.primary_key.columns))
-        if not self._c.execute(sa.update(table).where(same).values(**row)).rowcount:
-            self._c.execute(sa.insert(table).values(**row))
-
-    def _rows(self, statement: sa.Select[Any]) -> list[dict[str, Any]]:
-        return [dict(row) for row in self._c.execute(statement).mappings()]
-
+class _Table(Rows):
     def _note(self, app_id: str) -> None:
         """Note that what can be found of the app, or by whom, changes.
 

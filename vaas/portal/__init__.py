@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vaas.catalogs.base import Catalog
+from vaas.portal.baskets import Baskets
 from vaas.portal.copies import Copies
 from vaas.portal.core import Core, Limits
 from vaas.portal.drafts import Drafts
@@ -14,6 +15,8 @@ from vaas.portal.incidents import Incidents
 from vaas.portal.indexing import Indexing
 from vaas.portal.opening import Opening, Progress
 from vaas.portal.publishing import Publication
+from vaas.portal.requests import Requests
+from vaas.portal.saved import Saved
 from vaas.portal.servers import Servers
 from vaas.portal.sharing import Sharing
 from vaas.portal.speaking import Speaking
@@ -46,3 +49,6 @@ class Portal:
         self.incidents = Incidents(core)
         self.finding = Finding(catalogs)
         self.indexing = indexing
+        self.baskets = Baskets(core, self.finding, self.sharing)
+        self.requests = Requests(core, self.sharing)
+        self.saved = Saved(core, self.finding, upto=(lambda: indexing.upto) if indexing else core.now)

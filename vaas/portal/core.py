@@ -48,6 +48,12 @@ class Limits:
     draft_hours: int = 72
     drafts_each: int = 50
     checks_each: int = 4
+    #: What one person keeps of searching, and how many of their requests for access may be open at once.
+    basket_things: int = 500
+    baskets_each: int = 50
+    basket_subjects: int = 50
+    searches_each: int = 50
+    requests_each: int = 20
     cover_bytes: int = 3_000_000
     #: Of one kernel with all its processes.
     kernel_memory: int = 2_000_000_000
@@ -110,6 +116,8 @@ class Core:
     stores: StoreSource
     master_key: bytes = field(repr=False)
     limits: Limits = Limits()
+    #: The portal's own address, with a slash at its end, for those to whom it is told where something is.
+    public_url: str = ""
     #: Where apps may load pictures from, as a content security policy writes it; maps need their tiles.
     picture_sources: tuple[str, ...] = ("https:",)
     #: Which other sites may show apps in a frame, by origin.

@@ -6,10 +6,12 @@ import asyncio
 import base64
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 
 from vaas.catalogs.base import Catalog, Page, Record
-from vaas.errors import Invalid, NotFound, VaasError
+from vaas.errors import Invalid, NotFound, Unavailable, VaasError
 from vaas.model import Visitor
 from vaas.query import Search, parse
 
@@ -88,6 +90,42 @@ class Finding:
         except Exception:
             _log.exception("Catalog %s", catalog.id)
             return []
+
+    async def now(
+        self, catalog_id: str, record_ids: Collection[str], *, visitor: Visitor
+    ) -> Mapping[str, Record] | None:
+        """Return what the records say that the visitor may see; None: all may see them, and nobody is asked.
+
+        Raises
+        ------
+        Unavailable
+            It cannot be told at the moment.
+        """
+        catalog = self._catalogs.get(catalog_id)
+        if catalog is None or catalog.same_for_all:
+            return {} if catalog is None else None
+        try:
+            async with asyncio.timeout(self._patience):
+                return await catalog.records(record_ids, visitor=visitor)
+        except VaasError:
+            raise
+        except Exception as error:
+            if not isinstance(error, TimeoutError):
+                _log.exception("Catalog %s", catalog.id)
+            raise Unavailable(f"{catalog.title} does not answer at the moment.") from error
+
+    async def changed(self, text: str, *, since: datetime, visitor: Visitor) -> int:
+        """Return how many records of this portal fit that changed at that whole second or later. Raises Unavailable."""
+        own, search = next(iter(self._catalogs.values()), None), parse(text)
+        named, search = search.asked("catalog"), search.without("catalog")
+        if own is None or (named and own.id not in named):
+            return 0
+        if search.after:
+            bound = datetime(search.after.year, search.after.month, search.after.day, tzinfo=UTC)
+            since = max(since, bound)
+        page = await own.search(replace(search, after=since), visitor=visitor, limit=1)
+        # What fits but for a letter was not asked for.
+        return 0 if page.corrected else page.total
 
     async def _ask(self, catalog: Catalog, search: Search, visitor: Visitor, *, limit: int, cursor: str) -> Page | str:
         """Return the catalog's page, or in words why there is none."""

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from vaas.catalogs.base import ADMINS, Entries, Entry, Record
 from vaas.db.base import Changes, Records
@@ -56,11 +57,17 @@ class Indexing:
         #: One at a time: what was read first must not be written last.
         self._turn = threading.RLock()
         self._seen = -math.inf
+        self._upto = core.now()
 
     @property
     def is_fresh(self) -> bool:
         """Whether the index has lately been as the database is; else it may show what nobody may see any more."""
         return time.monotonic() - self._seen < _FRESH
+
+    @property
+    def upto(self) -> datetime:
+        """Until when the index is known to have all that had changed; a second or two ago, as a rule."""
+        return self._upto
 
     async def follow(self) -> None:
         """Bring the index up to what the database says, again and again; until cancelled."""
@@ -88,6 +95,7 @@ class Indexing:
         count = 0
         with self._turn:
             while True:
+                asked = self._core.now()
                 expired = [each.partition(":")[2] for each in self._index.expired(self._core.now())]
                 count += self._put(expired) if expired else 0
                 with self._core.database.begin() as records:
@@ -98,7 +106,7 @@ class Indexing:
                         records.changes.since(self._index.followed[1], limit=_AT_ONCE),
                     )
                 if not found:
-                    self._seen = time.monotonic()
+                    self._seen, self._upto = time.monotonic(), asked
                     return count
                 apps = [change.key for change in found if change.kind == "app"]
                 count += self._put(apps, upto=(epoch, found[-1].number))

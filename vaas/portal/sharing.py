@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from vaas import policy
+from vaas.db.base import Records
 from vaas.errors import Invalid, NotFound
 from vaas.model import EVERYONE, SIGNED_IN, Access, App, Grant, Link, Visitor
 from vaas.portal.core import Core
@@ -44,14 +45,21 @@ class Sharing:
         """Give ``subject`` that access instead of what it held. Raises Invalid for a person or group unknown here."""
         self._core.see(visitor, slug, "grant")
         await self.check_known([check_subject(subject)])
-        if subject in {EVERYONE, SIGNED_IN} and access is Access.WRITE:
-            raise Invalid("Publishing new versions is for people and groups that you name.")
         with self._core.database.begin() as records:
-            app = self._core.see_in(records, visitor, slug, "grant").app
-            grant = Grant(app.id, subject, access, visitor.name, self._core.now())
-            records.grants.save(grant)
+            app, grant = self.grant_in(records, visitor, slug, subject=subject, access=access)
         self._core.poke_app(app)
         return grant
+
+    def grant_in(
+        self, records: Records, visitor: Visitor, slug: str, *, subject: str, access: Access
+    ) -> tuple[App, Grant]:
+        """Do the same inside a transaction that is open already, for a subject that is known; the caller pokes."""
+        if subject in {EVERYONE, SIGNED_IN} and access is Access.WRITE:
+            raise Invalid("Publishing new versions is for people and groups that you name.")
+        app = self._core.see_in(records, visitor, slug, "grant").app
+        grant = Grant(app.id, subject, access, visitor.name, self._core.now())
+        records.grants.save(grant)
+        return app, grant
 
     def revoke(self, visitor: Visitor, slug: str, subject: str) -> App:
         """Take the subject's grant away; no-op when it holds none. Open pages close within seconds."""
