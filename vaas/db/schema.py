@@ -27,12 +27,15 @@ __all__ = [
     "changes",
     "counters",
     "drafts",
+    "finds",
     "grants",
     "incidents",
+    "leases",
     "links",
     "metadata",
     "storable",
     "versions",
+    "walks",
 ]
 
 
@@ -197,7 +200,7 @@ changes = Table(
     "changes",
     metadata,
     Column("kind", Words(20), primary_key=True),
-    Column("key", Words(300), primary_key=True),
+    Column("key", Words(1100), primary_key=True),
     Column("number", BigInteger, nullable=False, index=True),
 )
 #: The last number that was given, by what it counts.
@@ -206,4 +209,36 @@ counters = Table(
     metadata,
     Column("name", Words(20), primary_key=True),
     Column("number", BigInteger, nullable=False),
+)
+#: What was found in the places where files are; the key is the place and the path.
+finds = Table(
+    "finds",
+    metadata,
+    Column("key", Words(1100), primary_key=True),
+    Column("place", Words(80), nullable=False, index=True),
+    Column("path", LongWords, nullable=False),
+    Column("mark", LongWords, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("modified", Moment),
+    Column("kind", Words(20), nullable=False),
+    Column("record", JSON, nullable=False),
+    Column("readers", JSON, nullable=False),
+    Column("seen", Moment, nullable=False),
+    Column("note", LongWords, nullable=False),
+)
+#: The etags that the folders of a place had when it was last walked, by path.
+walks = Table(
+    "walks",
+    metadata,
+    Column("place", Words(80), primary_key=True),
+    Column("etags", JSON, nullable=False),
+)
+#: Work of which only one process at a time does each, and what it says of it.
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Words(80), primary_key=True),
+    Column("holder", Words(40), nullable=False),
+    Column("until", Moment, nullable=False),
+    Column("said", JSON, nullable=False),
 )
