@@ -33,7 +33,9 @@ class SqlRows:
         """Do the same with many rows at once."""
         statement = self._insert(table)
         keys = [column.name for column in table.primary_key.columns]
-        others = {name: statement.excluded[name] for name in table.columns.keys() if name not in keys}
+        others = {
+            name: statement.excluded[name] for name in (column.name for column in table.columns) if name not in keys
+        }
         if rows:
             self._c.execute(statement.on_conflict_do_update(index_elements=keys, set_=others), list(rows))
 

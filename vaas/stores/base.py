@@ -40,6 +40,8 @@ class Store(ABC):
 
     id: str
     title: str
+    #: Whether its files are on this machine, so that looking at one costs nobody's patience.
+    here: bool = False
 
     @abstractmethod
     async def list(self, path: str) -> tuple[Entry, ...]:
@@ -105,7 +107,8 @@ class Store(ABC):
 class Place:
     """One store of one owner, and the subjects that may see what is in it.
 
-    ``id`` is stable, of safe letters, and no other place's; ``owner`` is "" for what belongs to nobody in person.
+    ``id`` is stable, of safe letters, and no other place's: for other readers it is another place. ``owner`` is ""
+    for what belongs to nobody in person.
     """
 
     id: str
@@ -156,7 +159,8 @@ class StoreSource(ABC):
 @asynccontextmanager
 async def _unwatched() -> AsyncIterator[AsyncIterator[frozenset[Touched]]]:
     async def nothing() -> AsyncIterator[frozenset[Touched]]:
-        for each in ():
+        none: tuple[frozenset[Touched], ...] = ()
+        for each in none:
             yield each
 
     yield nothing()
