@@ -33,6 +33,7 @@ FLOORS = {
     "backends": PORTS | {"http"},
     "db": PORTS,
     "ocm": PORTS | {"http"},
+    "insides": PORTS | {"runtime"},
     "runtime": THOUGHT,
     "client": THOUGHT | {"http"},
     "widgets": THOUGHT | {"client"},
@@ -64,6 +65,8 @@ AREAS = {
     "vaas.catalogs.base": "ports",
     "vaas.backends.base": "ports",
     "vaas.db.base": "ports",
+    "vaas.insides.base": "ports",
+    "vaas.insides": "insides",
     "vaas.http": "http",
     "vaas.portal": "portal",
     "vaas.stores": "stores",
@@ -98,6 +101,7 @@ HOMES = {
     "ipyvuetify": ("vaas.widgets", "dashboards"),
     "vois": ("vaas.widgets", "dashboards"),
     "pandas": ("vaas.widgets", "dashboards"),
+    "watchdog": ("vaas.stores",),
     "plotly": ("vaas.widgets", "dashboards"),
 }
 #: Areas that stand on the standard library alone.

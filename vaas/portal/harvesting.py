@@ -82,7 +82,7 @@ class Harvesting:
         Raises
         ------
         VaasError
-            It is not known which places there are.
+            It is not known who there is, or which places there are.
         """
         began, done = time.monotonic(), 0
         places = await self._places()
@@ -128,14 +128,10 @@ class Harvesting:
 
     async def _places(self) -> list[Place]:
         """Return the places that some person who is there may see."""
+        directory = self._core.directory
+        there = {f"user:{name}" for name in await directory.people()}
+        there |= {f"group:{name}" for name in await directory.groups()}
         places = await asyncio.to_thread(self._core.stores.places)
-        try:
-            directory = self._core.directory
-            there = {f"user:{name}" for name in await directory.people()}
-            there |= {f"group:{name}" for name in await directory.groups()}
-        except VaasError as error:
-            _log.warning("It is not known who there is, so no place is forgotten: %s", error.log_message)
-            return places
         return [place for place in places if any(":" not in each or each in there for each in place.readers)]
 
     def _forget_others(self, there: set[str]) -> int:
@@ -183,9 +179,12 @@ class _Round:
         #: What has to be looked at again the next time.
         self._unsettled: list[str] = []
         self._fetched = 0
+        #: The marks of what was known before, by path.
+        self._known: Mapping[str, str] = {}
 
     async def go(self, path: str, *, deep: bool) -> Report:
-        known, before = await asyncio.to_thread(self._known)
+        self._known, before = await asyncio.to_thread(self._read)
+        known = self._known
         room = self._bounds.files - (sum(1 for each in known if not _at(each, path)) if path else 0)
         bounds = replace(self._bounds, files=max(0, room))
         whole = deep and not path
@@ -199,7 +198,7 @@ class _Round:
             await asyncio.to_thread(self._settle, seen, before)
         return Report(0, len(known) - len(gone) + _new(different, known), len(different), len(gone), 0.0, self._told())
 
-    def _known(self) -> tuple[dict[str, str], Mapping[str, str]]:
+    def _read(self) -> tuple[dict[str, str], Mapping[str, str]]:
         with self._database.begin() as records:
             return records.finds.marks(self._place.id), records.walks.of(self._place.id)
 
@@ -240,29 +239,34 @@ class _Round:
         await asyncio.to_thread(self._save, by_name)
 
     async def _look(self, thing: Thing) -> None:
-        path = thing.entry.path
+        path, why = thing.entry.path, ""
+        find: Find | None = None
+        if not self._may_fetch(thing):
+            why = "So much was fetched from here that it has to wait for the next sweep."
+        else:
+            try:
+                find = await self._looking.look(self._place, thing)
+            except VaasError as error:
+                why = error.message
+            except Exception:
+                _log.exception("Place %s: %s", self._place.id, path)
+                find = self._looking.by_name(self._place, thing, note="It could not be looked into.")
+        if why:
+            self._unsettled.append(path)
+            # What was known of it is better than its name; without a mark, it is looked at again.
+            find = (
+                None if path in self._known else self._looking.by_name(self._place, replace(thing, mark=""), note=why)
+            )
+        if said := why or (find.note if find else ""):
+            self._skipped.append(Skipped(self._place.id, path, said))
+        if find is not None and await self._is_still(thing):
+            await asyncio.to_thread(self._save, [find])
+
+    def _may_fetch(self, thing: Thing) -> bool:
+        """Tell whether there is room for it in what one sweep may fetch, and take it."""
         if not self._place.store.here:
             self._fetched += min(thing.entry.size, self._bounds.copied)
-            if self._fetched > self._bounds.fetched:
-                self._put_off(thing, "So much was fetched from here that it has to wait for the next sweep.")
-                return
-        try:
-            find = await self._looking.look(self._place, thing)
-        except VaasError as error:
-            self._put_off(thing, error.message)
-            find = self._looking.by_name(self._place, replace(thing, mark=""), note=error.message)
-        except Exception:
-            _log.exception("Place %s: %s", self._place.id, path)
-            find = self._looking.by_name(self._place, thing, note="It could not be looked into.")
-        if find is None or not await self._is_still(thing):
-            return
-        if find.note:
-            self._skipped.append(Skipped(self._place.id, path, find.note))
-        await asyncio.to_thread(self._save, [find])
-
-    def _put_off(self, thing: Thing, why: str) -> None:
-        self._unsettled.append(thing.entry.path)
-        self._skipped.append(Skipped(self._place.id, thing.entry.path, why))
+        return self._fetched <= self._bounds.fetched
 
     async def _is_still(self, thing: Thing) -> bool:
         """Tell whether it has not changed while it was looked at; who saw it change looks at it again."""
