@@ -23,6 +23,8 @@ __all__ = ["Sweeping", "want_sweep"]
 _log = logging.getLogger("vaas")
 #: Between two looks at whether a sweep is wanted or another process went away, and after something went wrong.
 _OFTEN, _LATER = 1.0, 10.0
+#: For so long sweeps wait until changes can be heard.
+_PATIENCE = 120.0
 #: For so long somebody waits for a sweep.
 _WANTED = timedelta(hours=1)
 
@@ -43,7 +45,7 @@ class Sweeping:
     def __init__(self, core: Core, harvesting: Harvesting, *, often: float = _OFTEN) -> None:
         self._core, self._harvesting, self._often = core, harvesting, often
         self._work = Work(core, SWEEP, alone=True, seconds=harvesting.bounds.lease)
-        self._wanted = asyncio.Event()
+        self._wanted, self._listening = asyncio.Event(), asyncio.Event()
         self._asked = ""
         self._last: dict[str, object] = {}
 
@@ -74,6 +76,7 @@ class Sweeping:
     async def _lead(self) -> None:
         """Sweep and listen for as long as nobody else does."""
         _log.info("This process looks through the stores.")
+        self._listening.clear()
         tasks = {asyncio.create_task(self._listen()), asyncio.create_task(self._sweep())}
         try:
             while not any(task.done() for task in tasks) and await asyncio.to_thread(self._go_on):
@@ -89,6 +92,10 @@ class Sweeping:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _sweep(self) -> None:
+        # First listen, then look: else what changes between both is not found.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                await self._listening.wait()
         while True:
             self._wanted.clear()
             asked, began = self._asked, time.monotonic()
@@ -121,6 +128,7 @@ class Sweeping:
 
     async def _listen(self) -> None:
         async with self._core.stores.watched() as touched:
+            self._listening.set()
             await self._heed(touched)
         # Where nothing can be heard, the sweeps go on.
         await asyncio.Event().wait()
