@@ -15,12 +15,13 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
+from hub_service.catalog_file import read_catalogs
 from hub_service.data_folder import PRIVATE, ensure_folder
 from hub_service.demo_people import ADMIN, GROUPS, PEOPLE
 from hub_service.isolation import probe, require, warning
 from hub_service.running import Note, is_held, stop_leftovers
 from hub_service.settings import Settings, find_node
-from hub_service.site import frame_ancestors, limits, picture_sources
+from hub_service.site import bounds, frame_ancestors, limits, picture_sources
 from vaas.errors import Invalid, Unavailable, VaasError
 
 __all__ = ["main"]
@@ -134,6 +135,8 @@ def _said(args: argparse.Namespace) -> dict[str, str]:
 def _check_said(settings: Settings, environ: Mapping[str, str]) -> None:
     """Find what the portal would refuse, before anything starts."""
     limits(environ)
+    bounds(environ)
+    read_catalogs(settings.catalogs)
     picture_sources(environ)
     frame_ancestors(environ, public_url=settings.public_url)
 

@@ -101,7 +101,7 @@ HOMES = {
     "ipyvuetify": ("vaas.widgets", "dashboards"),
     "vois": ("vaas.widgets", "dashboards"),
     "pandas": ("vaas.widgets", "dashboards"),
-    "watchdog": ("vaas.stores",),
+    "asyncinotify": ("vaas.stores",),
     "plotly": ("vaas.widgets", "dashboards"),
 }
 #: Areas that stand on the standard library alone.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -92,6 +93,11 @@ async def test_what_changes_in_a_folder_is_found_without_a_sweep(
         (home / "c" / "b" / "4.csv").write_text("xyz")
         (tmp_path / "shared" / "all" / ".hidden.csv").write_text("x")
         await until(lambda: len(keys(world)) == 20)
+        # Below a folder that got another name, and one that came in place of a removed one.
+        shutil.rmtree(home / "c" / "b")
+        (home / "c" / "b").mkdir()
+        (home / "c" / "b" / "later.csv").write_text("x")
+        await until(lambda: keys(world) == ["all.csv", "c/b/later.csv"])
     assert harvesting.sweeps == 1
 
 
