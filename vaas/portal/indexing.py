@@ -69,7 +69,7 @@ class Indexing:
     def _catch_up_safely(self) -> None:
         try:
             self.catch_up()
-            self._work.tell_sometimes(epoch=self._index.followed[0])
+            self._work.tell_sometimes(epoch=self._followed(), entries=len(self._index))
         except Exception:
             raise
         except BaseException as error:
@@ -144,6 +144,14 @@ class Indexing:
             rows = kind.read(records, keys[kind.name])
             found += [(kind, key, rows.get(key)) for key in keys[kind.name]]
         return found
+
+    def _followed(self) -> int:
+        """Return the epoch that the index is of; of one that nothing is in yet, too."""
+        epoch, number = self._index.followed
+        if number:
+            return epoch
+        with self._core.database.begin() as records:
+            return records.changes.epoch()
 
     def _tell(self, done: int, of: int) -> None:
         self._work.tell_sometimes(done=done, of=of)
