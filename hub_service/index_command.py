@@ -21,7 +21,7 @@ from vaas.portal.sweeping import want_sweep
 from vaas.portal.work import INDEX, REPORT, SWEEP
 from vaas.prose import clean_text
 
-__all__ = ["index"]
+__all__ = ["Progress", "index", "slowest"]
 
 _LOOK = 0.2
 #: A portal that starts says within so many seconds that it follows.
@@ -85,15 +85,18 @@ def _have_it_made(core: Core, settings: Settings, shown: Progress) -> None:
         busy = [each for each in indexes if each.said.get("epoch") != epoch]
         if not busy:
             break
-        # The slowest: the others wait for it.
-        told = [(int(each.said.get("done", 0)), int(each.said.get("of", 0))) for each in busy]
-        done, of = min(told, key=lambda one: one[0] / (one[1] or 1))
-        if of:
-            shown.show(done, of)
+        if told := slowest(busy):
+            shown.show(*told)
         time.sleep(_LOOK)
     entries = max(int(each.said.get("entries", 0)) for each in indexes)
     several = f" in each of {len(indexes)} portal processes" if len(indexes) > 1 else ""
     shown.end(f"The index is new: {entries:,} entries{several}, after {time.monotonic() - began:.1f} s.")
+
+
+def slowest(busy: Sequence[Lease]) -> tuple[int, int] | None:
+    """Return how far the one is that the others will wait for; None: none has said yet."""
+    told = [(int(each.said["done"]), int(each.said["of"])) for each in busy if each.said.get("of")]
+    return min(told, key=lambda one: one[0] / one[1], default=None)
 
 
 def _not_following(settings: Settings) -> str:

@@ -60,8 +60,13 @@ def link_or_copy(file: BinaryIO, to: Path, *, limit: int, name: str) -> Path:
         It would have to be copied, and has more than ``limit`` bytes.
     """
     try:
-        # By descriptor: by its own name, something else could have taken its place.
-        os.link(f"/proc/self/fd/{file.fileno()}", to, follow_symlinks=True)
+        # By descriptor: by its own name, something else could have taken its place. Without a folder to start from,
+        # Python has the system link the link itself.
+        descriptors = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.link(str(file.fileno()), to, src_dir_fd=descriptors, follow_symlinks=True)
+        finally:
+            os.close(descriptors)
         return to
     except OSError:
         pass  # another disk, no /proc, or somebody else's file

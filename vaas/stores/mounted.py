@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import logging
@@ -20,6 +21,7 @@ from vaas.http import Http
 from vaas.model import SIGNED_IN, StoreAccount, User
 from vaas.stores.base import Place, Store, StoreSource, Touched, check_path
 from vaas.stores.folder import FolderStore
+from vaas.stores.lending import remove_leftovers
 from vaas.stores.watching import touched_below
 from vaas.stores.webdav import WebdavStore, connect
 
@@ -76,6 +78,8 @@ class MountedStores(StoreSource):
     @asynccontextmanager
     async def _watched(self) -> AsyncIterator[AsyncIterator[frozenset[Touched]]]:
         self._homes.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if self._aside:
+            await asyncio.to_thread(remove_leftovers, self._aside)
         shared = {self._folder(each).id: each.root for each in self._shared if each.root.is_dir()}
         async with touched_below({"": self._homes, **shared}) as found:
             yield self._told(found)
