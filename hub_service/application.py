@@ -9,7 +9,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,34 +19,47 @@ from tornado.httpserver import HTTPServer
 
 from hub_service import demo_content, discovery, openapi, routes
 from hub_service.bodies import SizedApplication
+from hub_service.catalog_file import Elsewhere, read_catalogs
 from hub_service.handlers.base import filters, masked
 from hub_service.hub_cookies import PortalOAuth, xsrf_cookie
 from hub_service.isolation import KernelIsolation, warning
 from hub_service.settings import ROOT, Settings
-from hub_service.site import frame_ancestors, limits, picture_sources
+from hub_service.site import bounds, frame_ancestors, limits, picture_sources
 from vaas.backends.hub import HubApi, HubBackend, HubDirectory
+from vaas.catalogs.base import Catalog
+from vaas.catalogs.ckan import CkanCatalog
+from vaas.catalogs.invenio import InvenioCatalog
 from vaas.catalogs.own import Index, OwnCatalog
+from vaas.catalogs.stac import StacCatalog
 from vaas.content import Content
 from vaas.db.seal import Seal, ensure_secret
 from vaas.db.sql import SqlDatabase
 from vaas.errors import VaasError
 from vaas.http import Http, internal_http
-from vaas.portal import Core, Indexing, Portal
+from vaas.portal import Core, Harvesting, Indexing, Portal, Sweeping
 from vaas.portal.outlines import Outlines
 from vaas.slug import slugify
 from vaas.stores.mounted import MountedStores, SharedFolder
 
-__all__ = ["main", "make_application", "make_portal"]
+__all__ = ["main", "make_application", "make_core", "make_index", "make_portal"]
 
 _log = logging.getLogger("vaas")
 _SWEEP_SECONDS = 3600
 _LOOK_SECONDS = 600
 #: What is written at once into the index may take so many bytes.
 _INDEX_MEMORY = 64_000_000
+#: kind of a catalog elsewhere → how it is made.
+_CATALOGS: Mapping[str, Callable[[Elsewhere, Http], Catalog]] = {
+    "ckan": lambda at, http: CkanCatalog(at.id, at.title, at.url, http=http, patience=at.patience),
+    "invenio": lambda at, http: InvenioCatalog(
+        at.id, at.title, at.url, http=http, token=at.token, patience=at.patience
+    ),
+    "stac": lambda at, http: StacCatalog(at.id, at.title, at.url, http=http, patience=at.patience),
+}
 
 
-def make_portal(settings: Settings, environ: Mapping[str, str]) -> Portal:
-    """Put the portal together from its adapters; brings the database to the newest schema."""
+def make_core(settings: Settings, environ: Mapping[str, str]) -> Core:
+    """Put together what the verbs stand on; brings the database to the newest schema."""
     data = settings.data
     database = SqlDatabase(
         environ.get("VAAS_DATABASE_URL") or f"sqlite:///{data / 'portal.sqlite'}",
@@ -58,17 +71,13 @@ def make_portal(settings: Settings, environ: Mapping[str, str]) -> Portal:
     inside = internal_http(hub_url, proxy, seconds=20.0)
     api = HubApi(hub_url, environ["JUPYTERHUB_API_TOKEN"], http=inside)
     backend = HubBackend(api, http=inside, origin=lambda account: app_origin(settings.public_url, account), proxy=proxy)
-    outside = Http(allowed_private=_words(environ.get("VAAS_ALLOWED_PRIVATE", "")), seconds=60.0)
-    stores = MountedStores(homes=data / "homes", shared=_shared(data), database=database, http=outside)
-    # Each portal process has one of its own; it is made from the database.
-    index = Index(Path(environ.get("VAAS_INDEX") or data / "index"), memory=_INDEX_MEMORY)
-    core = Core(
+    return Core(
         database=database,
         content=Content(data / "content"),
         outlines=Outlines(data / "outlines"),
         backend=backend,
         directory=HubDirectory(api),
-        stores=stores,
+        stores=_stores(data, database, _http(environ)),
         master_key=ensure_secret(settings.secrets / "tickets"),
         limits=limits(environ),
         public_url=settings.portal_url,
@@ -78,8 +87,38 @@ def make_portal(settings: Settings, environ: Mapping[str, str]) -> Portal:
         poke=backend.poke,
         log_of=lambda server: last_lines(settings.logs / "apps" / server.account / f"{server.name}.log"),
     )
+
+
+def make_portal(settings: Settings, environ: Mapping[str, str]) -> Portal:
+    """Put the portal together from its adapters."""
+    core, index = make_core(settings, environ), make_index(settings, environ)
     indexing = Indexing(core, index)
-    return Portal(core, catalogs=[OwnCatalog(index, is_fresh=lambda: indexing.is_fresh)], indexing=indexing)
+    catalogs: list[Catalog] = [OwnCatalog(index, is_fresh=lambda: indexing.is_fresh)]
+    catalogs += _catalogs(settings, _http(environ))
+    # What is inside of files is read where somebody can: else they are found by their names.
+    harvesting = Harvesting(core, None, bounds=bounds(environ))
+    return Portal(core, catalogs=catalogs, indexing=indexing, harvesting=harvesting)
+
+
+def make_index(settings: Settings, environ: Mapping[str, str]) -> Index:
+    """Open the index: each portal process has one of its own, which is made from the database."""
+    return Index(Path(environ.get("VAAS_INDEX") or settings.data / "index"), memory=_INDEX_MEMORY)
+
+
+def _http(environ: Mapping[str, str]) -> Http:
+    """Return what reaches addresses that others gave."""
+    return Http(allowed_private=_words(environ.get("VAAS_ALLOWED_PRIVATE", "")), seconds=60.0)
+
+
+def _catalogs(settings: Settings, http: Http) -> list[Catalog]:
+    """Return the catalogs elsewhere that the site names. Raises Invalid, with the line that is wrong."""
+    return [_CATALOGS[each.kind](each, http) for each in read_catalogs(settings.catalogs)]
+
+
+def _stores(data: Path, database: SqlDatabase, http: Http) -> MountedStores:
+    # What is lent lies on the disk of the homes, so that nothing from there has to be copied.
+    lent = data / "lent"
+    return MountedStores(homes=data / "homes", shared=_shared(data), database=database, http=http, aside=lent)
 
 
 def app_origin(public_url: str, account: str) -> str:
@@ -142,14 +181,17 @@ async def serve(portal: Portal, settings: Settings, *, with_demo: bool) -> None:
     discovery.ensure_discovery(portal)
     if with_demo:
         demo_content.ensure_demo(portal, settings.data)
-    assert portal.indexing is not None
-    works = (_until_orphaned(stop), _sweep(portal), _look_at_isolation(isolation), portal.indexing.follow())
-    background = [asyncio.create_task(work) for work in works]
+    assert portal.indexing is not None and portal.harvesting is not None
+    sweeping = Sweeping(portal.core, portal.harvesting)
+    works = (_until_orphaned(stop), _sweep(portal), _look_at_isolation(isolation))
+    background = [asyncio.create_task(work) for work in (*works, portal.indexing.follow(), sweeping.keep_up())]
     _log.info("The portal answers at %s", settings.portal_url)
     await stop.wait()
     server.stop()
     for task in background:
         task.cancel()
+    # What they hold is given back.
+    await asyncio.gather(*background, return_exceptions=True)
 
 
 async def _until_orphaned(stop: asyncio.Event) -> None:

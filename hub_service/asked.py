@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
+from urllib.parse import quote
 
 from hub_service.handlers.base import plain
 from vaas.catalogs.base import Record
@@ -122,9 +123,18 @@ def record_json(record: Record, *, base: str) -> dict[str, Any]:
     """Return a record as programs see it."""
     shown: dict[str, Any] = plain(asdict(record))
     del shown["text"]
-    if record.catalog == "here" and "slug" in record.details:
-        shown["url"] = f"{base}apps/{record.details['slug']}/"
+    if record.catalog == "here":
+        shown["url"] = _page(record, base)
     return shown
+
+
+def _page(record: Record, base: str) -> str:
+    """Return the address of the portal's page of a record: for a data file it is that of its folder."""
+    if record.type == "app":
+        return f"{base}apps/{record.details.get('slug', '')}/"
+    path = str(record.details.get("path", ""))
+    shown = path if record.type in {"notebook", "folder"} else path.rpartition("/")[0]
+    return f"{base}files/{record.details.get('store', '')}/{quote(shown)}"
 
 
 #: verb → what answers it.

@@ -1,4 +1,4 @@
-"""``python -m hub_service.control up|down|status``: what ``vaas up`` and its siblings hand over to."""
+"""``python -m hub_service.control up|down|status|index``: what ``vaas up`` and its siblings hand over to."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
+from hub_service.catalog_file import read_catalogs
 from hub_service.data_folder import PRIVATE, ensure_folder
 from hub_service.demo_people import ADMIN, GROUPS, PEOPLE
 from hub_service.isolation import probe, require, warning
 from hub_service.running import Note, is_held, stop_leftovers
 from hub_service.settings import Settings, find_node
-from hub_service.site import frame_ancestors, limits, picture_sources
+from hub_service.site import bounds, frame_ancestors, limits, picture_sources
 from vaas.errors import Invalid, Unavailable, VaasError
 
 __all__ = ["main"]
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 when it was done, 2 when it cannot be, with a sentence that says why."""
     os.umask(PRIVATE)
     args = _parser().parse_args(argv)
-    commands = {"up": up, "down": down, "status": status}
+    commands = {"up": up, "down": down, "status": status, "index": index}
     try:
         environ = dict(os.environ) | _said(args)
         return commands[args.command](Settings.from_environ(environ), args, environ)
@@ -104,6 +105,14 @@ def status(settings: Settings, args: argparse.Namespace, environ: Mapping[str, s
     return 0 if answers else 1
 
 
+def index(settings: Settings, args: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Make the index anew, or have the stores swept."""
+    # All of the portal is needed for it, which the other commands would wait for.
+    from hub_service import index_command
+
+    return index_command.index(settings, args, environ)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="vaas")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
@@ -111,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
         ("up", "start Hub, proxy and portal on this machine"),
         ("down", "stop them and all apps; the data stays"),
         ("status", "say whether they run, and where"),
+        ("index", "make the search index anew from the database, also while the portal runs"),
     ):
         command = commands.add_parser(name, help=words, description=words.capitalize() + ".")
         command.add_argument("--data", metavar="DIR", help="the data folder (VAAS_DATA; ./data beside the checkout)")
@@ -119,6 +129,9 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--host", metavar="NAME", help="its host name (VAAS_HOST; vaas.localhost)")
             command.add_argument("--foreground", action="store_true", help="stay, and stop everything on Ctrl+C")
             command.add_argument("--no-demo", action="store_true", help="no demo people and content: needs a site file")
+        if name == "index":
+            sweep = "instead, have the portal look through all stores at once, and say what it skipped and why"
+            command.add_argument("--sweep", action="store_true", help=sweep)
     return parser
 
 
@@ -134,6 +147,8 @@ def _said(args: argparse.Namespace) -> dict[str, str]:
 def _check_said(settings: Settings, environ: Mapping[str, str]) -> None:
     """Find what the portal would refuse, before anything starts."""
     limits(environ)
+    bounds(environ)
+    read_catalogs(settings.catalogs)
     picture_sources(environ)
     frame_ancestors(environ, public_url=settings.public_url)
 

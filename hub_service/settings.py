@@ -48,6 +48,7 @@ class Settings:
     demo_password: str = "demo"
     hosted_proxy: bool = False
     site_config: Path | None = None
+    catalogs: Path | None = None
     sandbox: str = "auto"
     network: tuple[str, ...] = network.ALL
     local_apps: bool = True
@@ -72,6 +73,7 @@ class Settings:
             demo_password=environ.get("VAAS_DEMO_PASSWORD") or "demo",
             hosted_proxy=environ.get("VAAS_HOSTED_PROXY", "0") == "1",
             site_config=_path(environ, "VAAS_SITE_CONFIG", Path()) if environ.get("VAAS_SITE_CONFIG") else None,
+            catalogs=_path(environ, "VAAS_CATALOGS", Path()) if environ.get("VAAS_CATALOGS") else None,
             sandbox=environ.get("VAAS_SANDBOX") or "auto",
             network=_network(environ.get("VAAS_NETWORK", "all")),
             local_apps=environ.get("VAAS_LOCAL_APPS", "1") == "1",
@@ -118,7 +120,8 @@ class Settings:
             "VAAS_NETWORK": network.text_of(self.network),
             "VAAS_LOCAL_APPS": "1" if self.local_apps else "0",
         }
-        return values | ({"VAAS_SITE_CONFIG": str(self.site_config)} if self.site_config else {})
+        files = {"VAAS_SITE_CONFIG": self.site_config, "VAAS_CATALOGS": self.catalogs}
+        return values | {name: str(path) for name, path in files.items() if path}
 
     @property
     def domain(self) -> str:

@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 from vaas.cookies import takes_secure
 from vaas.errors import Invalid
 from vaas.portal import Limits
+from vaas.portal.walks import Bounds
 
-__all__ = ["frame_ancestors", "limits", "picture_sources"]
+__all__ = ["bounds", "frame_ancestors", "limits", "picture_sources"]
 
 #: The origin of a site, or of all below one, as a content security policy takes it.
 _ANCESTOR = re.compile(r"https?://(\*\.)?([a-z0-9-]+(?:\.[a-z0-9-]+)*)(?::[0-9]{1,5})?")
@@ -64,3 +65,23 @@ def limits(environ: Mapping[str, str]) -> Limits:
         if text and not int(text) and name in _AT_LEAST_ONE:
             raise Invalid(f"VAAS_LIMIT_{name.upper()}=0 would let nothing happen. The least is 1.")
     return Limits(**{name: int(text) for name, text in said.items() if text})
+
+
+#: What of the harvest a site may set: the variable's end → what it is called here.
+_HARVEST = {"SECONDS": "every", "FILES": "files", "DEPTH": "depth", "PATIENCE": "patience", "COPIED": "copied"}
+
+
+def bounds(environ: Mapping[str, str]) -> Bounds:
+    """Return how much of the stores is looked at: some of it can be set as VAAS_HARVEST_<NAME>. Raises Invalid."""
+    found: dict[str, int] = {}
+    for name, text in environ.items():
+        ending = name.removeprefix("VAAS_HARVEST_")
+        if ending == name:
+            continue
+        if ending not in _HARVEST:
+            raise Invalid(f"There is no {name}. There are {', '.join(f'VAAS_HARVEST_{each}' for each in _HARVEST)}.")
+        if text and not (text.isdecimal() and text.isascii() and int(text[:12]) > 0 and len(text) <= 12):
+            raise Invalid(f"{name}={text} is not a whole number of 1 or more.")
+        if text:
+            found[_HARVEST[ending]] = int(text)
+    return Bounds(**found)

@@ -19,7 +19,7 @@ from vaas.model import App, Draft, ServerName, ServerState, StoreAccount, User, 
 from vaas.portal import Core, Limits, Portal, Publication
 from vaas.portal.opening import draft_server
 from vaas.portal.outlines import Outlines
-from vaas.stores.base import Store, StoreSource
+from vaas.stores.base import Place, Store, StoreSource
 from vaas.stores.folder import FolderStore
 
 __all__ = [
@@ -141,6 +141,11 @@ class Homes(StoreSource):
 
     def disconnect(self, user: User, account_id: str) -> None:
         return None
+
+    def places(self, user: User | None = None) -> list[Place]:
+        names = [user.name] if user else sorted(path.name for path in self.root.glob("*"))
+        stores = ((name, FolderStore("home", "Home", self.root / name)) for name in names)
+        return [Place(f"home-{name}", store, frozenset({f"user:{name}"}), name) for name, store in stores]
 
 
 @dataclass

@@ -33,6 +33,7 @@ FLOORS = {
     "backends": PORTS | {"http"},
     "db": PORTS,
     "ocm": PORTS | {"http"},
+    "insides": PORTS | {"runtime"},
     "runtime": THOUGHT,
     # As the package itself: what the kernel knows of its visit says how the portal is asked.
     "client": THOUGHT | {"runtime"},
@@ -67,6 +68,9 @@ AREAS = {
     "vaas.catalogs.base": "ports",
     "vaas.backends.base": "ports",
     "vaas.db.base": "ports",
+    "vaas.db.places": "ports",
+    "vaas.insides.base": "ports",
+    "vaas.insides": "insides",
     "vaas.http": "http",
     "vaas.portal": "portal",
     "vaas.stores": "stores",
@@ -101,6 +105,7 @@ HOMES = {
     "ipyvuetify": ("vaas.widgets", "dashboards"),
     "vois": ("vaas.widgets", "dashboards"),
     "pandas": ("vaas.client", "vaas.widgets", "dashboards"),
+    "asyncinotify": ("vaas.stores",),
     "plotly": ("vaas.widgets", "dashboards"),
 }
 #: Areas that stand on the standard library alone.

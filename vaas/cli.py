@@ -59,7 +59,8 @@ def search(words: Sequence[str]) -> int:
 COMMANDS: Mapping[str, tuple[str, Callable[[Sequence[str]], int]]] = {
     "up": ("start the portal on this machine", control),
     "publish": ("check a notebook or a folder and publish it as an app", publish),
-    "search": ("search apps, here and in other catalogs", search),
+    "search": ("search apps and files, here and in other catalogs", search),
+    "index": ("make the search index anew; --sweep: look through the stores", control),
     "down": ("stop it; the data stays", control),
     "status": ("say whether it runs, and where", control),
 }

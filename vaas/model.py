@@ -200,7 +200,10 @@ class Draft:
 
 @dataclass(frozen=True)
 class Entry:
-    """A file or a folder in a store. ``path`` is relative to the store's root, with "/" and no leading one."""
+    """A file or a folder in a store. ``path`` is relative to the store's root, with "/" and no leading one.
+
+    A folder has an etag only where it changes with anything below it.
+    """
 
     path: str
     folder: bool

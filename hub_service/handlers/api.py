@@ -300,7 +300,9 @@ class StoresJson(Api):
     async def post(self) -> None:
         """Connect a WebDAV account."""
         said = {name: self.text(name) for name in ("title", "url", "username", "password")}
-        self.reply(account_json(await self.portal.core.stores.connect(self.person, **said)), status=201)
+        account = await self.portal.core.stores.connect(self.person, **said)
+        self.portal.core.written(self.person, account.id, "")
+        self.reply(account_json(account), status=201)
 
 
 class StoreJson(Api):
@@ -336,6 +338,7 @@ class FilesJson(Api):
         entry = await store.write(
             check_path(path), self.request.body, if_match=expected.strip('"') if expected else None
         )
+        self.portal.core.written(self.person, store.id, entry.path)
         self.reply(entry_json(entry), status=200 if expected else 201)
 
 

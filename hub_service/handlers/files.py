@@ -124,6 +124,7 @@ class StoresPage(Page):
             self.set_status(400)
             self.write_page(error.message)
             return
+        self.portal.core.written(self.person, account.id, "")
         self.done(f"files/{account.id}/", f"“{account.title}” is connected.")
 
     def write_page(self, problem: str) -> None:

@@ -16,7 +16,7 @@ from alembic.migration import MigrationContext
 
 from vaas import policy
 from vaas.db import schema
-from vaas.db.base import Query, Records
+from vaas.db.base import Find, Lease, Query, Records
 from vaas.db.sql import SqlDatabase
 from vaas.errors import Conflict, NotFound
 from vaas.model import (
@@ -51,6 +51,12 @@ def app(number: int = 1, **changed: object) -> App:
 def grant(subject: str, access: Access = Access.VIEW, *, app_id: str = "a1", expires: datetime | None = None) -> Grant:
     """Return a grant."""
     return Grant(app_id, subject, access, "ada", NOW, expires)
+
+
+def find(path: str, *, place: str = "home-ada", **changed: object) -> Find:
+    """Return a find; ``changed`` as for dataclasses.replace."""
+    made = Find(place, path, "1", "data", {"title": "Zürich"}, frozenset({"user:ada"}), NOW, 12, NOW)
+    return replace(made, **changed)  # type: ignore[arg-type]
 
 
 def draft(**changed: object) -> Draft:
@@ -440,6 +446,112 @@ class DatabaseContract:
         over.set()
         reader.join()
         assert sorted(seen) == sorted(f"{name}{number}" for name in "abc" for number in range(10))
+
+    def test_what_was_found_comes_back_and_each_write_is_noted(self, database: SqlDatabase) -> None:
+        one, two = find("a/one.csv", note="Too large."), find("Été 100%_x.csv", mark="2")
+        other = find("a/one.csv", place="home-bob", readers=frozenset({"group:a b", "user:bob"}))
+        with database.begin() as records:
+            before = records.changes.last()
+            records.finds.save([one, two, other])
+        with database.begin() as records:
+            keys = [one.key, other.key, "home-ada/none"]
+            assert sorted(records.finds.some(keys), key=lambda each: each.place) == [one, other]
+            assert records.finds.marks("home-ada") == {"a/one.csv": "1", "Été 100%_x.csv": "2"}
+            assert records.finds.places() == {"home-ada": 2, "home-bob": 1}
+            noted = records.changes.since(before, limit=9)
+            assert [(each.kind, each.key) for each in noted] == [("file", each.key) for each in (one, two, other)]
+            assert [each.number for each in noted] == list(range(before + 1, before + 4))
+            assert (records.changes.count(), records.changes.last()) == (3, before + 3)
+        with database.begin() as records:
+            records.finds.save([replace(one, mark="9")])
+            records.finds.remove("home-bob", ["a/one.csv", "none"])
+        with database.begin() as records:
+            assert records.finds.some([one.key])[0].mark == "9" and records.finds.places() == {"home-ada": 2}
+            assert [each.key for each in records.changes.since(before + 3, limit=9)] == [one.key, other.key]
+            records.finds.save([])
+            records.finds.remove("home-eve")
+            records.finds.remove("home-ada", [])
+            assert records.changes.last() == before + 5
+
+    def test_what_is_below_a_path_is_not_what_is_called_alike(self, database: SqlDatabase) -> None:
+        paths = ("a", "a/b", "A/b", "ab", "a/b/c", "a_b", "x/a/b")
+        with database.begin() as records:
+            records.finds.save([find(path) for path in paths])
+            assert records.finds.marks("home-ada", "a").keys() == {"a", "a/b", "a/b/c"}
+            assert records.finds.marks("home-ada", "a/b").keys() == {"a/b", "a/b/c"}
+
+    def test_many_finds_are_saved_and_removed_at_once(self, database: SqlDatabase) -> None:
+        many = [find(f"{number}.csv") for number in range(1_203)]
+        with database.begin() as records:
+            records.finds.save(many)
+            records.walks.save("home-ada", {"": "1"})
+        with database.begin() as records:
+            assert len(records.finds.some([each.key for each in many])) == 1_203 == records.changes.count()
+            records.finds.remove("home-ada", [each.path for each in many[:1_100]])
+            assert records.finds.places() == {"home-ada": 103} and records.walks.of("home-ada") == {"": "1"}
+            records.finds.remove("home-ada")
+        with database.begin() as records:
+            assert records.finds.places() == {} and records.walks.of("home-ada") == {}
+
+    def test_the_etags_of_folders_are_those_of_the_last_walk(self, database: SqlDatabase) -> None:
+        with database.begin() as records:
+            assert records.walks.of("home-ada") == {}
+            records.walks.save("home-ada", {"": "1", "ä": '"2"'})
+            records.walks.save("home-ada", {"": "3"})
+        with database.begin() as records:
+            assert records.walks.of("home-ada") == {"": "3"} and records.walks.of("home-bob") == {}
+
+    def test_a_disconnected_account_takes_what_was_found_in_it_along(self, database: SqlDatabase) -> None:
+        account = StoreAccount("dav-1", "ada", "Cloud", "https://c.example.org/", "alice", NOW)
+        with database.begin() as records:
+            records.accounts.add(account, "x")
+            records.accounts.add(replace(account, id="dav-2", owner="bob"), "x")
+            records.finds.save([find("x.csv", place="dav-1"), find("x.csv", place="dav-2")])
+            assert [each.id for each in records.accounts.all()] == ["dav-1", "dav-2"]
+        with database.begin() as records:
+            before = records.changes.last()
+            records.accounts.remove("ada", "dav-2")
+            assert records.finds.places() == {"dav-1": 1, "dav-2": 1}
+            records.accounts.remove("ada", "dav-1")
+        with database.begin() as records:
+            assert records.finds.places() == {"dav-2": 1}
+            assert [each.key for each in records.changes.since(before, limit=9)] == ["dav-1/x.csv"]
+
+    def test_one_process_at_a_time_holds_a_lease_until_it_ends(self, database: SqlDatabase) -> None:
+        def take(holder: str, *, at: int, until: int, name: str = "sweep", **said: object) -> bool:
+            with database.begin() as records:
+                lease = Lease(name, holder, NOW + timedelta(seconds=until), said)
+                return records.leases.take(lease, now=NOW + timedelta(seconds=at))
+
+        assert take("one", at=0, until=60) and take("one", at=30, until=90, places=3)
+        assert not take("two", at=89, until=200)
+        assert take("two", at=0, until=60, name="index:two")
+        with database.begin() as records:
+            held = Lease("sweep", "one", NOW + timedelta(seconds=90), {"places": 3})
+            assert records.leases.all("sw") == [held] and len(records.leases.all("")) == 2
+        # Whoever died does not give it back.
+        assert take("two", at=90, until=150) and not take("one", at=100, until=200)
+        with database.begin() as records:
+            records.leases.give_back("sweep", "one")
+        assert not take("one", at=100, until=200)
+        with database.begin() as records:
+            records.leases.give_back("sweep", "two")
+        assert take("one", at=100, until=200)
+
+    def test_of_many_that_want_a_lease_at_once_one_gets_it(self, database: SqlDatabase) -> None:
+        got = list[str]()
+
+        def take(holder: str) -> None:
+            with database.begin() as records:
+                if records.leases.take(Lease("sweep", holder, NOW + timedelta(seconds=60)), now=NOW):
+                    got.append(holder)
+
+        threads = [Thread(target=take, args=(name,)) for name in "abcdef"]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(got) == 1
 
 
 PEOPLE, GROUPS, LINKS = ["ada", "bob", "eve", "everyone"], ["physics", "ada", "signed-in"], ["l1", "l2", "ada"]

@@ -286,3 +286,17 @@ class StoreContract:
         for number in range(300):
             behind.file(f"file {number:03}.txt", b"x")
         assert [e.name for e in await store.list("")] == [f"file {n:03}.txt" for n in range(300)]
+
+    async def test_a_file_is_lent_as_one_of_this_machine_while_it_is_needed(self, store: Store, behind: Behind) -> None:
+        behind.folder("a")
+        behind.file("a/ä file.txt", b"hello")
+        async with store.borrowed("a/ä file.txt", limit=100) as path:
+            assert path.read_bytes() == b"hello" and path.is_file() and not path.is_symlink()
+        assert not path.exists() and await store.read("a/ä file.txt", limit=9) == b"hello"
+        with pytest.raises(NotFound):
+            async with store.borrowed("a/none.txt", limit=100):
+                pass
+
+    async def test_a_path_is_where_it_really_is(self, store: Store, behind: Behind) -> None:
+        behind.folder("a")
+        assert store.real("a") == "a" and store.real("") == ""

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from tests.contract.store import Behind, OnDisk, StoreContract
-from vaas.errors import Conflict, Forbidden, Invalid, NotFound, StorageFull, Unavailable, VaasError
+from vaas.errors import Conflict, Forbidden, Invalid, NotFound, StorageFull, TooLarge, Unavailable, VaasError
+from vaas.stores import lending
 from vaas.stores.base import Store
 from vaas.stores.folder import FolderStore
 
@@ -255,3 +256,78 @@ async def test_a_reader_gets_one_file_though_it_is_replaced_meanwhile(store: Fol
     await store.write("file.bin", b"b" * 100, if_match=first.etag)
     found += b"".join([chunk async for chunk in chunks])
     assert found == b"a" * 2_000_000
+
+
+class TestLending:
+    """What reads a file by its path gets what was opened, and nothing that took its place since."""
+
+    @pytest.fixture
+    def lender(self, root: Path, tmp_path: Path) -> FolderStore:
+        return FolderStore("home", "Home", root, aside=tmp_path / "lent")
+
+    async def test_what_leads_out_is_not_lent(self, lender: FolderStore, root: Path) -> None:
+        (root / "file").symlink_to("../outside/secret.txt")
+        (root / "folder").symlink_to(root.parent / "outside")
+        (root / ".hidden").write_bytes(b"x")
+        os.mkfifo(root / "fifo")
+        for path in ("file", "folder", "folder/secret.txt", ".hidden", "fifo", "../outside/secret.txt", "none"):
+            with pytest.raises((Invalid, NotFound)):
+                async with lender.borrowed(path, limit=100):
+                    pass
+        assert list((root.parent / "lent").iterdir()) == []
+
+    async def test_a_link_that_comes_later_changes_nothing(self, lender: FolderStore, root: Path) -> None:
+        (root / "data.csv").write_bytes(b"mine")
+        async with lender.borrowed("data.csv", limit=100) as path:
+            (root / "data.csv").unlink()
+            (root / "data.csv").symlink_to("../outside/secret.txt")
+            assert path.read_bytes() == b"mine"
+            assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+    async def test_a_large_file_is_not_copied_on_one_disk(self, lender: FolderStore, root: Path) -> None:
+        with (root / "sparse.csv").open("wb") as file:
+            file.truncate(10_000_000_000)
+        async with lender.borrowed("sparse.csv", limit=100) as path:
+            assert path.stat().st_size == 10_000_000_000
+            assert path.stat().st_ino == (root / "sparse.csv").stat().st_ino
+        assert (root / "sparse.csv").stat().st_nlink == 1
+
+    async def test_what_has_to_be_copied_has_a_limit(
+        self, lender: FolderStore, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def no_links(*_: object, **__: object) -> None:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+        monkeypatch.setattr(os, "link", no_links)
+        (root / "small.csv").write_bytes(b"x" * 100)
+        (root / "large.csv").write_bytes(b"x" * 101)
+        async with lender.borrowed("small.csv", limit=100) as path:
+            assert path.read_bytes() == b"x" * 100 and path.stat().st_nlink == 1
+        with pytest.raises(TooLarge):
+            async with lender.borrowed("large.csv", limit=100):
+                pass
+
+    async def test_a_folder_is_lent_as_copies_without_links(self, lender: FolderStore, root: Path) -> None:
+        cube = root / "cube.zarr"
+        (cube / "t").mkdir(parents=True)
+        (cube / ".zgroup").write_bytes(b"{}")
+        (cube / "t" / "0").write_bytes(b"x" * 50)
+        (cube / "t" / "1").write_bytes(b"x" * 5_000)
+        (cube / "file").symlink_to(root.parent / "outside" / "secret.txt")
+        (cube / "folder").symlink_to(root.parent / "outside")
+        os.mkfifo(cube / "fifo")
+        async with lender.borrowed("cube.zarr", limit=1_000) as path:
+            assert sorted(str(each.relative_to(path)) for each in path.rglob("*")) == [".zgroup", "t", "t/0"]
+            assert (path / "t" / "0").stat().st_ino != (cube / "t" / "0").stat().st_ino
+        assert not path.exists()
+
+    async def test_links_within_are_found_where_they_lead(self, lender: FolderStore, root: Path) -> None:
+        (root / "link").symlink_to("inside")
+        assert lender.real("link") == "inside" and lender.real("link/x") == "inside/x"
+
+    def test_what_a_dead_process_left_is_removed_when_it_is_old(self, tmp_path: Path) -> None:
+        old, new = lending.make_folder(tmp_path), lending.make_folder(tmp_path)
+        (old / "file").write_bytes(b"x")
+        os.utime(old, (0, 0))
+        lending.remove_leftovers(tmp_path)
+        assert [new] == list(tmp_path.iterdir())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pwd
 import shutil
@@ -11,15 +12,21 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 import sqlalchemy as sa
 
 from tests.contract.database import DatabaseContract
 from tests.contract.keeping import KeepingContract
+from tests.portal_parts import ADA, BOB, Homes, made
+from vaas.catalogs.own import Index, OwnCatalog
 from vaas.db import schema
 from vaas.db.seal import Seal
 from vaas.db.sql import SqlDatabase
+from vaas.model import Visitor
+from vaas.portal import Harvesting, Indexing
+from vaas.query import parse
 
 pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'psycopg[binary]'")
 
@@ -99,8 +106,49 @@ class TestPostgresqlDatabase(DatabaseContract, KeepingContract):
 
     @pytest.fixture
     def database(self, upgraded: SqlDatabase) -> SqlDatabase:
-        with upgraded._engine.begin() as connection:
-            for table in reversed(schema.metadata.sorted_tables):
-                if table is not schema.counters:
-                    connection.execute(sa.delete(table))
+        _clear(upgraded)
         return upgraded
+
+
+async def test_the_indexes_of_two_portals_follow_one_database(
+    upgraded: SqlDatabase, tmp_path: Path, empty_database: bytes
+) -> None:
+    _clear(upgraded)
+    worlds, indexes = [], []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        world = made(tmp_path / name, empty=empty_database)
+        world.core.database.close()  # type: ignore[attr-defined]
+        # One database and one place for files; each has its own index.
+        world.core.database, world.core.stores = upgraded, Homes(tmp_path / "homes")
+        worlds.append(world)
+        indexes.append(Index(tmp_path / name / "index", memory=30_000_000))
+    follow = [Indexing(world.core, index) for world, index in zip(worlds, indexes, strict=True)]
+    harvest = [Harvesting(world.core) for world in worlds]
+    file = tmp_path / "homes" / "ada" / "tides.csv"
+    file.parent.mkdir(parents=True)
+    chance = Random(5)
+    for step in range(20):
+        file.with_name(f"{chance.randrange(6)}.csv").write_text(str(step))
+        gone = file.with_name(f"{chance.randrange(6)}.csv")
+        gone.unlink(missing_ok=True)
+        # Whichever looks: both find it.
+        await chance.choice(harvest).sweep()
+        if chance.random() < 0.7:
+            await asyncio.gather(*(asyncio.to_thread(each.catch_up) for each in follow))
+    for each in follow:
+        each.catch_up()
+    expected = sorted(path.name for path in file.parent.iterdir())
+    for index in indexes:
+        page = await OwnCatalog(index).search(parse(""), visitor=Visitor(ADA), limit=50)
+        assert sorted(record.title for record in page.records) == expected and page.total == len(expected)
+        assert (await OwnCatalog(index).search(parse(""), visitor=Visitor(BOB), limit=50)).total == 0
+        index.close()
+    _clear(upgraded)
+
+
+def _clear(database: SqlDatabase) -> None:
+    with database._engine.begin() as connection:
+        for table in reversed(schema.metadata.sorted_tables):
+            if table is not schema.counters:
+                connection.execute(sa.delete(table))

@@ -221,6 +221,24 @@ async def test_a_made_up_etag_changes_with_size_and_time() -> None:
     assert one[0].etag != two[0].etag and one[1].etag == two[1].etag
 
 
+async def test_a_folder_has_an_etag_only_where_it_changes_with_all_that_is_in_it() -> None:
+    plain = status("/dav/a/", folder=True, etag='"7"')
+    own = plain.replace("<d:getetag>", '<o:id xmlns:o="http://owncloud.org/ns">42</o:id><d:getetag>').replace(
+        "/a/", "/b/"
+    )
+    empty = plain.replace("<d:getetag>", '<o:id xmlns:o="http://owncloud.org/ns"/><d:getetag>').replace("/a/", "/c/")
+    asked: list[bytes] = []
+
+    def answer(request: HTTPServerRequest) -> tuple[int, dict[str, str], bytes]:
+        asked.append(request.body)
+        return 207, {}, listing(status("/dav/", folder=True), plain, own, empty, status("/dav/d.csv"))
+
+    async with web(answer) as port:
+        found = {entry.path: (entry.etag, entry.size) for entry in await at(port).list("")}
+    assert found == {"a": ("", 0), "b": ('"7"', 0), "c": ("", 0), "d.csv": ('"1"', 1)}
+    assert b"http://owncloud.org/ns" in asked[0] and b"id/>" in asked[0]
+
+
 BOMB = b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;">]>'
 
 

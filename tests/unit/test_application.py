@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hub_service.application import app_origin, last_lines
-from hub_service.site import frame_ancestors, limits, picture_sources
+from hub_service.site import bounds, frame_ancestors, limits, picture_sources
 from vaas.errors import Invalid
 
 
@@ -37,6 +37,16 @@ def test_a_limit_that_would_let_nobody_in_is_refused() -> None:
         with pytest.raises(Invalid, match=f"VAAS_LIMIT_{name}=0"):
             limits({f"VAAS_LIMIT_{name}": "0"})
     assert limits({"VAAS_LIMIT_SITE_VISITS": "0", "VAAS_LIMIT_AHEAD": "0"}).ahead == 0
+
+
+def test_how_much_of_the_stores_is_looked_at_can_be_set() -> None:
+    found = bounds({"VAAS_HARVEST_SECONDS": "60", "VAAS_HARVEST_FILES": "", "VAAS_PORT": "1"})
+    assert (found.every, found.files) == (60, bounds({}).files)
+    for text in ("0", "-1", "x", "1" * 13):
+        with pytest.raises(Invalid, match=f"VAAS_HARVEST_FILES={text}"):
+            bounds({"VAAS_HARVEST_FILES": text})
+    with pytest.raises(Invalid, match="no VAAS_HARVEST_DEEP"):
+        bounds({"VAAS_HARVEST_DEEP": "1"})
 
 
 def test_pictures_may_come_from_where_the_site_says() -> None:

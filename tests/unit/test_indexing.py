@@ -105,16 +105,17 @@ async def test_it_can_be_made_anew_and_says_how_far_it_is(world: World, index: I
         await world.published(ADA, title=title)
     gone = await world.published(ADA, title="Gone")
     world.portal.gallery.withdraw(AS_ADA, gone.slug)
-    told: list[int] = []
-    assert indexing.rebuild(told=told.append) == 2
-    assert told == [2] and await found(index) == ["One", "Two"]
+    told: list[tuple[int, int]] = []
+    assert indexing.rebuild(told=lambda done, of: told.append((done, of))) == 2
+    # What is gone has changed, too.
+    assert told == [(3, 3)] and await found(index) == ["One", "Two"]
     assert indexing.catch_up() == 0
 
 
 async def test_what_changes_while_it_is_made_anew_is_in_it_once(world: World, index: Index, indexing: Indexing) -> None:
     apps = [await world.published(ADA, title=title) for title in ("One", "Two")]
 
-    def edit(_: int) -> None:
+    def edit(_done: int, _of: int) -> None:
         world.portal.gallery.edit(AS_ADA, apps[0].slug, Appearance("One again"))
 
     indexing.rebuild(told=edit)

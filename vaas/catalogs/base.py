@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ from vaas.errors import NotFound
 from vaas.model import Visitor
 from vaas.query import Search
 
-__all__ = ["ADMINS", "FACETS", "TYPES", "Catalog", "Entries", "Entry", "Page", "Record"]
+__all__ = ["ADMINS", "FACETS", "TYPES", "Catalog", "Entries", "Entry", "Page", "Record", "record_of", "said_of"]
 
 #: Who administers the Hub counts as this subject, too.
 ADMINS = "admin"
@@ -77,6 +77,24 @@ class Record:
     box: tuple[float, float, float, float] | None = None
     url: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
+
+
+_MOMENTS = ("changed", "begins", "ends")
+_TUPLES = ("authors", "tags", "names", "columns", "packages", "box")
+
+
+def said_of(record: Record) -> dict[str, Any]:
+    """Return what the record says, ready for JSON; what is empty is left out."""
+    values = {each.name: getattr(record, each.name) for each in fields(record)}
+    said = {name: value for name, value in values.items() if value not in ("", (), None, {})}
+    return said | {name: said[name].isoformat() for name in _MOMENTS if name in said}
+
+
+def record_of(said: Mapping[str, Any]) -> Record:
+    """Return the record that says so."""
+    moments = {name: datetime.fromisoformat(said[name]) for name in _MOMENTS if name in said}
+    tuples = {name: tuple(said[name]) for name in _TUPLES if name in said}
+    return Record(**{**said, **moments, **tuples})
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from datetime import datetime
 import tantivy
 from tantivy import Filter, SchemaBuilder, TextAnalyzer, TextAnalyzerBuilder, Tokenizer
 
-from vaas.catalogs.base import FACETS, Entry, Record
+from vaas.catalogs.base import FACETS, Entry, Record, record_of
 
-__all__ = ["FORM", "GRAM", "SAMPLES", "SHORT", "WHOLE", "document", "plain", "record_of", "schema", "tokenizers"]
+__all__ = ["FORM", "GRAM", "SAMPLES", "SHORT", "WHOLE", "document", "plain", "record_in", "schema", "tokenizers"]
 
 #: Raised when the fields below change: an index of another form is made anew.
 FORM = "3"
@@ -102,16 +102,9 @@ def document(entry: Entry) -> tantivy.Document:
     return document
 
 
-def record_of(document: tantivy.Document) -> Record:
+def record_in(document: tantivy.Document) -> Record:
     """Return the record that a document was made of, without its text."""
-    said = json.loads(bytes(document["shown"][0]))
-    for name in ("changed", "begins", "ends"):
-        if name in said:
-            said[name] = datetime.fromisoformat(said[name])
-    for name in ("authors", "tags", "names", "columns", "packages", "box"):
-        if name in said:
-            said[name] = tuple(said[name])
-    return Record(**said)
+    return record_of(json.loads(bytes(document["shown"][0])))
 
 
 def _add_sample(document: tantivy.Document, record_id: str) -> None:
@@ -131,6 +124,6 @@ def _years(record: Record) -> range:
 
 
 def _shown(record: Record) -> bytes:
-    """Return what is kept of a record to be shown, without what is empty."""
+    """Return what :func:`vaas.catalogs.base.record_of` takes, as JSON; twice as fast as its opposite there."""
     said = {name: value for name, value in vars(record).items() if (value or value == 0) and name != "text"}
     return _JSON.encode(said).encode()

@@ -21,7 +21,7 @@ import tantivy
 from tantivy import Query
 
 from vaas.catalogs.base import ADMINS, FACETS, Catalog, Entries, Entry, Page, Record
-from vaas.catalogs.documents import FORM, SAMPLES, document, record_of, schema, tokenizers
+from vaas.catalogs.documents import FORM, SAMPLES, document, record_in, schema, tokenizers
 from vaas.catalogs.queries import ONE_WRONG, Queries
 from vaas.errors import Invalid, NotFound, Unavailable
 from vaas.model import Visitor
@@ -129,7 +129,7 @@ class Index(Entries):
         # What no text can be, no id is.
         ids = [each for each in record_ids if each.isascii() or each == each.encode(errors="replace").decode()]
         hits = searcher.search(self._queries.named(ids, subjects), limit=max(1, len(ids)), count=False).hits
-        return {record.id: record for record in (record_of(searcher.doc(address)) for _, address in hits)}
+        return {record.id: record for record in (record_in(searcher.doc(address)) for _, address in hits)}
 
     def suggest(self, beginning: str, *, subjects: Collection[str], limit: int = 8) -> list[str]:
         """Return words of titles that begin so, the most frequent first, among what these subjects may see."""
@@ -146,7 +146,7 @@ class Index(Entries):
         """Return the ids of entries that some reader may see no more, some hundreds at most."""
         searcher = self._index.searcher()
         hits = searcher.search(self._queries.due(now), limit=_MOST_SUGGESTED, count=False).hits
-        return [record_of(searcher.doc(address)).id for _, address in hits]
+        return [record_in(searcher.doc(address)).id for _, address in hits]
 
     def __len__(self) -> int:
         return int(self._index.searcher().num_docs)
@@ -166,7 +166,7 @@ class Index(Entries):
         # Its type knows nothing of "count".
         found: Any = searcher.search(query, limit=max(1, limit), offset=offset, order_by_field=order)
         total = int(found.count)
-        records = tuple(record_of(searcher.doc(address)) for _, address in found.hits[:limit])
+        records = tuple(record_in(searcher.doc(address)) for _, address in found.hits[:limit])
         cursor = str(offset + len(records)) if offset + len(records) < total else ""
         counts, size = counting.result() if counting else ({}, 1)
         return Page(records, total, counts, cursor, typos and bool(total), size > 1, notes=search.notes)

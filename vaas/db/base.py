@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from vaas.db.places import MOST_KEY, Find, Finds, Lease, Leases, Walks
 from vaas.keeping import AccessRequest, Basket, SavedSearch, Thing
 from vaas.model import Access, App, Draft, Grant, Incident, Link, StoreAccount, Version, Visitor
 
@@ -20,15 +21,21 @@ __all__ = [
     "Changes",
     "Database",
     "Drafts",
+    "Find",
+    "Finds",
     "Grants",
     "Incidents",
+    "Lease",
+    "Leases",
     "Links",
+    "MOST_KEY",
     "Query",
     "Records",
     "Requests",
     "Searches",
     "Things",
     "Versions",
+    "Walks",
 ]
 
 
@@ -162,6 +169,10 @@ class Accounts(ABC):
         """Return the person's accounts, by title."""
 
     @abstractmethod
+    def all(self) -> list[StoreAccount]:
+        """Return everyone's accounts, by id."""
+
+    @abstractmethod
     def password(self, account_id: str) -> str:
         """Return the account's password; NotFound when there is no such account."""
 
@@ -171,7 +182,7 @@ class Accounts(ABC):
 
     @abstractmethod
     def remove(self, owner: str, account_id: str) -> None:
-        """Remove the account if it is this person's; no-op otherwise."""
+        """Remove the account if it is this person's, with what was found in it; no-op otherwise."""
 
 
 @dataclass(frozen=True)
@@ -206,8 +217,12 @@ class Changes(ABC):
         """Begin another row: this database was brought back from an older copy, so numbers come again."""
 
     @abstractmethod
-    def note(self, kind: str, key: str) -> None:
-        """Note a change; those of apps, of their versions and of who may see them are noted by themselves."""
+    def note(self, kind: str, *keys: str) -> None:
+        """Note changes; those of apps, of who may see them and of what is in stores are noted by themselves."""
+
+    @abstractmethod
+    def count(self) -> int:
+        """Return how many things have ever changed."""
 
 
 class Baskets(ABC):
@@ -316,6 +331,9 @@ class Records:
     things: Things
     searches: Searches
     requests: Requests
+    finds: Finds
+    walks: Walks
+    leases: Leases
 
 
 class Database(ABC):

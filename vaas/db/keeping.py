@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from vaas.db import base, schema
-from vaas.db.table import Rows
+from vaas.db.rows import SqlRows
 from vaas.errors import Conflict
 from vaas.keeping import AccessRequest, Basket, SavedSearch, Thing
 from vaas.model import Access, Visitor
@@ -22,7 +22,7 @@ __all__ = ["Baskets", "Requests", "Searches", "Things"]
 _MOST_SHARED, _MOST_WAITING = 200, 200
 
 
-class Baskets(Rows, base.Baskets):
+class Baskets(SqlRows, base.Baskets):
     """Baskets; who they are shared with is in a table of its own."""
 
     def get(self, basket_id: str) -> Basket | None:
@@ -72,7 +72,7 @@ class Baskets(Rows, base.Baskets):
         self._c.execute(sa.delete(schema.baskets).where(schema.baskets.c.id == basket_id))
 
 
-class Things(Rows, base.Things):
+class Things(SqlRows, base.Things):
     """What lies in baskets."""
 
     def of(self, basket_id: str) -> list[Thing]:
@@ -104,7 +104,7 @@ class Things(Rows, base.Things):
         self._c.execute(sa.delete(t).where(t.c.basket_id == basket_id, t.c.id == thing_id))
 
 
-class Searches(Rows, base.Searches):
+class Searches(SqlRows, base.Searches):
     """The searches that people saved."""
 
     def of(self, owner: str) -> list[SavedSearch]:
@@ -126,7 +126,7 @@ class Searches(Rows, base.Searches):
         self._c.execute(sa.delete(t).where(t.c.owner == owner, t.c.id == search_id))
 
 
-class Requests(Rows, base.Requests):
+class Requests(SqlRows, base.Requests):
     """What people ask for, and what was answered."""
 
     def get(self, request_id: str) -> AccessRequest | None:

@@ -32,8 +32,10 @@ __all__ = [
     "changes",
     "counters",
     "drafts",
+    "finds",
     "grants",
     "incidents",
+    "leases",
     "links",
     "metadata",
     "requests",
@@ -41,6 +43,7 @@ __all__ = [
     "storable",
     "things",
     "versions",
+    "walks",
 ]
 
 
@@ -206,7 +209,7 @@ changes = Table(
     "changes",
     metadata,
     Column("kind", Words(20), primary_key=True),
-    Column("key", Words(300), primary_key=True),
+    Column("key", Words(1100), primary_key=True),
     Column("number", BigInteger, nullable=False, index=True),
 )
 #: The last number that was given, by what it counts.
@@ -284,4 +287,36 @@ requests = Table(
     Column("answered", Moment),
     # One open request of a person for an app.
     Index("uq_requests_open", "app_id", "who", unique=True, sqlite_where=_open, postgresql_where=_open),
+)
+#: What was found in the places where files are; the key is the place and the path.
+finds = Table(
+    "finds",
+    metadata,
+    Column("key", Words(1100), primary_key=True),
+    Column("place", Words(80), nullable=False, index=True),
+    Column("path", LongWords, nullable=False),
+    Column("mark", LongWords, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("modified", Moment),
+    Column("kind", Words(20), nullable=False),
+    Column("record", JSON, nullable=False),
+    Column("readers", JSON, nullable=False),
+    Column("seen", Moment, nullable=False),
+    Column("note", LongWords, nullable=False),
+)
+#: The etags that the folders of a place had when it was last walked, by path.
+walks = Table(
+    "walks",
+    metadata,
+    Column("place", Words(80), primary_key=True),
+    Column("etags", JSON, nullable=False),
+)
+#: Work of which only one process at a time does each, and what it says of it.
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Words(80), primary_key=True),
+    Column("holder", Words(40), nullable=False),
+    Column("until", Moment, nullable=False),
+    Column("said", JSON, nullable=False),
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -18,8 +17,9 @@ from alembic.config import Config
 from sqlalchemy.exc import IntegrityError
 
 from vaas.db import base, keeping, schema
+from vaas.db.finds import SqlFinds, SqlLeases, SqlWalks
+from vaas.db.rows import SqlChanges, SqlRows
 from vaas.db.seal import Seal
-from vaas.db.table import Rows
 from vaas.errors import Conflict, NotFound
 from vaas.model import Access, App, Draft, File, Grant, Incident, Link, Snapshot, StoreAccount, Version, Visitor
 
@@ -55,7 +55,10 @@ class SqlDatabase(base.Database):
                 drafts=_Drafts(c),
                 incidents=_Incidents(c),
                 accounts=_Accounts(c, self._seal),
-                changes=_Changes(c),
+                changes=SqlChanges(c),
+                finds=SqlFinds(c),
+                walks=SqlWalks(c),
+                leases=SqlLeases(c),
                 baskets=keeping.Baskets(c),
                 things=keeping.Things(c),
                 searches=keeping.Searches(c),
@@ -79,43 +82,7 @@ def _tune_sqlite(connection: Any, _record: Any) -> None:
     connection.create_function("lower", 1, lambda text: text and text.lower(), deterministic=True)
 
 
-class _Table(Rows):
-    def _note(self, app_id: str) -> None:
-        """Note that what can be found of the app, or by whom, changes.
-
-        First of all that is written: where all wait in the same order, none waits for one that waits for it.
-        """
-        _Changes(self._c).note("app", app_id)
-
-
-class _Changes(_Table, base.Changes):
-    def since(self, number: int, *, limit: int) -> list[base.Change]:
-        t = schema.changes
-        rows = self._rows(sa.select(t).where(t.c.number > number).order_by(t.c.number).limit(limit))
-        return [base.Change(**row) for row in rows]
-
-    def last(self) -> int:
-        return self._counter("changes")
-
-    def epoch(self) -> int:
-        return self._counter("epoch")
-
-    def begin_epoch(self) -> None:
-        t = schema.counters
-        self._c.execute(sa.update(t).where(t.c.name == "epoch").values(number=secrets.randbits(62)))
-
-    def _counter(self, name: str) -> int:
-        t = schema.counters
-        return int(self._c.execute(sa.select(t.c.number).where(t.c.name == name)).scalar_one())
-
-    def note(self, kind: str, key: str) -> None:
-        t = schema.counters
-        # Whoever else changes something waits here until we are done: so numbers are kept in their order.
-        self._c.execute(sa.update(t).where(t.c.name == "changes").values(number=t.c.number + 1))
-        self._put(schema.changes, {"kind": kind, "key": key, "number": self._counter("changes")})
-
-
-class _Apps(_Table, base.Apps):
+class _Apps(SqlRows, base.Apps):
     def get(self, slug: str) -> App | None:
         return self._one(schema.apps.c.slug == slug)
 
@@ -167,7 +134,7 @@ def _allowed(visitor: Visitor, query: base.Query, *, now: datetime) -> sa.Column
     return sa.or_(own, granted)
 
 
-class _Versions(_Table, base.Versions):
+class _Versions(SqlRows, base.Versions):
     def of(self, app_id: str) -> list[Version]:
         t = schema.versions
         rows = self._rows(sa.select(t).where(t.c.app_id == app_id).order_by(t.c.number.desc()))
@@ -188,7 +155,7 @@ class _Versions(_Table, base.Versions):
         self._c.execute(found.values(report=dict(report)))
 
 
-class _Grants(_Table, base.Grants):
+class _Grants(SqlRows, base.Grants):
     def of(self, app_ids: Collection[str]) -> list[Grant]:
         t = schema.grants
         rows = self._rows(sa.select(t).where(t.c.app_id.in_(app_ids)).order_by(t.c.subject))
@@ -204,7 +171,7 @@ class _Grants(_Table, base.Grants):
         self._c.execute(sa.delete(t).where(t.c.app_id == app_id, t.c.subject == subject))
 
 
-class _Links(_Table, base.Links):
+class _Links(SqlRows, base.Links):
     def __init__(self, connection: sa.Connection, seal: Seal) -> None:
         super().__init__(connection)
         self._seal = seal
@@ -238,7 +205,7 @@ class _Links(_Table, base.Links):
         return [Link(token=token, **_without(row, "token_hash", "token_sealed")) for row, token in opened]
 
 
-class _Drafts(_Table, base.Drafts):
+class _Drafts(SqlRows, base.Drafts):
     def get(self, draft_id: str) -> Draft | None:
         found = self._rows(sa.select(schema.drafts).where(schema.drafts.c.id == draft_id))
         return _draft(found[0]) if found else None
@@ -258,7 +225,7 @@ class _Drafts(_Table, base.Drafts):
         self._c.execute(sa.delete(schema.drafts).where(schema.drafts.c.id == draft_id))
 
 
-class _Incidents(_Table, base.Incidents):
+class _Incidents(SqlRows, base.Incidents):
     def of(self, app_id: str) -> list[Incident]:
         t = schema.incidents
         rows = self._rows(sa.select(t).where(t.c.app_id == app_id).order_by(t.c.created.desc(), t.c.number.desc()))
@@ -273,7 +240,7 @@ class _Incidents(_Table, base.Incidents):
             self._c.execute(sa.delete(t).where(t.c.number.in_(old)))
 
 
-class _Accounts(_Table, base.Accounts):
+class _Accounts(SqlRows, base.Accounts):
     def __init__(self, connection: sa.Connection, seal: Seal) -> None:
         super().__init__(connection)
         self._seal = seal
@@ -281,6 +248,10 @@ class _Accounts(_Table, base.Accounts):
     def of(self, owner: str) -> list[StoreAccount]:
         t = schema.accounts
         rows = self._rows(sa.select(t).where(t.c.owner == owner).order_by(t.c.title))
+        return [StoreAccount(**_without(row, "password_sealed")) for row in rows]
+
+    def all(self) -> list[StoreAccount]:
+        rows = self._rows(sa.select(schema.accounts).order_by(schema.accounts.c.id))
         return [StoreAccount(**_without(row, "password_sealed")) for row in rows]
 
     def password(self, account_id: str) -> str:
@@ -296,7 +267,10 @@ class _Accounts(_Table, base.Accounts):
 
     def remove(self, owner: str, account_id: str) -> None:
         t = schema.accounts
-        self._c.execute(sa.delete(t).where(t.c.owner == owner, t.c.id == account_id))
+        mine = sa.and_(t.c.owner == owner, t.c.id == account_id)
+        if self._rows(sa.select(t.c.id).where(mine)):
+            SqlFinds(self._c).remove(account_id)
+            self._c.execute(sa.delete(t).where(mine))
 
 
 def _hash(token: str) -> str:

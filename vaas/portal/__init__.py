@@ -11,6 +11,7 @@ from vaas.portal.core import Core, Limits
 from vaas.portal.drafts import Drafts
 from vaas.portal.finding import Finding
 from vaas.portal.gallery import Gallery, Listed
+from vaas.portal.harvesting import Harvesting
 from vaas.portal.incidents import Incidents
 from vaas.portal.indexing import Indexing
 from vaas.portal.opening import Opening, Progress
@@ -20,9 +21,10 @@ from vaas.portal.saved import Saved
 from vaas.portal.servers import Servers
 from vaas.portal.sharing import Sharing
 from vaas.portal.speaking import Speaking
+from vaas.portal.sweeping import Sweeping
 from vaas.portal.versions import Versions
 
-__all__ = ["Core", "Indexing", "Limits", "Listed", "Portal", "Progress", "Publication"]
+__all__ = ["Core", "Harvesting", "Indexing", "Limits", "Listed", "Portal", "Progress", "Publication", "Sweeping"]
 
 
 class Portal:
@@ -34,9 +36,18 @@ class Portal:
         What is searched, the portal's own first.
     indexing:
         What keeps the portal's own as the database is; None: there is none.
+    harvesting:
+        What keeps the database as the stores are; None: what is in them is not found.
     """
 
-    def __init__(self, core: Core, *, catalogs: Sequence[Catalog] = (), indexing: Indexing | None = None) -> None:
+    def __init__(
+        self,
+        core: Core,
+        *,
+        catalogs: Sequence[Catalog] = (),
+        indexing: Indexing | None = None,
+        harvesting: Harvesting | None = None,
+    ) -> None:
         self.core = core
         self.gallery = Gallery(core)
         self.drafts = Drafts(core)
@@ -52,3 +63,6 @@ class Portal:
         self.baskets = Baskets(core, self.finding, self.sharing)
         self.requests = Requests(core, self.sharing)
         self.saved = Saved(core, self.finding, upto=(lambda: indexing.upto) if indexing else core.now)
+        self.harvesting = harvesting
+        if harvesting is not None:
+            core.written = harvesting.written

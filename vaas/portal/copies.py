@@ -35,6 +35,7 @@ class Copies:
             path = f"{target}/{file.path}"
             await _ensure_parents(store, path, made)
             await store.write(path, self._core.content.read(file.sha256), if_match=None)
+        self._core.written(user, store.id, target)
         return target
 
 

@@ -14,7 +14,7 @@ from vaas.backends.base import Backend, Directory
 from vaas.content import Content
 from vaas.db.base import Database, Records
 from vaas.errors import Invalid, VaasError
-from vaas.model import App, ServerName, Version, Visitor
+from vaas.model import App, ServerName, User, Version, Visitor
 from vaas.network import ALL, within
 from vaas.portal.outlines import Outlines
 from vaas.slug import account_of
@@ -127,6 +127,8 @@ class Core:
     now: Callable[[], datetime] = _now
     #: Tells an app server to ask again at once; takes its name and a ticket for "poke".
     poke: Callable[[ServerName, str], Coroutine[None, None, None]] = _no_poke
+    #: Hears of what is written into a store of that person through the portal: the store's id, and the path.
+    written: Callable[[User, str, str], None] = lambda _user, _store, _path: None
     #: Returns the last lines that a server wrote, for those who may read its log; "" where logs are elsewhere.
     log_of: Callable[[ServerName], str] = lambda _server: ""
     tasks: set[asyncio.Task[None]] = field(default_factory=set, repr=False)

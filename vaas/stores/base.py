@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 from vaas.errors import Forbidden, Invalid, TooLarge
 from vaas.model import Entry, StoreAccount, User
 
-__all__ = ["Store", "StoreSource", "check_path"]
+__all__ = ["Place", "Store", "StoreSource", "Touched", "check_path"]
 
 
 def check_path(path: str) -> str:
@@ -37,6 +40,8 @@ class Store(ABC):
 
     id: str
     title: str
+    #: Whether its files are on this machine, so that looking at one costs nobody's patience.
+    here: bool = False
 
     @abstractmethod
     async def list(self, path: str) -> tuple[Entry, ...]:
@@ -72,6 +77,53 @@ class Store(ABC):
                     raise TooLarge(f"“{path}” is larger than {limit // 1_000_000} MB.")
         return bytes(found)
 
+    def real(self, path: str) -> str:
+        """Return the path at which it really is, where the store has links within itself; else the same."""
+        return path
+
+    def borrowed(self, path: str, *, limit: int) -> AbstractAsyncContextManager[Path]:
+        """Lend the file as one of this machine, which nobody can exchange meanwhile; gone when the block ends.
+
+        Raises TooLarge where it has to be copied and is larger than ``limit`` bytes, and Invalid for a folder,
+        unless the store can lend that too.
+        """
+        return self._copied(path, limit)
+
+    @asynccontextmanager
+    async def _copied(self, path: str, limit: int) -> AsyncIterator[Path]:
+        with tempfile.TemporaryDirectory(prefix="vaas-", ignore_cleanup_errors=True) as folder:
+            copy, size = Path(folder) / "file", 0
+            with copy.open("wb") as file:
+                async with aclosing(self.chunks(path)) as chunks:
+                    async for chunk in chunks:
+                        size += len(chunk)
+                        if size > limit:
+                            raise TooLarge(f"“{path}” is larger than {limit // 1_000_000} MB.")
+                        file.write(chunk)
+            yield copy
+
+
+@dataclass(frozen=True)
+class Place:
+    """One store of one owner, and the subjects that may see what is in it.
+
+    ``id`` is stable, of safe letters, and no other place's: for other readers it is another place. ``owner`` is ""
+    for what belongs to nobody in person.
+    """
+
+    id: str
+    store: Store
+    readers: frozenset[str]
+    owner: str = ""
+
+
+@dataclass(frozen=True)
+class Touched:
+    """That something in a place may not be what it was: a file, or all that is in a folder; "" for the whole."""
+
+    place: str
+    path: str
+
 
 class StoreSource(ABC):
     """Which stores a person has: the configured folders, and the accounts that they connected."""
@@ -91,3 +143,24 @@ class StoreSource(ABC):
     @abstractmethod
     def disconnect(self, user: User, account_id: str) -> None:
         """Forget the account; no-op when the person has no such one."""
+
+    @abstractmethod
+    def places(self, user: User | None = None) -> list[Place]:
+        """Return every store of everyone, or those of one person, with who may see what is in them.
+
+        One that cannot be opened at the moment is left out.
+        """
+
+    def watched(self) -> AbstractAsyncContextManager[AsyncIterator[frozenset[Touched]]]:
+        """Say what is touched as it happens, inside of the block, where the system can tell; elsewhere nothing."""
+        return _unwatched()
+
+
+@asynccontextmanager
+async def _unwatched() -> AsyncIterator[AsyncIterator[frozenset[Touched]]]:
+    async def nothing() -> AsyncIterator[frozenset[Touched]]:
+        none: tuple[frozenset[Touched], ...] = ()
+        for each in none:
+            yield each
+
+    yield nothing()

@@ -11,13 +11,14 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from vaas.errors import Conflict, Forbidden, Invalid, NotFound, StorageFull, Unavailable, VaasError
 from vaas.model import Entry
+from vaas.stores import lending
 from vaas.stores.base import Store, check_path
 
 __all__ = ["FolderStore"]
@@ -56,11 +57,13 @@ class FolderStore(Store):
     appear whole or not at all, and who writes with an etag is alone in the file's folder while it is compared.
     """
 
-    def __init__(self, id: str, title: str, root: Path, *, writable: bool = True) -> None:
+    def __init__(self, id: str, title: str, root: Path, *, writable: bool = True, aside: Path | None = None) -> None:
         self.id = id
         self.title = title
         self._root = root
         self._writable = writable
+        #: Where what is lent lies meanwhile; on the same disk as ``root``, nothing has to be copied for it.
+        self._aside = aside
 
     async def list(self, path: str) -> tuple[Entry, ...]:
         """Return what is in the folder, folders first, by name without regard to case."""
@@ -88,6 +91,23 @@ class FolderStore(Store):
     async def make_folder(self, path: str) -> None:
         """Make the folder; its parent must exist."""
         await asyncio.to_thread(self._make_folder, self._new(path))
+
+    def real(self, path: str) -> str:
+        """Return the path at which it really is."""
+        with self._errors(path):
+            return "/".join(self._resolve(_visible(path)))
+
+    def borrowed(self, path: str, *, limit: int) -> AbstractAsyncContextManager[Path]:
+        """Lend the file under a name of our own, or a copy; of a folder, copies of what is in it up to ``limit``."""
+        return self._lent(path, limit)
+
+    @asynccontextmanager
+    async def _lent(self, path: str, limit: int) -> AsyncIterator[Path]:
+        folder = await asyncio.to_thread(lending.make_folder, self._aside)
+        try:
+            yield await asyncio.to_thread(self._lend, _visible(path), folder, limit)
+        finally:
+            await asyncio.to_thread(lending.remove, folder)
 
     def _new(self, path: str) -> str:
         """Return the checked path of something that is to be written."""
@@ -133,6 +153,13 @@ class FolderStore(Store):
                     return file
                 file.close()
         raise Invalid(f"“{path}” is not a file.")
+
+    def _lend(self, path: str, into: Path, limit: int) -> Path:
+        if self._stat(path).folder:
+            with self._errors(path), self._folder(self._resolve(path)) as folder:
+                return lending.copy_folder(folder, into / "folder", limit=limit)
+        with self._errors(path), self._open(path) as file:
+            return lending.link_or_copy(file, into / "file", limit=limit, name=path)
 
     def _write(self, path: str, data: bytes, if_match: str | None) -> Entry:
         with self._errors(path), self._parent(self._resolve(path)) as (folder, name), self._alone(folder):

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import hashlib
 import logging
+import re
 import secrets
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from vaas.db.base import Database
-from vaas.errors import Invalid, Unavailable
+from vaas.errors import Invalid, NotFound, Unavailable
 from vaas.http import Http
-from vaas.model import StoreAccount, User
-from vaas.stores.base import Store, StoreSource
+from vaas.model import SIGNED_IN, StoreAccount, User
+from vaas.stores.base import Place, Store, StoreSource, Touched, check_path
 from vaas.stores.folder import FolderStore
+from vaas.stores.lending import remove_leftovers
+from vaas.stores.watching import touched_below
 from vaas.stores.webdav import WebdavStore, connect
 
 __all__ = ["MountedStores", "SharedFolder"]
 
 _log = logging.getLogger("vaas")
+#: A name that is as good in an identifier; others are hashed.
+_PLAIN = re.compile(r"[a-z0-9_-]{1,40}")
 
 
 @dataclass(frozen=True)
@@ -44,18 +53,59 @@ class MountedStores(StoreSource):
         shared: tuple[SharedFolder, ...],
         database: Database,
         http: Http,
+        aside: Path | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._homes, self._shared = homes, shared
+        self._homes, self._shared, self._aside = homes, shared, aside
         self._database, self._http, self._now = database, http, now
 
     def of(self, user: User) -> list[Store]:
         """Return the person's stores, their own folder first."""
-        stores: list[Store] = [FolderStore("home", "Home", self._home(user))]
-        for folder in self._shared:
-            if not folder.group or folder.group in user.groups:
-                stores.append(FolderStore(folder.id, folder.title, folder.root, writable=folder.writable))
-        return stores + [store for account in self.accounts(user) if (store := self._open(account))]
+        self._home(user.name).mkdir(parents=True, exist_ok=True, mode=0o700)
+        return [place.store for place in self.places(user)]
+
+    def places(self, user: User | None = None) -> list[Place]:
+        """Return every store of everyone, or those of one person, with who may see what is in them."""
+        names = [user.name] if user else self._names()
+        homes = [self._home_of(name) for name in names if self._home(name).is_dir()]
+        shared = [
+            self._folder(each) for each in self._shared if user is None or not each.group or each.group in user.groups
+        ]
+        with self._database.begin() as records:
+            accounts = records.accounts.of(user.name) if user else records.accounts.all()
+        return homes + shared + [place for account in accounts if (place := self._account(account))]
+
+    @asynccontextmanager
+    async def _watched(self) -> AsyncIterator[AsyncIterator[frozenset[Touched]]]:
+        self._homes.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if self._aside:
+            await asyncio.to_thread(remove_leftovers, self._aside)
+        shared = {self._folder(each).id: each.root for each in self._shared if each.root.is_dir()}
+        async with touched_below({"": self._homes, **shared}) as found:
+            yield self._told(found)
+
+    def watched(self) -> AbstractAsyncContextManager[AsyncIterator[frozenset[Touched]]]:
+        """Say what is touched in homes and shared folders as it happens."""
+        return self._watched()
+
+    async def _told(self, found: AsyncIterator[frozenset[tuple[str, str]]]) -> AsyncIterator[frozenset[Touched]]:
+        async for touched in found:
+            if told := frozenset(each for root, path in touched for each in self._touched(root, path)):
+                yield told
+
+    def _touched(self, root: str, path: str) -> Iterator[Touched]:
+        """Yield what it is in our words; nothing for what is hidden, and for the folder of all homes itself."""
+        place = root
+        if not root:
+            folder, _, path = path.partition("/")
+            name = unquote(folder)
+            if self._home(name).name != folder:
+                return
+            place = _home_id(name)
+        with contextlib.suppress(UnicodeEncodeError, Invalid):  # a name that no path of ours can have
+            path.encode()
+            if not any(part.startswith(".") for part in path.split("/")):
+                yield Touched(place, check_path(path))
 
     def accounts(self, user: User) -> list[StoreAccount]:
         """Return the WebDAV accounts that the person connected."""
@@ -81,18 +131,38 @@ class MountedStores(StoreSource):
         with self._database.begin() as records:
             records.accounts.remove(user.name, account_id)
 
-    def _home(self, user: User) -> Path:
-        """Return the person's folder; made on first use. No name of a person leaves ``homes``."""
-        home = self._homes / quote(user.name, safe="").replace(".", "%2E")
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return home
+    def _names(self) -> list[str]:
+        """Return whose homes there are; a folder whose name is nobody's as we write it is none."""
+        found = sorted(path.name for path in self._homes.glob("*") if path.is_dir())
+        return [unquote(name) for name in found if self._home(unquote(name)).name == name]
 
-    def _open(self, account: StoreAccount) -> WebdavStore | None:
+    def _home(self, name: str) -> Path:
+        """Return the person's folder. No name of a person leaves ``homes``."""
+        return self._homes / quote(name, safe="").replace(".", "%2E")
+
+    def _home_of(self, name: str) -> Place:
+        store = FolderStore("home", "Home", self._home(name), aside=self._aside)
+        return Place(_home_id(name), store, frozenset({f"user:{name}"}), name)
+
+    def _folder(self, folder: SharedFolder) -> Place:
+        store = FolderStore(folder.id, folder.title, folder.root, writable=folder.writable, aside=self._aside)
+        # Two folders may have the same id, and one may be another group's later: what is found must not mix.
+        told = hashlib.sha256(f"{folder.root.name}/{folder.group}".encode()).hexdigest()[:12]
+        reader = f"group:{folder.group}" if folder.group else SIGNED_IN
+        return Place(f"{folder.id[:60]}.{told}", store, frozenset({reader}))
+
+    def _account(self, account: StoreAccount) -> Place | None:
         """Return the account's store; None for one whose password cannot be read, which hides no other store."""
         try:
             with self._database.begin() as records:
                 password = records.accounts.password(account.id)
-        except Unavailable as error:
+        except (NotFound, Unavailable) as error:
             _log.warning("The account %s of %s cannot be used: %s", account.id, account.owner, error.log_message)
             return None
-        return WebdavStore(account.id, account.title, account.url, account.username, password, http=self._http)
+        store = WebdavStore(account.id, account.title, account.url, account.username, password, http=self._http)
+        return Place(account.id, store, frozenset({f"user:{account.owner}"}), account.owner)
+
+
+def _home_id(name: str) -> str:
+    """Return what a person's home is called among all places: with a dot no name can look like another's hash."""
+    return f"home-{name}" if _PLAIN.fullmatch(name) else f"home.{hashlib.sha256(name.encode()).hexdigest()[:32]}"

@@ -17,9 +17,12 @@ __all__ = ["PROPFIND", "Found", "parse_multistatus", "path_parts"]
 
 #: The body that asks for what an entry needs, and for no more.
 PROPFIND = (
-    b'<?xml version="1.0" encoding="utf-8"?><propfind xmlns="DAV:"><prop>'
-    b"<resourcetype/><getcontentlength/><getlastmodified/><getetag/></prop></propfind>"
+    b'<?xml version="1.0" encoding="utf-8"?><propfind xmlns="DAV:" xmlns:oc="http://owncloud.org/ns"><prop>'
+    b"<resourcetype/><getcontentlength/><getlastmodified/><getetag/><oc:id/></prop></propfind>"
 )
+#: Who has this property, ownCloud and its descendants (Nextcloud, CERNBox), gives a folder a new etag when anything
+#: below it changes.
+_OF_OWNCLOUD = "{http://owncloud.org/ns}id"
 
 #: No file is larger than an exabyte.
 _MAX_DIGITS = 18
@@ -33,7 +36,8 @@ class Found:
     folder: bool
     size: int
     modified: datetime | None
-    #: As in a header, or one that begins with "~" and is made of time and size, when the server has none.
+    #: As in a header, or one that begins with "~" and is made of time and size, when the server has none; a folder's
+    #: only where it changes with anything below it.
     etag: str
 
 
@@ -80,13 +84,15 @@ def _found(response: Element) -> Found | None:
     size = (properties.findtext("{DAV:}getcontentlength") or "").strip()
     modified_text = (properties.findtext("{DAV:}getlastmodified") or "").strip()
     folder = properties.find("{DAV:}resourcetype/{DAV:}collection") is not None
-    bytes_ = int(size) if size.isdecimal() and len(size) <= _MAX_DIGITS and not folder else 0
+    bytes_ = int(size) if size.isdecimal() and len(size) <= _MAX_DIGITS else 0
     etag = (properties.findtext("{DAV:}getetag") or "").strip()
+    if folder:
+        return Found(parts, folder, 0, _moment(modified_text), etag if properties.findtext(_OF_OWNCLOUD) else "")
     if not etag:
         etag = f"~{modified_text}~{bytes_}"
     elif '"' not in etag:
         etag = f'"{etag}"'  # there are servers that quote it in headers, but not in properties
-    return Found(parts, folder, bytes_, _moment(modified_text), "" if folder else etag)
+    return Found(parts, folder, bytes_, _moment(modified_text), etag)
 
 
 def _properties(response: Element) -> Element | None:

@@ -1,0 +1,96 @@
+"""The file of catalogs elsewhere: what it gives, and that whatever is wrong in it is named with its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hub_service.catalog_file import KINDS, Elsewhere, read_catalogs
+from vaas.errors import Invalid
+
+GOOD = """# Where else to look.
+[[catalog]]
+id = "zenodo"
+kind = "invenio"
+title = "Zenodo"
+url = "https://zenodo.org"
+token_file = "zenodo.token"
+
+[[catalog]]
+id = "earth"
+kind = "stac"
+title = "Earth Search"
+url = "https://earth-search.aws.element84.com/v1"
+patience = 3
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    (tmp_path / "zenodo.token").write_text("secret-token\n")
+    return tmp_path / "catalogs.toml"
+
+
+def test_catalogs_come_as_they_are_written(file: Path) -> None:
+    file.write_text(GOOD)
+    zenodo, earth = read_catalogs(file)
+    assert zenodo == Elsewhere("zenodo", "invenio", "Zenodo", "https://zenodo.org", "secret-token")
+    assert (earth.kind, earth.patience, earth.token) == ("stac", 3.0, "")
+    assert "secret" not in repr(zenodo)
+
+
+def test_without_a_file_there_are_none(file: Path) -> None:
+    assert read_catalogs(None) == ()
+    file.write_text("")
+    assert read_catalogs(file) == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "words"),
+    [
+        ('id = "zenodo"', 'id = "Zen odo"', 3, "is no id"),
+        ('id = "zenodo"', 'id = "here"', 3, "this portal"),
+        ('id = "earth"', 'id = "zenodo"', 10, "two catalogs"),
+        ('kind = "stac"', 'kind = "rucio"', 11, "There are ckan, invenio, stac"),
+        ('title = "Earth Search"', "", 9, "has no “title”"),
+        ('title = "Earth Search"', "title = 7", 12, "quotation marks"),
+        ('url = "https://zenodo.org"', 'url = "zenodo.org"', 6, "no web address"),
+        ('url = "https://zenodo.org"', 'url = "file:///etc/passwd"', 6, "no web address"),
+        ("patience = 3", "patience = 3000", 14, "seconds"),
+        ("patience = 3", "patience = true", 14, "seconds"),
+        ("patience = 3", 'colour = "red"', 14, "“colour” is not known"),
+        ("patience = 3", 'token_file = "zenodo.token"', 14, "take no token"),
+        ("zenodo.token", "none.token", 7, "cannot be read"),
+        ("# Where", "catalogues = 1\n# Where", 1, "[[catalog]]"),
+        ('kind = "stac"', "kind = stac", 11, "line 11"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line(file: Path, old: str, new: str, line: int, words: str) -> None:
+    assert old in GOOD
+    file.write_text(GOOD.replace(old, new, 1))
+    with pytest.raises(Invalid) as said:
+        read_catalogs(file)
+    assert f"line {line}" in said.value.message and words in said.value.message, said.value.message
+    assert str(file) in said.value.message and "secret-token" not in said.value.message
+
+
+def test_what_is_no_file_or_no_text_is_said(file: Path, tmp_path: Path) -> None:
+    with pytest.raises(Invalid, match="cannot be read: No such file"):
+        read_catalogs(file)
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(Invalid, match="UTF-8"):
+        read_catalogs(file)
+    file.write_text('catalog = "x"')
+    with pytest.raises(Invalid, match=r"line 1.*\[\[catalog\]\]"):
+        read_catalogs(file)
+
+
+def test_every_kind_can_be_made() -> None:
+    from hub_service.application import _CATALOGS
+    from vaas.http import Http
+
+    assert set(_CATALOGS) == set(KINDS)
+    for kind, make in _CATALOGS.items():
+        catalog = make(Elsewhere("one", kind, "One", "https://one.example.org"), Http())
+        assert (catalog.id, catalog.title) == ("one", "One")

@@ -1,0 +1,200 @@
+"""One process at a time sweeps, another goes on when it dies, and changes are found without a sweep."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.portal_parts import ADA, World
+from vaas.db.base import Lease
+from vaas.errors import Unavailable
+from vaas.http import Http
+from vaas.portal import Harvesting, Sweeping
+from vaas.portal.harvesting import Report
+from vaas.portal.sweeping import want_sweep
+from vaas.portal.walks import Bounds
+from vaas.portal.work import REPORT, SWEEP, WANTED
+from vaas.stores.mounted import MountedStores, SharedFolder
+
+SECONDS = 30
+
+
+class Counted(Harvesting):
+    """Counts its sweeps."""
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self.sweeps, self.fails = 0, False
+
+    async def sweep(self, **named: Any) -> Report:
+        self.sweeps += 1
+        if self.fails:
+            raise ZeroDivisionError
+        return await super().sweep(**named)
+
+
+async def until(true: Callable[[], object] | Callable[[], Awaitable[object]]) -> None:
+    async with asyncio.timeout(SECONDS):
+        while True:
+            said = true()
+            if await said if isinstance(said, Awaitable) else said:
+                return
+            await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def running(*sweeping: Sweeping) -> AsyncIterator[list[asyncio.Task[None]]]:
+    tasks = [asyncio.create_task(each.keep_up()) for each in sweeping]
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.fixture
+def stores(world: World, tmp_path: Path) -> Iterator[MountedStores]:
+    (tmp_path / "shared" / "all").mkdir(parents=True)
+    shared = (SharedFolder("shared-all", "All", tmp_path / "shared" / "all"),)
+    made = MountedStores(homes=tmp_path / "homes", shared=shared, database=world.core.database, http=Http())
+    world.core.stores = made
+    yield made
+
+
+def keys(world: World) -> list[str]:
+    with world.core.database.begin() as records:
+        return sorted(key for place in records.finds.places() for key in records.finds.marks(place))
+
+
+async def test_what_changes_in_a_folder_is_found_without_a_sweep(
+    world: World, stores: MountedStores, tmp_path: Path
+) -> None:
+    harvesting = Counted(world.core)
+    async with running(Sweeping(world.core, harvesting, often=0.05)):
+        await until(lambda: harvesting.sweeps)
+        home = tmp_path / "homes" / "ada"
+        # A home that is new, too, with a folder that is filled at once.
+        (home / "a" / "b").mkdir(parents=True)
+        for number in range(20):
+            (home / "a" / "b" / f"{number}.csv").write_text("x")
+        await until(lambda: len(keys(world)) == 20)
+        (home / "a").rename(home / "c")
+        (tmp_path / "shared" / "all" / "all.csv").write_text("x")
+        await until(lambda: keys(world) == sorted([*(f"c/b/{number}.csv" for number in range(20)), "all.csv"]))
+        (home / "c" / "b" / "3.csv").unlink()
+        (home / "c" / "b" / "4.csv").write_text("xyz")
+        (tmp_path / "shared" / "all" / ".hidden.csv").write_text("x")
+        await until(lambda: len(keys(world)) == 20)
+        # Below a folder that got another name, and one that came in place of a removed one.
+        shutil.rmtree(home / "c" / "b")
+        (home / "c" / "b").mkdir()
+        (home / "c" / "b" / "later.csv").write_text("x")
+        await until(lambda: keys(world) == ["all.csv", "c/b/later.csv"])
+    assert harvesting.sweeps == 1
+
+
+async def test_one_of_two_sweeps_and_the_other_goes_on_when_it_ends(world: World, stores: MountedStores) -> None:
+    first, second = (Counted(world.core, bounds=Bounds(every=0.01)) for _ in range(2))
+    async with running(Sweeping(world.core, second, often=0.02)):
+        await until(lambda: second.sweeps)
+        async with running(Sweeping(world.core, first, often=0.02)):
+            before = second.sweeps
+            await until(lambda: second.sweeps > before + 5)
+            assert first.sweeps == 0
+        before = second.sweeps
+        await until(lambda: second.sweeps > before)
+    async with running(Sweeping(world.core, first, often=0.02)):
+        await until(lambda: first.sweeps)
+    # Who ends in good order gives it back.
+    with world.core.database.begin() as records:
+        assert records.leases.all(SWEEP) == []
+
+
+async def test_who_died_is_followed_when_its_time_is_over(world: World, stores: MountedStores) -> None:
+    now = world.core.now()
+    with world.core.database.begin() as records:
+        assert records.leases.take(Lease(SWEEP, "dead", now + timedelta(seconds=60)), now=now)
+    harvesting = Counted(world.core, bounds=Bounds(every=0.01))
+    async with running(Sweeping(world.core, harvesting, often=0.02)):
+        await asyncio.sleep(0.2)
+        assert harvesting.sweeps == 0 and _lease(world).holder == "dead"
+        world.clock.forward(seconds=61)
+        await until(lambda: harvesting.sweeps)
+        assert _lease(world).holder != "dead"
+
+
+def _lease(world: World) -> Any:
+    with world.core.database.begin() as records:
+        return next(each for each in records.leases.all(SWEEP) if each.name == SWEEP)
+
+
+async def test_who_was_overtaken_stops(world: World, stores: MountedStores) -> None:
+    harvesting = Counted(world.core, bounds=Bounds(every=0.01))
+    async with running(Sweeping(world.core, harvesting, often=0.02)):
+        await until(lambda: harvesting.sweeps)
+        # It slept for long, as a machine that was suspended does, and another has taken over.
+        with world.core.database.begin() as records:
+            held = next(each for each in records.leases.all(SWEEP) if each.name == SWEEP)
+            records.leases.give_back(SWEEP, held.holder)
+            assert records.leases.take(_held_by("another", held), now=world.core.now())
+        seen = -1
+
+        async def no_more() -> bool:
+            nonlocal seen
+            before, seen = seen, harvesting.sweeps
+            await asyncio.sleep(0.2)
+            return before == seen
+
+        await until(no_more)
+        assert _lease(world).holder == "another"
+
+
+def _held_by(holder: str, lease: Any) -> Any:
+    return type(lease)(lease.name, holder, lease.until)
+
+
+async def test_a_sweep_that_is_wanted_comes_at_once_and_is_reported(
+    world: World, stores: MountedStores, tmp_path: Path
+) -> None:
+    (tmp_path / "homes" / "ada" / "node_modules").mkdir(parents=True)
+    harvesting = Counted(world.core)
+    async with running(Sweeping(world.core, harvesting, often=0.02)):
+        await until(lambda: harvesting.sweeps)
+        asked = want_sweep(world.core)
+
+        def report() -> Any:
+            with world.core.database.begin() as records:
+                return next((each.said for each in records.leases.all(REPORT) if each.holder == asked), None)
+
+        await until(lambda: report() is not None)
+        assert harvesting.sweeps == 2 and report()["skipped"][0]["path"] == "node_modules"
+        with world.core.database.begin() as records:
+            assert records.leases.all(WANTED) == []
+        again = want_sweep(world.core)
+        assert again != asked
+        asked = again
+        await until(lambda: report() is not None)
+        assert harvesting.sweeps == 3
+
+
+async def test_what_goes_wrong_ends_no_sweeping(world: World, stores: MountedStores) -> None:
+    harvesting = Counted(world.core, bounds=Bounds(every=0.01))
+
+    async def no_one() -> list[str]:
+        raise Unavailable("The Hub does not answer.")
+
+    people, world.people.people = world.people.people, no_one  # type: ignore[method-assign]
+    async with running(Sweeping(world.core, harvesting, often=0.02)):
+        await until(lambda: harvesting.sweeps > 3)
+        world.people.people = people  # type: ignore[method-assign]
+        stores.of(ADA)
+        (stores._home("ada") / "x.csv").write_text("x")
+        await until(lambda: keys(world) == ["x.csv"])

@@ -1,0 +1,310 @@
+"""Harvesting: what is in the places where files are comes into the database, and stays as it is there.
+
+One process at a time sweeps all places and listens to what changes in them; what is written through the portal is
+looked at by the process that wrote it. The index of every process follows from the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from vaas.db.base import Find
+from vaas.errors import NotFound, VaasError
+from vaas.insides.base import Looker
+from vaas.model import User
+from vaas.portal.core import Core
+from vaas.portal.looking import Looking, is_looked_into
+from vaas.portal.walks import Bounds, Skipped, Thing, Walk, is_left_out, walk, whole_of
+from vaas.stores.base import Place, Touched
+
+__all__ = ["Harvesting", "Report"]
+
+_log = logging.getLogger("vaas")
+_AT_ONCE = 200
+#: What a report names of one sweep.
+_MOST_SKIPPED = 1_000
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a sweep did, for the people who run the site.
+
+    Parameters
+    ----------
+    found:
+        How much can be found now.
+    looked:
+        How much was new or different.
+    gone:
+        How much is not there any more.
+    """
+
+    places: int = 0
+    found: int = 0
+    looked: int = 0
+    gone: int = 0
+    seconds: float = 0.0
+    skipped: tuple[Skipped, ...] = ()
+
+    def __add__(self, other: Report) -> Report:
+        return Report(
+            self.places + other.places,
+            self.found + other.found,
+            self.looked + other.looked,
+            self.gone + other.gone,
+            max(self.seconds, other.seconds),
+            (self.skipped + other.skipped)[:_MOST_SKIPPED],
+        )
+
+
+class Harvesting:
+    """Keeps what is known of the places as they are.
+
+    Parameters
+    ----------
+    looker:
+        Looks into files; None: all are found by their names alone.
+    """
+
+    def __init__(self, core: Core, looker: Looker | None = None, *, bounds: Bounds | None = None) -> None:
+        self._core, self.bounds = core, bounds or Bounds()
+        self._looking = Looking(looker, bounds=self.bounds, now=core.now)
+        #: Places that did not answer the last time: each is told once.
+        self._silent: set[str] = set()
+
+    async def sweep(self, *, told: Callable[[int, int], None] = lambda _done, _all: None) -> Report:
+        """Walk all places, and return what was done. ``told`` hears how many places are done, and of how many.
+
+        Raises
+        ------
+        VaasError
+            It is not known who there is, or which places there are.
+        """
+        began, done = time.monotonic(), 0
+        places = await self._places()
+        gone = await asyncio.to_thread(self._forget_others, {place.id for place in places})
+        turn = asyncio.Semaphore(self.bounds.places)
+
+        async def one(place: Place) -> Report:
+            nonlocal done
+            async with turn:
+                report = await self._sweep_safely(place)
+            done += 1
+            told(done, len(places))
+            return report
+
+        reports = await asyncio.gather(*map(one, places))
+        report = sum(reports, Report(gone=gone))
+        report = replace(report, places=len(places), seconds=round(time.monotonic() - began, 1))
+        _log.info(
+            "Looked through %d places in %.1f s: %d can be found, %d of them new or different, %d gone, %d skipped.",
+            *(report.places, report.seconds, report.found, report.looked, report.gone, len(report.skipped)),
+        )
+        return report
+
+    async def touched(self, touched: Collection[Touched]) -> Report:
+        """Look again at what may have changed; nothing that goes wrong is raised."""
+        report = Report()
+        by_place: dict[str, set[str]] = {}
+        for each in touched:
+            by_place.setdefault(each.place, set()).add(each.path)
+        places = {place.id: place for place in await asyncio.to_thread(self._core.stores.places)}
+        for name in by_place.keys() & places.keys():
+            for path, deep in _folders(by_place[name], depth=self.bounds.depth):
+                report += await self._safely(places[name], path, deep=deep)
+        return report
+
+    def written(self, user: User, store_id: str, path: str) -> None:
+        """Look soon at what was just written through the portal; no-op for what is no store of the person's."""
+        places = [place for place in self._core.stores.places(user) if place.store.id == store_id]
+        self._core.spawn(self._written([Touched(place.id, path) for place in places]))
+
+    async def _written(self, touched: Collection[Touched]) -> None:
+        await self.touched(touched)
+
+    async def _places(self) -> list[Place]:
+        """Return the places that some person who is there may see."""
+        directory = self._core.directory
+        there = {f"user:{name}" for name in await directory.people()}
+        there |= {f"group:{name}" for name in await directory.groups()}
+        places = await asyncio.to_thread(self._core.stores.places)
+        return [place for place in places if any(":" not in each or each in there for each in place.readers)]
+
+    def _forget_others(self, there: set[str]) -> int:
+        with self._core.database.begin() as records:
+            known = records.finds.places()
+            gone = {name: count for name, count in known.items() if name not in there}
+        for name in gone:
+            with self._core.database.begin() as records:
+                records.finds.remove(name)
+        return sum(gone.values())
+
+    async def _sweep_safely(self, place: Place) -> Report:
+        report, silent = await self._safely(place, ""), False
+        for skipped in report.skipped:
+            if not skipped.path:
+                silent = True
+                level = logging.INFO if place.id in self._silent else logging.WARNING
+                _log.log(level, "Place %s (%s): %s", place.id, place.owner or place.store.title, skipped.why)
+            else:
+                _log.info("Place %s: %s: %s", place.id, skipped.path, skipped.why)
+        (self._silent.add if silent else self._silent.discard)(place.id)
+        return report
+
+    async def _safely(self, place: Place, path: str, *, deep: bool = True) -> Report:
+        """Reconcile, and say in the report what went wrong: no place keeps the others from being swept."""
+        try:
+            async with asyncio.timeout(self.bounds.patience):
+                return await _Round(self._core, self._looking, place, self.bounds).go(path, deep=deep)
+        except TimeoutError:
+            why = f"It took longer than {self.bounds.patience:.0f} s. The rest comes with the next sweep."
+        except VaasError as error:
+            why = error.message
+        except Exception:
+            _log.exception("Place %s", place.id)
+            why = "Something went wrong here; the log says what."
+        return Report(skipped=(Skipped(place.id, path, why),))
+
+
+class _Round:
+    """One time through a place, or through one folder of it."""
+
+    def __init__(self, core: Core, looking: Looking, place: Place, bounds: Bounds) -> None:
+        self._database, self._looking, self._place, self._bounds = core.database, looking, place, bounds
+        self._skipped: list[Skipped] = []
+        #: What has to be looked at again the next time.
+        self._unsettled: list[str] = []
+        self._fetched = 0
+        #: The marks of what was known before, by path.
+        self._known: Mapping[str, str] = {}
+
+    async def go(self, path: str, *, deep: bool) -> Report:
+        self._known, before = await asyncio.to_thread(self._read)
+        known = self._known
+        room = self._bounds.files - (sum(1 for each in known if not _at(each, path)) if path else 0)
+        bounds = replace(self._bounds, files=max(0, room))
+        whole = deep and not path
+        seen = await walk(self._place, path, bounds=bounds, before=before if whole else {}, deep=deep)
+        self._skipped += seen.skipped
+        gone = await self._really_gone(seen.gone(known, below=path))
+        await asyncio.to_thread(self._remove, gone)
+        different = [thing for thing in seen.things.values() if known.get(thing.entry.path) != thing.mark]
+        await self._take_in(different)
+        if whole:
+            await asyncio.to_thread(self._settle, seen, before)
+        return Report(0, len(known) - len(gone) + _new(different, known), len(different), len(gone), 0.0, self._told())
+
+    def _read(self) -> tuple[dict[str, str], Mapping[str, str]]:
+        with self._database.begin() as records:
+            return records.finds.marks(self._place.id), records.walks.of(self._place.id)
+
+    def _told(self) -> tuple[Skipped, ...]:
+        return tuple(self._skipped[:_MOST_SKIPPED])
+
+    async def _really_gone(self, paths: list[str]) -> list[str]:
+        """Return those that are not there now either: somebody may have put one there since."""
+        return [path for path in paths if not await self._is_there(path)] if self._place.store.here else paths
+
+    async def _is_there(self, path: str) -> bool:
+        if is_left_out(path, depth=self._bounds.depth):
+            return False
+        try:
+            entry = await self._place.store.stat(path)
+        except NotFound:
+            return False
+        except VaasError:
+            return True
+        return not entry.folder
+
+    def _remove(self, paths: list[str]) -> None:
+        for at in range(0, len(paths), _AT_ONCE):
+            with self._database.begin() as records:
+                records.finds.remove(self._place.id, paths[at : at + _AT_ONCE])
+
+    async def _take_in(self, things: Iterable[Thing]) -> None:
+        """Save what is new: by their names many at once, and one by one what is looked into."""
+        by_name: list[Find] = []
+        for thing in things:
+            if is_looked_into(thing):
+                await self._look(thing)
+            else:
+                by_name.append(self._looking.by_name(self._place, thing))
+            if len(by_name) >= _AT_ONCE:
+                await asyncio.to_thread(self._save, by_name)
+                by_name = []
+        await asyncio.to_thread(self._save, by_name)
+
+    async def _look(self, thing: Thing) -> None:
+        path, why = thing.entry.path, ""
+        find: Find | None = None
+        if not self._may_fetch(thing):
+            why = "So much was fetched from here that it has to wait for the next sweep."
+        else:
+            try:
+                find = await self._looking.look(self._place, thing)
+            except VaasError as error:
+                why = error.message
+            except Exception:
+                _log.exception("Place %s: %s", self._place.id, path)
+                find = self._looking.by_name(self._place, thing, note="It could not be looked into.")
+        if why:
+            self._unsettled.append(path)
+            # What was known of it is better than its name; without a mark, it is looked at again.
+            find = (
+                None if path in self._known else self._looking.by_name(self._place, replace(thing, mark=""), note=why)
+            )
+        if said := why or (find.note if find else ""):
+            self._skipped.append(Skipped(self._place.id, path, said))
+        if find is not None and await self._is_still(thing):
+            await asyncio.to_thread(self._save, [find])
+
+    def _may_fetch(self, thing: Thing) -> bool:
+        """Tell whether there is room for it in what one sweep may fetch, and take it."""
+        if not self._place.store.here:
+            self._fetched += min(thing.entry.size, self._bounds.copied)
+        return self._fetched <= self._bounds.fetched
+
+    async def _is_still(self, thing: Thing) -> bool:
+        """Tell whether it has not changed while it was looked at; who saw it change looks at it again."""
+        if not self._place.store.here or thing.entry.folder:
+            return True
+        try:
+            return (await self._place.store.stat(thing.entry.path)).etag == thing.entry.etag
+        except VaasError:
+            return False
+
+    def _save(self, finds: list[Find]) -> None:
+        if finds:
+            with self._database.begin() as records:
+                records.finds.save(finds)
+
+    def _settle(self, seen: Walk, before: Mapping[str, str]) -> None:
+        """Keep the etags of folders of which all is known."""
+        seen.unsettle(self._unsettled)
+        if seen.etags != before:
+            with self._database.begin() as records:
+                records.walks.save(self._place.id, seen.etags)
+
+
+def _folders(paths: set[str], *, depth: int) -> list[tuple[str, bool]]:
+    """Return which folders have to be listed for these paths, and whether with all that is below them.
+
+    What is touched may be a file, or a folder that came with all its files; its own folder may speak of it.
+    """
+    near = {path for path in paths if not is_left_out(path, depth=depth)}
+    # Of what lies within one thing, that thing.
+    near |= {whole for path in paths - near if (whole := whole_of(path)) and not is_left_out(whole, depth=depth)}
+    above = {path.rpartition("/")[0] for path in near if path}
+    return [(path, False) for path in sorted(above)] + [(path, True) for path in sorted(near)]
+
+
+def _at(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder}/")
+
+
+def _new(things: Iterable[Thing], known: Mapping[str, str]) -> int:
+    return sum(thing.entry.path not in known for thing in things)

@@ -1,0 +1,141 @@
+"""Sweeping: one process at a time looks through all places now and then, and listens to what changes in them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from datetime import timedelta
+
+from vaas.db.base import Lease
+from vaas.errors import VaasError
+from vaas.portal.core import Core
+from vaas.portal.harvesting import Harvesting, Report
+from vaas.portal.work import REPORT, SWEEP, WANTED, Work
+from vaas.stores.base import Touched
+
+__all__ = ["Sweeping", "want_sweep"]
+
+_log = logging.getLogger("vaas")
+#: Between two looks at whether a sweep is wanted or another process went away, and after something went wrong.
+_OFTEN, _LATER = 1.0, 10.0
+#: For so long sweeps wait until changes can be heard.
+_PATIENCE = 120.0
+#: For so long somebody waits for a sweep.
+_WANTED = timedelta(hours=1)
+
+
+def want_sweep(core: Core) -> str:
+    """Ask whichever process sweeps for a sweep at once; return what its report will be held by."""
+    asked, now = secrets.token_hex(8), core.now()
+    with core.database.begin() as records:
+        for before in records.leases.all(WANTED):
+            records.leases.give_back(before.name, before.holder)
+        records.leases.take(Lease(WANTED, asked, now + _WANTED), now=now)
+    return asked
+
+
+class Sweeping:
+    """Sweeps while this process is the one that does; else waits until the one that does is gone."""
+
+    def __init__(self, core: Core, harvesting: Harvesting, *, often: float = _OFTEN) -> None:
+        self._core, self._harvesting, self._often = core, harvesting, often
+        self._work = Work(core, SWEEP, alone=True, seconds=harvesting.bounds.lease)
+        self._wanted, self._listening = asyncio.Event(), asyncio.Event()
+        self._asked = ""
+        self._last: dict[str, object] = {}
+
+    async def keep_up(self) -> None:
+        """Sweep and listen; until cancelled."""
+        try:
+            while True:
+                pause = self._often
+                try:
+                    if await asyncio.to_thread(self._go_on):
+                        await self._lead()
+                except Exception:
+                    pause = _LATER
+                    _log.exception("The stores cannot be swept; it is tried again in %.0f s.", pause)
+                await asyncio.sleep(pause)
+        finally:
+            self._work.end()
+
+    def _go_on(self) -> bool:
+        """Hold the lease, and hear whether a sweep is wanted. False: another process sweeps."""
+        if not self._work.tell(**self._last):
+            return False
+        with self._core.database.begin() as records:
+            wanted = [each.holder for each in records.leases.all(WANTED) if each.until > self._core.now()]
+        self._asked = wanted[0] if wanted else ""
+        return True
+
+    async def _lead(self) -> None:
+        """Sweep and listen for as long as nobody else does."""
+        _log.info("This process looks through the stores.")
+        self._listening.clear()
+        tasks = {asyncio.create_task(self._listen()), asyncio.create_task(self._sweep())}
+        try:
+            while not any(task.done() for task in tasks) and await asyncio.to_thread(self._go_on):
+                if self._asked:
+                    self._wanted.set()
+                await asyncio.wait(tasks, timeout=self._often, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done():
+                    task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _sweep(self) -> None:
+        # First listen, then look: else what changes between both is not found.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                await self._listening.wait()
+        while True:
+            self._wanted.clear()
+            asked, began = self._asked, time.monotonic()
+            try:
+                report = await self._harvesting.sweep(told=self._tell)
+            except VaasError as error:
+                _log.warning("The stores cannot be swept at the moment: %s", error.log_message)
+                report = None
+            self._last = {}
+            await asyncio.to_thread(self._answer, asked, report)
+            left = self._harvesting.bounds.every - (time.monotonic() - began)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(left, self._often)):
+                    await self._wanted.wait()
+
+    def _tell(self, done: int, of: int) -> None:
+        self._last = {"done": done, "of": of}
+
+    def _answer(self, asked: str, report: Report | None) -> None:
+        """Leave the report for who asked for it."""
+        self._asked = "" if self._asked == asked else self._asked
+        if not asked:
+            return
+        now = self._core.now()
+        said = asdict(report) if report else {"failed": True}
+        with self._core.database.begin() as records:
+            records.leases.give_back(WANTED, asked)
+            # Over at once: the next report takes its place.
+            records.leases.take(Lease(REPORT, asked, now, said), now=now)
+
+    async def _listen(self) -> None:
+        async with self._core.stores.watched() as touched:
+            self._listening.set()
+            await self._heed(touched)
+        # Where nothing can be heard, the sweeps go on.
+        await asyncio.Event().wait()
+
+    async def _heed(self, touched: AsyncIterator[frozenset[Touched]]) -> None:
+        async for each in touched:
+            try:
+                await self._harvesting.touched(each)
+            except Exception:
+                _log.exception("What changed in the stores is found by the next sweep.")
