@@ -27,15 +27,17 @@ FLOORS = {
     "thought": NOUNS,
     "ports": THOUGHT,
     "http": THOUGHT,
+    # The standard library's, for those who have nothing else: notebooks, and app servers for them.
+    "wires": NOUNS,
     "portal": PORTS,
     "stores": PORTS | {"http"},
     "catalogs": PORTS | {"http"},
     "backends": PORTS | {"http"},
     "db": PORTS,
     "ocm": PORTS | {"http"},
-    "runtime": THOUGHT,
+    "runtime": THOUGHT | {"wires"},
     # As the package itself: what the kernel knows of its visit says how the portal is asked.
-    "client": THOUGHT | {"runtime"},
+    "client": THOUGHT | {"runtime", "wires"},
     "widgets": THOUGHT | {"client"},
     "cli": THOUGHT | {"http", "client"},
     "hub_service": ADAPTERS | {"portal"},
@@ -66,6 +68,7 @@ AREAS = {
     "vaas.backends.base": "ports",
     "vaas.db.base": "ports",
     "vaas.http": "http",
+    "vaas.wires": "wires",
     "vaas.portal": "portal",
     "vaas.stores": "stores",
     "vaas.catalogs": "catalogs",
@@ -102,7 +105,7 @@ HOMES = {
     "plotly": ("vaas.widgets", "dashboards"),
 }
 #: Areas that stand on the standard library alone.
-BARE = {"nouns", "thought", "ports", "portal"}
+BARE = {"nouns", "thought", "ports", "portal", "wires"}
 _SQL = re.compile(
     r"\b(SELECT\s.+\sFROM|INSERT\s+INTO|UPDATE\s+\w+\s+SET|DELETE\s+FROM|CREATE\s+TABLE|DROP\s+TABLE)\b", re.S
 )
