@@ -1,73 +1,27 @@
 """What programs ask, verb by verb, for one visitor: the same for the kernels of the portal's own app and over REST.
 
-Another verb is one function and one line in :data:`VERBS`, or in a table that is added to it.
+Another verb is one function and one line in a table that :data:`VERBS` holds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote
 
+from hub_service.arguments import Arguments, Verb
+from hub_service.asked_keeping import KEEPING
 from hub_service.handlers.base import plain
 from vaas.catalogs.base import Record
-from vaas.errors import Invalid, NotFound
+from vaas.errors import NotFound
 from vaas.model import Visitor
 from vaas.portal import Portal
 
-__all__ = ["VERBS", "Arguments", "Verb", "answer", "record_json"]
+__all__ = ["VERBS", "answer", "record_json"]
 
-#: How many hits, and how many suggestions, are had at once; how long a text may be.
-_MOST, _MOST_SUGGESTED, _LONGEST = 100, 50, 2000
-
-
-class Arguments(Mapping[str, Any]):
-    """What came with a verb, from somebody who may send anything; ``base`` is the portal's public address."""
-
-    def __init__(self, said: Mapping[str, Any], *, base: str = "") -> None:
-        self._said, self.base = said, base
-
-    def __getitem__(self, name: str) -> Any:
-        return self._said[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._said)
-
-    def __len__(self) -> int:
-        return len(self._said)
-
-    def text(self, name: str, default: str | None = None, *, most: int = _LONGEST) -> str:
-        """Return a text of at most ``most`` characters. Raises Invalid, also when there is neither it nor a default."""
-        value = self._said.get(name, default)
-        if not isinstance(value, str) or len(value) > most:
-            raise Invalid(f"“{name}” is a text of at most {most} characters.", field=name)
-        # Half of a pair is no character: nothing could keep it.
-        return value.encode("utf-8", "replace").decode()
-
-    def number(self, name: str, default: int, *, most: int) -> int:
-        """Return a number from 1 to ``most``. Raises Invalid."""
-        value = self._said.get(name, default)
-        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-            raise Invalid(f"“{name}” is a number from 1 to {most}.", field=name)
-        return value
-
-    def flag(self, name: str) -> bool:
-        """Return whether it is said; False by default. Raises Invalid."""
-        value = self._said.get(name, False)
-        if not isinstance(value, bool):
-            raise Invalid(f"“{name}” is true or false.", field=name)
-        return value
-
-    def texts(self, name: str, *, most: int = 100) -> list[str]:
-        """Return a list of at most ``most`` texts. Raises Invalid."""
-        values = self._said.get(name, [])
-        if not isinstance(values, list) or len(values) > most:
-            raise Invalid(f"“{name}” is a list of at most {most} texts.", field=name)
-        return [Arguments({name: value}).text(name) for value in values]
-
-
-Verb = Callable[[Portal, Visitor, Arguments], Awaitable[Any]]
+#: How many hits, and how many suggestions, are had at once.
+_MOST, _MOST_SUGGESTED = 100, 50
 
 
 async def answer(portal: Portal, visitor: Visitor, verb: str, args: Mapping[str, Any], *, base: str) -> Any:
@@ -137,11 +91,12 @@ def _page(record: Record, base: str) -> str:
     return f"{base}files/{record.details.get('store', '')}/{quote(shown)}"
 
 
-#: verb → what answers it.
-VERBS: dict[str, Verb] = {
+_FINDING: Mapping[str, Verb] = {
     "me": _me,
     "search": _search,
     "suggest": _suggest,
     "record": _record,
     "preview": _preview,
 }
+#: verb → what answers it: all tables in one.
+VERBS: Mapping[str, Verb] = {**_FINDING, **KEEPING}

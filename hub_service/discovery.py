@@ -64,7 +64,8 @@ def _publish(portal: Portal, records: Records, app: App | None, snapshot: Snapsh
     if all(version.snapshot.hash != snapshot.hash for version in versions):
         number = versions[0].number + 1 if versions else 1
         records.versions.add(Version(app.id, number, snapshot, app.owner, now, "As it comes with the portal"))
-    records.grants.save(Grant(app.id, EVERYONE, Access.VIEW, app.owner, now))
+    # Its source, too: it is the package's own.
+    records.grants.save(Grant(app.id, EVERYONE, Access.READ, app.owner, now))
     return app
 
 

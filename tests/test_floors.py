@@ -27,6 +27,8 @@ FLOORS = {
     "thought": NOUNS,
     "ports": THOUGHT,
     "http": THOUGHT,
+    # The standard library's, for those who have nothing else: notebooks, and app servers for them.
+    "wires": NOUNS,
     "portal": PORTS,
     "stores": PORTS | {"http"},
     "catalogs": PORTS | {"http"},
@@ -34,9 +36,9 @@ FLOORS = {
     "db": PORTS,
     "ocm": PORTS | {"http"},
     "insides": PORTS | {"runtime"},
-    "runtime": THOUGHT,
+    "runtime": THOUGHT | {"wires"},
     # As the package itself: what the kernel knows of its visit says how the portal is asked.
-    "client": THOUGHT | {"runtime"},
+    "client": THOUGHT | {"runtime", "wires"},
     "widgets": THOUGHT | {"client"},
     "cli": THOUGHT | {"http", "client"},
     "hub_service": ADAPTERS | {"portal"},
@@ -72,6 +74,7 @@ AREAS = {
     "vaas.insides.base": "ports",
     "vaas.insides": "insides",
     "vaas.http": "http",
+    "vaas.wires": "wires",
     "vaas.portal": "portal",
     "vaas.stores": "stores",
     "vaas.catalogs": "catalogs",
@@ -109,7 +112,7 @@ HOMES = {
     "plotly": ("vaas.widgets", "dashboards"),
 }
 #: Areas that stand on the standard library alone.
-BARE = {"nouns", "thought", "ports", "portal"}
+BARE = {"nouns", "thought", "ports", "portal", "wires"}
 _SQL = re.compile(
     r"\b(SELECT\s.+\sFROM|INSERT\s+INTO|UPDATE\s+\w+\s+SET|DELETE\s+FROM|CREATE\s+TABLE|DROP\s+TABLE)\b", re.S
 )

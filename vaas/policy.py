@@ -95,6 +95,8 @@ def require(visitor: Visitor, action: str, app: App | None, grants: Iterable[Gra
         return decision
     if visitor.user is None:
         raise SignInNeeded(f"Sign in to {action}.", log_message=f"{action}: anonymous, {decision.reason}")
+    if app.speaks:
+        raise Forbidden(f"“{app.title}” comes with the portal, and nobody changes it.")
     raise Forbidden(
         f"You may open “{app.title}”, but not {action}. Ask {app.owner} for more access.",
         log_message=f"{action} on {app.slug} refused to {visitor.name}: {decision.reason}",

@@ -22,6 +22,8 @@ TAG = "visit"
 #: What asks when it is called, by its full name.
 _ASKING = {
     "vaas.visitor",
+    "vaas.search",
+    "vaas.client.here",
     "voila.utils.get_query_string",
     "voila.utils.wait_for_request",
     "vois.vuetify.queryStrings.readParameters",
@@ -40,7 +42,8 @@ _STARS = {
     "vois.vuetify": ("app", "queryStrings"),
     "vois.vuetify.app": ("app",),
     "vois.vuetify.queryStrings": ("readParameters",),
-    "vaas": ("visitor",),
+    "vaas": ("visitor", "search"),
+    "vaas.client": ("here",),
     "os": ("environ", "environb", "getenv", "getenvb"),
 }
 _WORD = re.compile(r"\w+")

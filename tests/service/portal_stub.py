@@ -23,6 +23,7 @@ import psutil
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
+from tornado.simple_httpclient import HTTPStreamClosedError
 from tornado.web import Application, HTTPError, RequestHandler
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
@@ -370,7 +371,7 @@ async def _wait_until_up(app: AppProcess) -> None:
             raise AssertionError(f"the app server ended: {app.text()}")
         try:
             await http.fetch(app.url + "api")
-        except OSError:
+        except (OSError, HTTPStreamClosedError):
             await asyncio.sleep(0.05)
         else:
             return

@@ -89,11 +89,11 @@ async def test_what_the_portal_refuses_is_said_in_its_words(site: Site) -> None:
 
 async def test_the_connection_is_kept_and_one_that_was_closed_is_opened_again(site: Site) -> None:
     visit = await site.visit()
-    used = "[c.sock.getsockname()[1] for c, _ in client.here()._wire._free]"
+    used = "[c.sock.getsockname()[1] for c, _ in client.here()._wire._wires._free]"
     one = await visit.do(f"client.here().me(); first = {used}; client.here().me(); result = [first, {used}]")
     assert one[0] == one[1] and len(one[0]) == 1
     # As if the server had closed it long ago.
-    cut = "import socket; client.here()._wire._free[0][0].sock.shutdown(socket.SHUT_RDWR)"
+    cut = "import socket; client.here()._wire._wires._free[0][0].sock.shutdown(socket.SHUT_RDWR)"
     assert (await visit.do(f"{cut}; result = client.here().search('again')"))["args"]["text"] == "again"
     await visit.leave()
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from hub_service.asked import VERBS, Arguments
+from hub_service.arguments import Arguments
+from hub_service.asked import VERBS
 from hub_service.discovery import DISCOVERY, ensure_discovery
 from tests.portal_parts import ADA, BOB, EVE, NOBODY, PUBLIC_URL, World
 from tests.unit.test_handlers import client

@@ -164,6 +164,19 @@ class TestHere:
             assert here() is here()
             assert await asyncio.to_thread(lambda: here().me()) == {"name": "token secret", "signed_in": True}
 
+    def test_a_token_that_is_the_same_for_all_visits_asks_ahead_of_them(self) -> None:
+        code = """
+from vaas.runtime import asking
+asking.install(template=True)
+import os
+os.environ |= {"VAAS_URL": "http://127.0.0.1:9/", "VAAS_TOKEN": "t"}
+from vaas.client import here
+here()
+print(sorted(asking.asked()))
+"""
+        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ})
+        assert ran.stdout == "[]\n", ran.stderr
+
     @pytest.mark.parametrize(
         ("template", "word"),
         [(True, "Ask the portal in a function that is given to vaas.on_visit"), (False, "may not")],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
 
@@ -42,6 +43,17 @@ MAY = {0: set[str](), 1: VIEWS, 2: READS, 3: WRITES, OWNER: set(ACTIONS)}
 
 def grant(subject: str, access: Access = Access.VIEW, *, app: str = "a1", expires: datetime | None = None) -> Grant:
     return Grant(app, subject, access, "ada", NOW, expires)
+
+
+def test_an_app_that_speaks_for_its_visitors_is_changed_by_nobody() -> None:
+    own, grants = replace(APP, speaks=True), [grant("user:bob", Access.WRITE), grant(EVERYONE)]
+    for visitor in (BOB, Visitor(User("ada")), Visitor(User("root", admin=True))):
+        assert access_of(visitor, own, grants, now=NOW)[0] == Access.READ
+        assert {a for a in ACTIONS if decide(visitor, a, own, grants, now=NOW).allowed} == READS
+        with pytest.raises(Forbidden, match="comes with the portal"):
+            require(visitor, "publish version", own, grants, now=NOW)
+    assert access_of(STRANGER, own, grants, now=NOW)[0] == Access.VIEW
+    assert access_of(STRANGER, own, [], now=NOW)[0] == 0
 
 
 def test_the_owner_alone_gives_away_and_withdraws() -> None:

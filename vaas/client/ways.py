@@ -32,16 +32,16 @@ def here() -> Client:
     PortalError
         The notebook runs ahead of its visits, the app may not ask for its visitor, or nobody says which portal.
     """
+    url = os.environ.get("VAAS_URL", "")
+    if url and asking.facts().way is None:
+        # As whom the token is: that is the same for all who look.
+        return _of_token(url, os.environ.get("VAAS_TOKEN") or os.environ.get("JUPYTERHUB_API_TOKEN", ""))
     way = asking.way()
     if not asking.begun():
         raise PortalError(_NOBODY_YET)
-    if way is not None:
-        return _of_visit(way)
-    url = os.environ.get("VAAS_URL", "")
-    token = os.environ.get("VAAS_TOKEN") or os.environ.get("JUPYTERHUB_API_TOKEN", "")
-    if url:
-        return _of_token(url, token)
-    raise PortalError(_NOT_HERE if asking.in_app() else _NO_PORTAL)
+    if way is None:
+        raise PortalError(_NOT_HERE if asking.in_app() else _NO_PORTAL)
+    return _of_visit(way)
 
 
 @lru_cache(maxsize=2)

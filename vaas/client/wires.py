@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import json
-import os
-import threading
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from vaas.client.errors import PortalError, api_of, refusal
 from vaas.facts import WINDOW, Way
+from vaas.wires import Wires, connections_to
 
 __all__ = ["Rest", "Visit", "Wire"]
 
-#: How long (seconds) an answer may take; how long an open connection is trusted; how many are kept.
-_PATIENCE, _TRUSTED, _KEPT = 30.0, 120.0, 4
+#: How long (seconds) an answer may take; how many connections are kept.
+_PATIENCE, _KEPT = 30.0, 4
 #: Bytes of an answer, and of a question: the server reads no more.
 _MOST, _LONGEST = 8_000_000, 65_536
 
 
 class Wire(ABC):
-    """Carries questions to the portal; threads may share it, and a process that is forked begins anew."""
+    """Carries questions to the portal; threads may share it."""
 
     def __init__(self, connect: Callable[[], HTTPConnection]) -> None:
-        self._connect = connect
-        self._lock = threading.Lock()
-        self._free: list[tuple[HTTPConnection, float]] = []
-        self._process = os.getpid()
+        self._wires = Wires(connect, kept=_KEPT, most=_MOST)
 
     @abstractmethod
     def ask(self, verb: str, args: Mapping[str, Any]) -> Any:
@@ -38,76 +33,30 @@ class Wire(ABC):
 
     def close(self) -> None:
         """Close what is open; no-op when nothing is."""
-        with self._lock:
-            free, self._free = self._free, []
-        for connection, _ in free:
-            connection.close()
+        self._wires.close()
 
     def _send(self, method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> Any:
-        connection, kept = self._take()
         try:
-            try:
-                status, answer = _exchange(connection, method, target, headers, body)
-            except ConnectionError:
-                connection.close()
-                if not kept:
-                    raise
-                # It was closed while nobody used it. What only takes too long is not asked twice.
-                connection = self._connect()
-                status, answer = _exchange(connection, method, target, headers, body)
-        except (HTTPException, OSError):
-            connection.close()
+            reply = self._wires.exchange(method, target, headers=headers, body=body)
+        except OSError:
             raise PortalError("The portal does not answer. Try again in a moment.", kind="Unavailable") from None
         except ValueError:  # a token that is none
-            connection.close()
-            raise PortalError(
-                "This cannot be asked: the token or a text has signs in it that it cannot have."
-            ) from None
-        if status >= 400:
-            self._give_back(connection)
-            raise refusal(status, answer)
-        if len(answer) > _MOST:
-            connection.close()
+            raise PortalError("This cannot be asked: the token or a text has signs that it cannot have.") from None
+        if reply.status >= 400:
+            raise refusal(reply.status, reply.body)
+        if len(reply.body) > _MOST:
             raise PortalError("The portal's answer is too large.")
-        self._give_back(connection)
         try:
-            return json.loads(answer)
+            return json.loads(reply.body)
         except (ValueError, RecursionError):
             raise PortalError("The portal's answer cannot be read.") from None
-
-    def _take(self) -> tuple[HTTPConnection, bool]:
-        """Return a connection, and whether it was used before."""
-        with self._lock:
-            if self._process != os.getpid():
-                self._free, self._process = [], os.getpid()
-            while self._free:
-                connection, since = self._free.pop()
-                if time.monotonic() - since < _TRUSTED:
-                    return connection, True
-                connection.close()
-        return self._connect(), False
-
-    def _give_back(self, connection: HTTPConnection) -> None:
-        with self._lock:
-            if connection.sock is not None and len(self._free) < _KEPT:
-                self._free.append((connection, time.monotonic()))
-                return
-        connection.close()
-
-
-def _exchange(
-    connection: HTTPConnection, method: str, target: str, headers: Mapping[str, str], body: bytes | None
-) -> tuple[int, bytes]:
-    connection.request(method, target, body=body, headers=dict(headers))
-    answer = connection.getresponse()
-    return answer.status, answer.read(_MOST + 1)
 
 
 class Visit(Wire):
     """The way of a visit's own kernel: the portal answers as to the visitor."""
 
     def __init__(self, way: Way) -> None:
-        super().__init__(lambda: HTTPConnection("127.0.0.1", way.port, timeout=_PATIENCE))
+        super().__init__(connections_to("http", "127.0.0.1", way.port, seconds=_PATIENCE))
         self._headers = {"Authorization": f"Visit {way.secret}", "Content-Type": "application/json"}
 
     def ask(self, verb: str, args: Mapping[str, Any]) -> Any:
@@ -135,14 +84,13 @@ class Rest(Wire):
 
     def __init__(self, url: str, token: str) -> None:
         api = urlsplit(api_of(url))
-        make = HTTPSConnection if api.scheme == "https" else HTTPConnection
         if api.scheme not in {"http", "https"} or not api.hostname:
             raise PortalError(f"“{url}” is no web address of a portal.")
         try:
             host, port = api.hostname, api.port
         except ValueError:
             raise PortalError(f"“{url}” is no web address of a portal.") from None
-        super().__init__(lambda: make(host, port, timeout=_PATIENCE))
+        super().__init__(connections_to(api.scheme, host, port, seconds=_PATIENCE))
         self._path = api.path
         self._headers = {"Content-Type": "application/json"}
         if token.strip():

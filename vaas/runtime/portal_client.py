@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import IO, Any
+from urllib.parse import urlsplit
 
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest, HTTPResponse
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
@@ -14,12 +18,15 @@ from vaas.errors import Forbidden, Unavailable
 from vaas.runtime.manifest import Manifest, share
 from vaas.runtime.outline import Outline
 from vaas.runtime.sandbox import Isolation
+from vaas.wires import Wires, connections_to
 
 __all__ = ["Answer", "PortalClient"]
 
 _MOST_CONTENT = 1 << 36
 #: What the portal may answer to a visit's question, in bytes, and how many are asked at once.
 _MOST_ANSWER, _QUESTIONS = 4_000_000, 32
+#: How long (seconds) the portal may say nothing to a question.
+_PATIENCE = 15.0
 _REFUSED = frozenset({401, 403, 404})
 _LATER = "The portal cannot answer at the moment. Please try again."
 
@@ -48,10 +55,12 @@ class PortalClient:
         self._headers = {"Authorization": f"token {token}", "Accept": "application/json"}
         # An instance of its own: the shared one belongs to whoever configures it first.
         self._http: AsyncHTTPClient = SimpleAsyncHTTPClient(force_instance=True, max_body_size=_MOST_CONTENT)
-        # Questions of visits have one for themselves: nothing that is needed to stay waits behind them.
-        self._questions: AsyncHTTPClient = SimpleAsyncHTTPClient(
-            force_instance=True, max_clients=_QUESTIONS, max_body_size=_MOST_ANSWER
-        )
+        # Questions of visits go by connections that stay open, as tornado's client has none: to open one costs more
+        # than most answers. And nothing that is needed to stay waits behind them.
+        parts = urlsplit(self._url)
+        connect = connections_to(parts.scheme, parts.hostname or "", parts.port, seconds=_PATIENCE)
+        self._wires = Wires(connect, kept=_QUESTIONS, most=_MOST_ANSWER)
+        self._threads = ThreadPoolExecutor(_QUESTIONS, thread_name_prefix="questions")
 
     async def manifest(self) -> Manifest:
         """Fetch what this server is to serve."""
@@ -106,19 +115,23 @@ class PortalClient:
 
         Raises Unavailable alone: what else is wrong is in the answer.
         """
-        asked = self._request("ask", body={"proof": proof, "verb": verb, "args": dict(args)}, timeout=15)
+        body = json.dumps({"proof": proof, "verb": verb, "args": dict(args)}).encode()
+        headers = self._headers | {"Content-Type": "application/json"}
+        ask = partial(self._wires.exchange, "POST", urlsplit(self._url).path + "ask", headers=headers, body=body)
         try:
-            answer = await self._questions.fetch(asked, raise_error=False)
-        except (HTTPClientError, OSError, ValueError) as error:
-            raise Unavailable(_LATER, log_message=f"The portal cannot be asked: {error}") from error
-        if not answer.headers.get("Content-Type", "").startswith("application/json"):
-            raise Unavailable(_LATER, log_message=f"The portal answers with {answer.code}.")
-        return answer.code, answer.body
+            async with asyncio.timeout(2 * _PATIENCE):
+                reply = await asyncio.get_running_loop().run_in_executor(self._threads, ask)
+        except (OSError, ValueError) as error:  # TimeoutError is an OSError
+            raise Unavailable(_LATER, log_message=f"The portal cannot be asked: {error!r}") from error
+        if not reply.kind.startswith("application/json") or len(reply.body) > _MOST_ANSWER:
+            raise Unavailable(_LATER, log_message=f"The portal's answer ({reply.status}) cannot be handed on.")
+        return reply.status, reply.body
 
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
-        self._questions.close()
+        self._wires.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _request(
         self, path: str, *, body: Mapping[str, Any] | None = None, timeout: float = 20, into: IO[bytes] | None = None
