@@ -65,7 +65,7 @@ def test_what_is_put_into_the_basket_is_kept_named_shared_and_taken_out(site: Si
 
     for one in (slug, secret):
         until(lambda one=one: added(one), seconds=30, what="the app to be found")  # type: ignore[misc]
-    ada.page.get_by_role("button", name=re.compile("Copy code")).first.click()
+    ada.page.get_by_role("button", name=re.compile("Copy link")).first.click()
     expect(ada.page.get_by_text("Copied", exact=True)).to_be_visible()
     shot(ada, "basket")
     name = f"Waves {slug[-6:]}"
