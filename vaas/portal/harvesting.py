@@ -17,7 +17,7 @@ from vaas.errors import NotFound, VaasError
 from vaas.insides.base import Looker
 from vaas.model import User
 from vaas.portal.core import Core
-from vaas.portal.looking import Looking, is_looked_into
+from vaas.portal.looking import Looking
 from vaas.portal.walks import Bounds, Skipped, Thing, Walk, is_left_out, walk, whole_of
 from vaas.stores.base import Place, Touched
 
@@ -229,7 +229,7 @@ class _Round:
         """Save what is new: by their names many at once, and one by one what is looked into."""
         by_name: list[Find] = []
         for thing in things:
-            if is_looked_into(thing):
+            if self._looking.looks_into(thing):
                 await self._look(thing)
             else:
                 by_name.append(self._looking.by_name(self._place, thing))

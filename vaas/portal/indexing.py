@@ -27,7 +27,7 @@ _log = logging.getLogger("vaas")
 _OFTEN, _LATEST = 1.0, 60.0
 #: After so many seconds without an answer, what the index says is not believed any more.
 _FRESH = 30.0
-_AT_ONCE = 50
+_AT_ONCE = 500
 
 
 def _tell_nobody(_done: int, _all: int) -> None:

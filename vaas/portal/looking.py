@@ -22,7 +22,7 @@ from vaas.portal.walks import Bounds, Thing
 from vaas.prose import shorten
 from vaas.stores.base import Place
 
-__all__ = ["Looking", "is_looked_into"]
+__all__ = ["Looking"]
 
 #: Files that may say something of themselves, by how their names end; all others are found by their names.
 _TELLING = frozenset(
@@ -54,11 +54,6 @@ _SPOKEN = 2_000_000
 _SUMMED = 100_000_000
 
 
-def is_looked_into(thing: Thing) -> bool:
-    """Tell whether it may say more than its name does."""
-    return thing.entry.folder or _ending(thing.entry.name) in _TELLING
-
-
 @dataclass(frozen=True)
 class _Seen:
     """What was seen of one thing: itself, its checksum, or why not."""
@@ -73,6 +68,10 @@ class Looking:
 
     def __init__(self, looker: Looker | None, *, bounds: Bounds, now: Callable[[], datetime]) -> None:
         self._looker, self._bounds, self._now = looker, bounds, now
+
+    def looks_into(self, thing: Thing) -> bool:
+        """Tell whether it may say more than its name does, and there is somebody who can read it."""
+        return self._looker is not None and (thing.entry.folder or _ending(thing.entry.name) in _TELLING)
 
     async def look(self, place: Place, thing: Thing) -> Find | None:
         """Return what there is to say of it; None: it is not there any more.
@@ -92,7 +91,7 @@ class Looking:
         return self._find(place, thing, _Seen(note=note))
 
     async def _see(self, place: Place, thing: Thing) -> _Seen:
-        if self._looker is None or not is_looked_into(thing):
+        if self._looker is None or not self.looks_into(thing):
             return _Seen()
         try:
             async with asyncio.timeout(self._bounds.look):
