@@ -570,3 +570,17 @@ def _visitor(dice: Random) -> Visitor:
         for thread in threads:
             thread.join()
         assert len(got) == 1
+
+    def test_of_files_that_are_gone_only_the_latest_changes_are_remembered(self, database: SqlDatabase) -> None:
+        with database.begin() as records:
+            assert records.changes.forgotten() == 0 or records.changes.last() >= records.changes.forgotten()
+            records.apps.save(app())
+            records.apps.remove("a1")
+            records.finds.save([find(f"{number}.csv") for number in range(10)])
+            records.finds.remove("home-ada", [f"{number}.csv" for number in range(6)])
+            last = records.changes.last()
+        with database.begin() as records:
+            assert records.changes.forget(keep=last) == 0 == records.changes.forget(keep=6)
+            assert records.changes.forget(keep=2) == 4 and records.changes.forgotten() == last - 2
+            kept = [each.key.removeprefix("home-ada/") for each in records.changes.since(0, limit=99)]
+        assert kept == ["a1", "6.csv", "7.csv", "8.csv", "9.csv", "4.csv", "5.csv"]

@@ -474,6 +474,22 @@ async def test_values_that_no_database_takes_keep_nothing_from_being_found(site:
     json.dumps(find.record, allow_nan=False)
 
 
+async def test_an_index_that_is_far_behind_is_made_anew(site: Site) -> None:
+    file = site.put("homes/ada/early.csv", "Early")
+    site.put("homes/ada/stays.csv", "Stays")
+    await site.sweep()
+    file.unlink()
+    site.put("homes/ada/late.csv", "Late")
+    await site.harvesting.sweep()
+    with site.world.core.database.begin() as records:
+        assert records.changes.forget(keep=0) == 1
+    assert await site.found() == ["home:early.csv", "home:stays.csv"]
+    site.indexing.catch_up()
+    assert await site.found() == ["home:late.csv", "home:stays.csv"]
+    # It is up to date now, and is not made again.
+    assert site.indexing.catch_up() == 0
+
+
 def _oracle(site: Site, place: str, home: Path) -> dict[str, str]:
     """Return what can be found in a folder, by path with the title that it has."""
     found = {}

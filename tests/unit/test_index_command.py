@@ -105,6 +105,12 @@ def test_the_slowest_is_shown(core: Core) -> None:
     assert slowest(leases[:1]) is None and slowest([]) is None
 
 
+def test_a_portal_that_died_holds_nobody_up(settings: Settings, core: Core, capsys: pytest.CaptureFixture[str]) -> None:
+    Work(core, "index", seconds=0.5).tell(epoch=1, entries=7)
+    assert run(settings) == 0
+    assert "The index is new: 120 entries, after" in capsys.readouterr().out
+
+
 def test_an_index_that_another_process_writes_is_said(
     settings: Settings, core: Core, capsys: pytest.CaptureFixture[str]
 ) -> None:

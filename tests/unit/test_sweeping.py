@@ -198,3 +198,33 @@ async def test_what_goes_wrong_ends_no_sweeping(world: World, stores: MountedSto
         stores.of(ADA)
         (stores._home("ada") / "x.csv").write_text("x")
         await until(lambda: keys(world) == ["x.csv"])
+
+
+async def test_who_cannot_hear_sweeps(world: World, stores: MountedStores) -> None:
+    class Deaf(MountedStores):
+        def watched(self) -> Any:
+            raise OSError("No inotify here.")
+
+    world.core.stores = Deaf(
+        homes=stores._homes, shared=(), database=world.core.database, http=Http(), now=world.core.now
+    )
+    harvesting = Counted(world.core, bounds=Bounds(every=0.01))
+    async with running(Sweeping(world.core, harvesting, often=0.02)):
+        await until(lambda: harvesting.sweeps > 2)
+
+
+async def test_a_sweep_that_was_reported_is_not_done_twice(world: World, stores: MountedStores) -> None:
+    harvesting = Counted(world.core)
+    async with running(Sweeping(world.core, harvesting, often=0.02)):
+        await until(lambda: harvesting.sweeps)
+        for number in (2, 3, 4):
+            want_sweep(world.core)
+            await until(lambda: not _wanted(world))
+            assert harvesting.sweeps == number
+        await asyncio.sleep(0.2)
+        assert harvesting.sweeps == 4
+
+
+def _wanted(world: World) -> Any:
+    with world.core.database.begin() as records:
+        return records.leases.all(WANTED)

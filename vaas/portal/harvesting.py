@@ -27,6 +27,8 @@ _log = logging.getLogger("vaas")
 _AT_ONCE = 200
 #: What a report names of one sweep.
 _MOST_SKIPPED = 1_000
+#: So many changes are remembered even of files that are gone: an index that is further behind is made anew.
+_REMEMBERED = 200_000
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,7 @@ class Harvesting:
         with self._core.database.begin() as records:
             known = records.finds.places()
             gone = {name: count for name, count in known.items() if name not in there}
+            records.changes.forget(keep=_REMEMBERED)
         for name in gone:
             with self._core.database.begin() as records:
                 records.finds.remove(name)

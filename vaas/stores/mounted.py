@@ -22,7 +22,6 @@ from vaas.model import SIGNED_IN, StoreAccount, User
 from vaas.stores.base import Place, Store, StoreSource, Touched, check_path
 from vaas.stores.folder import FolderStore
 from vaas.stores.lending import remove_leftovers
-from vaas.stores.watching import touched_below
 from vaas.stores.webdav import WebdavStore, connect
 
 __all__ = ["MountedStores", "SharedFolder"]
@@ -77,6 +76,9 @@ class MountedStores(StoreSource):
 
     @asynccontextmanager
     async def _watched(self) -> AsyncIterator[AsyncIterator[frozenset[Touched]]]:
+        # Linux alone has what it needs.
+        from vaas.stores.watching import touched_below
+
         self._homes.mkdir(parents=True, exist_ok=True, mode=0o700)
         if self._aside:
             await asyncio.to_thread(remove_leftovers, self._aside)
