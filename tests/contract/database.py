@@ -485,6 +485,8 @@ def _visitor(dice: Random) -> Visitor:
             records.finds.remove("home-bob", ["a/one.csv", "none"])
         with database.begin() as records:
             assert records.finds.some([one.key])[0].mark == "9" and records.finds.places() == {"home-ada": 2}
+            assert records.finds.noted(limit=9) == [("home-ada", "a/one.csv", "Too large.")]
+            assert records.finds.noted(limit=0) == []
             assert [each.key for each in records.changes.since(before + 3, limit=9)] == [one.key, other.key]
             records.finds.save([])
             records.finds.remove("home-eve")

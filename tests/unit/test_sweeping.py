@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -228,3 +229,34 @@ async def test_a_sweep_that_was_reported_is_not_done_twice(world: World, stores:
 def _wanted(world: World) -> Any:
     with world.core.database.begin() as records:
         return records.leases.all(WANTED)
+
+
+async def test_after_many_quick_changes_everything_is_heard(
+    world: World, stores: MountedStores, tmp_path: Path
+) -> None:
+    chance, home = Random(3), tmp_path / "homes" / "ada"
+    home.mkdir(parents=True)
+    harvesting = Counted(world.core)
+
+    def there() -> list[str]:
+        return sorted(str(each.relative_to(home)) for each in home.rglob("*") if each.is_file())
+
+    async with running(Sweeping(world.core, harvesting, often=0.05)):
+        await until(lambda: harvesting.sweeps)
+        for step in range(150):
+            folders = [home, *(each for each in home.rglob("*") if each.is_dir())]
+            where = chance.choice(folders)
+            match chance.choice(["make", "make", "nest", "move", "remove"]):
+                case "make":
+                    (where / f"{step}.csv").write_text("x")
+                case "nest":
+                    (where / f"{step}" / "a").mkdir(parents=True)
+                    (where / f"{step}" / "a" / "x.csv").write_text("x")
+                case "move" if where != home:
+                    with suppress(OSError):
+                        where.rename(chance.choice(folders) / f"moved-{step}")
+                case "remove" if where != home:
+                    shutil.rmtree(where)
+            if step % 30 == 29:
+                await until(lambda: keys(world) == there())
+    assert harvesting.sweeps == 1 and len(there()) > 5

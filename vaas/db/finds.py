@@ -58,6 +58,12 @@ class SqlFinds(SqlRows, base.Finds):
         rows = self._c.execute(sa.select(t.c.place, sa.func.count()).group_by(t.c.place)).all()
         return {place: int(count) for place, count in rows}
 
+    def noted(self, *, limit: int) -> list[tuple[str, str, str]]:
+        """Return place, path and note of what could not be looked into, by place and path."""
+        t = schema.finds
+        some = sa.select(t.c.place, t.c.path, t.c.note).where(t.c.note != "").order_by(t.c.key).limit(limit)
+        return [(place, path, note) for place, path, note in self._c.execute(some).all()]
+
 
 class SqlWalks(SqlRows, base.Walks):
     """What the folders were like."""

@@ -27,6 +27,8 @@ _log = logging.getLogger("vaas")
 _AT_ONCE = 200
 #: What a report names of one sweep.
 _MOST_SKIPPED = 1_000
+#: Where more is touched at once on this machine, it is quicker to look through the whole place.
+_MOST_TOUCHED = 8
 #: So many changes are remembered even of files that are gone: an index that is further behind is made anew.
 _REMEMBERED = 200_000
 
@@ -75,8 +77,8 @@ class Harvesting:
     def __init__(self, core: Core, looker: Looker | None = None, *, bounds: Bounds | None = None) -> None:
         self._core, self.bounds = core, bounds or Bounds()
         self._looking = Looking(looker, bounds=self.bounds, now=core.now)
-        #: Places that did not answer the last time: each is told once.
-        self._silent: set[str] = set()
+        #: What was skipped in each place the last time: the log has each once.
+        self._told: dict[str, frozenset[Skipped]] = {}
 
     async def sweep(self, *, told: Callable[[int, int], None] = lambda _done, _all: None) -> Report:
         """Walk all places, and return what was done. ``told`` hears how many places are done, and of how many.
@@ -116,9 +118,17 @@ class Harvesting:
             by_place.setdefault(each.place, set()).add(each.path)
         places = {place.id: place for place in await asyncio.to_thread(self._core.stores.places)}
         for name in by_place.keys() & places.keys():
-            for path, deep in _folders(by_place[name], depth=self.bounds.depth):
+            folders = _folders(by_place[name], depth=self.bounds.depth)
+            if len(folders) > _MOST_TOUCHED and places[name].store.here:
+                folders = [("", True)]
+            for path, deep in folders:
                 report += await self._safely(places[name], path, deep=deep)
         return report
+
+    def noted(self) -> tuple[Skipped, ...]:
+        """Return all that is found by its name only, because it could not be looked into; so many at most."""
+        with self._core.database.begin() as records:
+            return tuple(Skipped(*each) for each in records.finds.noted(limit=_MOST_SKIPPED))
 
     def written(self, user: User, store_id: str, path: str) -> None:
         """Look soon at what was just written through the portal; no-op for what is no store of the person's."""
@@ -147,15 +157,12 @@ class Harvesting:
         return sum(gone.values())
 
     async def _sweep_safely(self, place: Place) -> Report:
-        report, silent = await self._safely(place, ""), False
+        report = await self._safely(place, "")
         for skipped in report.skipped:
-            if not skipped.path:
-                silent = True
-                level = logging.INFO if place.id in self._silent else logging.WARNING
-                _log.log(level, "Place %s (%s): %s", place.id, place.owner or place.store.title, skipped.why)
-            else:
-                _log.info("Place %s: %s: %s", place.id, skipped.path, skipped.why)
-        (self._silent.add if silent else self._silent.discard)(place.id)
+            if skipped not in self._told.get(place.id, ()):
+                level, where = (logging.INFO, skipped.path) if skipped.path else (logging.WARNING, "all of it")
+                _log.log(level, "%s (%s), %s: %s", place.id, place.owner or place.store.title, where, skipped.why)
+        self._told[place.id] = frozenset(report.skipped)
         return report
 
     async def _safely(self, place: Place, path: str, *, deep: bool = True) -> Report:

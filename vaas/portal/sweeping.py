@@ -8,7 +8,7 @@ import logging
 import secrets
 import time
 from collections.abc import AsyncIterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import timedelta
 
 from vaas.db.base import Lease
@@ -126,6 +126,10 @@ class Sweeping:
         if not asked:
             return
         now = self._core.now()
+        if report:
+            # What was skipped before and is as it was, too.
+            skipped = dict.fromkeys(report.skipped + self._harvesting.noted())
+            report = replace(report, skipped=tuple(skipped))
         said = asdict(report) if report else {"failed": True}
         with self._core.database.begin() as records:
             records.leases.give_back(WANTED, asked)
