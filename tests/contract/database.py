@@ -64,6 +64,29 @@ def draft(**changed: object) -> Draft:
     return replace(Draft("0a1b2c3d", "ada", "a1", "", "Waves", SNAPSHOT, NOW, "home", "x/lesson.ipynb"), **changed)  # type: ignore[arg-type]
 
 
+PEOPLE, GROUPS, LINKS = ["ada", "bob", "eve", "everyone"], ["physics", "ada", "signed-in"], ["l1", "l2", "ada"]
+MOMENTS = [None, None, NOW, NOW + timedelta(microseconds=1), NOW - timedelta(days=1), NOW + timedelta(days=1)]
+
+
+def _drawn(dice: Random) -> tuple[list[App], list[Grant]]:
+    apps = [app(number, owner=dice.choice([*PEOPLE, ""])) for number in range(40)]
+    subjects = [EVERYONE, SIGNED_IN]
+    subjects += [f"{kind}:{n}" for kind, names in (("user", PEOPLE), ("group", GROUPS), ("link", LINKS)) for n in names]
+    grants = [
+        Grant(dice.choice(apps).id, dice.choice(subjects), dice.choice(list(Access)), "ada", NOW, dice.choice(MOMENTS))
+        for _ in range(90)
+    ]
+    return apps, grants
+
+
+def _visitor(dice: Random) -> Visitor:
+    links = frozenset(dice.sample(LINKS, dice.randint(0, 2)))
+    if dice.random() < 0.25:
+        return Visitor(None, links)
+    groups = frozenset(dice.sample(GROUPS, dice.randint(0, 2)))
+    return Visitor(User(dice.choice(PEOPLE), groups, admin=dice.random() < 0.1), links)
+
+
 class DatabaseContract:
     """The tests; ``database`` has the newest schema and no rows."""
 
@@ -368,29 +391,6 @@ class DatabaseContract:
             context = MigrationContext.configure(connection, opts={"compare_type": True})
             assert compare_metadata(context, schema.metadata) == []
             assert set(sa.inspect(connection).get_table_names()) == {*schema.metadata.tables, "alembic_version"}
-
-
-PEOPLE, GROUPS, LINKS = ["ada", "bob", "eve", "everyone"], ["physics", "ada", "signed-in"], ["l1", "l2", "ada"]
-MOMENTS = [None, None, NOW, NOW + timedelta(microseconds=1), NOW - timedelta(days=1), NOW + timedelta(days=1)]
-
-
-def _drawn(dice: Random) -> tuple[list[App], list[Grant]]:
-    apps = [app(number, owner=dice.choice([*PEOPLE, ""])) for number in range(40)]
-    subjects = [EVERYONE, SIGNED_IN]
-    subjects += [f"{kind}:{n}" for kind, names in (("user", PEOPLE), ("group", GROUPS), ("link", LINKS)) for n in names]
-    grants = [
-        Grant(dice.choice(apps).id, dice.choice(subjects), dice.choice(list(Access)), "ada", NOW, dice.choice(MOMENTS))
-        for _ in range(90)
-    ]
-    return apps, grants
-
-
-def _visitor(dice: Random) -> Visitor:
-    links = frozenset(dice.sample(LINKS, dice.randint(0, 2)))
-    if dice.random() < 0.25:
-        return Visitor(None, links)
-    groups = frozenset(dice.sample(GROUPS, dice.randint(0, 2)))
-    return Visitor(User(dice.choice(PEOPLE), groups, admin=dice.random() < 0.1), links)
 
     def test_what_can_be_found_is_noted_when_it_changes(self, database: SqlDatabase) -> None:
         def changed(since: int) -> tuple[list[str], int]:

@@ -24,6 +24,7 @@ from vaas.model import Entry, StoreAccount, User, Visitor
 from vaas.portal import Harvesting, Indexing
 from vaas.query import parse
 from vaas.stores.base import Place, Store, Touched
+from vaas.stores.folder import FolderStore
 from vaas.stores.mounted import MountedStores, SharedFolder
 
 AS_ADA, AS_BOB, AS_EVE, AS_ROOT = Visitor(ADA), Visitor(BOB), Visitor(EVE), Visitor(ROOT)
@@ -461,7 +462,7 @@ async def test_values_that_no_database_takes_keep_nothing_from_being_found(site:
                 "x" * 999,
                 "half \ud800 a\0character " * 99,
                 box=(nan, 0, 0, 0),
-                details={"x": nan, "y": object()},
+                details={"x": nan},
             )
 
     site.harvesting = Harvesting(site.world.core, Strange())
@@ -472,6 +473,49 @@ async def test_values_that_no_database_takes_keep_nothing_from_being_found(site:
     with site.world.core.database.begin() as records:
         (find,) = records.finds.some(["home-ada/odd.csv"])
     json.dumps(find.record, allow_nan=False)
+
+
+async def test_a_file_that_changes_while_it_is_looked_at_is_what_it_is_now(site: Site) -> None:
+    class Interrupted(FirstLine):
+        async def look(self, path: Path, *, name: str) -> Inside:
+            seen = await super().look(path, name=name)
+            if seen.title == "Old":
+                site.put("homes/ada/x.csv", "New and longer")
+                await site.harvesting.touched([Touched("home-ada", "x.csv")])
+            return seen
+
+    site.looker = Interrupted()
+    site.bounded()
+    site.put("homes/ada/x.csv", "Old")
+    await site.sweep()
+    assert site.looker.looked == ["x.csv", "x.csv"] and await site.found("longer") == ["home:x.csv"]
+    assert await site.found("title:old") == [] and (await site.sweep()).looked == 0
+
+
+async def test_what_comes_back_while_it_is_swept_stays(site: Site) -> None:
+    class Blinking(FolderStore):
+        blinks = False
+
+        async def list(self, path: str) -> tuple[Entry, ...]:
+            return tuple(each for each in await super().list(path) if not self.blinks)
+
+    site.put("blinking/x.csv", "X")
+    store = Blinking("shared-x", "X", site.root / "blinking")
+    site.sites.more = [Place("shared-x.1", store, frozenset({"user:ada"}), "ada")]
+    await site.sweep()
+    store.blinks = True
+    assert (await site.sweep()).gone == 0 and await site.found() == ["shared-x:x.csv"]
+
+
+async def test_what_is_touched_counts_for_the_limit(site: Site) -> None:
+    site.bounded(files=3)
+    for number in range(3):
+        site.put(f"homes/ada/a/{number}.csv", str(number))
+    await site.sweep()
+    site.put("homes/ada/b/new.csv", "New")
+    await site.harvesting.touched([Touched("home-ada", "b/new.csv")])
+    site.indexing.catch_up()
+    assert len(await site.found()) == 3 and "home:b/new.csv" not in await site.found()
 
 
 async def test_an_index_that_is_far_behind_is_made_anew(site: Site) -> None:

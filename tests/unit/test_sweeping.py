@@ -260,3 +260,22 @@ async def test_after_many_quick_changes_everything_is_heard(
             if step % 30 == 29:
                 await until(lambda: keys(world) == there())
     assert harvesting.sweeps == 1 and len(there()) > 5
+
+
+async def test_first_it_listens_and_then_it_looks(world: World, stores: MountedStores) -> None:
+    may = asyncio.Event()
+
+    class Slow(MountedStores):
+        @asynccontextmanager
+        async def _watched(self) -> AsyncIterator[Any]:
+            await may.wait()
+            async with super()._watched() as told:
+                yield told
+
+    world.core.stores = Slow(homes=stores._homes, shared=(), database=world.core.database, http=Http())
+    harvesting = Counted(world.core)
+    async with running(Sweeping(world.core, harvesting, often=0.02)):
+        await asyncio.sleep(0.2)
+        assert harvesting.sweeps == 0
+        may.set()
+        await until(lambda: harvesting.sweeps)

@@ -90,8 +90,9 @@ class SqlLeases(SqlRows, base.Leases):
         if self._c.execute(sa.update(t).where(free).values(**row)).rowcount:
             return True
         # Two that find none insert one after the other, and the second finds it there.
-        made = self._c.execute(self._insert(t).values(**row).on_conflict_do_nothing(index_elements=["name"]))
-        return bool(made.rowcount > 0)
+        self._c.execute(self._insert(t).values(**row).on_conflict_do_nothing(index_elements=["name"]))
+        holder = self._c.execute(sa.select(t.c.holder).where(t.c.name == lease.name)).scalar()
+        return bool(holder == lease.holder)
 
     def give_back(self, name: str, holder: str) -> None:
         """Let another process have it."""

@@ -173,8 +173,8 @@ def _record(place: Place, thing: Thing, seen: _Seen) -> Record:
 
 
 def _type(thing: Thing, inside: Inside) -> str:
-    if thing.speaking:
-        return "folder"
+    if thing.entry.folder:
+        return "folder" if thing.speaking else "data"
     if _ending(thing.entry.name) == ".ipynb":
         return "notebook"
     return inside.type if inside.type in TYPES and inside.type not in {"app", "person", "share"} else "data"
