@@ -50,6 +50,8 @@ _TEXT, _TITLE, _SUMMARY, _WORD, _WORDS = 100_000, 200, 600, 200, 2_000
 _DETAILS = 20_000
 #: The files that speak for a folder are no larger, together.
 _SPOKEN = 2_000_000
+#: Of a folder that is one thing, what is small: its description, and the axes.
+_FOLDER = 20_000_000
 #: Larger files get no checksum.
 _SUMMED = 100_000_000
 
@@ -107,7 +109,8 @@ class Looking:
         entry = thing.entry
         if entry.folder and not place.store.here:
             return _Seen(note="Folders on another machine are not looked into.")
-        async with place.store.borrowed(entry.path, limit=self._bounds.copied) as path:
+        limit = min(self._bounds.copied, _FOLDER) if entry.folder else self._bounds.copied
+        async with place.store.borrowed(entry.path, limit=limit) as path:
             checksum = "" if entry.folder else await asyncio.to_thread(_sum, path)
             try:
                 return _Seen(await looker.look(path, name=entry.name), checksum)
