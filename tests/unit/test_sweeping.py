@@ -32,13 +32,14 @@ class Counted(Harvesting):
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
-        self.sweeps, self.fails = 0, False
+        self.sweeps = 0
+        #: Of each sweep whether it was of this machine, too.
+        self.here: list[bool] = []
 
-    async def sweep(self, **named: Any) -> Report:
+    async def sweep(self, *, here: bool = True, **named: Any) -> Report:
         self.sweeps += 1
-        if self.fails:
-            raise ZeroDivisionError
-        return await super().sweep(**named)
+        self.here.append(here)
+        return await super().sweep(here=here, **named)
 
 
 async def until(true: Callable[[], object] | Callable[[], Awaitable[object]]) -> None:
@@ -212,6 +213,7 @@ async def test_who_cannot_hear_sweeps(world: World, stores: MountedStores) -> No
     harvesting = Counted(world.core, bounds=Bounds(every=0.01))
     async with running(Sweeping(world.core, harvesting, often=0.02)):
         await until(lambda: harvesting.sweeps > 2)
+        assert all(harvesting.here)
 
 
 async def test_a_sweep_that_was_reported_is_not_done_twice(world: World, stores: MountedStores) -> None:
@@ -279,3 +281,17 @@ async def test_first_it_listens_and_then_it_looks(world: World, stores: MountedS
         assert harvesting.sweeps == 0
         may.set()
         await until(lambda: harvesting.sweeps)
+
+
+async def test_what_is_heard_is_not_looked_through_each_time(world: World, stores: MountedStores) -> None:
+    harvesting = Counted(world.core, bounds=Bounds(every=0.01))
+    async with running(Sweeping(world.core, harvesting, often=0.02)):
+        await until(lambda: harvesting.sweeps > 3)
+        assert harvesting.here[0] and not any(harvesting.here[1:])
+        want_sweep(world.core)
+        await until(lambda: not _wanted(world))
+        assert any(harvesting.here[1:])
+    harvesting = Counted(world.core, bounds=Bounds(every=0.01, every_here=0.0))
+    async with running(Sweeping(world.core, harvesting, often=0.02)):
+        await until(lambda: harvesting.sweeps > 3)
+        assert all(harvesting.here)

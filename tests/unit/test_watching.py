@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from asyncinotify import Inotify
 
+from vaas.http import Http
+from vaas.stores.mounted import MountedStores
 from vaas.stores.watching import touched_below
 
 
@@ -93,6 +95,29 @@ async def test_nothing_is_told_of_what_is_hidden_linked_or_gone_elsewhere(
     assert await heard(roots, steps) == {("", "last")}
 
 
+async def test_of_all_homes_each_is_told(tmp_path: Path) -> None:
+    homes = tmp_path / "homes"
+    for name in ("ada", "a%2Fb", "not.ours"):
+        (homes / name).mkdir(parents=True)
+    stores = MountedStores(homes=homes, shared=(), database=None, http=Http())  # type: ignore[arg-type]
+
+    def told(root: str, path: str) -> list[tuple[str, str]]:
+        return [(each.place, each.path) for each in stores._touched(root, path)]
+
+    all_homes = told("", "")
+    assert ("home-ada", "") in all_homes and len(all_homes) == 2 and len({place for place, _ in all_homes}) == 2
+    assert told("", "ada/x.csv") == [("home-ada", "x.csv")] and told("", "ada") == [("home-ada", "")]
+    assert told("shared-x.1", "a/b.csv") == [("shared-x.1", "a/b.csv")]
+    for root, path in (
+        ("", "not.ours/x"),
+        ("", "ada/.x/y"),
+        ("shared-x.1", ".x"),
+        ("", "ada/a\nb"),
+        ("", "ada/\udcff"),
+    ):
+        assert told(root, path) == [], path
+
+
 async def test_a_folder_under_another_name_is_told_under_that(roots: dict[str, Path]) -> None:
     async def steps(ear: Ear) -> None:
         (roots[""] / "in" / "deep").mkdir()
@@ -118,6 +143,9 @@ async def test_very_much_at_once_is_the_whole(roots: dict[str, Path], monkeypatc
     async def steps(ear: Ear) -> None:
         for number in range(20):
             (roots["second"] / "in" / f"{number}").write_text("x")
+        await ear.until(("second", "in"))
+        for number in range(20):
+            (roots["second"] / f"{number}").mkdir()
         await ear.until(("second", ""))
 
     await heard(roots, steps)
@@ -134,10 +162,11 @@ async def test_where_there_is_no_room_for_more_it_says_so_and_tells_the_rest(
         return add(self, path, mask)
 
     monkeypatch.setattr(Inotify, "add_watch", full)
+    monkeypatch.setattr("vaas.stores.watching._UNSURE", 0.1)
 
     async def steps(ear: Ear) -> None:
         (roots[""] / "x.csv").write_text("x")
-        await ear.until(("", "x.csv"))
+        await ear.until(("", "x.csv"), ("", ""), ("second", ""))
 
     await heard(roots, steps)
     assert caplog.text.count("fs.inotify.max_user_watches") == 1

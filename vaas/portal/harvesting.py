@@ -80,8 +80,10 @@ class Harvesting:
         #: What was skipped in each place the last time: the log has each once.
         self._told: dict[str, frozenset[Skipped]] = {}
 
-    async def sweep(self, *, told: Callable[[int, int], None] = lambda _done, _all: None) -> Report:
+    async def sweep(self, *, here: bool = True, told: Callable[[int, int], None] = lambda _done, _all: None) -> Report:
         """Walk all places, and return what was done. ``told`` hears how many places are done, and of how many.
+
+        ``here``: those on this machine, too.
 
         Raises
         ------
@@ -91,6 +93,7 @@ class Harvesting:
         began, done = time.monotonic(), 0
         places = await self._places()
         gone = await asyncio.to_thread(self._forget_others, {place.id for place in places})
+        places = [place for place in places if here or not place.store.here]
         turn = asyncio.Semaphore(self.bounds.places)
 
         async def one(place: Place) -> Report:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -49,6 +50,8 @@ class Sweeping:
         self._work = Work(core, SWEEP, alone=True, seconds=harvesting.bounds.lease)
         self._wanted, self._listening = asyncio.Event(), asyncio.Event()
         self._asked, self._serving = "", ""
+        #: Whether changes on this machine are heard, and when all of it was last looked through.
+        self._hears, self._looked = False, -math.inf
         self._last: dict[str, object] = {}
 
     async def keep_up(self) -> None:
@@ -83,6 +86,7 @@ class Sweeping:
         """Sweep and listen for as long as nobody else does."""
         _log.info("This process looks through the stores.")
         self._listening.clear()
+        self._hears, self._looked = False, -math.inf
         tasks = {asyncio.create_task(self._listen()), asyncio.create_task(self._sweep())}
         try:
             while not any(task.done() for task in tasks) and await asyncio.to_thread(self._go_on):
@@ -106,8 +110,10 @@ class Sweeping:
             self._wanted.clear()
             asked, began = self._asked, time.monotonic()
             self._serving = asked or self._serving
+            here = bool(asked) or not self._hears or began - self._looked >= self._harvesting.bounds.every_here
             try:
-                report = await self._harvesting.sweep(told=self._tell)
+                report = await self._harvesting.sweep(here=here, told=self._tell)
+                self._looked = began if here else self._looked
             except VaasError as error:
                 _log.warning("The stores cannot be swept at the moment: %s", error.log_message)
                 report = None
@@ -141,10 +147,13 @@ class Sweeping:
         while True:
             try:
                 async with self._core.stores.watched() as touched:
+                    self._hears = True
                     self._listening.set()
                     await self._heed(touched)
             except Exception:
                 _log.exception("What changes in the stores cannot be heard, and is found by the sweeps.")
+            # What is not heard any more is looked for again.
+            self._hears, self._looked = False, -math.inf
             self._listening.set()
             await asyncio.sleep(_DEAF)
 

@@ -96,8 +96,11 @@ class MountedStores(StoreSource):
                 yield told
 
     def _touched(self, root: str, path: str) -> Iterator[Touched]:
-        """Yield what it is in our words; nothing for what is hidden, and for the folder of all homes itself."""
+        """Yield what it is in our words; nothing for what is hidden."""
         place = root
+        if not root and not path:
+            yield from (Touched(_home_id(name), "") for name in self._names())
+            return
         if not root:
             folder, _, path = path.partition("/")
             name = unquote(folder)
