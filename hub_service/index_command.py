@@ -30,8 +30,8 @@ _PATIENCE = 60.0
 
 def index(settings: Settings, args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Do what was asked; 0 when it is done, 1 when the sweep could not be."""
-    if not settings.data.is_dir():
-        raise Invalid(f"There is no data folder {settings.data}. Say which one: vaas index --data FOLDER")
+    if not settings.secrets.is_dir():
+        raise Invalid(f"{settings.data} is no data folder of VaaS. Say which one: vaas index --data FOLDER")
     # Nobody of the Hub is asked here.
     nobody = {"JUPYTERHUB_API_URL": "http://127.0.0.1:9/hub/api", "JUPYTERHUB_API_TOKEN": ""}
     core = make_core(settings, {**nobody, **environ})

@@ -557,6 +557,9 @@ class DatabaseContract:
         with database.begin() as records:
             records.leases.give_back("sweep", "two")
         assert take("one", at=100, until=200)
+        assert take("two", at=8 * 86_400, until=9 * 86_400, name="index:three")
+        with database.begin() as records:
+            assert [each.name for each in records.leases.all("")] == ["index:three"]
 
     def test_of_many_that_want_a_lease_at_once_one_gets_it(self, database: SqlDatabase) -> None:
         got = list[str]()

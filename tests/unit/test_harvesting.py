@@ -265,6 +265,28 @@ async def test_nothing_outside_and_nothing_hidden_is_found(site: Site) -> None:
     assert [each.path for each in report.skipped] == ["node_modules"]
 
 
+async def test_a_folder_that_becomes_a_link_is_found_where_it_leads(site: Site) -> None:
+    site.put("homes/ada/a/x.csv", "X")
+    await site.sweep()
+    (site.root / "homes/ada/a").rename(site.root / "homes/ada/b")
+    (site.root / "homes/ada/a").symlink_to("b")
+    await site.sweep()
+    assert await site.found() == ["home:b/x.csv"]
+    site.put("homes/ada/a/y.csv", "Y")
+    site.harvesting.written(ADA, "home", "a/y.csv")
+    await site.world.settle()
+    site.indexing.catch_up()
+    assert await site.found() == ["home:b/x.csv", "home:b/y.csv"]
+
+
+async def test_what_was_found_by_name_is_looked_into_when_somebody_can(site: Site) -> None:
+    site.put("homes/ada/x.csv", "Inside")
+    blind = Harvesting(site.world.core)
+    assert (await blind.sweep()).looked == 1 and (await blind.sweep()).looked == 0
+    await site.sweep()
+    assert await site.found("inside") == ["home:x.csv"] and (await site.sweep()).looked == 0
+
+
 async def test_what_is_lent_is_given_back(site: Site) -> None:
     site.put("homes/ada/own.csv", "Own")
     site.put("homes/ada/cube.zarr/.zgroup", "{}")

@@ -103,6 +103,18 @@ async def test_what_changes_in_a_folder_is_found_without_a_sweep(
     assert harvesting.sweeps == 1
 
 
+async def test_a_home_that_lies_elsewhere_is_heard_too(world: World, stores: MountedStores, tmp_path: Path) -> None:
+    (tmp_path / "homes").mkdir()
+    (tmp_path / "disk" / "ada").mkdir(parents=True)
+    (tmp_path / "homes" / "ada").symlink_to(tmp_path / "disk" / "ada")
+    harvesting = Counted(world.core)
+    async with running(Sweeping(world.core, harvesting, often=0.05)):
+        await until(lambda: harvesting.sweeps)
+        (tmp_path / "disk" / "ada" / "x.csv").write_text("x")
+        await until(lambda: keys(world) == ["x.csv"])
+    assert harvesting.sweeps == 1
+
+
 async def test_one_of_two_sweeps_and_the_other_goes_on_when_it_ends(world: World, stores: MountedStores) -> None:
     first, second = (Counted(world.core, bounds=Bounds(every=0.01)) for _ in range(2))
     async with running(Sweeping(world.core, second, often=0.02)):

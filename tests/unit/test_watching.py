@@ -118,6 +118,16 @@ async def test_of_all_homes_each_is_told(tmp_path: Path) -> None:
         assert told(root, path) == [], path
 
 
+async def test_roots_that_are_links_are_watched(roots: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(roots[""])
+
+    async def steps(ear: Ear) -> None:
+        (roots[""] / "in" / "x.csv").write_text("x")
+        await ear.until(("linked", "in/x.csv"))
+
+    await heard({"linked": tmp_path / "link"}, steps)
+
+
 async def test_a_folder_under_another_name_is_told_under_that(roots: dict[str, Path]) -> None:
     async def steps(ear: Ear) -> None:
         (roots[""] / "in" / "deep").mkdir()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,6 +12,8 @@ from vaas.db import base, schema
 from vaas.db.rows import SqlChanges, SqlRows
 
 __all__ = ["SqlFinds", "SqlLeases", "SqlWalks"]
+
+_OLD = timedelta(days=7)
 
 
 class SqlFinds(SqlRows, base.Finds):
@@ -85,6 +87,8 @@ class SqlLeases(SqlRows, base.Leases):
     def take(self, lease: base.Lease, *, now: datetime) -> bool:
         """Take it, or go on holding it; False while another process holds it."""
         t = schema.leases
+        # Of processes that died long ago.
+        self._c.execute(sa.delete(t).where(t.c.until < now - _OLD))
         row = {"name": lease.name, "holder": lease.holder, "until": lease.until, "said": dict(lease.said)}
         free = sa.and_(t.c.name == lease.name, sa.or_(t.c.holder == lease.holder, t.c.until <= now))
         if self._c.execute(sa.update(t).where(free).values(**row)).rowcount:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from vaas.db.base import Find
@@ -135,8 +136,12 @@ class Harvesting:
 
     def written(self, user: User, store_id: str, path: str) -> None:
         """Look soon at what was just written through the portal; no-op for what is no store of the person's."""
-        places = [place for place in self._core.stores.places(user) if place.store.id == store_id]
-        self._core.spawn(self._written([Touched(place.id, path) for place in places]))
+        touched: list[Touched] = []
+        for place in self._core.stores.places(user):
+            if place.store.id == store_id:
+                with suppress(VaasError):  # it is gone already
+                    touched.append(Touched(place.id, place.store.real(path)))
+        self._core.spawn(self._written(touched))
 
     async def _written(self, touched: Collection[Touched]) -> None:
         await self.touched(touched)
@@ -205,7 +210,9 @@ class _Round:
         self._skipped += seen.skipped
         gone = await self._really_gone(seen.gone(known, below=path))
         await asyncio.to_thread(self._remove, gone)
-        different = [thing for thing in seen.things.values() if known.get(thing.entry.path) != thing.mark]
+        different = [
+            thing for thing in seen.things.values() if known.get(thing.entry.path) != self._looking.mark(thing)
+        ]
         await self._take_in(different)
         if whole:
             await asyncio.to_thread(self._settle, seen, before)
@@ -223,9 +230,13 @@ class _Round:
         return [path for path in paths if not await self._is_there(path)] if self._place.store.here else paths
 
     async def _is_there(self, path: str) -> bool:
+        folder = path.rpartition("/")[0]
         if is_left_out(path, depth=self._bounds.depth):
             return False
         try:
+            # What a link leads to is found where it is.
+            if await asyncio.to_thread(self._place.store.real, folder) != folder:
+                return False
             entry = await self._place.store.stat(path)
         except NotFound:
             return False

@@ -75,6 +75,10 @@ class Looking:
         """Tell whether it may say more than its name does, and there is somebody who can read it."""
         return self._looker is not None and (thing.entry.folder or _ending(thing.entry.name) in _TELLING)
 
+    def mark(self, thing: Thing) -> str:
+        """Return its mark; another one while nobody can look into it, so that it is looked at when somebody can."""
+        return thing.mark if self._looker is not None or not thing.mark else f"name {thing.mark}"
+
     async def look(self, place: Place, thing: Thing) -> Find | None:
         """Return what there is to say of it; None: it is not there any more.
 
@@ -134,7 +138,7 @@ class Looking:
         return Find(
             place=place.id,
             path=entry.path,
-            mark=thing.mark,
+            mark=self.mark(thing),
             kind=_type(thing, inside),
             record=said,
             readers=place.readers,

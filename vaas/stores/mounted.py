@@ -83,7 +83,10 @@ class MountedStores(StoreSource):
         if self._aside:
             await asyncio.to_thread(remove_leftovers, self._aside)
         shared = {self._folder(each).id: each.root for each in self._shared if each.root.is_dir()}
-        async with touched_below({"": self._homes, **shared}) as found:
+        homes = {name: self._home(name) for name in self._names()}
+        # Homes that lie elsewhere: people cannot make such links.
+        linked = {_home_id(name): home for name, home in homes.items() if home.is_symlink()}
+        async with touched_below({"": self._homes, **linked, **shared}) as found:
             yield self._told(found)
 
     def watched(self) -> AbstractAsyncContextManager[AsyncIterator[frozenset[Touched]]]:

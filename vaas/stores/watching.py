@@ -55,7 +55,8 @@ class _Watched:
     """The folders below the roots that the kernel watches for us, and what was touched and not told yet."""
 
     def __init__(self, inotify: Inotify, roots: Mapping[str, Path]) -> None:
-        self._inotify, self._roots = inotify, roots
+        # Where a root itself is a link, whoever runs the site has made it.
+        self._inotify, self._roots = inotify, {name: Path(os.path.realpath(root)) for name, root in roots.items()}
         #: By the kernel's number, and by where they are now: the kernel does not say when a folder gets another name.
         self._places: dict[int, tuple[str, str]] = {}
         self._watches: dict[tuple[str, str], Watch] = {}
