@@ -84,11 +84,13 @@ def record_json(record: Record, *, base: str) -> dict[str, Any]:
 
 def _page(record: Record, base: str) -> str:
     """Return the address of the portal's page of a record: for a data file it is that of its folder."""
-    if record.type == "app":
-        return f"{base}apps/{record.details.get('slug', '')}/"
+    if "slug" in record.details:
+        return f"{base}apps/{record.details['slug']}/"
+    if "store" not in record.details:
+        return record.url
     path = str(record.details.get("path", ""))
     shown = path if record.type in {"notebook", "folder"} else path.rpartition("/")[0]
-    return f"{base}files/{record.details.get('store', '')}/{quote(shown)}"
+    return f"{base}files/{record.details['store']}/{quote(shown)}"
 
 
 _FINDING: Mapping[str, Verb] = {

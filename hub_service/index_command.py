@@ -30,17 +30,15 @@ _PATIENCE = 60.0
 
 def index(settings: Settings, args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Do what was asked; 0 when it is done, 1 when the sweep could not be."""
-    if not settings.data.is_dir():
-        raise Invalid(f"There is no data folder {settings.data}. Say which one: vaas index --data FOLDER")
+    if not settings.secrets.is_dir():
+        raise Invalid(f"{settings.data} is no data folder of VaaS. Say which one: vaas index --data FOLDER")
     # Nobody of the Hub is asked here.
     nobody = {"JUPYTERHUB_API_URL": "http://127.0.0.1:9/hub/api", "JUPYTERHUB_API_TOKEN": ""}
     core = make_core(settings, {**nobody, **environ})
     shown = Progress(sys.stdout.isatty())
     if args.sweep:
         return _sweep(core, shown)
-    if _following(core) or is_held(settings.run):
-        _have_it_made(core, settings, shown)
-    else:
+    if not _have_it_made(core, settings, shown):
         _make(core, settings, environ, shown)
     return 0
 
@@ -71,17 +69,28 @@ def _following(core: Core) -> list[Lease]:
         return [each for each in records.leases.all(INDEX) if each.until > core.now()]
 
 
-def _have_it_made(core: Core, settings: Settings, shown: Progress) -> None:
-    """Let every portal process make its own anew, and wait until all have."""
+def _have_it_made(core: Core, settings: Settings, shown: Progress) -> bool:
+    """Let every portal process make its own anew, and wait until all have. False: there is none.
+
+    Raises
+    ------
+    Unavailable
+        There is one, which does nothing of the kind.
+    """
     began = time.monotonic()
-    _wait(lambda: _following(core), seconds=_PATIENCE, otherwise=_not_following(settings))
+    if is_held(settings.run):
+        _wait(lambda: _following(core), seconds=_PATIENCE, otherwise=_not_following(settings))
+    elif not _following(core):
+        return False
     with core.database.begin() as records:
         records.changes.begin_epoch()
         epoch = records.changes.epoch()
     while True:
         indexes = _following(core)
-        if not indexes:
+        if not indexes and is_held(settings.run):
             raise Unavailable(_not_following(settings))
+        if not indexes:
+            return False  # it had ended, without a word
         busy = [each for each in indexes if each.said.get("epoch") != epoch]
         if not busy:
             break
@@ -91,6 +100,7 @@ def _have_it_made(core: Core, settings: Settings, shown: Progress) -> None:
     entries = max(int(each.said.get("entries", 0)) for each in indexes)
     several = f" in each of {len(indexes)} portal processes" if len(indexes) > 1 else ""
     shown.end(f"The index is new: {entries:,} entries{several}, after {time.monotonic() - began:.1f} s.")
+    return True
 
 
 def slowest(busy: Sequence[Lease]) -> tuple[int, int] | None:

@@ -68,7 +68,14 @@ def limits(environ: Mapping[str, str]) -> Limits:
 
 
 #: What of the harvest a site may set: the variable's end → what it is called here.
-_HARVEST = {"SECONDS": "every", "FILES": "files", "DEPTH": "depth", "PATIENCE": "patience", "COPIED": "copied"}
+_HARVEST = {
+    "SECONDS": "every",
+    "HERE": "every_here",
+    "FILES": "files",
+    "DEPTH": "depth",
+    "PATIENCE": "patience",
+    "COPIED": "copied",
+}
 
 
 def bounds(environ: Mapping[str, str]) -> Bounds:

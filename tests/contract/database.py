@@ -64,6 +64,29 @@ def draft(**changed: object) -> Draft:
     return replace(Draft("0a1b2c3d", "ada", "a1", "", "Waves", SNAPSHOT, NOW, "home", "x/lesson.ipynb"), **changed)  # type: ignore[arg-type]
 
 
+PEOPLE, GROUPS, LINKS = ["ada", "bob", "eve", "everyone"], ["physics", "ada", "signed-in"], ["l1", "l2", "ada"]
+MOMENTS = [None, None, NOW, NOW + timedelta(microseconds=1), NOW - timedelta(days=1), NOW + timedelta(days=1)]
+
+
+def _drawn(dice: Random) -> tuple[list[App], list[Grant]]:
+    apps = [app(number, owner=dice.choice([*PEOPLE, ""])) for number in range(40)]
+    subjects = [EVERYONE, SIGNED_IN]
+    subjects += [f"{kind}:{n}" for kind, names in (("user", PEOPLE), ("group", GROUPS), ("link", LINKS)) for n in names]
+    grants = [
+        Grant(dice.choice(apps).id, dice.choice(subjects), dice.choice(list(Access)), "ada", NOW, dice.choice(MOMENTS))
+        for _ in range(90)
+    ]
+    return apps, grants
+
+
+def _visitor(dice: Random) -> Visitor:
+    links = frozenset(dice.sample(LINKS, dice.randint(0, 2)))
+    if dice.random() < 0.25:
+        return Visitor(None, links)
+    groups = frozenset(dice.sample(GROUPS, dice.randint(0, 2)))
+    return Visitor(User(dice.choice(PEOPLE), groups, admin=dice.random() < 0.1), links)
+
+
 class DatabaseContract:
     """The tests; ``database`` has the newest schema and no rows."""
 
@@ -467,6 +490,8 @@ class DatabaseContract:
             records.finds.remove("home-bob", ["a/one.csv", "none"])
         with database.begin() as records:
             assert records.finds.some([one.key])[0].mark == "9" and records.finds.places() == {"home-ada": 2}
+            assert records.finds.noted(limit=9) == [("home-ada", "a/one.csv", "Too large.")]
+            assert records.finds.noted(limit=0) == []
             assert [each.key for each in records.changes.since(before + 3, limit=9)] == [one.key, other.key]
             records.finds.save([])
             records.finds.remove("home-eve")
@@ -537,6 +562,9 @@ class DatabaseContract:
         with database.begin() as records:
             records.leases.give_back("sweep", "two")
         assert take("one", at=100, until=200)
+        assert take("two", at=8 * 86_400, until=9 * 86_400, name="index:three")
+        with database.begin() as records:
+            assert [each.name for each in records.leases.all("")] == ["index:three"]
 
     def test_of_many_that_want_a_lease_at_once_one_gets_it(self, database: SqlDatabase) -> None:
         got = list[str]()
@@ -552,6 +580,20 @@ class DatabaseContract:
         for thread in threads:
             thread.join()
         assert len(got) == 1
+
+    def test_of_files_that_are_gone_only_the_latest_changes_are_remembered(self, database: SqlDatabase) -> None:
+        with database.begin() as records:
+            assert records.changes.forgotten() == 0 or records.changes.last() >= records.changes.forgotten()
+            records.apps.save(app())
+            records.apps.remove("a1")
+            records.finds.save([find(f"{number}.csv") for number in range(10)])
+            records.finds.remove("home-ada", [f"{number}.csv" for number in range(6)])
+            last = records.changes.last()
+        with database.begin() as records:
+            assert records.changes.forget(keep=last) == 0 == records.changes.forget(keep=6)
+            assert records.changes.forget(keep=2) == 4 and records.changes.forgotten() == last - 2
+            kept = [each.key.removeprefix("home-ada/") for each in records.changes.since(0, limit=99)]
+        assert kept == ["a1", "6.csv", "7.csv", "8.csv", "9.csv", "4.csv", "5.csv"]
 
 
 PEOPLE, GROUPS, LINKS = ["ada", "bob", "eve", "everyone"], ["physics", "ada", "signed-in"], ["l1", "l2", "ada"]

@@ -110,6 +110,20 @@ def test_an_older_database_keeps_its_apps_which_reach_and_know_nothing_then(tmp_
     made.close()
 
 
+def test_an_older_database_keeps_what_has_changed(tmp_path: Path) -> None:
+    made = SqlDatabase(f"sqlite:///{tmp_path / 'old.sqlite'}", seal=Seal(b"seal"))
+    made.upgrade(to="0004")
+    with made._engine.begin() as connection:
+        connection.execute(sa.insert(schema.changes).values(kind="app", key="a1", number=1))
+        connection.execute(sa.update(schema.counters).where(schema.counters.c.name == "changes").values(number=1))
+    made.upgrade()
+    with made.begin() as records:
+        assert [each.key for each in records.changes.since(0, limit=9)] == ["a1"]
+        records.changes.note("file", "x" * 1_100)
+        assert records.changes.last() == 2
+    made.close()
+
+
 def test_readers_do_not_wait_for_a_writer(database: SqlDatabase) -> None:
     with database.begin() as records:
         records.apps.save(app())

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from tornado.httputil import HTTPServerRequest
 
+from hub_service import control
+from hub_service.application import make_portal
 from hub_service.catalog_file import KINDS, Elsewhere, read_catalogs
+from hub_service.settings import Settings
+from tests.servers import web
 from vaas.errors import Invalid
+from vaas.model import Visitor
 
 GOOD = """# Where else to look.
 [[catalog]]
@@ -94,3 +101,36 @@ def test_every_kind_can_be_made() -> None:
     for kind, make in _CATALOGS.items():
         catalog = make(Elsewhere("one", kind, "One", "https://one.example.org"), Http())
         assert (catalog.id, catalog.title) == ("one", "One")
+
+
+def test_a_mistake_stops_the_start(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(GOOD.replace('kind = "stac"', 'kind = "rucio"'))
+    with pytest.MonkeyPatch.context() as environ:
+        environ.setenv("VAAS_CATALOGS", str(file))
+        assert control.main(["up", "--data", str(tmp_path / "data")]) == 2
+    assert f"VAAS_CATALOGS={file}, line 11: “rucio” is no kind of catalog." in capsys.readouterr().err
+
+
+async def test_a_catalog_of_the_file_is_searched(file: Path, tmp_path: Path) -> None:
+    answer = {"result": {"count": 1, "results": [{"name": "tides", "title": "Tides of the North Sea"}]}}
+
+    def asked(request: HTTPServerRequest) -> tuple[int, dict[str, str], bytes]:
+        return 200, {"Content-Type": "application/json"}, json.dumps(answer).encode()
+
+    async with web(asked) as port:
+        url = f"http://127.0.0.1:{port}"
+        file.write_text(f'[[catalog]]\nid = "sea"\nkind = "ckan"\ntitle = "Sea data"\nurl = "{url}"\n')
+        environ = {"VAAS_DATA": str(tmp_path / "data"), "VAAS_CATALOGS": str(file)}
+        environ |= {"JUPYTERHUB_API_URL": "http://127.0.0.1:9/hub/api", "JUPYTERHUB_API_TOKEN": ""}
+        (tmp_path / "data").mkdir()
+        # A private address is asked only where the site says so.
+        for allowed, silent in (("", ["Sea data"]), (f"127.0.0.1:{port}", [])):
+            said = environ | {"VAAS_ALLOWED_PRIVATE": allowed}
+            portal = make_portal(Settings.from_environ(said), said)
+            assert portal.indexing is not None
+            portal.indexing.catch_up()
+            page = await portal.finding.search("tides", visitor=Visitor())
+            assert sorted(page.silent) == silent
+            portal.core.database.close()  # type: ignore[attr-defined]
+    (record,) = page.records
+    assert (record.title, record.catalog, record.url) == ("Tides of the North Sea", "sea", f"{url}/dataset/tides")

@@ -23,7 +23,8 @@ from vaas.insides.base import Inside, Looker, Unreadable
 from vaas.model import Entry, StoreAccount, User, Visitor
 from vaas.portal import Harvesting, Indexing
 from vaas.query import parse
-from vaas.stores.base import Place, Store
+from vaas.stores.base import Place, Store, Touched
+from vaas.stores.folder import FolderStore
 from vaas.stores.mounted import MountedStores, SharedFolder
 
 AS_ADA, AS_BOB, AS_EVE, AS_ROOT = Visitor(ADA), Visitor(BOB), Visitor(EVE), Visitor(ROOT)
@@ -225,7 +226,7 @@ async def test_what_cannot_be_read_is_found_by_its_name_with_the_reason(site: Si
         "broken.csv": "It is no table.",
         "bug.csv": "It could not be looked into.",
     }
-    assert (await site.sweep()).looked == 0
+    assert (await site.sweep()).looked == 0 and set(site.harvesting.noted()) == set(report.skipped)
 
 
 async def test_folders_that_speak_for_themselves_and_zarr_are_one_thing_each(site: Site) -> None:
@@ -264,6 +265,28 @@ async def test_nothing_outside_and_nothing_hidden_is_found(site: Site) -> None:
     assert [each.path for each in report.skipped] == ["node_modules"]
 
 
+async def test_a_folder_that_becomes_a_link_is_found_where_it_leads(site: Site) -> None:
+    site.put("homes/ada/a/x.csv", "X")
+    await site.sweep()
+    (site.root / "homes/ada/a").rename(site.root / "homes/ada/b")
+    (site.root / "homes/ada/a").symlink_to("b")
+    await site.sweep()
+    assert await site.found() == ["home:b/x.csv"]
+    site.put("homes/ada/a/y.csv", "Y")
+    site.harvesting.written(ADA, "home", "a/y.csv")
+    await site.world.settle()
+    site.indexing.catch_up()
+    assert await site.found() == ["home:b/x.csv", "home:b/y.csv"]
+
+
+async def test_what_was_found_by_name_is_looked_into_when_somebody_can(site: Site) -> None:
+    site.put("homes/ada/x.csv", "Inside")
+    blind = Harvesting(site.world.core)
+    assert (await blind.sweep()).looked == 1 and (await blind.sweep()).looked == 0
+    await site.sweep()
+    assert await site.found("inside") == ["home:x.csv"] and (await site.sweep()).looked == 0
+
+
 async def test_what_is_lent_is_given_back(site: Site) -> None:
     site.put("homes/ada/own.csv", "Own")
     site.put("homes/ada/cube.zarr/.zgroup", "{}")
@@ -296,7 +319,9 @@ async def test_a_dead_store_is_named_and_stops_nobody(site: Site, caplog: pytest
     assert {each.place: each.why for each in report.skipped} == dict.fromkeys(
         ("dav-1", "dav-2"), "“Cloud” does not answer."
     )
-    assert "dav-1 (ada): “Cloud” does not answer." in caplog.text
+    assert caplog.text.count("dav-1 (ada), all of it: “Cloud” does not answer.") == 1
+    await site.sweep()
+    assert caplog.text.count("dav-1 (ada), all of it: “Cloud” does not answer.") == 1
     # What was found stays found: it is there, but nobody answers.
     assert await site.found() == ["dav-1:a.csv", "dav-2:b.csv", "home:new.csv", "home:own.csv"]
     dead.dead, dead.files = False, {"c.csv": b"Again"}
@@ -417,8 +442,6 @@ async def test_names_of_people_make_places_that_differ(site: Site) -> None:
 
 async def test_what_is_touched_is_looked_at_at_once(site: Site) -> None:
     async def touch(*paths: str) -> list[str]:
-        from vaas.stores.base import Touched
-
         await site.harvesting.touched([Touched("home-ada", path) for path in paths])
         site.indexing.catch_up()
         return [each.removeprefix("home:") for each in await site.found()]
@@ -461,7 +484,7 @@ async def test_values_that_no_database_takes_keep_nothing_from_being_found(site:
                 "x" * 999,
                 "half \ud800 a\0character " * 99,
                 box=(nan, 0, 0, 0),
-                details={"x": nan, "y": object()},
+                details={"x": nan},
             )
 
     site.harvesting = Harvesting(site.world.core, Strange())
@@ -474,7 +497,66 @@ async def test_values_that_no_database_takes_keep_nothing_from_being_found(site:
     json.dumps(find.record, allow_nan=False)
 
 
-def _oracle(site: Site, place: str, home: Path) -> dict[str, str]:
+async def test_a_file_that_changes_while_it_is_looked_at_is_what_it_is_now(site: Site) -> None:
+    class Interrupted(FirstLine):
+        async def look(self, path: Path, *, name: str) -> Inside:
+            seen = await super().look(path, name=name)
+            if seen.title == "Old":
+                site.put("homes/ada/x.csv", "New and longer")
+                await site.harvesting.touched([Touched("home-ada", "x.csv")])
+            return seen
+
+    site.looker = Interrupted()
+    site.bounded()
+    site.put("homes/ada/x.csv", "Old")
+    await site.sweep()
+    assert site.looker.looked == ["x.csv", "x.csv"] and await site.found("longer") == ["home:x.csv"]
+    assert await site.found("title:old") == [] and (await site.sweep()).looked == 0
+
+
+async def test_what_comes_back_while_it_is_swept_stays(site: Site) -> None:
+    class Blinking(FolderStore):
+        blinks = False
+
+        async def list(self, path: str) -> tuple[Entry, ...]:
+            return tuple(each for each in await super().list(path) if not self.blinks)
+
+    site.put("blinking/x.csv", "X")
+    store = Blinking("shared-x", "X", site.root / "blinking")
+    site.sites.more = [Place("shared-x.1", store, frozenset({"user:ada"}), "ada")]
+    await site.sweep()
+    store.blinks = True
+    assert (await site.sweep()).gone == 0 and await site.found() == ["shared-x:x.csv"]
+
+
+async def test_what_is_touched_counts_for_the_limit(site: Site) -> None:
+    site.bounded(files=3)
+    for number in range(3):
+        site.put(f"homes/ada/a/{number}.csv", str(number))
+    await site.sweep()
+    site.put("homes/ada/b/new.csv", "New")
+    await site.harvesting.touched([Touched("home-ada", "b/new.csv")])
+    site.indexing.catch_up()
+    assert len(await site.found()) == 3 and "home:b/new.csv" not in await site.found()
+
+
+async def test_an_index_that_is_far_behind_is_made_anew(site: Site) -> None:
+    file = site.put("homes/ada/early.csv", "Early")
+    site.put("homes/ada/stays.csv", "Stays")
+    await site.sweep()
+    file.unlink()
+    site.put("homes/ada/late.csv", "Late")
+    await site.harvesting.sweep()
+    with site.world.core.database.begin() as records:
+        assert records.changes.forget(keep=0) == 1
+    assert await site.found() == ["home:early.csv", "home:stays.csv"]
+    site.indexing.catch_up()
+    assert await site.found() == ["home:late.csv", "home:stays.csv"]
+    # It is up to date now, and is not made again.
+    assert site.indexing.catch_up() == 0
+
+
+def _oracle(home: Path) -> dict[str, str]:
     """Return what can be found in a folder, by path with the title that it has."""
     found = {}
     for file in home.rglob("*"):
@@ -485,6 +567,53 @@ def _oracle(site: Site, place: str, home: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("seed", range(3))
+async def test_after_any_change_that_is_told_the_index_has_what_the_home_has(site: Site, seed: int) -> None:
+    chance, home = random.Random(seed), site.root / "homes" / "ada"
+    home.mkdir()
+    for step in range(60):
+        touched = _change(home, chance, step)
+        await site.harvesting.touched([Touched("home-ada", str(path.relative_to(home))) for path in touched])
+        if step % 5 == 4:
+            site.indexing.catch_up()
+            page = await OwnCatalog(site.index).search(parse(""), visitor=AS_ADA, limit=500)
+            assert {each.details["path"]: each.title for each in page.records} == _oracle(home), (seed, step)
+
+
+def _change(home: Path, chance: random.Random, step: int) -> list[Path]:
+    """Change something, and return what the system tells of it."""
+    files = [each for each in home.rglob("*") if each.is_file()]
+    folders = [each for each in home.rglob("*") if each.is_dir()]
+    action = chance.choice(["make", "make", "change", "move", "delete", "rmdir", "mvdir", "tree"])
+    if action == "tree":
+        top = chance.choice([home, *folders]) / f"tree-{step}"
+        for number in range(chance.randrange(1, 12)):
+            file = top / f"{number % 3}" / f"{number}.csv"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(f"Tree {step} {number}")
+        return [top]
+    if action == "make" or not files:
+        file = chance.choice([home, *folders]) / f"{step}.{chance.choice(['csv', 'png'])}"
+        file.write_text(f"Title {step}")
+        return [file]
+    chosen = chance.choice(files)
+    if action == "change":
+        chosen.write_text(f"Changed {step}")
+    elif action == "delete":
+        chosen.unlink()
+    elif action == "move" or not folders:
+        return [chosen, chosen.rename(chance.choice([home, *folders]) / f"moved-{step}.csv")]
+    elif action == "rmdir":
+        chosen = chance.choice(folders)
+        shutil.rmtree(chosen)
+    else:
+        chosen = chance.choice(folders)
+        with suppress(OSError):
+            return [chosen, chosen.rename(chance.choice([home, *folders]) / f"folder-{step}")]
+        return []
+    return [chosen]
+
+
+@pytest.mark.parametrize("seed", range(3))
 async def test_after_any_changes_the_index_has_what_the_stores_have(site: Site, seed: int) -> None:
     chance = random.Random(seed)
     homes = {name: site.root / "homes" / name for name in ("ada", "bob")}
@@ -492,31 +621,14 @@ async def test_after_any_changes_the_index_has_what_the_stores_have(site: Site, 
     for home in homes.values():
         home.mkdir()
     for step in range(60):
-        home = homes[chance.choice(["ada", "bob"])]
-        files = [each for each in home.rglob("*") if each.is_file()]
-        folders = [each for each in home.rglob("*") if each.is_dir()]
-        action = chance.choice(["make", "make", "change", "move", "delete", "rmdir", "mvdir", "cloud", "cloud"])
-        if action == "cloud":
+        if chance.random() < 0.25:
             _change_a_cloud(site, clouds, chance, step)
-        elif action == "make" or not files:
-            where = chance.choice([home, *folders]) / chance.choice(["", "a", "a/b", "ä ö"])
-            where.mkdir(parents=True, exist_ok=True)
-            (where / f"{step}.{chance.choice(['csv', 'png'])}").write_text(f"Title {step}")
-        elif action == "change":
-            chance.choice(files).write_text(f"Changed {step}")
-        elif action == "move":
-            chance.choice(files).rename(chance.choice([home, *folders]) / f"moved-{step}.csv")
-        elif action == "delete":
-            chance.choice(files).unlink()
-        elif folders and action == "rmdir":
-            shutil.rmtree(chance.choice(folders))
-        elif folders:
-            with suppress(OSError):
-                chance.choice(folders).rename(chance.choice([home, *homes.values()]) / f"folder-{step}")
+        else:
+            _change(homes[chance.choice(["ada", "bob"])], chance, step)
         if step % 6 == 5:
             await site.sweep()
             for name, home in homes.items():
-                expected = {f"home:{path}": title for path, title in _oracle(site, name, home).items()}
+                expected = {f"home:{path}": title for path, title in _oracle(home).items()}
                 for place in site.sites.more:
                     if place.owner == name:
                         told = clouds[place.id].files

@@ -25,7 +25,8 @@ from vaas.query import parse
 def settings(tmp_path: Path, empty_database: bytes, monkeypatch: pytest.MonkeyPatch) -> Settings:
     for name in ("VAAS_INDEX", "VAAS_DATABASE_URL"):
         monkeypatch.delenv(name, raising=False)
-    (tmp_path / "data" / "run").mkdir(parents=True)
+    for name in ("run", "secrets"):
+        (tmp_path / "data" / name).mkdir(parents=True)
     (tmp_path / "data" / "portal.sqlite").write_bytes(empty_database)
     return Settings.from_environ({"VAAS_DATA": str(tmp_path / "data")})
 
@@ -105,6 +106,12 @@ def test_the_slowest_is_shown(core: Core) -> None:
     assert slowest(leases[:1]) is None and slowest([]) is None
 
 
+def test_a_portal_that_died_holds_nobody_up(settings: Settings, core: Core, capsys: pytest.CaptureFixture[str]) -> None:
+    Work(core, "index", seconds=0.5).tell(epoch=1, entries=7)
+    assert run(settings) == 0
+    assert "The index is new: 120 entries, after" in capsys.readouterr().out
+
+
 def test_an_index_that_another_process_writes_is_said(
     settings: Settings, core: Core, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -120,7 +127,7 @@ def test_what_is_missing_is_said(
     settings: Settings, core: Core, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert control.main(["index", "--data", str(tmp_path / "none")]) == 2
-    assert "There is no data folder" in capsys.readouterr().err
+    assert "is no data folder of VaaS" in capsys.readouterr().err
     assert run(settings, "--sweep") == 2
     assert "Start it first: vaas up" in capsys.readouterr().err
     monkeypatch.setattr("hub_service.index_command._PATIENCE", 0.3)

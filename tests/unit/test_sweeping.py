@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -31,13 +32,14 @@ class Counted(Harvesting):
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
-        self.sweeps, self.fails = 0, False
+        self.sweeps = 0
+        #: Of each sweep whether it was of this machine, too.
+        self.here: list[bool] = []
 
-    async def sweep(self, **named: Any) -> Report:
+    async def sweep(self, *, here: bool = True, **named: Any) -> Report:
         self.sweeps += 1
-        if self.fails:
-            raise ZeroDivisionError
-        return await super().sweep(**named)
+        self.here.append(here)
+        return await super().sweep(here=here, **named)
 
 
 async def until(true: Callable[[], object] | Callable[[], Awaitable[object]]) -> None:
@@ -98,6 +100,18 @@ async def test_what_changes_in_a_folder_is_found_without_a_sweep(
         (home / "c" / "b").mkdir()
         (home / "c" / "b" / "later.csv").write_text("x")
         await until(lambda: keys(world) == ["all.csv", "c/b/later.csv"])
+    assert harvesting.sweeps == 1
+
+
+async def test_a_home_that_lies_elsewhere_is_heard_too(world: World, stores: MountedStores, tmp_path: Path) -> None:
+    (tmp_path / "homes").mkdir()
+    (tmp_path / "disk" / "ada").mkdir(parents=True)
+    (tmp_path / "homes" / "ada").symlink_to(tmp_path / "disk" / "ada")
+    harvesting = Counted(world.core)
+    async with running(Sweeping(world.core, harvesting, often=0.05)):
+        await until(lambda: harvesting.sweeps)
+        (tmp_path / "disk" / "ada" / "x.csv").write_text("x")
+        await until(lambda: keys(world) == ["x.csv"])
     assert harvesting.sweeps == 1
 
 
@@ -198,3 +212,98 @@ async def test_what_goes_wrong_ends_no_sweeping(world: World, stores: MountedSto
         stores.of(ADA)
         (stores._home("ada") / "x.csv").write_text("x")
         await until(lambda: keys(world) == ["x.csv"])
+
+
+async def test_who_cannot_hear_sweeps(world: World, stores: MountedStores) -> None:
+    class Deaf(MountedStores):
+        def watched(self) -> Any:
+            raise OSError("No inotify here.")
+
+    world.core.stores = Deaf(
+        homes=stores._homes, shared=(), database=world.core.database, http=Http(), now=world.core.now
+    )
+    harvesting = Counted(world.core, bounds=Bounds(every=0.01))
+    async with running(Sweeping(world.core, harvesting, often=0.02)):
+        await until(lambda: harvesting.sweeps > 2)
+        assert all(harvesting.here)
+
+
+async def test_a_sweep_that_was_reported_is_not_done_twice(world: World, stores: MountedStores) -> None:
+    harvesting = Counted(world.core)
+    async with running(Sweeping(world.core, harvesting, often=0.02)):
+        await until(lambda: harvesting.sweeps)
+        for number in (2, 3, 4):
+            want_sweep(world.core)
+            await until(lambda: not _wanted(world))
+            assert harvesting.sweeps == number
+        await asyncio.sleep(0.2)
+        assert harvesting.sweeps == 4
+
+
+def _wanted(world: World) -> Any:
+    with world.core.database.begin() as records:
+        return records.leases.all(WANTED)
+
+
+async def test_after_many_quick_changes_everything_is_heard(
+    world: World, stores: MountedStores, tmp_path: Path
+) -> None:
+    chance, home = Random(3), tmp_path / "homes" / "ada"
+    home.mkdir(parents=True)
+    harvesting = Counted(world.core)
+
+    def there() -> list[str]:
+        return sorted(str(each.relative_to(home)) for each in home.rglob("*") if each.is_file())
+
+    async with running(Sweeping(world.core, harvesting, often=0.05)):
+        await until(lambda: harvesting.sweeps)
+        for step in range(150):
+            folders = [home, *(each for each in home.rglob("*") if each.is_dir())]
+            where = chance.choice(folders)
+            match chance.choice(["make", "make", "nest", "move", "remove"]):
+                case "make":
+                    (where / f"{step}.csv").write_text("x")
+                case "nest":
+                    (where / f"{step}" / "a").mkdir(parents=True)
+                    (where / f"{step}" / "a" / "x.csv").write_text("x")
+                case "move" if where != home:
+                    with suppress(OSError):
+                        where.rename(chance.choice(folders) / f"moved-{step}")
+                case "remove" if where != home:
+                    shutil.rmtree(where)
+            if step % 30 == 29:
+                await until(lambda: keys(world) == there())
+    assert harvesting.sweeps == 1 and len(there()) > 5
+
+
+async def test_first_it_listens_and_then_it_looks(world: World, stores: MountedStores) -> None:
+    may = asyncio.Event()
+
+    class Slow(MountedStores):
+        @asynccontextmanager
+        async def _watched(self) -> AsyncIterator[Any]:
+            await may.wait()
+            async with super()._watched() as told:
+                yield told
+
+    world.core.stores = Slow(homes=stores._homes, shared=(), database=world.core.database, http=Http())
+    harvesting = Counted(world.core)
+    async with running(Sweeping(world.core, harvesting, often=0.02)):
+        await asyncio.sleep(0.2)
+        assert harvesting.sweeps == 0
+        may.set()
+        await until(lambda: harvesting.sweeps)
+
+
+async def test_what_is_heard_is_not_looked_through_each_time(world: World, stores: MountedStores) -> None:
+    harvesting = Counted(world.core, bounds=Bounds(every=0.01))
+    async with running(Sweeping(world.core, harvesting, often=0.02)):
+        await until(lambda: harvesting.sweeps > 3)
+        assert harvesting.here[0] and not any(harvesting.here[1:])
+        want_sweep(world.core)
+        await until(lambda: not _wanted(world))
+        assert any(harvesting.here[1:])
+    harvesting = Counted(world.core, bounds=Bounds(every=0.01, every_here=0.0))
+    async with running(Sweeping(world.core, harvesting, often=0.02)):
+        await until(lambda: harvesting.sweeps > 3)
+        assert all(harvesting.here)

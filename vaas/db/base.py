@@ -222,7 +222,18 @@ class Changes(ABC):
 
     @abstractmethod
     def count(self) -> int:
-        """Return how many things have ever changed."""
+        """Return how many things have ever changed, without those that are forgotten."""
+
+    @abstractmethod
+    def forget(self, *, keep: int) -> int:
+        """Forget files that are gone, but for the last ``keep`` changes; return how many.
+
+        Who has not seen all changes until :meth:`forgotten` does not hear of them any more, and begins anew.
+        """
+
+    @abstractmethod
+    def forgotten(self) -> int:
+        """Return the number up to which some changes may be forgotten."""
 
 
 class Baskets(ABC):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,6 +12,8 @@ from vaas.db import base, schema
 from vaas.db.rows import SqlChanges, SqlRows
 
 __all__ = ["SqlFinds", "SqlLeases", "SqlWalks"]
+
+_OLD = timedelta(days=7)
 
 
 class SqlFinds(SqlRows, base.Finds):
@@ -58,6 +60,12 @@ class SqlFinds(SqlRows, base.Finds):
         rows = self._c.execute(sa.select(t.c.place, sa.func.count()).group_by(t.c.place)).all()
         return {place: int(count) for place, count in rows}
 
+    def noted(self, *, limit: int) -> list[tuple[str, str, str]]:
+        """Return place, path and note of what could not be looked into, by place and path."""
+        t = schema.finds
+        some = sa.select(t.c.place, t.c.path, t.c.note).where(t.c.note != "").order_by(t.c.key).limit(limit)
+        return [(place, path, note) for place, path, note in self._c.execute(some).all()]
+
 
 class SqlWalks(SqlRows, base.Walks):
     """What the folders were like."""
@@ -79,13 +87,16 @@ class SqlLeases(SqlRows, base.Leases):
     def take(self, lease: base.Lease, *, now: datetime) -> bool:
         """Take it, or go on holding it; False while another process holds it."""
         t = schema.leases
+        # Of processes that died long ago.
+        self._c.execute(sa.delete(t).where(t.c.until < now - _OLD))
         row = {"name": lease.name, "holder": lease.holder, "until": lease.until, "said": dict(lease.said)}
         free = sa.and_(t.c.name == lease.name, sa.or_(t.c.holder == lease.holder, t.c.until <= now))
         if self._c.execute(sa.update(t).where(free).values(**row)).rowcount:
             return True
         # Two that find none insert one after the other, and the second finds it there.
-        made = self._c.execute(self._insert(t).values(**row).on_conflict_do_nothing(index_elements=["name"]))
-        return bool(made.rowcount > 0)
+        self._c.execute(self._insert(t).values(**row).on_conflict_do_nothing(index_elements=["name"]))
+        holder = self._c.execute(sa.select(t.c.holder).where(t.c.name == lease.name)).scalar()
+        return bool(holder == lease.holder)
 
     def give_back(self, name: str, holder: str) -> None:
         """Let another process have it."""

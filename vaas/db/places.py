@@ -70,6 +70,10 @@ class Finds(ABC):
     def places(self) -> dict[str, int]:
         """Return of which places there is something, and how much."""
 
+    @abstractmethod
+    def noted(self, *, limit: int) -> list[tuple[str, str, str]]:
+        """Return place, path and note of what could not be looked into, by place and path."""
+
 
 class Walks(ABC):
     """What the folders of a place were like when it was last walked: those that are still so need no walk."""

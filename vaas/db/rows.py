@@ -86,6 +86,20 @@ class SqlChanges(SqlRows, base.Changes):
         """Return how many things have ever changed."""
         return int(self._c.execute(sa.select(sa.func.count()).select_from(schema.changes)).scalar_one())
 
+    def forget(self, *, keep: int) -> int:
+        """Forget files that are gone, but for the last ``keep`` changes; return how many."""
+        t, last = schema.changes, self.last() - keep
+        there = sa.select(schema.finds.c.key).where(schema.finds.c.key == t.c.key)
+        gone = sa.delete(t).where(t.c.kind == "file", t.c.number <= last, ~sa.exists(there))
+        count = int(self._c.execute(gone).rowcount)
+        if count:
+            self._put(schema.counters, {"name": "forgotten", "number": last})
+        return count
+
+    def forgotten(self) -> int:
+        """Return the number up to which some changes may be forgotten."""
+        return self._counter("forgotten")
+
     def note(self, kind: str, *keys: str) -> None:
         """Note changes."""
         t, different = schema.counters, tuple(dict.fromkeys(keys))
@@ -99,4 +113,4 @@ class SqlChanges(SqlRows, base.Changes):
 
     def _counter(self, name: str) -> int:
         t = schema.counters
-        return int(self._c.execute(sa.select(t.c.number).where(t.c.name == name)).scalar_one())
+        return int(self._c.execute(sa.select(t.c.number).where(t.c.name == name)).scalar() or 0)

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from vaas.db.base import Find
@@ -17,7 +18,7 @@ from vaas.errors import NotFound, VaasError
 from vaas.insides.base import Looker
 from vaas.model import User
 from vaas.portal.core import Core
-from vaas.portal.looking import Looking, is_looked_into
+from vaas.portal.looking import Looking
 from vaas.portal.walks import Bounds, Skipped, Thing, Walk, is_left_out, walk, whole_of
 from vaas.stores.base import Place, Touched
 
@@ -27,6 +28,10 @@ _log = logging.getLogger("vaas")
 _AT_ONCE = 200
 #: What a report names of one sweep.
 _MOST_SKIPPED = 1_000
+#: Where more is touched at once on this machine, it is quicker to look through the whole place.
+_MOST_TOUCHED = 8
+#: So many changes are remembered even of files that are gone: an index that is further behind is made anew.
+_REMEMBERED = 200_000
 
 
 @dataclass(frozen=True)
@@ -73,11 +78,13 @@ class Harvesting:
     def __init__(self, core: Core, looker: Looker | None = None, *, bounds: Bounds | None = None) -> None:
         self._core, self.bounds = core, bounds or Bounds()
         self._looking = Looking(looker, bounds=self.bounds, now=core.now)
-        #: Places that did not answer the last time: each is told once.
-        self._silent: set[str] = set()
+        #: What was skipped in each place the last time: the log has each once.
+        self._told: dict[str, frozenset[Skipped]] = {}
 
-    async def sweep(self, *, told: Callable[[int, int], None] = lambda _done, _all: None) -> Report:
+    async def sweep(self, *, here: bool = True, told: Callable[[int, int], None] = lambda _done, _all: None) -> Report:
         """Walk all places, and return what was done. ``told`` hears how many places are done, and of how many.
+
+        ``here``: those on this machine, too.
 
         Raises
         ------
@@ -87,6 +94,7 @@ class Harvesting:
         began, done = time.monotonic(), 0
         places = await self._places()
         gone = await asyncio.to_thread(self._forget_others, {place.id for place in places})
+        places = [place for place in places if here or not place.store.here]
         turn = asyncio.Semaphore(self.bounds.places)
 
         async def one(place: Place) -> Report:
@@ -114,14 +122,26 @@ class Harvesting:
             by_place.setdefault(each.place, set()).add(each.path)
         places = {place.id: place for place in await asyncio.to_thread(self._core.stores.places)}
         for name in by_place.keys() & places.keys():
-            for path, deep in _folders(by_place[name], depth=self.bounds.depth):
+            folders = _folders(by_place[name], depth=self.bounds.depth)
+            if len(folders) > _MOST_TOUCHED and places[name].store.here:
+                folders = [("", True)]
+            for path, deep in folders:
                 report += await self._safely(places[name], path, deep=deep)
         return report
 
+    def noted(self) -> tuple[Skipped, ...]:
+        """Return all that is found by its name only, because it could not be looked into; so many at most."""
+        with self._core.database.begin() as records:
+            return tuple(Skipped(*each) for each in records.finds.noted(limit=_MOST_SKIPPED))
+
     def written(self, user: User, store_id: str, path: str) -> None:
         """Look soon at what was just written through the portal; no-op for what is no store of the person's."""
-        places = [place for place in self._core.stores.places(user) if place.store.id == store_id]
-        self._core.spawn(self._written([Touched(place.id, path) for place in places]))
+        touched: list[Touched] = []
+        for place in self._core.stores.places(user):
+            if place.store.id == store_id:
+                with suppress(VaasError):  # it is gone already
+                    touched.append(Touched(place.id, place.store.real(path)))
+        self._core.spawn(self._written(touched))
 
     async def _written(self, touched: Collection[Touched]) -> None:
         await self.touched(touched)
@@ -138,21 +158,19 @@ class Harvesting:
         with self._core.database.begin() as records:
             known = records.finds.places()
             gone = {name: count for name, count in known.items() if name not in there}
+            records.changes.forget(keep=_REMEMBERED)
         for name in gone:
             with self._core.database.begin() as records:
                 records.finds.remove(name)
         return sum(gone.values())
 
     async def _sweep_safely(self, place: Place) -> Report:
-        report, silent = await self._safely(place, ""), False
+        report = await self._safely(place, "")
         for skipped in report.skipped:
-            if not skipped.path:
-                silent = True
-                level = logging.INFO if place.id in self._silent else logging.WARNING
-                _log.log(level, "Place %s (%s): %s", place.id, place.owner or place.store.title, skipped.why)
-            else:
-                _log.info("Place %s: %s: %s", place.id, skipped.path, skipped.why)
-        (self._silent.add if silent else self._silent.discard)(place.id)
+            if skipped not in self._told.get(place.id, ()):
+                level, where = (logging.INFO, skipped.path) if skipped.path else (logging.WARNING, "all of it")
+                _log.log(level, "%s (%s), %s: %s", place.id, place.owner or place.store.title, where, skipped.why)
+        self._told[place.id] = frozenset(report.skipped)
         return report
 
     async def _safely(self, place: Place, path: str, *, deep: bool = True) -> Report:
@@ -192,7 +210,9 @@ class _Round:
         self._skipped += seen.skipped
         gone = await self._really_gone(seen.gone(known, below=path))
         await asyncio.to_thread(self._remove, gone)
-        different = [thing for thing in seen.things.values() if known.get(thing.entry.path) != thing.mark]
+        different = [
+            thing for thing in seen.things.values() if known.get(thing.entry.path) != self._looking.mark(thing)
+        ]
         await self._take_in(different)
         if whole:
             await asyncio.to_thread(self._settle, seen, before)
@@ -210,9 +230,13 @@ class _Round:
         return [path for path in paths if not await self._is_there(path)] if self._place.store.here else paths
 
     async def _is_there(self, path: str) -> bool:
+        folder = path.rpartition("/")[0]
         if is_left_out(path, depth=self._bounds.depth):
             return False
         try:
+            # What a link leads to is found where it is.
+            if await asyncio.to_thread(self._place.store.real, folder) != folder:
+                return False
             entry = await self._place.store.stat(path)
         except NotFound:
             return False
@@ -229,7 +253,7 @@ class _Round:
         """Save what is new: by their names many at once, and one by one what is looked into."""
         by_name: list[Find] = []
         for thing in things:
-            if is_looked_into(thing):
+            if self._looking.looks_into(thing):
                 await self._look(thing)
             else:
                 by_name.append(self._looking.by_name(self._place, thing))

@@ -28,7 +28,7 @@ _log = logging.getLogger("vaas")
 _OFTEN, _LATEST = 1.0, 60.0
 #: After so many seconds without an answer, what the index says is not believed any more.
 _FRESH = 30.0
-_AT_ONCE = 50
+_AT_ONCE = 500
 
 
 def _tell_nobody(_done: int, _all: int) -> None:
@@ -92,7 +92,7 @@ class Indexing:
                 expired = self._index.expired(asked)
                 count += self._put(each.partition(":")[::2] for each in expired) if expired else 0
                 with self._core.database.begin() as records:
-                    if self._is_of_another(records.changes):
+                    if self._is_lost(records.changes):
                         break
                     epoch, found = (
                         records.changes.epoch(),
@@ -104,17 +104,24 @@ class Indexing:
                 count += self._put(((each.kind, each.key) for each in found), upto=(epoch, found[-1].number))
             return self.rebuild(told=self._tell)
 
-    def _is_of_another(self, changes: Changes) -> bool:
-        """Tell whether the index followed another database than this, or a later state of it than there is now."""
+    def _is_lost(self, changes: Changes) -> bool:
+        """Tell whether the index cannot go on where it is.
+
+        It followed another database than this, or a later state of it than there is now, or so early a one that what
+        has gone since is forgotten.
+        """
         epoch, number = self._index.followed
-        return bool(number) and (epoch != changes.epoch() or number > changes.last())
+        if not number:
+            return False
+        return epoch != changes.epoch() or number > changes.last() or number < changes.forgotten()
 
     def rebuild(self, *, told: Callable[[int, int], None] = _tell_nobody) -> int:
         """Make the index anew; return how many entries it has. ``told`` hears how far it is: so many of so many."""
         with self._turn:
             with self._core.database.begin() as records:
                 changes = records.changes
-                if self._is_of_another(changes) and self._index.followed[0] == changes.epoch():
+                followed, number = self._index.followed
+                if followed == changes.epoch() and number > changes.last():
                     # An older copy of the database was put in its place: other processes have to see it, too.
                     changes.begin_epoch()
                 epoch, last, count = changes.epoch(), changes.last(), changes.count()

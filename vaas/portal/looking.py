@@ -22,7 +22,7 @@ from vaas.portal.walks import Bounds, Thing
 from vaas.prose import shorten
 from vaas.stores.base import Place
 
-__all__ = ["Looking", "is_looked_into"]
+__all__ = ["Looking"]
 
 #: Files that may say something of themselves, by how their names end; all others are found by their names.
 _TELLING = frozenset(
@@ -50,13 +50,10 @@ _TEXT, _TITLE, _SUMMARY, _WORD, _WORDS = 100_000, 200, 600, 200, 2_000
 _DETAILS = 20_000
 #: The files that speak for a folder are no larger, together.
 _SPOKEN = 2_000_000
+#: Of a folder that is one thing, what is small: its description, and the axes.
+_FOLDER = 20_000_000
 #: Larger files get no checksum.
 _SUMMED = 100_000_000
-
-
-def is_looked_into(thing: Thing) -> bool:
-    """Tell whether it may say more than its name does."""
-    return thing.entry.folder or _ending(thing.entry.name) in _TELLING
 
 
 @dataclass(frozen=True)
@@ -73,6 +70,14 @@ class Looking:
 
     def __init__(self, looker: Looker | None, *, bounds: Bounds, now: Callable[[], datetime]) -> None:
         self._looker, self._bounds, self._now = looker, bounds, now
+
+    def looks_into(self, thing: Thing) -> bool:
+        """Tell whether it may say more than its name does, and there is somebody who can read it."""
+        return self._looker is not None and (thing.entry.folder or _ending(thing.entry.name) in _TELLING)
+
+    def mark(self, thing: Thing) -> str:
+        """Return its mark; another one while nobody can look into it, so that it is looked at when somebody can."""
+        return thing.mark if self._looker is not None or not thing.mark else f"name {thing.mark}"
 
     async def look(self, place: Place, thing: Thing) -> Find | None:
         """Return what there is to say of it; None: it is not there any more.
@@ -92,7 +97,7 @@ class Looking:
         return self._find(place, thing, _Seen(note=note))
 
     async def _see(self, place: Place, thing: Thing) -> _Seen:
-        if self._looker is None or not is_looked_into(thing):
+        if self._looker is None or not self.looks_into(thing):
             return _Seen()
         try:
             async with asyncio.timeout(self._bounds.look):
@@ -108,7 +113,8 @@ class Looking:
         entry = thing.entry
         if entry.folder and not place.store.here:
             return _Seen(note="Folders on another machine are not looked into.")
-        async with place.store.borrowed(entry.path, limit=self._bounds.copied) as path:
+        limit = min(self._bounds.copied, _FOLDER) if entry.folder else self._bounds.copied
+        async with place.store.borrowed(entry.path, limit=limit) as path:
             checksum = "" if entry.folder else await asyncio.to_thread(_sum, path)
             try:
                 return _Seen(await looker.look(path, name=entry.name), checksum)
@@ -132,7 +138,7 @@ class Looking:
         return Find(
             place=place.id,
             path=entry.path,
-            mark=thing.mark,
+            mark=self.mark(thing),
             kind=_type(thing, inside),
             record=said,
             readers=place.readers,
@@ -174,8 +180,8 @@ def _record(place: Place, thing: Thing, seen: _Seen) -> Record:
 
 
 def _type(thing: Thing, inside: Inside) -> str:
-    if thing.speaking:
-        return "folder"
+    if thing.entry.folder:
+        return "folder" if thing.speaking else "data"
     if _ending(thing.entry.name) == ".ipynb":
         return "notebook"
     return inside.type if inside.type in TYPES and inside.type not in {"app", "person", "share"} else "data"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import secrets
 import time
 from collections.abc import AsyncIterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import timedelta
 
 from vaas.db.base import Lease
@@ -25,6 +26,8 @@ _log = logging.getLogger("vaas")
 _OFTEN, _LATER = 1.0, 10.0
 #: For so long sweeps wait until changes can be heard.
 _PATIENCE = 120.0
+#: Until it is tried again whether changes can be heard.
+_DEAF = 300.0
 #: For so long somebody waits for a sweep.
 _WANTED = timedelta(hours=1)
 
@@ -46,7 +49,9 @@ class Sweeping:
         self._core, self._harvesting, self._often = core, harvesting, often
         self._work = Work(core, SWEEP, alone=True, seconds=harvesting.bounds.lease)
         self._wanted, self._listening = asyncio.Event(), asyncio.Event()
-        self._asked = ""
+        self._asked, self._serving = "", ""
+        #: Whether changes on this machine are heard, and when all of it was last looked through.
+        self._hears, self._looked = False, -math.inf
         self._last: dict[str, object] = {}
 
     async def keep_up(self) -> None:
@@ -66,21 +71,26 @@ class Sweeping:
 
     def _go_on(self) -> bool:
         """Hold the lease, and hear whether a sweep is wanted. False: another process sweeps."""
-        if not self._work.tell(**self._last):
-            return False
         with self._core.database.begin() as records:
-            wanted = [each.holder for each in records.leases.all(WANTED) if each.until > self._core.now()]
-        self._asked = wanted[0] if wanted else ""
+            known = {each.name: each for each in records.leases.all(SWEEP)}
+        held, wanted = known.get(SWEEP), known.get(WANTED)
+        soon = self._core.now() + timedelta(seconds=0.75 * self._harvesting.bounds.lease)
+        # It is said again in good time, and when there is more to say; not each time.
+        is_said = held and held.holder == self._work.holder and held.until > soon and held.said == self._last
+        if not is_said and not self._work.tell(**self._last):
+            return False
+        self._asked = wanted.holder if wanted and wanted.until > self._core.now() else ""
         return True
 
     async def _lead(self) -> None:
         """Sweep and listen for as long as nobody else does."""
         _log.info("This process looks through the stores.")
         self._listening.clear()
+        self._hears, self._looked = False, -math.inf
         tasks = {asyncio.create_task(self._listen()), asyncio.create_task(self._sweep())}
         try:
             while not any(task.done() for task in tasks) and await asyncio.to_thread(self._go_on):
-                if self._asked:
+                if self._asked not in {"", self._serving}:
                     self._wanted.set()
                 await asyncio.wait(tasks, timeout=self._often, return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
@@ -99,8 +109,11 @@ class Sweeping:
         while True:
             self._wanted.clear()
             asked, began = self._asked, time.monotonic()
+            self._serving = asked or self._serving
+            here = bool(asked) or not self._hears or began - self._looked >= self._harvesting.bounds.every_here
             try:
-                report = await self._harvesting.sweep(told=self._tell)
+                report = await self._harvesting.sweep(here=here, told=self._tell)
+                self._looked = began if here else self._looked
             except VaasError as error:
                 _log.warning("The stores cannot be swept at the moment: %s", error.log_message)
                 report = None
@@ -116,10 +129,13 @@ class Sweeping:
 
     def _answer(self, asked: str, report: Report | None) -> None:
         """Leave the report for who asked for it."""
-        self._asked = "" if self._asked == asked else self._asked
         if not asked:
             return
         now = self._core.now()
+        if report:
+            # What was skipped before and is as it was, too.
+            skipped = dict.fromkeys(report.skipped + self._harvesting.noted())
+            report = replace(report, skipped=tuple(skipped))
         said = asdict(report) if report else {"failed": True}
         with self._core.database.begin() as records:
             records.leases.give_back(WANTED, asked)
@@ -127,11 +143,19 @@ class Sweeping:
             records.leases.take(Lease(REPORT, asked, now, said), now=now)
 
     async def _listen(self) -> None:
-        async with self._core.stores.watched() as touched:
+        """Heed what changes; where it cannot be heard, the sweeps go on without."""
+        while True:
+            try:
+                async with self._core.stores.watched() as touched:
+                    self._hears = True
+                    self._listening.set()
+                    await self._heed(touched)
+            except Exception:
+                _log.exception("What changes in the stores cannot be heard, and is found by the sweeps.")
+            # What is not heard any more is looked for again.
+            self._hears, self._looked = False, -math.inf
             self._listening.set()
-            await self._heed(touched)
-        # Where nothing can be heard, the sweeps go on.
-        await asyncio.Event().wait()
+            await asyncio.sleep(_DEAF)
 
     async def _heed(self, touched: AsyncIterator[frozenset[Touched]]) -> None:
         async for each in touched:

@@ -48,8 +48,8 @@ class Bounds:
         For one file.
     places:
         So many are swept at once.
-    every:
-        Between two sweeps.
+    every, every_here:
+        Between two sweeps; and between two of what is on this machine, as long as changes there are heard.
     lease:
         After how long without a word another process goes on with the sweeps.
     """
@@ -63,6 +63,7 @@ class Bounds:
     look: float = 120.0
     places: int = 4
     every: float = 300.0
+    every_here: float = 900.0
     lease: float = 60.0
 
 

@@ -57,6 +57,8 @@ class FolderStore(Store):
     appear whole or not at all, and who writes with an etag is alone in the file's folder while it is compared.
     """
 
+    here = True
+
     def __init__(self, id: str, title: str, root: Path, *, writable: bool = True, aside: Path | None = None) -> None:
         self.id = id
         self.title = title

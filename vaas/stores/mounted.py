@@ -22,7 +22,6 @@ from vaas.model import SIGNED_IN, StoreAccount, User
 from vaas.stores.base import Place, Store, StoreSource, Touched, check_path
 from vaas.stores.folder import FolderStore
 from vaas.stores.lending import remove_leftovers
-from vaas.stores.watching import touched_below
 from vaas.stores.webdav import WebdavStore, connect
 
 __all__ = ["MountedStores", "SharedFolder"]
@@ -77,11 +76,17 @@ class MountedStores(StoreSource):
 
     @asynccontextmanager
     async def _watched(self) -> AsyncIterator[AsyncIterator[frozenset[Touched]]]:
+        # Linux alone has what it needs.
+        from vaas.stores.watching import touched_below
+
         self._homes.mkdir(parents=True, exist_ok=True, mode=0o700)
         if self._aside:
             await asyncio.to_thread(remove_leftovers, self._aside)
         shared = {self._folder(each).id: each.root for each in self._shared if each.root.is_dir()}
-        async with touched_below({"": self._homes, **shared}) as found:
+        homes = {name: self._home(name) for name in self._names()}
+        # Homes that lie elsewhere: people cannot make such links.
+        linked = {_home_id(name): home for name, home in homes.items() if home.is_symlink()}
+        async with touched_below({"": self._homes, **linked, **shared}) as found:
             yield self._told(found)
 
     def watched(self) -> AbstractAsyncContextManager[AsyncIterator[frozenset[Touched]]]:
@@ -94,8 +99,11 @@ class MountedStores(StoreSource):
                 yield told
 
     def _touched(self, root: str, path: str) -> Iterator[Touched]:
-        """Yield what it is in our words; nothing for what is hidden, and for the folder of all homes itself."""
+        """Yield what it is in our words; nothing for what is hidden."""
         place = root
+        if not root and not path:
+            yield from (Touched(_home_id(name), "") for name in self._names())
+            return
         if not root:
             folder, _, path = path.partition("/")
             name = unquote(folder)

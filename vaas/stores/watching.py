@@ -23,8 +23,10 @@ _HOW = Mask.ONLYDIR | Mask.DONT_FOLLOW | Mask.EXCL_UNLINK
 _NO_ROOM = frozenset({errno.ENOSPC, errno.ENOMEM})
 #: What comes within so many seconds is one: files come in groups.
 _TOGETHER = 0.4
-#: More that is touched at once is as if the whole were.
+#: More that is touched at once is as if all that is in the same folder of a root were, and then all of the root.
 _MOST = 2_000
+#: Where not all can be watched, all is told as touched again after so many seconds.
+_UNSURE = 300.0
 
 
 @asynccontextmanager
@@ -32,7 +34,7 @@ async def touched_below(roots: Mapping[str, Path]) -> AsyncIterator[AsyncIterato
     """Yield what tells, again and again, what was touched: the root's name and a path below it, "" for all of it.
 
     ``roots``: name → folder. Hidden folders are not watched. Where the system can watch no more folders it says so in
-    the log, and tells what it can.
+    the log, tells what it can, and now and then that all may be touched.
     """
     try:
         inotify = Inotify()
@@ -53,7 +55,8 @@ class _Watched:
     """The folders below the roots that the kernel watches for us, and what was touched and not told yet."""
 
     def __init__(self, inotify: Inotify, roots: Mapping[str, Path]) -> None:
-        self._inotify, self._roots = inotify, roots
+        # Where a root itself is a link, whoever runs the site has made it.
+        self._inotify, self._roots = inotify, {name: Path(os.path.realpath(root)) for name, root in roots.items()}
         #: By the kernel's number, and by where they are now: the kernel does not say when a folder gets another name.
         self._places: dict[int, tuple[str, str]] = {}
         self._watches: dict[tuple[str, str], Watch] = {}
@@ -75,7 +78,13 @@ class _Watched:
         """Yield what was touched since the last time; raises what ended the pump."""
         pump.add_done_callback(lambda _: self._something.set())
         while True:
-            await self._something.wait()
+            try:
+                async with asyncio.timeout(_UNSURE):
+                    await self._something.wait()
+            except TimeoutError:
+                if self._is_full:
+                    yield frozenset((name, "") for name in self._roots)
+                continue
             if pump.done():
                 pump.result()
                 return
@@ -114,7 +123,9 @@ class _Watched:
     def _put(self, name: str, path: str) -> None:
         self._touched.add((name, path))
         if len(self._touched) > _MOST:
-            self._touched = {(each, "") for each, _ in self._touched}
+            self._touched = {(root, each.partition("/")[0]) for root, each in self._touched}
+        if len(self._touched) > _MOST:
+            self._touched = {(root, "") for root, _ in self._touched}
         self._something.set()
 
     def _add(self, name: str, top: str) -> None:
@@ -137,8 +148,8 @@ class _Watched:
         if error.errno in _NO_ROOM:
             self._is_full = True
             _log.warning(
-                "No more than %d folders can be watched on this machine; changes in the others are found by the next "
-                "sweep. Raise fs.inotify.max_user_watches to hear of all. The first that is not watched is %s.",
+                "No more than %d folders can be watched here; changes in the others are found after minutes. Raise "
+                "fs.inotify.max_user_watches to hear of all. The first that is not watched is %s.",
                 len(self._places),
                 folder,
             )
