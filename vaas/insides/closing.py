@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import os
 import platform
 import struct
 
-__all__ = ["close_off", "program"]
+__all__ = ["Closing", "program"]
 
 # linux/bpf_common.h and linux/seccomp.h.
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
@@ -109,23 +108,24 @@ def _answer(code: int) -> _Step:
     return (_RETURN, 0, 0, _ERRNO | code)
 
 
-def close_off(filtered: bytes) -> None:
-    """Take the filter on for good, all threads that come later too; and end when the parent ends. Linux only.
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("steps", ctypes.c_char_p))
 
-    Raises
-    ------
-    OSError
-        The filter could not be set.
-    """
 
-    class Program(ctypes.Structure):
-        _fields_ = (("length", ctypes.c_ushort), ("steps", ctypes.c_char_p))
+class Closing:
+    """The filter, made ready so that a fork takes it on at once."""
 
-    system = ctypes.CDLL(None, use_errno=True)
-    system.prctl(_DIE_WITH_PARENT, 9, 0, 0, 0)
-    if not filtered:
-        return
-    made = Program(len(filtered) // 8, filtered)
-    done = system.prctl(_NO_NEW_RIGHTS, 1, 0, 0, 0) or system.prctl(_SET_FILTER, _BY_FILTER, ctypes.byref(made), 0, 0)
-    if done != 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    def __init__(self) -> None:
+        self._system = ctypes.CDLL(None, use_errno=True)
+        self._steps = program()
+        self._made = _Program(len(self._steps) // 8, self._steps)
+        self._system.prctl(_NO_NEW_RIGHTS, 1, 0, 0, 0)
+
+    def take_on(self) -> None:
+        """Leave this process the calls that are left, for good; and end when the parent ends.
+
+        No-op on a machine whose calls are not known. Raises OSError when the filter cannot be set.
+        """
+        self._system.prctl(_DIE_WITH_PARENT, 9, 0, 0, 0)
+        if self._steps and self._system.prctl(_SET_FILTER, _BY_FILTER, ctypes.byref(self._made), 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), "The filter of system calls could not be set.")

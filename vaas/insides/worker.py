@@ -7,20 +7,21 @@ nothing that a stranger wrote, not even a name.
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import json
 import os
+import re
 import resource
 import select
 import signal
 import socket
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from vaas.errors import VaasError
-from vaas.insides import closing
+from vaas.insides import closing, fencing
 from vaas.insides.formats import warm_up
 from vaas.insides.handed import Handed, Part
 from vaas.insides.limits import MOST_PARTS, Limits
@@ -40,23 +41,54 @@ def main(arguments: Sequence[str]) -> int:
     control = socket.socket(fileno=int(arguments[0]))
     limits = Limits(**json.loads(arguments[1]))
     warm_up()
-    filtered = closing.program() if sys.platform.startswith("linux") else b""
-    ctypes.CDLL(None)
-    gc.collect()
-    gc.freeze()
-    control.sendall(b'{"ready": true}\n')
     with open(os.devnull, "r+b") as nothing:
-        for fd in (0, 1, 2):
+        # Nothing that a reader prints is read by anybody.
+        for fd in (0, 1):
             os.dup2(nothing.fileno(), fd)
+        confined = _Confined(limits)
+        gc.collect()
+        gc.freeze()
+        control.sendall(b'{"ready": true}\n')
+        os.dup2(nothing.fileno(), 2)
     while True:
         _, fds, _, _ = socket.recv_fds(control, 1, MOST_PARTS + 2)
         if not fds:
             return 0
-        code, late = _wait(_fork(control, fds, limits, filtered), limits)
+        code, late = _wait(_fork(control, fds, confined), limits)
         control.sendall(json.dumps({"code": code, "late": late}).encode() + b"\n")
 
 
-def _fork(control: socket.socket, fds: list[int], limits: Limits, filtered: bytes) -> int:
+class _Confined:
+    """What holds for a fork. The fence is put up here, once: this process opens no file any more."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._linux = sys.platform.startswith("linux")
+        status = Path("/proc/self/status").read_text() if self._linux else ""
+        self._held, self._mapped = (_kilobytes(status, name) * 1024 for name in ("VmData", "VmSize"))
+        if self._linux:
+            fencing.fence(fencing.needed())
+            self._closing = closing.Closing()
+
+    def begin(self) -> None:
+        """Take on what holds for one file; whatever cannot be taken on ends the fork."""
+        os.setsid()
+        _limit(resource.RLIMIT_CPU, self.limits.cpu, more=2)
+        if self._linux:
+            _limit(resource.RLIMIT_DATA, self._held + self.limits.memory)
+            _limit(resource.RLIMIT_AS, self._mapped + self.limits.memory + _ADDRESSES)
+        _limit(resource.RLIMIT_FSIZE, 0)
+        _limit(resource.RLIMIT_CORE, 0)
+        if self._linux:
+            self._closing.take_on()
+
+
+def _kilobytes(status: str, name: str) -> int:
+    found = re.search(rf"^{name}:\s+(\d+)", status, re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
+def _fork(control: socket.socket, fds: list[int], confined: _Confined) -> int:
     pid = os.fork()
     if pid:
         for fd in fds:
@@ -66,30 +98,11 @@ def _fork(control: socket.socket, fds: list[int], limits: Limits, filtered: byte
     try:
         control.close()
         answering = socket.socket(fileno=fds[0])
-        _confine(limits, filtered)
-        _answer(answering, fds[1:], limits)
+        confined.begin()
+        _answer(answering, fds[1:], confined.limits)
         os._exit(0)
     except BaseException:
         os._exit(1)
-
-
-def _confine(limits: Limits, filtered: bytes) -> None:
-    """Take on what holds for one file. Whatever cannot be taken on ends the fork."""
-    os.setsid()
-    mapped = int(_own_status().partition("VmSize:")[2].split()[0] or 0) * 1024 if filtered else 0
-    held = int(_own_status().partition("VmData:")[2].split()[0] or 0) * 1024 if filtered else 0
-    _limit(resource.RLIMIT_CPU, limits.cpu, more=2)
-    _limit(resource.RLIMIT_DATA, held + limits.memory)
-    _limit(resource.RLIMIT_AS, mapped + limits.memory + _ADDRESSES)
-    _limit(resource.RLIMIT_FSIZE, 0)
-    _limit(resource.RLIMIT_CORE, 0)
-    if sys.platform.startswith("linux"):
-        closing.close_off(filtered)
-
-
-def _own_status() -> str:
-    with open("/proc/self/status") as file:
-        return file.read()
 
 
 def _limit(kind: int, value: int, *, more: int = 0) -> None:

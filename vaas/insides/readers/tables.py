@@ -29,7 +29,7 @@ from vaas.insides.readers.values import (
 __all__ = ["look", "preview", "read_text"]
 
 #: So much of the file is looked at to know its columns; up to so much is read to count the rows.
-_START, _COUNTED = 2_000_000, 32_000_000
+_START, _COUNTED, _LONGEST_LINE = 2_000_000, 32_000_000, 16_000_000
 #: So many rows and columns say which types there are.
 _ROWS, _COLUMNS = 1_000, 2_000
 _LONGEST_FIELD = 1_000_000
@@ -103,15 +103,19 @@ def _is_table(handed: Handed) -> bool:
 
 
 def _read(part: Part, *, packed: bool) -> Table:
-    data = _unpacked(part) if packed else part.start(_START)
-    whole = len(data) < _START
+    start = _START
+    data = _unpacked(part, start) if packed else part.start(start)
+    if len(data) == start and data.count(b"\n") < 2:
+        start = _LONGEST_LINE
+        data = _unpacked(part, start) if packed else part.start(start)
+    whole = len(data) < start
     text, encoding = read_text(data, cut=not whole)
     if "\0" in text[:100_000]:
         raise Unreadable("It is called a table, but holds no text.")
     lines = text.splitlines(keepends=True)
     if not whole:
         if len(lines) < 2:
-            raise Unreadable("Its first line is longer than 2 MB; no table looks so.")
+            raise Unreadable(f"Its first line is longer than {_LONGEST_LINE // 1_000_000} MB; no table looks so.")
         lines = lines[:-1]
     notes = [line for line in islice(lines, 500) if line.startswith("#")]
     body = [line for line in lines if not line.startswith("#") and line.strip()]
@@ -142,11 +146,11 @@ def _read(part: Part, *, packed: bool) -> Table:
     )
 
 
-def _unpacked(part: Part) -> bytes:
+def _unpacked(part: Part, length: int) -> bytes:
     part.file.seek(0)
     try:
         with gzip.GzipFile(fileobj=part.file) as file:
-            return file.read(_START)
+            return file.read(length)
     except (OSError, EOFError, zlib.error) as error:
         raise Unreadable("It is packed by gzip, and broken or cut off.") from error
 
