@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import socket
+import subprocess
 import threading
 import zipfile
 from collections.abc import AsyncIterator, Callable
@@ -17,6 +18,7 @@ import pytest
 import pytest_asyncio
 
 from tests.insides import looking, write_samples
+from tests.portal_fixture import ROOT, app_python
 from vaas.catalogs.looking import AppLooker
 from vaas.errors import Unavailable, Unreadable
 from vaas.insides.limits import Limits
@@ -355,3 +357,18 @@ async def test_a_process_that_lies_is_not_believed(tmp_path: Path, samples: Path
         with pytest.raises(Unreadable):
             await looker.look(samples / "plain.csv", name="plain.csv")
         await looker.close()
+
+
+@pytest.mark.parametrize("sandbox", ["auto", "off"])
+async def test_nothing_of_one_file_is_there_for_the_next(tmp_path: Path, sandbox: str) -> None:
+    """Code in a reader's place leaves something behind in memory for each file, and sees nothing of the one before."""
+    files = [tmp_path / name for name in ("one.csv", "two.csv")]
+    for path in files:
+        path.write_text("a\n1\n")
+    wishes = {"secret": "/x", "home": "/x", "writable": "/x", "port": 1, "abstract": "/x", "files": [*map(str, files)]}
+    command = [str(app_python()), "-m", "tests.insides_takeover", "fork", json.dumps(wishes)]
+    environ = {**os.environ, "VAAS_SANDBOX": sandbox}
+    done = await asyncio.to_thread(
+        subprocess.run, command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=120, check=True
+    )
+    assert [json.loads(line)["told"]["left"] for line in done.stdout.splitlines()] == [[], []]
