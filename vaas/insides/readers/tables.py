@@ -103,20 +103,7 @@ def _is_table(handed: Handed) -> bool:
 
 
 def _read(part: Part, *, packed: bool) -> Table:
-    start = _START
-    data = _unpacked(part, start) if packed else part.start(start)
-    if len(data) == start and data.count(b"\n") < 2:
-        start = _LONGEST_LINE
-        data = _unpacked(part, start) if packed else part.start(start)
-    whole = len(data) < start
-    text, encoding = read_text(data, cut=not whole)
-    if "\0" in text[:100_000]:
-        raise Unreadable("It is called a table, but holds no text.")
-    lines = text.splitlines(keepends=True)
-    if not whole:
-        if len(lines) < 2:
-            raise Unreadable(f"Its first line is longer than {_LONGEST_LINE // 1_000_000} MB; no table looks so.")
-        lines = lines[:-1]
+    lines, encoding, whole = _beginning(part, packed=packed)
     notes = [line for line in islice(lines, 500) if line.startswith("#")]
     body = [line for line in lines if not line.startswith("#") and line.strip()]
     if not body:
@@ -125,25 +112,39 @@ def _read(part: Part, *, packed: bool) -> Table:
     rows = list(islice(_rows(body, between), _ROWS + 1))
     header = _is_header(rows)
     named = rows[0] if header else tuple(_heading(notes, len(rows[0]), between))
-    first = [tuple(map(_with_point, row)) if between == ";" else row for row in (rows[1:] if header else rows[:_ROWS])]
+    first = rows[1:] if header else rows[:_ROWS]
+    if between == ";":
+        first = [tuple(map(_with_point, row)) for row in first]
     types = [type_of(row[i] for row in first if i < len(row)) for i in range(min(len(named), _COLUMNS))]
-    columns = [
-        (name.strip() or f"column {i}", types[i - 1] if i <= _COLUMNS else "") for i, name in enumerate(named, 1)
-    ]
-    complete = whole and len(rows) <= _ROWS
+    types += [""] * (len(named) - len(types))
     told = [line.lstrip("# \t").strip() for line in notes[:_MOST_NOTES]]
-    looked_at = sum(len(line.encode()) for line in body) if not whole else len(data)
     return Table(
-        encoding,
-        between,
-        header,
-        tuple(columns),
-        tuple(first),
-        tuple(filter(None, told)),
-        complete,
-        looked_at,
-        len(body),
+        encoding=encoding,
+        between=between,
+        header=header,
+        columns=tuple((name.strip() or f"column {i}", types[i - 1]) for i, name in enumerate(named, 1)),
+        rows=tuple(first),
+        notes=tuple(filter(None, told)),
+        complete=whole and len(rows) <= _ROWS,
+        looked_at=sum(len(line.encode()) for line in body),
+        lines=len(body),
     )
+
+
+def _beginning(part: Part, *, packed: bool) -> tuple[list[str], str, bool]:
+    """Return the first lines, their encoding, and whether they are all; more is read where a line is very long."""
+    for length in (_START, _LONGEST_LINE):
+        data = _unpacked(part, length) if packed else part.start(length)
+        if len(data) < length or data.count(b"\n") > 1:
+            break
+    whole = len(data) < length
+    text, encoding = read_text(data, cut=not whole)
+    if "\0" in text[:100_000]:
+        raise Unreadable("It is called a table, but holds no text.")
+    lines = text.splitlines(keepends=True)
+    if not whole and len(lines) < 2:
+        raise Unreadable(f"Its first line is longer than {_LONGEST_LINE // 1_000_000} MB; no table looks so.")
+    return lines if whole else lines[:-1], encoding, whole
 
 
 def _unpacked(part: Part, length: int) -> bytes:
