@@ -178,6 +178,9 @@ def tiffs(folder: Path) -> None:
     metres = [(33550, "d", 3, (100.0, 100.0, 0.0)), (33922, "d", 6, (0.0, 0.0, 0.0, 500_000.0, 5_000_000.0, 0.0))]
     keys = (34735, "H", 12, (1, 1, 0, 2, 1024, 0, 1, 1, 3072, 0, 1, 32632))
     tifffile.imwrite(folder / "utm.tif", data[..., 0], extratags=[(*tag, True) for tag in (*metres, keys)])
+    metres = [(33550, "d", 3, (100.0, 100.0, 0.0)), (33922, "d", 6, (0.0, 0.0, 0.0, 4_000_000.0, 3_000_000.0, 0.0))]
+    keys = (34735, "H", 12, (1, 1, 0, 2, 1024, 0, 1, 1, 3072, 0, 1, 3035))
+    tifffile.imwrite(folder / "europe.tif", data[..., 0], extratags=[(*tag, True) for tag in (*metres, keys)])
     tifffile.imwrite(folder / "plain.tif", data[..., 0])
 
 

@@ -185,6 +185,12 @@ async def test_an_extent_in_metres_is_turned_into_degrees(look: Look) -> None:
     assert box == pytest.approx((9.0, 45.1265, 9.0509, 45.1535), abs=1e-3)
 
 
+async def test_an_extent_in_the_grid_of_europe_is_turned_into_degrees(look: Look) -> None:
+    box = (await look("europe.tif")).box
+    # As PROJ says.
+    assert box == pytest.approx((5.517796, 49.997202, 5.576018, 50.026301), abs=1e-5)
+
+
 async def test_geojson_tells_properties_and_extent(look: Look) -> None:
     inside = await look("places.geojson")
     assert (inside.format, inside.title, inside.columns) == ("geojson", "Places", ("city", "people"))

@@ -100,12 +100,20 @@ def _variables(file: Any) -> Iterator[Variable]:
         yield Variable(
             name=path,
             shape=tuple(each.shape or ()),
-            kind=str(each.dtype)[:60],
+            kind=_kind(each.dtype),
             dimensions=_dimensions(each, names),
             attributes=_attributes(each),
             read=partial(_whole, each) if small else None,
             slab=partial(_slab, each) if readable else None,
         )
+
+
+def _kind(dtype: Any) -> str:
+    if dtype.names:
+        return "record"
+    if dtype.kind in "OSU":
+        return "text" if h5py.check_string_dtype(dtype) is not None else "list"
+    return str(dtype.newbyteorder("="))[:60]
 
 
 def _dimensions(each: Any, names: dict[Any, str]) -> tuple[str, ...]:

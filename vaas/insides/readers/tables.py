@@ -126,7 +126,7 @@ def _read(part: Part, *, packed: bool) -> Table:
         rows=tuple(first),
         notes=tuple(filter(None, told)),
         complete=whole and len(rows) <= _ROWS,
-        looked_at=sum(len(line.encode()) for line in body),
+        looked_at=sum(len(line.encode(encoding, "replace")) for line in body),
         lines=len(body),
     )
 

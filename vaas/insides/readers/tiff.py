@@ -20,6 +20,8 @@ _GEOGRAPHIC, _PROJECTED = "GeographicTypeGeoKey", "ProjectedCSTypeGeoKey"
 #: Codes of coordinates in degrees, near enough to one another for a map; Web Mercator; UTM north and south.
 _DEGREES = frozenset({4326, 4258, 4269, 4979, 4937, 4267})
 _MERCATOR = frozenset({3857, 900913, 3785})
+#: The equal-area grid that statistics of the European Union are in.
+_EUROPE = 3035
 _RADIUS, _FLAT = 6_378_137.0, 1 / 298.257223563
 _DRAWN = 16_000_000
 _BANDS = 200
@@ -106,15 +108,16 @@ def _description(text: str) -> str:
 
 
 def _box(page: Any, geo: Mapping[str, Any]) -> list[float] | None:
-    """Return west, south, east, north of the picture's corners, None where that is not known."""
+    """Return west, south, east, north of the picture, None where that is not known."""
     width, height = page.imagewidth, page.imagelength
     scale, tie, matrix = (geo.get(name) for name in ("ModelPixelScale", "ModelTiepoint", "ModelTransformation"))
-    corners = [(0, 0), (width, 0), (0, height), (width, height)]
+    # An edge that is straight in metres is curved in degrees.
+    around = [(x, y) for x in (0, width / 2, width) for y in (0, height / 2, height)]
     if matrix is not None:
         m = [[float(number) for number in row] for row in matrix]
-        places = [(m[0][0] * x + m[0][1] * y + m[0][3], m[1][0] * x + m[1][1] * y + m[1][3]) for x, y in corners]
+        places = [(m[0][0] * x + m[0][1] * y + m[0][3], m[1][0] * x + m[1][1] * y + m[1][3]) for x, y in around]
     elif scale is not None and tie is not None and len(tie) >= 6:
-        places = [(tie[3] + (x - tie[0]) * scale[0], tie[4] - (y - tie[1]) * scale[1]) for x, y in corners]
+        places = [(tie[3] + (x - tie[0]) * scale[0], tie[4] - (y - tie[1]) * scale[1]) for x, y in around]
     else:
         return None
     code = _code(geo)
@@ -122,6 +125,8 @@ def _box(page: Any, geo: Mapping[str, Any]) -> list[float] | None:
         places = [_from_mercator(*place) for place in places]
     elif 32601 <= code <= 32660 or 32701 <= code <= 32760:
         places = [_from_utm(*place, zone=code % 100, south=code > 32700) for place in places]
+    elif code == _EUROPE:
+        places = [_from_europe(*place) for place in places]
     elif code not in _DEGREES:
         return None
     return box_of([x for x, _ in places], [y for _, y in places])
@@ -147,6 +152,35 @@ def _from_utm(x: float, y: float, *, zone: int, south: bool) -> tuple[float, flo
     latitude = chi + sum(delta * math.sin(2 * j * chi) for j, delta in enumerate(deltas, start=1))
     longitude = math.atan2(math.sinh(outer), math.cos(inner))
     return math.degrees(longitude) + 6 * zone - 183, math.degrees(latitude)
+
+
+def _from_europe(x: float, y: float) -> tuple[float, float]:
+    """Return degrees of a place in the equal-area grid of Europe (EPSG 3035), which is centred on 52° N, 10° E."""
+    e2 = _FLAT * (2 - _FLAT)
+    e = math.sqrt(e2)
+
+    def area(sine: float) -> float:
+        inner = math.log((1 - e * sine) / (1 + e * sine)) / (2 * e)
+        return (1 - e2) * (sine / (1 - e2 * sine**2) - inner)
+
+    whole, sine = area(1.0), math.sin(math.radians(52))
+    radius, beta = _RADIUS * math.sqrt(whole / 2), math.asin(area(sine) / whole)
+    stretch = _RADIUS * math.cos(math.radians(52)) / (math.sqrt(1 - e2 * sine**2) * radius * math.cos(beta))
+    east, north = x - 4_321_000, y - 3_210_000
+    rho = math.hypot(east / stretch, stretch * north)
+    if not rho:
+        return 10.0, 52.0
+    c = 2 * math.asin(min(rho / (2 * radius), 1.0))
+    height = math.cos(c) * math.sin(beta) + stretch * north * math.sin(c) * math.cos(beta) / rho
+    across = stretch * rho * math.cos(beta) * math.cos(c) - stretch**2 * north * math.sin(beta) * math.sin(c)
+    found = math.asin(height)
+    series = (
+        e2 / 3 + 31 * e2**2 / 180 + 517 * e2**3 / 5040,
+        23 * e2**2 / 360 + 251 * e2**3 / 3780,
+        761 * e2**3 / 45360,
+    )
+    latitude = found + sum(each * math.sin(2 * j * found) for j, each in enumerate(series, start=1))
+    return 10 + math.degrees(math.atan2(east * math.sin(c), across)), math.degrees(latitude)
 
 
 def _drawn(data: Any) -> str | None:
