@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from vaas.errors import Unreadable
-from vaas.insides import closing
+from vaas.insides import closing, worker
 from vaas.insides.answers import clean_inside, clean_preview, parse_answer
 from vaas.insides.base import Inside
 
@@ -151,6 +153,16 @@ def test_trees_outlines_and_texts_are_bounded() -> None:
 def test_what_is_no_preview_is_unreadable(kind: Any) -> None:
     with pytest.raises(Unreadable, match="nothing to show"):
         clean_preview({"kind": kind, "html": "<script>"})
+
+
+@pytest.mark.parametrize("ended", [worker._has_ended, worker._is_seen_to_end])
+def test_whether_a_fork_has_ended_is_seen_with_and_without_the_systems_help(
+    ended: Callable[[int, float], bool],
+) -> None:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        assert not ended(process.pid, 0.05)
+        process.kill()
+        assert ended(process.pid, 30)
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])

@@ -25,8 +25,9 @@ from vaas.insides.limits import Limits
 __all__ = ["AppLooker"]
 
 _log = logging.getLogger("vaas")
-#: Seconds that the process may take to be there, and beyond a file's own to answer: it may begin a worker meanwhile.
-_START, _MORE = 60.0, 75.0
+#: Seconds that the process may take to be there, and beyond a file's own to answer, for it may begin a
+#: worker meanwhile; and that it may take to end.
+_START, _MORE, _LAST = 60.0, 75.0, 10.0
 _KEPT = ("PATH", "LANG", "LD_LIBRARY_PATH", "PYTHONPATH", "VAAS_SANDBOX", "VAAS_SANDBOX_PATHS")
 #: JSON in JSON is longer, by what has to be escaped.
 _LONGER = 7
@@ -58,13 +59,13 @@ class AppLooker(Looker):
         self.isolated: bool | None = None
         self.why = ""
 
-    async def look(self, path: Path, *, name: str) -> Inside:
+    async def look(self, path: Path, *, name: str, root: Path | None = None) -> Inside:
         """Return what the file tells of itself."""
-        return clean_inside(parse_answer(await self._ask("look", path, name)))
+        return clean_inside(parse_answer(await self._ask("look", path, name, root)))
 
-    async def preview(self, path: Path, *, name: str) -> dict[str, Any]:
+    async def preview(self, path: Path, *, name: str, root: Path | None = None) -> dict[str, Any]:
         """Return what is shown of the file."""
-        return clean_preview(parse_answer(await self._ask("preview", path, name)))
+        return clean_preview(parse_answer(await self._ask("preview", path, name, root)))
 
     async def close(self) -> None:
         """End the process."""
@@ -73,9 +74,10 @@ class AppLooker(Looker):
         async with self._turn:
             await self._end()
 
-    async def _ask(self, verb: str, path: Path, name: str) -> str:
+    async def _ask(self, verb: str, path: Path, name: str, root: Path | None) -> str:
         # Who asked may go away; the answer is taken all the same, so that the next one gets their own.
-        asking = asyncio.create_task(self._ask_in_turn({"verb": verb, "path": str(path), "name": name}))
+        asked = {"verb": verb, "path": str(path), "name": name, "root": str(root or "")}
+        asking = asyncio.create_task(self._ask_in_turn(asked))
         self._asking.add(asking)
         asking.add_done_callback(self._forget)
         return await asyncio.shield(asking)
@@ -148,4 +150,7 @@ class AppLooker(Looker):
             return
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+        # One that waits for a disk that is gone cannot be ended; nobody waits for it.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST):
+                await process.wait()

@@ -55,8 +55,10 @@ class Looker(ABC):
     """Looks into files, one after the other."""
 
     @abstractmethod
-    async def look(self, path: Path, *, name: str) -> Inside:
+    async def look(self, path: Path, *, name: str, root: Path | None = None) -> Inside:
         """Return what the file or folder at ``path`` tells of itself; ``name`` is its name in its store.
+
+        Below ``root`` (by default the folder that it lies in) no link is followed on the way to it.
 
         Raises
         ------
@@ -67,7 +69,7 @@ class Looker(ABC):
         """
 
     @abstractmethod
-    async def preview(self, path: Path, *, name: str) -> dict[str, Any]:
+    async def preview(self, path: Path, *, name: str, root: Path | None = None) -> dict[str, Any]:
         """Return what is shown of it, ready for JSON: ``kind`` and what belongs to it. Raises as :meth:`look`."""
 
     @abstractmethod

@@ -40,8 +40,11 @@ class Opened:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Opened]:
+def opened(path: Path, *, root: Path | None = None) -> Iterator[Opened]:
     """Open what is at the path, for as long as the context lasts.
+
+    On the way from ``root`` no link is followed: who writes below it could put one there that leads out of it. By
+    default that is the folder that it lies in.
 
     Raises
     ------
@@ -50,11 +53,12 @@ def opened(path: Path) -> Iterator[Opened]:
     """
     with ExitStack() as files:
         try:
-            found = os.lstat(path)
+            above, name = _reach(path, root or path.parent, files)
+            found = os.lstat(name, dir_fd=above)
             if stat.S_ISDIR(found.st_mode):
-                yield _open_folder(path, files)
+                yield _open_folder(name, above, files)
             elif stat.S_ISREG(found.st_mode):
-                yield Opened(("",), (_open_plain(str(path), None, files),), folder=False)
+                yield Opened(("",), (_open_plain(name, above, files),), folder=False)
             else:
                 raise Unreadable(_KINDS.get(stat.S_IFMT(found.st_mode), "It is no plain file."))
         except OSError as error:
@@ -70,7 +74,20 @@ _KINDS = {
 }
 
 
-def _open_plain(name: str, folder: int | None, files: ExitStack) -> int:
+def _reach(path: Path, root: Path, files: ExitStack) -> tuple[int, str]:
+    """Open the folder that it lies in, step by step; return that and the name in it."""
+    if not path.is_relative_to(root) or ".." in path.parts:
+        raise Unreadable("It does not lie in its store.")
+    parts = path.relative_to(root).parts or (".",)
+    here = os.open(os.path.realpath(root), _FOLDER)
+    files.callback(os.close, here)
+    for part in parts[:-1]:
+        here = os.open(part, _FOLDER, dir_fd=here)
+        files.callback(os.close, here)
+    return here, parts[-1]
+
+
+def _open_plain(name: str, folder: int, files: ExitStack) -> int:
     fd = os.open(name, _READ, dir_fd=folder)
     files.callback(os.close, fd)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -78,8 +95,8 @@ def _open_plain(name: str, folder: int | None, files: ExitStack) -> int:
     return fd
 
 
-def _open_folder(path: Path, files: ExitStack) -> Opened:
-    root = os.open(path, _FOLDER)
+def _open_folder(name: str, above: int, files: ExitStack) -> Opened:
+    root = os.open(name, _FOLDER, dir_fd=above)
     files.callback(os.close, root)
     names = _names(root)
     zarr = any(name in _ZARR for name in names)

@@ -16,6 +16,7 @@ import select
 import signal
 import socket
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ __all__ = ["main"]
 MOST_REQUEST = 100_000
 #: Beyond the memory that a file may take: the addresses of files that are mapped.
 _ADDRESSES = 2_000_000_000
+#: So often it is looked whether a fork has ended, where the system does not say so.
+_LOOK = 0.005
 _VERBS = {"look": look, "preview": preview}
 
 
@@ -136,18 +139,31 @@ def _handed(asked: dict[str, Any], fds: list[int]) -> Handed:
 
 def _wait(pid: int, limits: Limits) -> tuple[int, bool]:
     """Wait until the fork has ended; end it when its time is over. Return its code and whether it was late."""
-    watched = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1
-    late = False
-    try:
-        if watched >= 0 and not select.select([watched], [], [], limits.seconds)[0]:
-            late = True
-    finally:
-        if watched >= 0:
-            os.close(watched)
+    late = not _has_ended(pid, limits.seconds)
     if late:
         os.kill(pid, signal.SIGKILL)
     _, status = os.waitpid(pid, 0)
     return os.waitstatus_to_exitcode(status), late
+
+
+def _has_ended(pid: int, seconds: float) -> bool:
+    try:
+        watched = os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        return _is_seen_to_end(pid, seconds)  # Linux before 5.3, and others
+    try:
+        return bool(select.select([watched], [], [], seconds)[0])
+    finally:
+        os.close(watched)
+
+
+def _is_seen_to_end(pid: int, seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+            return True
+        time.sleep(_LOOK)
+    return False
 
 
 if __name__ == "__main__":
