@@ -17,6 +17,7 @@ from typing import Any
 
 import h5py
 import nbformat
+import numcodecs
 import numpy as np
 import openpyxl
 import pyarrow as pa
@@ -225,6 +226,9 @@ def documents(folder: Path) -> None:
 def zarrs(folder: Path) -> None:
     """Write what zarr 2.18 and 3.1 write beside their chunks."""
     two, three = folder / "two.zarr", folder / "three.zarr"
+    for name, values, units in COORDINATES:
+        _write_two(two / name, np.asarray(values, "<f8"), units)
+        _write_three(three / name, np.asarray(values, "<i8"), units)
     for path in (two / "sst", three / "wind"):
         path.mkdir(parents=True, exist_ok=True)
     (two / ".zgroup").write_text('{"zarr_format": 2}')
@@ -264,6 +268,38 @@ def zarrs(folder: Path) -> None:
         "storage_transformers": [],
     }
     (three / "wind" / "zarr.json").write_text(json.dumps(array))
+
+
+COORDINATES = (
+    ("time", [0, 1, 2], "days since 2020-01-01"),
+    ("lat", [10, 20, 30], "degrees_north"),
+    ("lon", [-5, 0, 5], "degrees_east"),
+)
+
+
+def _write_two(array: Path, values: Any, units: str) -> None:
+    array.mkdir(parents=True, exist_ok=True)
+    codec = numcodecs.Blosc()
+    said = {"chunks": [3], "shape": [3], "compressor": codec.get_config(), "dtype": "<f8", "filters": None}
+    (array / ".zarray").write_text(json.dumps({**said, "fill_value": None, "order": "C", "zarr_format": 2}))
+    (array / ".zattrs").write_text(json.dumps({"_ARRAY_DIMENSIONS": [array.name], "units": units}))
+    (array / "0").write_bytes(codec.encode(values.tobytes()))
+
+
+def _write_three(array: Path, values: Any, units: str) -> None:
+    (array / "c").mkdir(parents=True, exist_ok=True)
+    said = {
+        **{"shape": [3], "data_type": "int64", "fill_value": 0, "zarr_format": 3, "node_type": "array"},
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [3]}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "codecs": [
+            {"name": "bytes", "configuration": {"endian": "little"}},
+            {"name": "zstd", "configuration": {"level": 0, "checksum": False}},
+        ],
+        **{"attributes": {"units": units}, "dimension_names": [array.name], "storage_transformers": []},
+    }
+    (array / "zarr.json").write_text(json.dumps(said))
+    (array / "c" / "0").write_bytes(numcodecs.Zstd().encode(values.tobytes()))
 
 
 def folders(folder: Path) -> None:

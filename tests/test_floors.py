@@ -107,6 +107,7 @@ HOMES = {
     "pyarrow": ("vaas.insides",),
     "astropy": ("vaas.insides",),
     "openpyxl": ("vaas.insides",),
+    "numcodecs": ("vaas.insides",),
     "tifffile": ("vaas.insides",),
     "pandas": ("vaas.widgets", "dashboards"),
     "plotly": ("vaas.widgets", "dashboards"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -149,18 +150,31 @@ async def test_hdf5_tells_its_tree_and_follows_no_link_out_of_it(look: Look, pre
 
 
 @pytest.mark.parametrize(
-    ("name", "title", "columns", "unit"),
-    [
-        ("two.zarr", "Sea in chunks", ("sst",), {"sst": "K"}),
-        ("three.zarr", "Wind in chunks", ("wind",), {"wind": "m/s"}),
-    ],
+    ("name", "title", "variable", "unit"),
+    [("two.zarr", "Sea in chunks", "sst", "K"), ("three.zarr", "Wind in chunks", "wind", "m/s")],
 )
-async def test_zarr_tells_what_its_metadata_say(
-    look: Look, name: str, title: str, columns: tuple[str, ...], unit: dict[str, str]
+async def test_zarr_tells_what_metadata_and_coordinates_say(
+    look: Look, name: str, title: str, variable: str, unit: str
 ) -> None:
     inside = await look(name)
-    assert (inside.type, inside.format, inside.title, inside.columns) == ("data", "zarr", title, columns)
-    assert inside.details["types"] == dict.fromkeys(columns, "float32") and inside.details["units"] == unit
+    assert (inside.type, inside.format, inside.title) == ("data", "zarr", title)
+    assert inside.columns == (variable, "lat", "lon", "time")
+    assert inside.details["types"][variable] == "float32" and inside.details["units"][variable] == unit
+    # In one folder the start of time is said by an attribute; the coordinates go before that.
+    assert (inside.begins, inside.ends) == (day(2020), day(2020, 1, 3))
+    assert inside.box == (-5.0, 10.0, 5.0, 30.0)
+
+
+async def test_what_unpacks_a_coordinate_is_not_taken_from_the_file(look: Look, samples: Path) -> None:
+    """The library knows a codec that runs what it unpacks."""
+    array = samples / "two.zarr" / "lat" / ".zarray"
+    before = array.read_text()
+    array.write_text(json.dumps(json.loads(before) | {"compressor": {"id": "pickle", "protocol": 5}}))
+    try:
+        inside = await look("two.zarr")
+    finally:
+        array.write_text(before)
+    assert inside.columns[0] == "sst" and inside.box == (3.0, 1.0, 4.0, 2.0), "as the attributes say"
 
 
 async def test_fits_tells_object_telescope_time_and_part_of_the_sky(look: Look) -> None:

@@ -24,7 +24,7 @@ MOST_COLUMNS, MOST_DETAILS, MOST_TREE, MOST_ROWS = 500, 40, 500, 20
 #: So many characters a picture may have, written as an address.
 MOST_PICTURE = 600_000
 #: So many files of one folder are handed over; the system passes 253 at once.
-MOST_PARTS = 200
+MOST_PARTS = 240
 
 
 @dataclass(frozen=True)

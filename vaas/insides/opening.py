@@ -19,6 +19,8 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 #: Files that tell of the folder that they are in.
 _TELLING = ("datapackage.json", "ro-crate-metadata.json", "citation.cff", "codemeta.json")
+#: Where a coordinate's values are that are written in one piece, in formats 2 and 3; and its most bytes.
+_VALUES, _MOST_VALUES = ("0", "c/0"), 8_000_000
 _ZARR = frozenset({"zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata"})
 #: So many names of one folder are looked at; of a Zarr store so many folders of one level, and so many levels.
 _MOST_NAMES, _MOST_FOLDERS, _DEEPEST = 2_000, 200, 3
@@ -153,7 +155,25 @@ def _described(prefix: str, folder: int, found: dict[str, int], files: ExitStack
             if len(found) < MOST_PARTS and (fd := _try(each, below, files)) >= 0:
                 found[f"{prefix}{name}/{each}"] = fd
         if len(found) > before:
+            found |= _values(f"{prefix}{name}/", below, files)
             files.callback(os.close, below)
             yield f"{prefix}{name}/", below
         else:
             os.close(below)
+
+
+def _values(prefix: str, folder: int, files: ExitStack) -> dict[str, int]:
+    """Open the values of an array that has one axis and one piece; of all others they stay closed."""
+    for name in _VALUES:
+        inner, _, last = name.rpartition("/")
+        with ExitStack() as passing:
+            try:
+                here = os.open(inner, _FOLDER, dir_fd=folder) if inner else folder
+            except OSError:
+                continue
+            if inner:
+                passing.callback(os.close, here)
+            fd = _try(last, here, files)
+        if fd >= 0 and os.fstat(fd).st_size <= _MOST_VALUES:
+            return {f"{prefix}{name}": fd}
+    return {}

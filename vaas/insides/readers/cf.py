@@ -140,6 +140,9 @@ def _ends(variable: Variable) -> list[float]:
         missing = number_of(text_of(variable.attributes.get(name, "")))
         values = values[values != missing] if missing is not None else values
     values = values[np.isfinite(values)]
+    for name, apply in (("scale_factor", np.multiply), ("add_offset", np.add)):
+        by = number_of(text_of(variable.attributes.get(name, "")))
+        values = apply(values, by) if by is not None else values
     return [float(values.min()), float(values.max())] if values.size else []
 
 
