@@ -31,6 +31,8 @@ _TYPES = ("data", "notebook", "folder")
 _MOST_REASON, _MOST_AUTHORS, _MOST_TAGS, _MOST_PACKAGES = 300, 50, 50, 200
 _MOST_CELL, _MOST_POINTS, _MOST_OUTLINE, _MOST_LEVEL = 200, 500, 200, 6
 _MOST_INT = 1 << 62
+#: Details fit into so many characters of JSON; where they do not, each list and mapping is cut shorter.
+_MOST_ALL, _MOST_INNER = 16_000, (200, 50, 10, 1)
 #: What a picture's bytes begin with.
 _PICTURES = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff"}
 _PLOTS = ("line", "bar", "scatter")
@@ -206,21 +208,24 @@ def _details(value: object) -> dict[str, Any]:
     """Return names with plain values, lists of such, or one level of the same below."""
     if not isinstance(value, Mapping):
         return {}
-    found = {_line(name, 40): _detail(each, 2) for name, each in list(value.items())[:MOST_DETAILS]}
-    return {name: each for name, each in found.items() if name and each is not None}
+    for most in _MOST_INNER:
+        found = {_line(name, 40): _detail(each, 2, most) for name, each in list(value.items())[:MOST_DETAILS]}
+        found = {name: each for name, each in found.items() if name and each is not None}
+        if len(json.dumps(found)) <= _MOST_ALL:
+            return found
+    return {}
 
 
-def _detail(value: object, depth: int) -> Any:
+def _detail(value: object, depth: int, most: int) -> Any:
     if isinstance(value, bool):
         return value
     if isinstance(value, str):
         return _line(value, MOST_TITLE)
     if isinstance(value, list) and depth:
-        return [found for each in value[:MOST_COLUMNS] if (found := _detail(each, depth - 1)) is not None]
+        return [found for each in value[:most] if (found := _detail(each, depth - 1, most)) is not None]
     if isinstance(value, Mapping) and depth:
-        pairs = (
-            (_line(name, MOST_NAME), _detail(each, depth - 1)) for name, each in list(value.items())[:MOST_COLUMNS]
-        )
+        items = list(value.items())[:most]
+        pairs = [(_line(name, MOST_NAME), _detail(each, depth - 1, most)) for name, each in items]
         return {name: each for name, each in pairs if name and each is not None}
     return _number(value)
 

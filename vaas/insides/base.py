@@ -9,7 +9,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Inside", "Looker"]
+from vaas.errors import Unreadable
+
+__all__ = ["Inside", "Looker", "Unreadable"]
 
 
 @dataclass(frozen=True)
