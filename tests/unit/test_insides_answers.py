@@ -99,8 +99,9 @@ def test_what_is_no_answer_is_unreadable(said: str) -> None:
 
 def test_a_reason_is_one_short_line() -> None:
     with pytest.raises(Unreadable) as caught:
-        parse_answer(json.dumps({"unreadable": "a\nb\u202e" + "x" * 9_999}))
+        parse_answer(json.dumps({"unreadable": "a\nb\u202e" + "x" * 9_999, "why": "\x1b[2J" + "y" * 9_999}))
     assert caught.value.message.startswith("a bxx") and len(caught.value.message) == 300
+    assert caught.value.log_message.startswith("[2Jyy") and len(caught.value.log_message) == 300
 
 
 def test_a_table_has_as_many_cells_as_columns() -> None:

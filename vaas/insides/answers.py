@@ -51,7 +51,8 @@ def parse_answer(said: str) -> Mapping[str, Any]:
     except (ValueError, RecursionError):
         answer = None
     if isinstance(answer, dict) and isinstance(answer.get("unreadable"), str):
-        raise Unreadable(_line(answer["unreadable"], _MOST_REASON) or "It cannot be read.")
+        message = _line(answer["unreadable"], _MOST_REASON) or "It cannot be read."
+        raise Unreadable(message, log_message=_line(answer.get("why"), _MOST_REASON))
     if not isinstance(answer, dict) or not isinstance(answer.get("told"), dict):
         raise Unreadable("What reads the files gave no answer. It is left out.")
     told: dict[str, Any] = answer["told"]

@@ -48,7 +48,8 @@ def _read(found: str, verb: str, handed: Handed) -> dict[str, Any]:
     except (VaasError, MemoryError, RecursionError):
         raise
     except Exception as error:
-        raise Unreadable(f"It begins like {TITLES[found]}, but is broken or cut off.") from error
+        why = f"{type(error).__name__}: {error}"[:1_000]
+        raise Unreadable(f"It begins like {TITLES[found]}, but is broken or cut off.", log_message=why) from error
 
 
 def _another(handed: Handed, found: str) -> str:

@@ -120,12 +120,12 @@ def _answer(answering: socket.socket, fds: list[int], limits: Limits) -> None:
     try:
         said: dict[str, Any] = {"told": _VERBS[asked["verb"]](_handed(asked, fds))}
     except VaasError as error:
-        said = {"unreadable": error.message}
+        said = {"unreadable": error.message, "why": error.log_message}
     except MemoryError:
         said = {"unreadable": "Reading it takes more memory than a file may."}
     except RecursionError:
         said = {"unreadable": "It is nested too deep to be read."}
-    data = json.dumps(said, allow_nan=False, default=str).encode()
+    data = json.dumps(said, default=str).encode()
     if len(data) > limits.answer:
         data = b'{"unreadable": "It tells more of itself than is taken."}'
     answering.sendall(data)
