@@ -2,7 +2,7 @@
 PYTHON ?= python3
 ARGS ?=
 PYTEST_ARGS ?=
-BENCH ?= $(wildcard bench/bench_*.py) bench/opening.py bench/interactive.py bench/search.py
+BENCH ?= $(wildcard bench/bench_*.py) bench/opening.py bench/interactive.py bench/search.py bench/insides.py
 
 ROOT := $(CURDIR)
 APP_PYTHON := $(ROOT)/.venvs/app/bin/python

@@ -35,6 +35,7 @@ FLOORS = {
     "backends": PORTS | {"http"},
     "db": PORTS,
     "ocm": PORTS | {"http"},
+    # In the app environment, in the sandbox that kernels have.
     "insides": PORTS | {"runtime"},
     "runtime": THOUGHT | {"wires"},
     # As the package itself: what the kernel knows of its visit says how the portal is asked.
@@ -71,8 +72,10 @@ AREAS = {
     "vaas.backends.base": "ports",
     "vaas.db.base": "ports",
     "vaas.db.places": "ports",
-    "vaas.insides.base": "ports",
     "vaas.insides": "insides",
+    "vaas.insides.base": "ports",
+    "vaas.insides.limits": "ports",
+    "vaas.insides.answers": "ports",
     "vaas.http": "http",
     "vaas.wires": "wires",
     "vaas.portal": "portal",
@@ -109,6 +112,12 @@ HOMES = {
     "vois": ("vaas.widgets", "dashboards"),
     "pandas": ("vaas.client", "vaas.widgets", "dashboards"),
     "asyncinotify": ("vaas.stores",),
+    "h5py": ("vaas.insides",),
+    "pyarrow": ("vaas.insides",),
+    "astropy": ("vaas.insides",),
+    "openpyxl": ("vaas.insides",),
+    "numcodecs": ("vaas.insides",),
+    "tifffile": ("vaas.insides",),
     "plotly": ("vaas.widgets", "dashboards"),
 }
 #: Areas that stand on the standard library alone.

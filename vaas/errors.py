@@ -8,6 +8,7 @@ VaasError
 ├── Conflict        somebody else changed it, or the name is taken
 ├── TooLarge        over a configured limit
 ├── StorageFull     the disk or the quota is full
+├── Unreadable      a file is broken, hostile or of a kind that is not read: there is nothing to tell of it
 ├── Unavailable     another system (Hub, store, peer) does not answer or refuses
 └── CheckFailed     the notebook failed its check and "publish anyway" was not said
 """
@@ -24,6 +25,7 @@ __all__ = [
     "StorageFull",
     "TooLarge",
     "Unavailable",
+    "Unreadable",
     "VaasError",
 ]
 
@@ -74,6 +76,10 @@ class TooLarge(VaasError):
 
 class StorageFull(VaasError):
     """The disk or the quota is full."""
+
+
+class Unreadable(VaasError):
+    """It cannot be told what is in a file: it is broken, hostile, too large or of a kind that is not read."""
 
 
 class Unavailable(VaasError):

@@ -46,6 +46,12 @@ def test_searches_are_timed_beside_sqlite() -> None:
     assert len(told["ms"]) == 24 and all(kind["fts5_p50"] > 0 for kind in told["ms"].values())
 
 
+def test_looking_into_files_is_timed_beside_a_new_sandbox_for_each() -> None:
+    told = _short("insides")
+    for key in ("files_per_s", "ratio_new_sandbox", "first_s", "worker_mb"):
+        assert told[key] > 0, key
+
+
 @pytest.mark.browser
 def test_a_browser_is_timed_from_the_click_to_the_answer() -> None:
     told = _short("interactive")

@@ -1,5 +1,3 @@
-"""What is inside files: the port, and the readers that are kept apart from everything else."""
-
-from __future__ import annotations
+"""What is inside files: read with the field's libraries, by a worker that is locked in and sees one file at a time."""
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""The port to the insides of files: what a file tells of itself, and how it looks."""
+"""The port for looking into files: what a file tells of itself, and something that can find it out."""
 
 from __future__ import annotations
 
@@ -9,25 +9,31 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from vaas.errors import VaasError
+from vaas.errors import Unreadable
 
 __all__ = ["Inside", "Looker", "Unreadable"]
 
 
-class Unreadable(VaasError):
-    """It could not be looked into; the message says why."""
-
-
 @dataclass(frozen=True)
 class Inside:
-    """What a file tells of itself: every text is bounded, and everything optional.
+    """What a file tells of itself: every text has bounds, and everything is optional.
 
     Parameters
     ----------
+    type:
+        ``data``, ``notebook`` or ``folder``.
+    format:
+        What it is, whatever its name says: ``csv``, ``parquet``, ``netcdf`` …; "" for what is not known here.
+    text:
+        What is searched besides, and not shown.
+    columns:
+        Columns, variables, bands, properties, by their names.
+    begins, ends:
+        The time that it is about.
     box:
-        West, south, east, north in degrees.
+        The place that it is about: west, south, east, north in degrees.
     details:
-        What only some have: rows, shape, axes, units.
+        What only some have: ``rows`` and ``rows_estimated``, ``types`` and ``units`` by column, ``shape``, ``axes``.
     """
 
     type: str = "data"
@@ -48,20 +54,26 @@ class Inside:
 
 
 class Looker(ABC):
-    """Looks into files, apart from everything else and with limits of time and memory.
-
-    ``path`` is a file on this machine, or a folder where that is one thing (Zarr, a folder with a README, a
-    datapackage.json or an RO-Crate); ``name`` is what it is called in its store.
-    """
+    """Looks into files, one after the other."""
 
     @abstractmethod
-    async def look(self, path: Path, *, name: str) -> Inside:
-        """Return what it tells of itself. Raises Unreadable."""
+    async def look(self, path: Path, *, name: str, root: Path | None = None) -> Inside:
+        """Return what the file or folder at ``path`` tells of itself; ``name`` is its name in its store.
+
+        Below ``root`` (by default the folder that it lies in) no link is followed on the way to it.
+
+        Raises
+        ------
+        Unreadable
+            It tells nothing; the message says why.
+        Unavailable
+            Nothing can be looked into at the moment.
+        """
 
     @abstractmethod
-    async def preview(self, path: Path, *, name: str) -> dict[str, Any]:
-        """Return how it looks, as JSON. Raises Unreadable."""
+    async def preview(self, path: Path, *, name: str, root: Path | None = None) -> dict[str, Any]:
+        """Return what is shown of it, ready for JSON: ``kind`` and what belongs to it. Raises as :meth:`look`."""
 
     @abstractmethod
     async def close(self) -> None:
-        """Let go of the processes that read; no-op when there are none."""
+        """End what was started; no-op when nothing was."""
