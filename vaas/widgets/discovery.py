@@ -1,0 +1,163 @@
+"""The discovery dashboard: one widget, whose page is in the .vue files beside it, and which asks a portal's client.
+
+Nothing is asked while the notebook runs ahead of its visitors: the first search is part of the visit.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ipyvuetify
+from traitlets import Dict, List, Unicode
+
+import vaas
+from vaas.client import PortalError
+from vaas.widgets import shown, terms
+from vaas.widgets.keeping import Keeping
+from vaas.widgets.searching import Searching
+from vaas.widgets.verbs import Verbs
+
+if TYPE_CHECKING:
+    from vaas.runtime.asking import Visitor
+
+__all__ = ["Discovery"]
+
+_HERE = Path(__file__).parent
+_PARTS = ("icon", "marked", "facets", "timeline", "map", "card", "preview", "plot", "basket", "saved", "requests")
+_MOST_TYPED = 1_000
+
+
+def _part(name: str) -> str:
+    return (_HERE / name).read_text(encoding="utf-8")
+
+
+class Discovery(ipyvuetify.VuetifyTemplate):
+    """Finds what there is, shows it, and does with it what can be done.
+
+    Parameters
+    ----------
+    client:
+        Asks the portal as the visitor: a :class:`vaas.client.Client`, or anything with its verbs.
+    """
+
+    #: What was found, and what is to be said of it; see :meth:`Searching.search`. ``n`` is that of the question.
+    answer = Dict().tag(sync=True)
+    #: The pages after the first, of the same question.
+    later = Dict().tag(sync=True)
+    #: How the text could go on.
+    guesses = Dict().tag(sync=True)
+    #: The record that is looked at, and what is inside.
+    looked = Dict().tag(sync=True)
+    #: What belongs to the visitor.
+    mine = Dict().tag(sync=True)
+    #: The outlines of the continents.
+    land = Unicode().tag(sync=True)
+    examples = List(Unicode()).tag(sync=True)
+
+    template_file = (__file__, "discovery.vue")
+
+    def __init__(self, client: Verbs) -> None:
+        self._searching, self._keeping = Searching(client), Keeping(client)
+        super().__init__(
+            css=_part("discovery.css"),
+            components={f"dv-{name}": _part(f"{name}.vue") for name in _PARTS},
+            land=json.loads(_part("land.json"))["path"],
+            examples=["type:data", "column:temperature", '"sea level"', "after:1y", "owner:ada", "-tag:draft"],
+            answer={"state": "", "n": 0, "q": ""},
+            later={"n": 0, "records": [], "more": False},
+            mine=self._keeping.mine,
+        )
+        vaas.on_visit(self.begin)
+
+    def begin(self, visitor: Visitor) -> None:
+        """Search for what the address asks for, for this visitor."""
+        self._search(str(visitor.query.get("q", ""))[:_MOST_TYPED], n=1)
+
+    def vue_arrive(self, _said: object) -> None:
+        """Find out who is there: the page is up, so nobody waits for this."""
+        self._keep(self._keeping.arrive)
+
+    def vue_search(self, said: Mapping[str, Any]) -> None:
+        """Search for what was typed, then guess how it goes on."""
+        text, typing = str(said["q"])[:_MOST_TYPED], bool(said.get("typing"))
+        self._search(text, n=int(said["n"]), typing=typing)
+        if typing:
+            self._guess(text)
+
+    def vue_turn(self, said: Mapping[str, Any]) -> None:
+        """Turn a value of a facet on or off."""
+        self._search(terms.toggled(str(said["q"]), str(said["field"]), str(said["value"])), n=int(said["n"]))
+
+    def vue_bound(self, said: Mapping[str, Any]) -> None:
+        """Bound the time."""
+        self._search(terms.bounded(str(said["q"]), str(said["after"]), str(said["before"])), n=int(said["n"]))
+
+    def vue_next(self, _said: object) -> None:
+        """Show more hits."""
+        try:
+            page = self._searching.more()
+        except PortalError as error:
+            self.later = {**self.later, "why": str(error)}
+            return
+        records = [*self.later["records"], *page["records"]]
+        self.later = {"n": self.answer["n"], "records": records, "more": page["more"]}
+
+    def vue_look(self, said: Mapping[str, Any]) -> None:
+        """Show a record: what is known at once, then what is inside."""
+        key = str(said["key"])
+        record = self._searching.record(key)
+        if record is None:
+            return
+        mine = self._keeping.mine
+        about = shown.detail(record, launches=bool(mine.get("launch")), signed_in=bool(mine.get("signed_in")))
+        self.looked = {"key": key, "about": about, "inside": None}
+        self.looked = {"key": key, "about": about, "inside": self._searching.preview(key)}
+
+    def vue_keep(self, said: Mapping[str, Any]) -> None:
+        """Do something with a basket."""
+        self._keep(lambda: self._keeping.basket(str(said["do"]), said), said=str(said.get("say") or ""))
+
+    def vue_save(self, said: Mapping[str, Any]) -> None:
+        """Do something with the saved searches."""
+        self._keep(lambda: self._keeping.saved(str(said["do"]), said), said=str(said.get("say") or ""))
+
+    def vue_ask(self, said: Mapping[str, Any]) -> None:
+        """Ask an owner for access."""
+        words = (str(said["slug"]), str(said["access"]), str(said.get("message") or ""))
+        self._keep(lambda: self._keeping.ask(*words), said="The owner has your request.")
+
+    def vue_grant(self, said: Mapping[str, Any]) -> None:
+        """Answer somebody's request."""
+        grant = bool(said.get("grant"))
+        told = "They may now." if grant else "Refused."
+        self._keep(lambda: self._keeping.answer(str(said["id"]), grant=grant), said=told)
+
+    def _search(self, text: str, *, n: int, typing: bool = False) -> None:
+        self.answer = {**self._searching.search(text, typing=typing), "n": n}
+        if self.later.get("records") or self.later.get("why"):
+            self.later = {"n": n, "records": [], "more": False}
+
+    def _guess(self, text: str) -> None:
+        try:
+            words = self._searching.suggest(text)
+        except PortalError:
+            words = []
+        self.guesses = {"q": text, "words": words}
+
+    def _keep(self, work: Callable[[], dict[str, Any]], *, said: str = "") -> None:
+        """Do it and show how it is then; what goes wrong is said."""
+        try:
+            self.mine = work()
+        except PortalError as error:
+            self._say(str(error), bad=True)
+            if not self.mine.get("state"):
+                self.mine = {"state": "failed", "signed_in": False, "why": str(error)}
+        else:
+            if said:
+                self._say(said)
+
+    def _say(self, text: str, *, bad: bool = False) -> None:
+        self.send({"method": "say", "args": [{"text": text, "bad": bad}]})
