@@ -26,10 +26,25 @@ _NOW = datetime(2026, 11, 27, 9, tzinfo=UTC)
 _PEOPLE = {"ada": "Ada Lovelace", "emil": "Emil Wiechert", "sam": "Sam Okafor", "ines": "Inês Marques"}
 #: What is measured: word, what it is about, tags, columns, and places with their boxes.
 _FIELDS: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...] = (
-    ("Tide gauges", "Hourly sea level at coastal stations", ("ocean", "climate"), ("time", "level", "station", "quality")),
-    ("Sea surface temperature", "Buoys and satellites, merged", ("ocean", "climate"), ("time", "lat", "lon", "temperature")),
+    (
+        "Tide gauges",
+        "Hourly sea level at coastal stations",
+        ("ocean", "climate"),
+        ("time", "level", "station", "quality"),
+    ),
+    (
+        "Sea surface temperature",
+        "Buoys and satellites, merged",
+        ("ocean", "climate"),
+        ("time", "lat", "lon", "temperature"),
+    ),
     ("Earthquakes", "Events of magnitude three and more", ("geology",), ("time", "lat", "lon", "depth", "magnitude")),
-    ("Air quality", "Fine particles and ozone in cities", ("health", "climate"), ("time", "pm25", "ozone", "temperature")),
+    (
+        "Air quality",
+        "Fine particles and ozone in cities",
+        ("health", "climate"),
+        ("time", "pm25", "ozone", "temperature"),
+    ),
     ("Glacier outlines", "Mapped from aerial pictures", ("ice", "climate"), ("name", "area", "year", "geometry")),
     ("Bird counts", "Rings and sightings of volunteers", ("biology",), ("date", "species", "count", "observer")),
     ("River discharge", "Daily means at gauging stations", ("water", "climate"), ("date", "discharge", "station")),
@@ -77,7 +92,10 @@ def _made(chance: random.Random) -> Iterator[Json]:
         for step, (place, box) in enumerate(_PLACES):
             owner = list(_PEOPLE)[(number + step) % 4]
             base: Json = {"owner": owner, "authors": [_PEOPLE[owner]], "tags": list(tags), "box": box}
-            years = {"begins": f"{1960 + 5 * step}-01-01T00:00:00+00:00", "ends": f"{2025 - number}-12-31T00:00:00+00:00"}
+            years = {
+                "begins": f"{1960 + 5 * step}-01-01T00:00:00+00:00",
+                "ends": f"{2025 - number}-12-31T00:00:00+00:00",
+            }
             form = _FORMATS[(number + step) % len(_FORMATS)]
             path = f"{tags[0]}/{title.lower().replace(' ', '-')}-{place.lower().replace(' ', '-')}.{form}"
             yield _record(
@@ -243,12 +261,20 @@ class SmallPortal:
         if record["type"] == "app":
             return {"kind": "image", "picture": _picture(record["title"])}
         if record["type"] == "notebook":
-            heads = [(1, record["title"]), (2, "Reading the files"), (2, "The trend"), (3, "By station"), (2, "Compared")]
+            heads = [
+                (1, record["title"]),
+                (2, "Reading the files"),
+                (2, "The trend"),
+                (3, "By station"),
+                (2, "Compared"),
+            ]
             outline = [{"level": level, "text": text} for level, text in heads]
             return {"kind": "notebook", "outline": outline, "text": record["summary"], "packages": record["packages"],
                     "picture": _picture(record["title"])}  # fmt: skip
         if record["format"] in {"netcdf", "hdf5"}:
-            items = [{"name": name, "shape": [365, 180, 360], "type": "float32", "unit": "K"} for name in record["columns"]]
+            items = [
+                {"name": name, "shape": [365, 180, 360], "type": "float32", "unit": "K"} for name in record["columns"]
+            ]
             return {"kind": "tree", "items": items}
         if record["type"] == "data" and record["catalog"] == "here":
             return _table(record)
@@ -365,7 +391,13 @@ class SmallPortal:
 
     def _shown(self) -> Json:
         listed = [
-            {"id": key, "name": b["name"], "count": len(b["things"]), "shared_with": b["shared_with"], "owner": b["owner"]}
+            {
+                "id": key,
+                "name": b["name"],
+                "count": len(b["things"]),
+                "shared_with": b["shared_with"],
+                "owner": b["owner"],
+            }
             for key, b in self._baskets.items()
         ]
         now = self._baskets[self._current]
@@ -386,7 +418,9 @@ def _text(record: Json) -> str:
 
 def _fits(record: Json, search: Search) -> bool:
     changed = record["changed"][:10]
-    if (search.after and changed < search.after.isoformat()) or (search.before and changed >= search.before.isoformat()):
+    if (search.after and changed < search.after.isoformat()) or (
+        search.before and changed >= search.before.isoformat()
+    ):
         return False
     return all(any(_has(record, clause) != clause.negated for clause in group) for group in search.groups)
 
@@ -413,7 +447,10 @@ def _near(search: Search) -> str:
 
 def _table(record: Json) -> Json:
     names = record["columns"]
-    rows = [[f"{(i + 1) * (n + 1) * 1.37:.2f}" if n else f"2024-01-{i + 1:02}" for n in range(len(names))] for i in range(12)]
+    rows = [
+        [f"{(i + 1) * (n + 1) * 1.37:.2f}" if n else f"2024-01-{i + 1:02}" for n in range(len(names))]
+        for i in range(12)
+    ]
     xs = list(range(120))
     ys = [math.sin(x / 9) * 3 + x / 40 + math.sin(x * 1.7) for x in xs]
     plot = {"x": xs, "y": ys, "x_name": names[0], "y_name": names[1], "kind": "line"}
@@ -433,8 +470,12 @@ def _picture(title: str) -> str:
             wave = 90 + 40 * math.sin(x / 31 + len(title)) + 18 * math.sin(x / 9)
             share = 0.85 if y > wave else y / high_pixels / 2
             rows += bytes(int(a + (b - a) * share) for a, b in zip(low, high, strict=True))
+
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
     header = struct.pack(">IIBBBBB", wide, high_pixels, 8, 2, 0, 0, 0)
-    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(rows))) + chunk(b"IEND", b"")
+    png = (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(rows))) + chunk(b"IEND", b"")
+    )
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ipyvuetify
 from traitlets import Dict, List, Unicode
@@ -19,9 +19,6 @@ from vaas.widgets import shown, terms
 from vaas.widgets.keeping import Keeping
 from vaas.widgets.searching import Searching
 from vaas.widgets.verbs import Verbs
-
-if TYPE_CHECKING:
-    from vaas.runtime.asking import Visitor
 
 __all__ = ["Discovery"]
 
@@ -39,8 +36,9 @@ class Discovery(ipyvuetify.VuetifyTemplate):
 
     Parameters
     ----------
-    client:
-        Asks the portal as the visitor: a :class:`vaas.client.Client`, or anything with its verbs.
+    here:
+        Returns the client that asks the portal as the visitor: :func:`vaas.client.here`. It is not called before a
+        visit begins.
     """
 
     #: What was found, and what is to be said of it; see :meth:`Searching.search`. ``n`` is that of the question.
@@ -59,8 +57,8 @@ class Discovery(ipyvuetify.VuetifyTemplate):
 
     template_file = (__file__, "discovery.vue")
 
-    def __init__(self, client: Verbs) -> None:
-        self._searching, self._keeping = Searching(client), Keeping(client)
+    def __init__(self, here: Callable[[], Verbs]) -> None:
+        self._searching, self._keeping = Searching(here), Keeping(here)
         super().__init__(
             css=_part("discovery.css"),
             components={f"dv-{name}": _part(f"{name}.vue") for name in _PARTS},
@@ -72,19 +70,22 @@ class Discovery(ipyvuetify.VuetifyTemplate):
         )
         vaas.on_visit(self.begin)
 
-    def begin(self, visitor: Visitor) -> None:
+    def begin(self, visitor: Any) -> None:
         """Search for what the address asks for, for this visitor."""
         self._search(str(visitor.query.get("q", ""))[:_MOST_TYPED], n=1)
 
     def vue_arrive(self, _said: object) -> None:
         """Find out who is there: the page is up, so nobody waits for this."""
-        self._keep(self._keeping.arrive)
+        try:
+            self.mine = self._keeping.arrive()
+        except PortalError as error:
+            self.mine = {"state": "failed", "signed_in": False, "why": str(error)}
 
     def vue_search(self, said: Mapping[str, Any]) -> None:
         """Search for what was typed, then guess how it goes on."""
-        text, typing = str(said["q"])[:_MOST_TYPED], bool(said.get("typing"))
-        self._search(text, n=int(said["n"]), typing=typing)
-        if typing:
+        text, typing, outside = str(said["q"])[:_MOST_TYPED], bool(said.get("typing")), bool(said.get("outside"))
+        self._search(text, n=int(said["n"]), typing=typing, outside=outside)
+        if typing and not outside:
             self._guess(text)
 
     def vue_turn(self, said: Mapping[str, Any]) -> None:
@@ -135,8 +136,8 @@ class Discovery(ipyvuetify.VuetifyTemplate):
         told = "They may now." if grant else "Refused."
         self._keep(lambda: self._keeping.answer(str(said["id"]), grant=grant), said=told)
 
-    def _search(self, text: str, *, n: int, typing: bool = False) -> None:
-        self.answer = {**self._searching.search(text, typing=typing), "n": n}
+    def _search(self, text: str, *, n: int, typing: bool = False, outside: bool = True) -> None:
+        self.answer = {**self._searching.search(text, typing=typing, outside=outside), "n": n}
         if self.later.get("records") or self.later.get("why"):
             self.later = {"n": n, "records": [], "more": False}
 
@@ -153,8 +154,6 @@ class Discovery(ipyvuetify.VuetifyTemplate):
             self.mine = work()
         except PortalError as error:
             self._say(str(error), bad=True)
-            if not self.mine.get("state"):
-                self.mine = {"state": "failed", "signed_in": False, "why": str(error)}
         else:
             if said:
                 self._say(said)

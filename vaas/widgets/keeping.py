@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from vaas.client import PortalError
 from vaas.widgets import shown
 from vaas.widgets.verbs import Told, Verbs
 
@@ -17,27 +18,35 @@ _MOST_NAME, _MOST_MESSAGE = 80, 1_000
 class Keeping:
     """Asks for what is kept, does what is wanted with it, and returns how it looks then.
 
-    Every method may raise PortalError.
+    Every method may raise PortalError. ``here`` returns the client that asks as the visitor.
     """
 
-    def __init__(self, client: Verbs) -> None:
-        self._client = client
+    def __init__(self, here: Callable[[], Verbs]) -> None:
+        self._here = here
         self.mine: Json = {"state": ""}
 
     def arrive(self) -> Json:
         """Find out who is there, and what they keep; nobody in particular keeps nothing."""
-        me = self._client.me()
+        client = self._here()
+        me = client.me()
         signed_in = bool(me.get("signed_in"))
         self.mine = {"state": "ok", "name": me.get("name"), "signed_in": signed_in, "launch": bool(me.get("launch"))}
         if signed_in:
-            self._take_basket(self._client.basket())
-            self._take_saved(self._client.saved())
-            self._take_requests(self._client.requests())
+            for ask, take in (
+                (client.basket, self._take_basket),
+                (client.saved, self._take_saved),
+                (client.requests, self._take_requests),
+            ):
+                try:
+                    take(ask())
+                except PortalError as error:
+                    # The others may be there all the same.
+                    self.mine = {**self.mine, "why": str(error)}
         return self.mine
 
     def basket(self, do: str, said: Mapping[str, Any]) -> Json:
         """Do something with the basket in use: add, remove, rename, new, delete, share or switch."""
-        client, now = self._client, str((self.mine.get("basket") or {}).get("id") or "")
+        client, now = self._here(), str((self.mine.get("basket") or {}).get("id") or "")
         name = str(said.get("name") or "").strip()[:_MOST_NAME]
         doings: dict[str, Callable[[], Told]] = {
             "add": lambda: client.basket_add(*_split(said.get("key")), basket=now),
@@ -53,25 +62,25 @@ class Keeping:
 
     def saved(self, do: str, said: Mapping[str, Any]) -> Json:
         """Do something with the saved searches: save, forget, or take what one finds as seen."""
-        name = str(said.get("name") or "").strip()[:_MOST_NAME]
+        client, name = self._here(), str(said.get("name") or "").strip()[:_MOST_NAME]
         doings: dict[str, Callable[[], Told]] = {
-            "save": lambda: self._client.save_search(str(said["q"]), name or str(said["q"])[:_MOST_NAME]),
-            "forget": lambda: self._client.forget_search(str(said["id"])),
-            "seen": lambda: self._client.mark_seen(str(said["id"])),
+            "save": lambda: client.save_search(str(said["q"]), name or str(said["q"])[:_MOST_NAME]),
+            "forget": lambda: client.forget_search(str(said["id"])),
+            "seen": lambda: client.mark_seen(str(said["id"])),
         }
         self._take_saved(doings[do]())
         return self.mine
 
     def ask(self, slug: str, access: str, message: str) -> Json:
         """Ask an app's owner for more access to it."""
-        self._client.ask_access(slug, access, message.strip()[:_MOST_MESSAGE])
-        self._take_requests(self._client.requests())
+        self._here().ask_access(slug, access, message.strip()[:_MOST_MESSAGE])
+        self._take_requests(self._here().requests())
         return self.mine
 
     def answer(self, request: str, *, grant: bool) -> Json:
         """Answer a request."""
-        self._client.answer_request(request, grant=grant)
-        self._take_requests(self._client.requests())
+        self._here().answer_request(request, grant=grant)
+        self._take_requests(self._here().requests())
         return self.mine
 
     def _take_basket(self, told: Told) -> None:

@@ -1,4 +1,4 @@
-"""One visitor's search: what was asked last, what was found, and what it looks like. It asks only when it is told to."""
+"""One visitor's search: what was asked last, what was found, and how it is shown."""
 
 from __future__ import annotations
 
@@ -29,38 +29,46 @@ class Searching:
 
     Parameters
     ----------
-    client:
-        Asks the portal as the visitor.
+    here:
+        Returns the client that asks the portal as the visitor. Ahead of visits there is none.
     clock:
         Seconds, for telling how long it took.
     """
 
-    def __init__(self, client: Verbs, *, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._client, self._clock = client, clock
+    def __init__(self, here: Callable[[], Verbs], *, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._here, self._clock = here, clock
         self._text, self._cursor, self._count = "", "", 0
         self._records: dict[str, Told] = {}
         self._facets: Mapping[str, Mapping[str, int]] = {}
 
-    def search(self, text: str, *, typing: bool = False) -> Json:
+    def search(self, text: str, *, typing: bool = False, outside: bool = True) -> Json:
         """Return what is found: the first page, counts, and what else there is to say.
 
-        While somebody types, catalogs outside are not asked: each letter would wait for the slowest.
+        Parameters
+        ----------
+        typing:
+            The last word may not be complete.
+        outside:
+            Other catalogs are asked as well. With each letter, they would have all wait for the slowest.
         """
         begun = self._clock()
         search = parse(text, typing=typing)
-        asked = terms.here_first(text) if typing else text
+        # As it means now, whatever is added to it later.
+        whole = str(search) if typing else text
+        asked = whole if outside else terms.here_first(whole)
         try:
-            told = self._client.search(asked, limit=_PAGE, typing=typing)
-            facets = self._with_alternatives(told.get("facets") or {}, search)
-            months, whole = self._months(told, search)
+            told = self._here().search(asked, limit=_PAGE)
+            facets = self._with_alternatives(told.get("facets") or {}, search, outside=outside)
+            months, counted = self._months(told, search)
         except PortalError as error:
-            return {"state": "failed", "q": text, "why": str(error), **_asked(search)}
+            return {"state": "failed", "q": text, "whole": whole, "why": str(error), **_asked(search)}
         self._text, self._cursor, self._facets = asked, str(told.get("cursor") or ""), facets
         self._records = {shown.key_of(record): record for record in told["records"]}
         self._count = len(self._records)
         return {
             "state": "ok",
             "q": text,
+            "whole": whole,
             "records": [shown.card(record) for record in self._records.values()],
             "total": int(told.get("total") or 0),
             "more": bool(self._cursor),
@@ -68,9 +76,8 @@ class Searching:
             "silent": [{"title": title, "why": why} for title, why in (told.get("silent") or {}).items()],
             "notes": list(told.get("notes") or ()),
             "corrected": bool(told.get("corrected")),
-            "timeline": {"spans": timeline.buckets(months), "whole": whole},
+            "timeline": {"spans": timeline.buckets(months), "whole": counted},
             "took": round((self._clock() - begun) * 1000),
-            "typing": typing,
             **_asked(search),
         }
 
@@ -78,7 +85,7 @@ class Searching:
         """Return the next page: its records, and whether there are more after it. Raises PortalError."""
         if not self._cursor:
             return {"records": [], "more": False}
-        told = self._client.search(self._text, limit=_PAGE, cursor=self._cursor)
+        told = self._here().search(self._text, limit=_PAGE, cursor=self._cursor)
         new = {shown.key_of(record): record for record in told["records"]}
         fresh = [shown.card(record) for key, record in new.items() if key not in self._records]
         self._records |= new
@@ -91,7 +98,7 @@ class Searching:
         if field:
             found = [f"{field}:{_quoted(value)}" for value in self._values(field, word)]
         elif len(word) >= _SHORTEST and word[-1].isalnum():
-            told = self._client.suggest(word, limit=_SUGGESTIONS)
+            told = self._here().suggest(word, limit=_SUGGESTIONS)
             found = [str(each) for each in told.get("suggestions") or ()]
         else:
             found = []
@@ -108,18 +115,20 @@ class Searching:
         if record is None:
             return {"kind": "none", "why": "This is not among the results any more."}
         try:
-            return shown.preview(self._client.preview(str(record["catalog"]), str(record["id"])))
+            return shown.preview(self._here().preview(str(record["catalog"]), str(record["id"])))
         except PortalError as error:
             return {"kind": "none", "why": str(error)}
 
-    def _with_alternatives(self, facets: Mapping[str, Mapping[str, int]], search: Search) -> Json:
+    def _with_alternatives(
+        self, facets: Mapping[str, Mapping[str, int]], search: Search, *, outside: bool = True
+    ) -> Json:
         """Return the counts; of a field that is asked for, those of its other values as well."""
         counts: Json = dict(facets)
         for field in shown.FACETS:
             if search.asked(field):
                 text = str(search.without(field))
-                asked = text if field == "catalog" else terms.here_first(text)
-                counts[field] = (self._client.search(asked, limit=1).get("facets") or {}).get(field) or {}
+                asked = text if outside and field == "catalog" else terms.here_first(text)
+                counts[field] = (self._here().search(asked, limit=1).get("facets") or {}).get(field) or {}
         return counts
 
     def _months(self, told: Told, search: Search) -> tuple[Mapping[str, int], bool]:
@@ -129,7 +138,7 @@ class Searching:
         """
         if search.after or search.before:
             text = terms.bounded(str(search), "", "")
-            told = self._client.search(terms.here_first(text), limit=100)
+            told = self._here().search(terms.here_first(text), limit=100)
         if isinstance(told.get("timeline"), Mapping):
             return told["timeline"], True
         return timeline.months_of(told["records"]), len(told["records"]) >= int(told.get("total") or 0)

@@ -1,4 +1,4 @@
-"""Records as people see them: what a card says, and all that there is to know of one. Names, sizes and dates in words."""
+"""Records as people see them: what a card says, and all that there is to know of one."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ _SUMMARY, _TAGS, _COLUMNS = 260, 3, 5
 _ALL_COLUMNS, _TEXT = 200, 20_000
 _ROWS, _CELLS, _CELL = 20, 24, 120
 _POINTS = 2_000
+_UNITS = ("kB", "MB", "GB", "TB", "PB")
 
 
 def key_of(record: Mapping[str, Any]) -> str:
@@ -111,11 +112,8 @@ def size_of(size: object) -> str:
         return ""
     if size < 1000:
         return f"{size} bytes" if size != 1 else "1 byte"
-    value, unit = float(size), ""
-    for unit in ("kB", "MB", "GB", "TB", "PB"):
-        value /= 1000
-        if value < 999.5:
-            break
+    step = next((n for n in range(1, len(_UNITS)) if size < 999.5 * 1000**n), len(_UNITS))
+    value, unit = size / 1000**step, _UNITS[step - 1]
     return f"{value:.1f} {unit}" if value < 9.95 else f"{value:.0f} {unit}"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 __all__ = ["buckets", "months_of"]
 
 #: More months than these are shown as years, and more years than these as decades.
-_MOST_MONTHS, _MOST_YEARS = 30, 60
+_MOST_MONTHS, _MOST_YEARS = 61, 60
 _FIRST_YEAR, _LAST_YEAR = 1, 9998
 _NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
