@@ -49,7 +49,7 @@ def test_nothing_is_asked_before_a_visit_begins_and_then_what_the_address_says()
     before, query, state, log, q, after, number = shown
     # A template that had asked for the query would be run again for every visit with one.
     assert (before, query, state) == ([], [], "")
-    assert log[0] == ["search", "tide type:data"]
+    assert log[0] == ["search", "in:here tide type:data"]
     assert (q, after, number) == ("tide type:data", "ok", 1)
 
 

@@ -63,7 +63,7 @@ class Discovery(ipyvuetify.VuetifyTemplate):
             css=_part("discovery.css"),
             components={f"dv-{name}": _part(f"{name}.vue") for name in _PARTS},
             land=json.loads(_part("land.json"))["path"],
-            examples=["type:data", "column:temperature", '"sea level"', "after:1y", "owner:ada", "-tag:draft"],
+            examples=["type:data", "column:temperature", '"sea level"', "after:1y", "uses:pandas", "-tag:draft"],
             answer={"state": "", "n": 0, "q": ""},
             later={"n": 0, "records": [], "more": False},
             mine=self._keeping.mine,
@@ -136,7 +136,7 @@ class Discovery(ipyvuetify.VuetifyTemplate):
         told = "They may now." if grant else "Refused."
         self._keep(lambda: self._keeping.answer(str(said["id"]), grant=grant), said=told)
 
-    def _search(self, text: str, *, n: int, typing: bool = False, outside: bool = True) -> None:
+    def _search(self, text: str, *, n: int, typing: bool = False, outside: bool = False) -> None:
         self.answer = {**self._searching.search(text, typing=typing, outside=outside), "n": n}
         if self.later.get("records") or self.later.get("why"):
             self.later = {"n": n, "records": [], "more": False}

@@ -69,6 +69,7 @@ class Searching:
             "state": "ok",
             "q": text,
             "whole": whole,
+            "outside": outside,
             "records": [shown.card(record) for record in self._records.values()],
             "total": int(told.get("total") or 0),
             "more": bool(self._cursor),
