@@ -183,6 +183,15 @@ def test_facets_the_timeline_and_the_map_narrow_and_point(browser: Browser, app:
         expect(there.field).to_have_value(re.compile("after:2026-01-01"), timeout=_PATIENCE)
         there.button("Any time").click()
         there.counts("18")
+        there.button("About: show which years").click()
+        there.page.get_by_role("spinbutton", name="From").fill("2000")
+        there.page.get_by_role("spinbutton", name="From").press("Enter")
+        expect(there.button("About any years")).to_be_visible()
+        shown = there.page.locator(".dv-card-foot").all_inner_texts()
+        assert shown and all(
+            int(years[2]) >= 2000 for text in shown if (years := re.search(r"(\d{4}) – (\d{4})", text))
+        )
+        there.button("About any years").click()
         place = there.page.locator(".dv-place:has(circle)").last
         title = place.locator("title").text_content()
         place.locator("circle").click()

@@ -62,6 +62,18 @@ def test_a_portal_that_cannot_be_asked_is_shown_as_such() -> None:
     assert shown[1] == {"state": "failed", "signed_in": False, "why": "No portal is here."}
 
 
+def test_what_nobody_has_thought_of_is_an_answer_too() -> None:
+    shown = run(
+        "def broken():\n    return 1 / 0\npage = Discovery(broken)\n"
+        "page.send = lambda content, buffers=None: told.append(content['args'][0])\n"
+        "page.vue_arrive({})\npage.vue_search({'q': 'tide', 'typing': True, 'n': 2})\n"
+        "page.vue_keep({'do': 'add', 'key': 'here x'})\n"
+        "shown = [page.answer['state'], page.answer['n'], page.mine['state'], page.guesses['words'], told]"
+    )
+    assert shown[:4] == ["failed", 2, "failed", []]
+    assert shown[4][0]["bad"] and "division" not in shown[4][0]["text"]
+
+
 def test_one_letter_is_one_question_and_one_answer() -> None:
     shown = run(
         "page = Discovery(lambda: portal)\nportal.log.clear()\n"

@@ -213,6 +213,22 @@ def test_what_is_no_place_is_not_on_the_map(box: object) -> None:
     assert shown.card({"box": box})["box"] is None
 
 
+@pytest.mark.parametrize(
+    ("begins", "ends", "years", "about"),
+    [
+        ("1960-01-01T00:00:00+00:00", "2020-12-31", [1960, 2020], "1960 – 2020"),
+        ("2024-03-01", "2024-03-09", [2024, 2024], "Mar 2024"),
+        ("2024-03-01", "2025-01-09", [2024, 2025], "Mar 2024 – Jan 2025"),
+        (None, "2024-03-05", [2024, 2024], "5 Mar 2024"),
+        ("2025-01-01", "2020-01-01", None, "Jan 2025 – Jan 2020"),
+        ("soon", None, None, ""),
+    ],
+)
+def test_the_time_that_it_is_about(begins: object, ends: object, years: object, about: str) -> None:
+    card = shown.card({"begins": begins, "ends": ends})
+    assert (card["years"], card["about"]) == (years, about)
+
+
 def test_a_preview_is_cut_and_cleaned() -> None:
     picture = "data:image/png;base64,AAAA"
     assert shown.preview({"kind": "image", "picture": picture}) == {"kind": "image", "picture": picture}

@@ -6,6 +6,7 @@ Nothing is asked while the notebook runs ahead of its visitors: the first search
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,20 @@ __all__ = ["Discovery"]
 _HERE = Path(__file__).parent
 _PARTS = ("icon", "marked", "facets", "timeline", "map", "card", "preview", "plot", "basket", "saved", "requests")
 _MOST_TYPED = 1_000
+_log = logging.getLogger(__name__)
+_WRONG = "Something went wrong here. Try again; if it stays like this, tell those who run the portal."
 
 
 def _part(name: str) -> str:
     return (_HERE / name).read_text(encoding="utf-8")
+
+
+def _why(error: Exception) -> str:
+    """Return what went wrong in words; what nobody has thought of is in the log."""
+    if isinstance(error, PortalError):
+        return str(error)
+    _log.error("The portal could not be asked", exc_info=error)
+    return _WRONG
 
 
 class Discovery(ipyvuetify.VuetifyTemplate):
@@ -78,8 +89,8 @@ class Discovery(ipyvuetify.VuetifyTemplate):
         """Find out who is there: the page is up, so nobody waits for this."""
         try:
             self.mine = self._keeping.arrive()
-        except PortalError as error:
-            self.mine = {"state": "failed", "signed_in": False, "why": str(error)}
+        except Exception as error:
+            self.mine = {"state": "failed", "signed_in": False, "why": _why(error)}
 
     def vue_search(self, said: Mapping[str, Any]) -> None:
         """Search for what was typed, then guess how it goes on."""
@@ -100,8 +111,8 @@ class Discovery(ipyvuetify.VuetifyTemplate):
         """Show more hits."""
         try:
             page = self._searching.more()
-        except PortalError as error:
-            self.later = {**self.later, "why": str(error)}
+        except Exception as error:
+            self.later = {**self.later, "n": self.answer["n"], "why": _why(error)}
             return
         records = [*self.later["records"], *page["records"]]
         self.later = {"n": self.answer["n"], "records": records, "more": page["more"]}
@@ -137,14 +148,20 @@ class Discovery(ipyvuetify.VuetifyTemplate):
         self._keep(lambda: self._keeping.answer(str(said["id"]), grant=grant), said=told)
 
     def _search(self, text: str, *, n: int, typing: bool = False, outside: bool = False) -> None:
-        self.answer = {**self._searching.search(text, typing=typing, outside=outside), "n": n}
+        try:
+            answer = self._searching.search(text, typing=typing, outside=outside)
+        except Exception as error:
+            # A page that gets no answer would wait for ever.
+            answer = {"state": "failed", "q": text, "why": _why(error)}
+        self.answer = {**answer, "n": n}
         if self.later.get("records") or self.later.get("why"):
             self.later = {"n": n, "records": [], "more": False}
 
     def _guess(self, text: str) -> None:
         try:
             words = self._searching.suggest(text)
-        except PortalError:
+        except Exception as error:
+            _why(error)
             words = []
         self.guesses = {"q": text, "words": words}
 
@@ -152,8 +169,8 @@ class Discovery(ipyvuetify.VuetifyTemplate):
         """Do it and show how it is then; what goes wrong is said."""
         try:
             self.mine = work()
-        except PortalError as error:
-            self._say(str(error), bad=True)
+        except Exception as error:
+            self._say(_why(error), bad=True)
         else:
             if said:
                 self._say(said)

@@ -52,6 +52,7 @@ def card(record: Mapping[str, Any]) -> Json:
         "size": size_of(record.get("size")),
         "changed": _day(record.get("changed")),
         "about": _span(record.get("begins"), record.get("ends")),
+        "years": _years(record.get("begins"), record.get("ends")),
         "catalog": str(record.get("catalog") or ""),
         "box": _box(record.get("box")),
         "note": str((record.get("details") or {}).get("note") or ""),
@@ -187,6 +188,12 @@ def _span(begins: object, ends: object) -> str:
         return f"{first.year} – {last.year}"
     same = (first.year, first.month) == (last.year, last.month)
     return f"{first:%b} {first.year}" if same else f"{first:%b} {first.year} – {last:%b} {last.year}"
+
+
+def _years(begins: object, ends: object) -> list[int] | None:
+    """Return the first and the last year that it is about."""
+    first, last = _time(begins) or _time(ends), _time(ends) or _time(begins)
+    return [first.year, last.year] if first and last and first.year <= last.year else None
 
 
 def _box(said: object) -> list[float] | None:
