@@ -104,13 +104,24 @@ def test_more_pages_are_added_and_a_new_question_begins_without_them() -> None:
     assert shown == [[30, 60], {"n": 2, "records": [], "more": False}]
 
 
+def test_pages_that_do_not_come_are_said_each_time() -> None:
+    shown = run(
+        "page = Discovery(lambda: portal)\n"
+        "def away(verb):\n    raise PortalError('The portal is away.')\nportal._before = away\n"
+        "page.observe(lambda change: told.append(change['new']['why']), 'later')\n"
+        "page.vue_next({})\npage.vue_next({})\nshown = told"
+    )
+    assert shown == ["The portal is away.", "The portal is away."]
+
+
 def test_what_is_known_of_a_record_comes_before_what_is_inside() -> None:
     shown = run(
         "page = Discovery(lambda: portal)\n"
         "page.observe(lambda change: told.append(change['new']), 'looked')\n"
         "page.vue_look({'key': page.answer['records'][0]['key']})\npage.vue_look({'key': 'here nothing'})\nshown = told"
     )
-    assert [bool(each["inside"]) for each in shown] == [False, True]
+    assert [bool(each["inside"]) for each in shown] == [False, True, True]
+    assert shown[2]["about"] is None and "not among the results" in shown[2]["inside"]["why"]
     assert shown[0]["about"]["actions"] and shown[0]["about"]["facts"]
 
 

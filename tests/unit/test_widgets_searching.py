@@ -99,6 +99,17 @@ def test_more_comes_after_what_is_there_and_nothing_twice() -> None:
     assert view.more() == {"records": [], "more": False}
 
 
+def test_what_has_moved_to_the_next_page_meanwhile_is_not_shown_twice() -> None:
+    class Growing(SmallPortal):
+        def search(self, text: str, *, cursor: str = "", **options: Any) -> dict[str, Any]:
+            return super().search(text, cursor=str(int(cursor) - 5) if cursor else "", **options)
+
+    view, _ = searching(Growing())
+    first = {card["key"] for card in view.search("climate")["records"]}
+    second = [card["key"] for card in view.more()["records"]]
+    assert len(second) == 25 and first.isdisjoint(second)
+
+
 def test_what_is_nearly_right_is_said_to_be_so() -> None:
     answer = searching()[0].search("tidw")
     assert answer["corrected"] and answer["records"]
@@ -299,6 +310,7 @@ def test_a_file_is_downloaded_from_its_store() -> None:
         ("tide type:data", "type", "app", "tide type:data OR type:app"),
         ("tide type:data OR type:app", "type", "data", "tide type:app"),
         ("tide type:DATA", "type", "data", "tide"),
+        ("tide owner:ada", "owner", "ADA", "tide"),
         ("", "owner", "Rossi, M.", 'owner:"Rossi, M."'),
         ('x owner:"Rossi, M."', "owner", "rossi, m.", "x"),
         ('"sea level" -draft', "tag", "ice", '"sea level" -draft tag:ice'),

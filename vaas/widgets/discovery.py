@@ -109,19 +109,21 @@ class Discovery(ipyvuetify.VuetifyTemplate):
 
     def vue_next(self, _said: object) -> None:
         """Show more hits."""
+        # The page waits for a change, so there is one in any case.
+        now = {"n": self.answer["n"], "turn": self.later.get("turn", 0) + 1}
         try:
             page = self._searching.more()
         except Exception as error:
-            self.later = {**self.later, "n": self.answer["n"], "why": _why(error)}
+            self.later = {**self.later, **now, "why": _why(error)}
             return
-        records = [*self.later["records"], *page["records"]]
-        self.later = {"n": self.answer["n"], "records": records, "more": page["more"]}
+        self.later = {**now, "records": [*self.later["records"], *page["records"]], "more": page["more"]}
 
     def vue_look(self, said: Mapping[str, Any]) -> None:
         """Show a record: what is known at once, then what is inside."""
         key = str(said["key"])
         record = self._searching.record(key)
         if record is None:
+            self.looked = {"key": key, "about": None, "inside": self._searching.preview(key)}
             return
         mine = self._keeping.mine
         about = shown.detail(record, launches=bool(mine.get("launch")), signed_in=bool(mine.get("signed_in")))

@@ -54,6 +54,7 @@ def card(record: Mapping[str, Any]) -> Json:
         "about": _span(record.get("begins"), record.get("ends")),
         "years": _years(record.get("begins"), record.get("ends")),
         "catalog": str(record.get("catalog") or ""),
+        "url": links.safe_url(record.get("url")) if record.get("type") == "app" else "",
         "box": _box(record.get("box")),
         "note": str((record.get("details") or {}).get("note") or ""),
     }
