@@ -313,6 +313,10 @@ def test_bad_times_look_good(browser: Browser, tmp_path: Path) -> None:
         there.sound()
         there.page.locator(".dv-card .dv-round").first.click()
         expect(there.page.get_by_role("dialog")).to_contain_text("Sign in to keep a basket")
+        login = there.page.get_by_role("link", name="Sign in").get_attribute("href") or ""
+        back = parse_qs(urlsplit(login).query)["next"][0]
+        assert urlsplit(login).path == "/services/vaas/login"
+        assert back == "/services/vaas/apps/waves/open?q=tidw%20after%3Asoon"
         there.sound()
         there.page.keyboard.press("Escape")
         there.field.fill("qqqq type:data")
