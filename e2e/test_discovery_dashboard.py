@@ -157,8 +157,10 @@ def test_the_address_carries_the_search_to_others_and_through_a_reload(browser: 
         expect(there.field).to_have_value("tide* type:notebook")
         assert there.q == "tide* type:notebook"
         query = "?" + urlsplit(there.page.url).query
+        there.button("Table").click()
         there.page.reload()
         there.counts("5")
+        expect(there.page.get_by_role("table")).to_be_visible()
         with visit(browser, app, query) as other:
             other.counts("5")
             expect(other.field).to_have_value("tide* type:notebook")
