@@ -48,6 +48,14 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoneApp]:
         yield app
 
 
+@pytest.fixture(scope="module", autouse=True)
+def patience() -> Iterator[None]:
+    """Have everything that is expected waited for, as long as a busy machine may need."""
+    expect.set_options(timeout=_PATIENCE)
+    yield
+    expect.set_options(timeout=5_000)
+
+
 class Visit:
     """One person's page."""
 
@@ -85,7 +93,12 @@ class Visit:
 
     def counts(self, text: str) -> None:
         """Wait until so much is found."""
-        expect(self.page.locator("#dv-count")).to_contain_text(re.compile(rf"^{text}\b"), timeout=_PATIENCE)
+        expect(self.page.locator("#dv-count")).to_contain_text(re.compile(rf"^{text}\b"))
+
+    def settled(self) -> None:
+        """Wait until all is answered that was asked, by other catalogs as well."""
+        state = "({flying, text, answer}) => !flying && answer.outside && answer.q === text"
+        self.page.wait_for_function(f"({state})(document.querySelector('.dv').__vue__)")
 
     def button(self, name: str, *, inside: str = ".dv") -> Locator:
         return self.page.locator(inside).get_by_role("button", name=name, exact=True)
@@ -110,7 +123,7 @@ def visit(browser: Browser, app: LoneApp, query: str = "", **options: Any) -> It
     """Visit the app; at the end the page may not have complained, nor asked anybody else."""
     context = app.visitor(browser, **{"viewport": DESKTOP, "reduced_motion": "reduce", **options})
     visit = Visit(context, app.url + query)
-    expect(visit.field).to_be_visible(timeout=_PATIENCE)
+    expect(visit.field).to_be_visible()
     yield visit
     assert visit.complaints == []
     context.close()
@@ -124,11 +137,12 @@ def test_everything_is_there_at_once_and_found_by_keyboard_alone(browser: Browse
         keys.press("/")
         keys.type("sea te", delay=40)
         there.counts("22")
-        expect(there.page.get_by_role("option", name="sea temperature")).to_be_visible(timeout=_PATIENCE)
+        expect(there.page.get_by_role("option", name="sea temperature")).to_be_visible()
         keys.press("ArrowDown")
         expect(there.page.get_by_role("option", name="sea temperature")).to_have_attribute("aria-selected", "true")
         keys.press("Enter")
         expect(there.field).to_have_value("sea temperature")
+        there.settled()
         keys.press("ArrowDown")
         first = there.titles.first
         expect(first).to_be_focused()
@@ -139,7 +153,7 @@ def test_everything_is_there_at_once_and_found_by_keyboard_alone(browser: Browse
         look = there.page.get_by_role("complementary", name="Preview")
         expect(look.get_by_role("heading", level=2)).to_be_focused()
         assert there.focused == second.inner_text()
-        expect(look.locator("[aria-busy=false]")).to_be_visible(timeout=_PATIENCE)
+        expect(look.locator("[aria-busy=false]")).to_be_visible()
         there.sound()
         keys.press("Escape")
         expect(look).to_have_count(0)
@@ -180,11 +194,11 @@ def test_facets_the_timeline_and_the_map_narrow_and_point(browser: Browser, app:
         mouse.down()
         mouse.move(box["x"] + box["width"] / 2, box["y"] + 20, steps=4)
         mouse.up()
-        expect(there.field).to_have_value(re.compile(r"after:\d{4}-\d\d-01 before:\d{4}-\d\d-01"), timeout=_PATIENCE)
+        expect(there.field).to_have_value(re.compile(r"after:\d{4}-\d\d-01 before:\d{4}-\d\d-01"))
         there.button("Any time").click()
         there.counts("18")
         there.page.get_by_role("textbox", name="From").fill("2026-01-01")
-        expect(there.field).to_have_value(re.compile("after:2026-01-01"), timeout=_PATIENCE)
+        expect(there.field).to_have_value(re.compile("after:2026-01-01"))
         there.button("Any time").click()
         there.counts("18")
         there.button("About: show which years").click()
@@ -273,12 +287,12 @@ def test_a_phone_has_filters_and_a_preview_over_the_page(browser: Browser, app: 
         there.button("Filters").tap()
         filters = there.page.get_by_role("dialog", name="Filters")
         filters.get_by_role("checkbox", name="Notebooks").tap()
-        expect(filters.get_by_role("button", name="Show 5 results")).to_be_visible(timeout=_PATIENCE)
+        expect(filters.get_by_role("button", name="Show 5 results")).to_be_visible()
         there.sound()
         filters.get_by_role("button", name="Show 5 results").tap()
         there.titles.first.tap()
         look = there.page.get_by_role("dialog", name="Preview")
-        expect(look.locator(".dv-outline")).to_be_visible(timeout=_PATIENCE)
+        expect(look.locator(".dv-outline")).to_be_visible()
         look.get_by_role("button", name="Close the preview").tap()
         expect(look).to_have_count(0)
         expect(there.titles.first).to_be_focused()
@@ -286,9 +300,9 @@ def test_a_phone_has_filters_and_a_preview_over_the_page(browser: Browser, app: 
 
 def test_more_comes_as_one_scrolls(browser: Browser, app: LoneApp) -> None:
     with visit(browser, app) as there:
-        expect(there.titles).to_have_count(30, timeout=_PATIENCE)
+        expect(there.titles).to_have_count(30)
         there.titles.last.scroll_into_view_if_needed()
-        expect(there.titles).to_have_count(60, timeout=_PATIENCE)
+        expect(there.titles).to_have_count(60)
 
 
 def test_what_is_typed_while_an_answer_is_awaited_is_asked_once(browser: Browser, tmp_path: Path) -> None:
@@ -301,6 +315,13 @@ def test_what_is_typed_while_an_answer_is_awaited_is_asked_once(browser: Browser
         searches = [said["data"]["q"] for said in there.asked if said["event"] == "search"]
         assert searches[-1] == "glacier outlines" and len(searches) < 8
         assert there.q == "glacier outlines*"
+        # What has the focus goes away with the next answer, and the focus does not go into nowhere.
+        there.settled()
+        there.field.fill("tide")
+        there.field.press("ArrowDown")
+        expect(there.titles.first).to_be_focused()
+        there.counts("21")
+        expect(there.field).to_be_focused()
 
 
 def test_bad_times_look_good(browser: Browser, tmp_path: Path) -> None:
@@ -322,10 +343,10 @@ def test_bad_times_look_good(browser: Browser, tmp_path: Path) -> None:
         there.sound()
         there.page.keyboard.press("Escape")
         there.field.fill("qqqq type:data")
-        expect(there.page.locator(".dv-main")).to_contain_text("Nothing fits", timeout=_PATIENCE)
+        expect(there.page.locator(".dv-main")).to_contain_text("Nothing fits")
         there.sound()
         there.field.fill("away")
-        expect(there.page.get_by_role("alert")).to_contain_text("The portal is away.", timeout=_PATIENCE)
+        expect(there.page.get_by_role("alert")).to_contain_text("The portal is away.")
         there.sound()
         there.field.fill("")
         there.counts("202")
@@ -338,6 +359,6 @@ def test_what_people_write_is_text_and_where_they_lead_is_not_followed(browser: 
         expect(there.page.locator("#dv-look-title")).to_contain_text(
             '<img src=x onerror="document.title=1"> {{ 7 * 7 }}'
         )
-        expect(there.page.locator("[aria-busy=false]").first).to_be_visible(timeout=_PATIENCE)
+        expect(there.page.locator("[aria-busy=false]").first).to_be_visible()
         assert there.page.locator('.dv img[src="x"], .dv a[href^="javascript"]').count() == 0
         assert there.page.title() != "1"
