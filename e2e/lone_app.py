@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,15 +114,18 @@ class LoneApp:
 
 
 @contextlib.contextmanager
-def alone(document: bytes, *, folder: Path, **limits: float) -> Iterator[LoneApp]:
-    """Start an app server for the notebook."""
+def alone(
+    document: bytes, *, folder: Path, files: Mapping[str, bytes] | None = None, **limits: float
+) -> Iterator[LoneApp]:
+    """Start an app server for the notebook and the files beside it."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     stack = contextlib.AsyncExitStack()
 
     async def start() -> LoneApp:
-        stub = PortalStub({"a.ipynb": document}, notebook="a.ipynb", title="Waves", limits={"heartbeat": 0.5, **limits})
+        content = {"a.ipynb": document, **(files or {})}
+        stub = PortalStub(content, notebook="a.ipynb", title="Waves", limits={"heartbeat": 0.5, **limits})
         portal = await stack.enter_async_context(stub.served())
         app = await stack.enter_async_context(running(portal, folder=folder))
         proxy = await stack.enter_async_context(Proxy().before(app))

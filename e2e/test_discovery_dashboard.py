@@ -1,0 +1,364 @@
+"""The discovery dashboard in its app server: found as one types, by keyboard and on a phone, in good and bad times."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, WebSocket, expect
+
+from e2e.lone_app import LoneApp, alone
+from e2e.people import DESKTOP, PHONE
+from hub_service.settings import ROOT
+from tests.notebooks import notebook
+
+pytestmark = pytest.mark.browser
+_PATIENCE = 30_000
+#: What 1280 pixels are for somebody who needs letters four times as large.
+_NARROW = {"width": 320, "height": 700}
+_CHECKS = (ROOT / "e2e" / "looking.js").read_text()
+_IMPORT = "import time\nfrom small_portal import SmallPortal, records\nfrom vaas.client import PortalError\n"
+_IMPORT += "from vaas.widgets.discovery import Discovery"
+#: A record of somebody who means no good.
+_HOSTILE = """portal = SmallPortal()
+bad = '<img src=x onerror="document.title=1"> {{ 7 * 7 }}'
+portal._all[0] |= {"title": "Tide " + bad, "summary": bad, "owner": bad, "url": "javascript:document.title=1",
+                   "tags": [bad], "columns": [bad], "type": "app", "catalog": "here", "details": {"slug": "../x"}}
+Discovery(lambda: portal)"""
+
+
+@contextlib.contextmanager
+def dashboard(folder: Path, cell: str = "portal = SmallPortal()\nDiscovery(lambda: portal)") -> Iterator[LoneApp]:
+    """Start the app; each visit gets a copy of the portal in memory."""
+    beside = {"small_portal.py": (ROOT / "tests" / "small_portal.py").read_bytes()}
+    with alone(notebook(_IMPORT, cell), folder=folder, files=beside, ahead=1) as app:
+        yield app
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoneApp]:
+    """Return the app as it is in good times."""
+    with dashboard(tmp_path_factory.mktemp("dashboard")) as app:
+        yield app
+
+
+@pytest.fixture(scope="module", autouse=True)
+def patience() -> Iterator[None]:
+    """Have everything that is expected waited for, as long as a busy machine may need."""
+    expect.set_options(timeout=_PATIENCE)
+    yield
+    expect.set_options(timeout=5_000)
+
+
+class Visit:
+    """One person's page."""
+
+    def __init__(self, context: BrowserContext, url: str) -> None:
+        self.page: Page = context.new_page()
+        self.page.set_default_timeout(_PATIENCE)
+        self.asked: list[dict[str, Any]] = []
+        self.complaints: list[str] = []
+        self.page.on("console", lambda said: self.complaints.append(said.text) if said.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", self._watch)
+        self.page.on("websocket", self._listen)
+        self._host = urlsplit(url).netloc
+        self.page.goto(url)
+
+    def _watch(self, request: Request) -> None:
+        if request.url.startswith(("http", "ws")) and urlsplit(request.url).netloc != self._host:
+            self.complaints.append(f"asked {request.url}")
+
+    def _listen(self, socket: WebSocket) -> None:
+        socket.on("framesent", lambda frame: self._hear(frame if isinstance(frame, bytes) else frame.encode()))
+
+    def _hear(self, frame: bytes) -> None:
+        found = re.search(rb'"content":\s*(\{"event".*?\})[,}]', frame)
+        if found:
+            self.asked.append(json.loads(found[1] + (b"}" if found[1].count(b"{") > found[1].count(b"}") else b"")))
+
+    @property
+    def field(self) -> Locator:
+        return self.page.get_by_role("combobox", name="Search apps, notebooks and data")
+
+    @property
+    def titles(self) -> Locator:
+        return self.page.locator("[data-title]")
+
+    def counts(self, text: str) -> None:
+        """Wait until so much is found."""
+        expect(self.page.locator("#dv-count")).to_contain_text(re.compile(rf"^{text}\b"))
+
+    def settled(self) -> None:
+        """Wait until all is answered that was asked, by other catalogs as well."""
+        state = "({flying, text, answer}) => !flying && answer.outside && answer.q === text"
+        self.page.wait_for_function(f"({state})(document.querySelector('.dv').__vue__)")
+
+    def button(self, name: str, *, inside: str = ".dv") -> Locator:
+        return self.page.locator(inside).get_by_role("button", name=name, exact=True)
+
+    @property
+    def q(self) -> str:
+        return parse_qs(urlsplit(self.page.url).query).get("q", [""])[0]
+
+    @property
+    def focused(self) -> str:
+        return str(self.page.evaluate("document.activeElement.textContent.trim() || document.activeElement.id"))
+
+    def sound(self) -> None:
+        """Hold that nobody stumbles over what is shown now."""
+        # Nothing moves any more.
+        self.page.wait_for_function("document.getAnimations().every((a) => a.playState !== 'running')")
+        assert self.page.evaluate(_CHECKS) == []
+
+
+@contextlib.contextmanager
+def visit(browser: Browser, app: LoneApp, query: str = "", **options: Any) -> Iterator[Visit]:
+    """Visit the app; at the end the page may not have complained, nor asked anybody else."""
+    context = app.visitor(browser, **{"viewport": DESKTOP, "reduced_motion": "reduce", **options})
+    visit = Visit(context, app.url + query)
+    expect(visit.field).to_be_visible()
+    yield visit
+    assert visit.complaints == []
+    context.close()
+
+
+def test_everything_is_there_at_once_and_found_by_keyboard_alone(browser: Browser, app: LoneApp) -> None:
+    with visit(browser, app) as there:
+        there.counts("202")
+        assert {said["event"] for said in there.asked} <= {"arrive", "search"}
+        keys = there.page.keyboard
+        keys.press("/")
+        keys.type("sea te", delay=40)
+        there.counts("22")
+        expect(there.page.get_by_role("option", name="sea temperature")).to_be_visible()
+        keys.press("ArrowDown")
+        expect(there.page.get_by_role("option", name="sea temperature")).to_have_attribute("aria-selected", "true")
+        keys.press("Enter")
+        expect(there.field).to_have_value("sea temperature")
+        there.settled()
+        keys.press("ArrowDown")
+        first = there.titles.first
+        expect(first).to_be_focused()
+        keys.press("ArrowRight")
+        second = there.titles.nth(1)
+        expect(second).to_be_focused()
+        keys.press("Enter")
+        look = there.page.get_by_role("complementary", name="Preview")
+        expect(look.get_by_role("heading", level=2)).to_be_focused()
+        assert there.focused == second.inner_text()
+        expect(look.locator("[aria-busy=false]")).to_be_visible()
+        there.sound()
+        keys.press("Escape")
+        expect(look).to_have_count(0)
+        expect(second).to_be_focused()
+        keys.press("ArrowUp")
+        expect(there.field).to_be_focused()
+
+
+def test_the_address_carries_the_search_to_others_and_through_a_reload(browser: Browser, app: LoneApp) -> None:
+    with visit(browser, app) as there:
+        there.field.fill("tide")
+        there.counts("21")
+        there.page.get_by_role("checkbox", name="Notebooks").press("Space")
+        there.counts("5")
+        expect(there.field).to_have_value("tide* type:notebook")
+        assert there.q == "tide* type:notebook"
+        query = "?" + urlsplit(there.page.url).query
+        there.button("Table").click()
+        there.page.reload()
+        there.counts("5")
+        expect(there.page.get_by_role("table")).to_be_visible()
+        with visit(browser, app, query) as other:
+            other.counts("5")
+            expect(other.field).to_have_value("tide* type:notebook")
+            other.button("Without type notebook").click()
+            other.counts("21")
+            assert other.q == "tide*"
+
+
+def test_facets_the_timeline_and_the_map_narrow_and_point(browser: Browser, app: LoneApp) -> None:
+    with visit(browser, app, "?q=in:here+tide") as there:
+        there.counts("18")
+        bars = there.page.locator(".dv-bars")
+        box = bars.bounding_box()
+        assert box is not None
+        mouse = there.page.mouse
+        mouse.move(box["x"] + box["width"] - 2, box["y"] + 20)
+        mouse.down()
+        mouse.move(box["x"] + box["width"] / 2, box["y"] + 20, steps=4)
+        mouse.up()
+        expect(there.field).to_have_value(re.compile(r"after:\d{4}-\d\d-01 before:\d{4}-\d\d-01"))
+        there.button("Any time").click()
+        there.counts("18")
+        there.page.get_by_role("textbox", name="From").fill("2026-01-01")
+        expect(there.field).to_have_value(re.compile("after:2026-01-01"))
+        there.button("Any time").click()
+        there.counts("18")
+        there.button("About: show which years").click()
+        there.page.get_by_role("spinbutton", name="From").fill("2000")
+        there.page.get_by_role("spinbutton", name="From").press("Enter")
+        expect(there.button("About any years")).to_be_visible()
+        shown = there.page.locator(".dv-card-foot").all_inner_texts()
+        assert shown and all(
+            int(years[2]) >= 2000 for text in shown if (years := re.search(r"(\d{4}) – (\d{4})", text))
+        )
+        there.button("About any years").click()
+        place = there.page.locator(".dv-place:has(circle)").last
+        title = place.locator("title").text_content()
+        place.locator("circle").click()
+        expect(there.page.locator("#dv-look-title")).to_have_text(title or "?")
+
+
+def test_a_basket_is_filled_shared_and_renamed_and_a_search_is_saved(browser: Browser, app: LoneApp) -> None:
+    with visit(browser, app, "?q=tide") as there:
+        there.counts("21")
+        name = there.titles.first.inner_text()
+        there.page.get_by_role("button", name=f"In the basket: {name}").press("Enter")
+        there.page.get_by_role("button", name="Basket 1").press("Enter")
+        drawer = there.page.get_by_role("dialog", name="Basket")
+        expect(drawer.locator(".dv-things")).to_contain_text(name)
+        drawer.get_by_label("Name", exact=True).fill("For the paper")
+        drawer.get_by_role("button", name="Rename").press("Enter")
+        expect(there.page.get_by_role("dialog", name="For the paper")).to_be_visible()
+        drawer = there.page.get_by_role("dialog", name="For the paper")
+        drawer.get_by_label("Share as a collection").fill("the world")
+        drawer.get_by_role("button", name="Share", exact=True).press("Enter")
+        expect(there.page.locator(".dv-toast")).to_contain_text("nobody here")
+        drawer.get_by_label("Share as a collection").fill("user:emil, group:ocean")
+        drawer.get_by_role("button", name="Share", exact=True).press("Enter")
+        expect(drawer).to_contain_text("Shared with emil, ocean")
+        there.sound()
+        there.page.keyboard.press("Escape")
+        there.page.get_by_role("button", name="Saved 3 new results").press("Enter")
+        there.page.get_by_label("Save this search as").fill("Tides")
+        there.button("Save").press("Enter")
+        expect(there.page.locator(".dv-menu")).to_contain_text("Tides")
+        there.sound()
+        there.page.get_by_role("button", name="New tide gauges tide type:data").press("Enter")
+        expect(there.field).to_have_value("tide type:data")
+        expect(there.page.get_by_role("button", name="Saved", exact=True)).to_be_visible()
+
+
+def test_owners_answer_requests_and_others_make_them(browser: Browser, app: LoneApp) -> None:
+    with visit(browser, app, "?q=type:app") as there:
+        there.counts("10")
+        there.page.get_by_role("button", name="Requests 1").press("Enter")
+        expect(there.page.get_by_role("dialog")).to_contain_text("May I use your notebook in my lesson?")
+        there.sound()
+        there.button("Allow").press("Enter")
+        expect(there.page.get_by_role("dialog")).to_contain_text("Nobody waits for you")
+        there.page.keyboard.press("Escape")
+        there.titles.first.press("Enter")
+        there.button("Ask for access").press("Enter")
+        there.page.get_by_label("Message").fill("For a lesson")
+        there.sound()
+        there.button("Send the request").press("Enter")
+        expect(there.page.locator(".dv-toast")).to_contain_text("The owner has your request.")
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE, _NARROW], ids=["desktop", "phone", "narrow"])
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_nobody_stumbles(browser: Browser, app: LoneApp, viewport: dict[str, int], *, dark: bool) -> None:
+    theme = "dark" if dark else "light"
+    with visit(browser, app, "?q=climate+type:data+after:2020", viewport=viewport, color_scheme=theme) as there:
+        expect(there.titles.first).to_be_visible()
+        there.sound()
+        there.button("Table").click()
+        if viewport != DESKTOP:
+            there.button("Timeline").click()
+            there.button("Map").click()
+        expect(there.page.get_by_role("table").first).to_be_visible()
+        there.sound()
+        there.titles.first.click()
+        expect(there.page.locator("[aria-busy=false] table, [aria-busy=false] .dv-tree").first).to_be_visible()
+        there.sound()
+
+
+def test_a_phone_has_filters_and_a_preview_over_the_page(browser: Browser, app: LoneApp) -> None:
+    with visit(browser, app, "?q=tide", viewport=PHONE, has_touch=True) as there:
+        there.counts("21")
+        there.button("Filters").tap()
+        filters = there.page.get_by_role("dialog", name="Filters")
+        filters.get_by_role("checkbox", name="Notebooks").tap()
+        expect(filters.get_by_role("button", name="Show 5 results")).to_be_visible()
+        there.sound()
+        filters.get_by_role("button", name="Show 5 results").tap()
+        there.titles.first.tap()
+        look = there.page.get_by_role("dialog", name="Preview")
+        expect(look.locator(".dv-outline")).to_be_visible()
+        look.get_by_role("button", name="Close the preview").tap()
+        expect(look).to_have_count(0)
+        expect(there.titles.first).to_be_focused()
+
+
+def test_more_comes_as_one_scrolls(browser: Browser, app: LoneApp) -> None:
+    with visit(browser, app) as there:
+        expect(there.titles).to_have_count(30)
+        there.titles.last.scroll_into_view_if_needed()
+        expect(there.titles).to_have_count(60)
+
+
+def test_what_is_typed_while_an_answer_is_awaited_is_asked_once(browser: Browser, tmp_path: Path) -> None:
+    slow = "portal = SmallPortal(asked=lambda verb: time.sleep(0.5) if verb == 'search' else None)"
+    slow += "\nDiscovery(lambda: portal)"
+    with dashboard(tmp_path, slow) as app, visit(browser, app) as there:
+        there.counts("202")
+        there.field.press_sequentially("glacier outlines", delay=30)
+        there.counts("19")
+        searches = [said["data"]["q"] for said in there.asked if said["event"] == "search"]
+        assert searches[-1] == "glacier outlines" and len(searches) < 8
+        assert there.q == "glacier outlines*"
+        # What has the focus goes away with the next answer, and the focus does not go into nowhere.
+        there.settled()
+        there.field.fill("tide")
+        there.field.press("ArrowDown")
+        expect(there.titles.first).to_be_focused()
+        there.counts("21")
+        expect(there.field).to_be_focused()
+
+
+def test_bad_times_look_good(browser: Browser, tmp_path: Path) -> None:
+    away = "portal = SmallPortal('')\nportal.silent = {'Zenodo': 'Zenodo does not answer at the moment.'}\n"
+    away += "def asked(verb):\n    if any('away' in said for _, said in portal.log[-1:]):\n"
+    away += "        raise PortalError('The portal is away. Try again in a minute.')\n"
+    away += "portal._before = asked\nDiscovery(lambda: portal)"
+    with dashboard(tmp_path, away) as app, visit(browser, app, "?q=tidw+after:soon") as there:
+        expect(there.page.locator(".dv-main")).to_contain_text("Nothing fits tidw after:soon exactly")
+        expect(there.page.locator(".dv-main")).to_contain_text("“soon” is no date")
+        expect(there.page.locator(".dv-main")).to_contain_text("Zenodo is missing here")
+        there.sound()
+        there.page.locator(".dv-card .dv-round").first.click()
+        expect(there.page.get_by_role("dialog")).to_contain_text("Sign in to keep a basket")
+        login = there.page.get_by_role("link", name="Sign in").get_attribute("href") or ""
+        back = parse_qs(urlsplit(login).query)["next"][0]
+        assert urlsplit(login).path == "/services/vaas/login"
+        assert back == "/services/vaas/apps/waves/open?q=tidw%20after%3Asoon"
+        there.sound()
+        there.page.keyboard.press("Escape")
+        there.field.fill("qqqq type:data")
+        expect(there.page.locator(".dv-main")).to_contain_text("Nothing fits")
+        there.sound()
+        there.field.fill("away")
+        expect(there.page.get_by_role("alert")).to_contain_text("The portal is away.")
+        there.sound()
+        there.field.fill("")
+        there.counts("202")
+
+
+def test_what_people_write_is_text_and_where_they_lead_is_not_followed(browser: Browser, tmp_path: Path) -> None:
+    with dashboard(tmp_path, _HOSTILE) as app, visit(browser, app, "?q=onerror*") as there:
+        there.counts("1")
+        there.titles.first.click()
+        expect(there.page.locator("#dv-look-title")).to_contain_text(
+            '<img src=x onerror="document.title=1"> {{ 7 * 7 }}'
+        )
+        expect(there.page.locator("[aria-busy=false]").first).to_be_visible()
+        assert there.page.locator('.dv img[src="x"], .dv a[href^="javascript"]').count() == 0
+        assert there.page.title() != "1"

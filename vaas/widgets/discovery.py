@@ -1,0 +1,181 @@
+"""The discovery dashboard: one widget, whose page is in the .vue files beside it, and which asks a portal's client.
+
+Nothing is asked while the notebook runs ahead of its visitors: the first search is part of the visit.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import ipyvuetify
+from traitlets import Dict, List, Unicode
+
+import vaas
+from vaas.client import PortalError
+from vaas.widgets import shown, terms
+from vaas.widgets.keeping import Keeping
+from vaas.widgets.searching import Searching
+from vaas.widgets.verbs import Verbs
+
+__all__ = ["Discovery"]
+
+_HERE = Path(__file__).parent
+_PARTS = ("icon", "marked", "facets", "timeline", "map", "card", "preview", "plot", "basket", "saved", "requests")
+_MOST_TYPED = 1_000
+_log = logging.getLogger(__name__)
+_WRONG = "Something went wrong here. Try again; if it stays like this, tell those who run the portal."
+
+
+def _part(name: str) -> str:
+    return (_HERE / name).read_text(encoding="utf-8")
+
+
+def _why(error: Exception) -> str:
+    """Return what went wrong in words; what nobody has thought of is in the log."""
+    if isinstance(error, PortalError):
+        return str(error)
+    _log.error("The portal could not be asked", exc_info=error)
+    return _WRONG
+
+
+class Discovery(ipyvuetify.VuetifyTemplate):
+    """Finds what there is, shows it, and does with it what can be done.
+
+    Parameters
+    ----------
+    here:
+        Returns the client that asks the portal as the visitor: :func:`vaas.client.here`. It is not called before a
+        visit begins.
+    """
+
+    #: What was found, and what is to be said of it; see :meth:`Searching.search`. ``n`` is that of the question.
+    answer = Dict().tag(sync=True)
+    #: The pages after the first, of the same question.
+    later = Dict().tag(sync=True)
+    #: How the text could go on.
+    guesses = Dict().tag(sync=True)
+    #: The record that is looked at, and what is inside.
+    looked = Dict().tag(sync=True)
+    #: What belongs to the visitor.
+    mine = Dict().tag(sync=True)
+    #: The outlines of the continents.
+    land = Unicode().tag(sync=True)
+    examples = List(Unicode()).tag(sync=True)
+
+    template_file = (__file__, "discovery.vue")
+
+    def __init__(self, here: Callable[[], Verbs]) -> None:
+        self._searching, self._keeping = Searching(here), Keeping(here)
+        super().__init__(
+            css=_part("discovery.css"),
+            components={f"dv-{name}": _part(f"{name}.vue") for name in _PARTS},
+            land=json.loads(_part("land.json"))["path"],
+            examples=["type:data", "column:temperature", '"sea level"', "after:1y", "uses:pandas", "-tag:draft"],
+            answer={"state": "", "n": 0, "q": ""},
+            later={"n": 0, "records": [], "more": False},
+            mine=self._keeping.mine,
+        )
+        vaas.on_visit(self.begin)
+
+    def begin(self, visitor: Any) -> None:
+        """Search for what the address asks for, for this visitor."""
+        self._search(str(visitor.query.get("q", ""))[:_MOST_TYPED], n=1)
+
+    def vue_arrive(self, _said: object) -> None:
+        """Find out who is there: the page is up, so nobody waits for this."""
+        try:
+            self.mine = self._keeping.arrive()
+        except Exception as error:
+            self.mine = {"state": "failed", "signed_in": False, "why": _why(error)}
+
+    def vue_search(self, said: Mapping[str, Any]) -> None:
+        """Search for what was typed, then guess how it goes on."""
+        text, typing, outside = str(said["q"])[:_MOST_TYPED], bool(said.get("typing")), bool(said.get("outside"))
+        self._search(text, n=int(said["n"]), typing=typing, outside=outside)
+        if typing and not outside:
+            self._guess(text)
+
+    def vue_turn(self, said: Mapping[str, Any]) -> None:
+        """Turn a value of a facet on or off."""
+        self._search(terms.toggled(str(said["q"]), str(said["field"]), str(said["value"])), n=int(said["n"]))
+
+    def vue_bound(self, said: Mapping[str, Any]) -> None:
+        """Bound the time."""
+        self._search(terms.bounded(str(said["q"]), str(said["after"]), str(said["before"])), n=int(said["n"]))
+
+    def vue_next(self, _said: object) -> None:
+        """Show more hits."""
+        # The page waits for a change, so there is one in any case.
+        now = {"n": self.answer["n"], "turn": self.later.get("turn", 0) + 1}
+        try:
+            page = self._searching.more()
+        except Exception as error:
+            self.later = {**self.later, **now, "why": _why(error)}
+            return
+        self.later = {**now, "records": [*self.later["records"], *page["records"]], "more": page["more"]}
+
+    def vue_look(self, said: Mapping[str, Any]) -> None:
+        """Show a record: what is known at once, then what is inside."""
+        key = str(said["key"])
+        record = self._searching.record(key)
+        if record is None:
+            self.looked = {"key": key, "about": None, "inside": self._searching.preview(key)}
+            return
+        mine = self._keeping.mine
+        about = shown.detail(record, launches=bool(mine.get("launch")), signed_in=bool(mine.get("signed_in")))
+        self.looked = {"key": key, "about": about, "inside": None}
+        self.looked = {"key": key, "about": about, "inside": self._searching.preview(key)}
+
+    def vue_keep(self, said: Mapping[str, Any]) -> None:
+        """Do something with a basket."""
+        self._keep(lambda: self._keeping.basket(str(said["do"]), said), said=str(said.get("say") or ""))
+
+    def vue_save(self, said: Mapping[str, Any]) -> None:
+        """Do something with the saved searches."""
+        self._keep(lambda: self._keeping.saved(str(said["do"]), said), said=str(said.get("say") or ""))
+
+    def vue_ask(self, said: Mapping[str, Any]) -> None:
+        """Ask an owner for access."""
+        words = (str(said["slug"]), str(said["access"]), str(said.get("message") or ""))
+        self._keep(lambda: self._keeping.ask(*words), said="The owner has your request.")
+
+    def vue_grant(self, said: Mapping[str, Any]) -> None:
+        """Answer somebody's request."""
+        grant = bool(said.get("grant"))
+        told = "They may now." if grant else "Refused."
+        self._keep(lambda: self._keeping.answer(str(said["id"]), grant=grant), said=told)
+
+    def _search(self, text: str, *, n: int, typing: bool = False, outside: bool = False) -> None:
+        try:
+            answer = self._searching.search(text, typing=typing, outside=outside)
+        except Exception as error:
+            # A page that gets no answer would wait for ever.
+            answer = {"state": "failed", "q": text, "why": _why(error)}
+        self.answer = {**answer, "n": n}
+        if self.later.get("records") or self.later.get("why"):
+            self.later = {"n": n, "records": [], "more": False}
+
+    def _guess(self, text: str) -> None:
+        try:
+            words = self._searching.suggest(text)
+        except Exception as error:
+            _why(error)
+            words = []
+        self.guesses = {"q": text, "words": words}
+
+    def _keep(self, work: Callable[[], dict[str, Any]], *, said: str = "") -> None:
+        """Do it and show how it is then; what goes wrong is said."""
+        try:
+            self.mine = work()
+        except Exception as error:
+            self._say(_why(error), bad=True)
+        else:
+            if said:
+                self._say(said)
+
+    def _say(self, text: str, *, bad: bool = False) -> None:
+        self.send({"method": "say", "args": [{"text": text, "bad": bad}]})

@@ -1,0 +1,74 @@
+"""Addresses and lines of code that belong to a record: only what is safe to follow, and to run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+__all__ = ["code_line", "download", "picture", "safe_url"]
+
+_MOST = 2_000
+_PICTURE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]+")
+_MOST_PICTURE = 3_000_000
+#: format → the line that reads a file of it, whose place is {}.
+_READ = {
+    "csv": "import pandas as pd; data = pd.read_csv({})",
+    "tsv": "import pandas as pd; data = pd.read_csv({}, sep='\\t')",
+    "parquet": "import pandas as pd; data = pd.read_parquet({})",
+    "arrow": "import pandas as pd; data = pd.read_feather({})",
+    "feather": "import pandas as pd; data = pd.read_feather({})",
+    "excel": "import pandas as pd; data = pd.read_excel({})",
+    "xlsx": "import pandas as pd; data = pd.read_excel({})",
+    "json": "import pandas as pd; data = pd.read_json({})",
+    "jsonl": "import pandas as pd; data = pd.read_json({}, lines=True)",
+    "netcdf": "import xarray as xr; data = xr.open_dataset({})",
+    "zarr": "import xarray as xr; data = xr.open_zarr({})",
+    "hdf5": "import h5py; data = h5py.File({})",
+    "fits": "from astropy.io import fits; data = fits.open({})",
+    "geojson": "import geopandas as gpd; data = gpd.read_file({})",
+    "geotiff": "import rasterio; data = rasterio.open({})",
+}
+_NAMES = {"nc": "netcdf", "nc4": "netcdf", "h5": "hdf5", "hdf": "hdf5", "tif": "geotiff", "tiff": "geotiff"}
+
+
+def safe_url(url: object) -> str:
+    """Return the address if it is one of the web, or a place within the portal; "" for all others."""
+    if not isinstance(url, str) or not 0 < len(url) <= _MOST or not url.isprintable() or "\\" in url or " " in url:
+        return ""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    if parts.scheme:
+        return url if parts.scheme in {"http", "https"} and parts.netloc else ""
+    # “//host” is another host, and “a:b” would be a scheme that Python does not know.
+    return "" if parts.netloc or url.startswith("//") or ":" in url.split("/")[0] else url
+
+
+def picture(said: object) -> str:
+    """Return a picture that is given whole, as a page may show it; "" for anything else."""
+    fits = isinstance(said, str) and len(said) <= _MOST_PICTURE and _PICTURE.fullmatch(said)
+    return str(said) if fits else ""
+
+
+def download(record: Mapping[str, Any]) -> str:
+    """Return where the file itself can be had, "" where that is not known."""
+    details = record.get("details") or {}
+    if found := safe_url(details.get("download")):
+        return found
+    store, path = details.get("store"), details.get("path")
+    if isinstance(store, str) and isinstance(path, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,60}", store):
+        return f"api/stores/{store}/files/{quote(path)}?content=1"
+    return ""
+
+
+def code_line(record: Mapping[str, Any]) -> str:
+    """Return the line of Python that loads it, "" where there is none."""
+    details = record.get("details") or {}
+    name = str(record.get("format") or "").lower()
+    line = _READ.get(_NAMES.get(name, name), "")
+    far = safe_url(details.get("download"))
+    place = details.get("path") or (far if far.startswith("http") else "")
+    return line.format(repr(str(place))) if line and place and record.get("type") == "data" else ""

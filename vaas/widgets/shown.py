@@ -1,0 +1,239 @@
+"""Records as people see them: what a card says, and all that there is to know of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from vaas.widgets import links
+
+__all__ = ["FACETS", "KINDS", "card", "detail", "key_of", "preview", "size_of"]
+
+Json = dict[str, Any]
+
+#: type → what several of them are called.
+KINDS = {
+    "app": "Apps",
+    "notebook": "Notebooks",
+    "data": "Data",
+    "folder": "Folders",
+    "share": "Shares",
+    "person": "People",
+}
+#: field → what it is called, in the order in which they are shown.
+FACETS = {"type": "Kind", "catalog": "Where", "owner": "Owner", "tag": "Tags", "format": "Format"}
+_SUMMARY, _TAGS, _COLUMNS = 260, 3, 5
+_ALL_COLUMNS, _TEXT = 200, 20_000
+_ROWS, _CELLS, _CELL = 20, 24, 120
+_POINTS = 2_000
+_UNITS = ("kB", "MB", "GB", "TB", "PB")
+
+
+def key_of(record: Mapping[str, Any]) -> str:
+    """Return what a record is known by here."""
+    return f"{record.get('catalog', '')} {record.get('id', '')}"
+
+
+def card(record: Mapping[str, Any]) -> Json:
+    """Return what a card or a row says of a record."""
+    summary = " ".join(str(record.get("summary") or "").split())
+    columns = _texts(record.get("columns"))
+    return {
+        "key": key_of(record),
+        "type": record.get("type") if record.get("type") in KINDS else "data",
+        "title": str(record.get("title") or record.get("id") or "Without a title"),
+        "summary": summary if len(summary) <= _SUMMARY else f"{summary[:_SUMMARY].rsplit(' ', 1)[0]}…",
+        "owner": str(record.get("owner") or next(iter(_texts(record.get("authors"))), "")),
+        "format": str(record.get("format") or ""),
+        "tags": _texts(record.get("tags"))[:_TAGS],
+        "columns": columns[:_COLUMNS],
+        "more_columns": max(0, len(columns) - _COLUMNS),
+        "size": size_of(record.get("size")),
+        "changed": _day(record.get("changed")),
+        "about": _span(record.get("begins"), record.get("ends")),
+        "years": _years(record.get("begins"), record.get("ends")),
+        "catalog": str(record.get("catalog") or ""),
+        "url": links.safe_url(record.get("url")) if record.get("type") == "app" else "",
+        "box": _box(record.get("box")),
+        "note": str((record.get("details") or {}).get("note") or ""),
+    }
+
+
+def detail(record: Mapping[str, Any], *, launches: bool = False, signed_in: bool = False) -> Json:
+    """Return all that there is to know of a record, and what can be done with it.
+
+    Parameters
+    ----------
+    launches:
+        Whether the portal starts servers with a copy of something.
+    signed_in:
+        Whether somebody asks who can be given access to more.
+    """
+    return {
+        **card(record),
+        "summary": str(record.get("summary") or "")[:_TEXT],
+        "tags": _texts(record.get("tags")),
+        "columns": _texts(record.get("columns"))[:_ALL_COLUMNS],
+        "more_columns": max(0, len(_texts(record.get("columns"))) - _ALL_COLUMNS),
+        "facts": [{"name": name, "value": value} for name, value in _facts(record) if value],
+        "actions": _actions(record, launches=launches, signed_in=signed_in),
+        "code": links.code_line(record),
+    }
+
+
+def preview(told: Mapping[str, Any]) -> Json:
+    """Return what is inside something with nothing in it that a page should not get."""
+    kind = told.get("kind")
+    if kind == "table":
+        rows = [[str(cell)[:_CELL] for cell in row[:_CELLS]] for row in told.get("rows", [])[:_ROWS]]
+        columns = [{"name": str(c.get("name", "")), "type": str(c.get("type", ""))} for c in told.get("columns", [])]
+        more = bool(told.get("more"))
+        return {"kind": kind, "columns": columns[:_CELLS], "rows": rows, "more": more, "plot": _plot(told.get("plot"))}
+    if kind == "notebook":
+        outline = [
+            {"level": min(max(int(each.get("level", 1)), 1), 6), "text": str(each.get("text", ""))[:_CELL]}
+            for each in told.get("outline", [])[:60]
+        ]
+        shown: Json = {"kind": kind, "outline": outline, "packages": _texts(told.get("packages"))[:40]}
+        return {**shown, "text": str(told.get("text") or "")[:2_000], "picture": links.picture(told.get("picture"))}
+    if kind == "image" and links.picture(told.get("picture")):
+        return {"kind": kind, "picture": links.picture(told.get("picture"))}
+    if kind == "text":
+        return {"kind": kind, "text": str(told.get("text") or "")[:_TEXT]}
+    if kind == "tree":
+        named = ("name", "shape", "type", "unit")
+        items = [{name: _said(each.get(name)) for name in named} for each in told.get("items", [])[:200]]
+        return {"kind": kind, "items": items}
+    return {"kind": "none", "why": str(told.get("why") or "There is nothing to look into.")}
+
+
+def size_of(size: object) -> str:
+    """Return a number of bytes in words."""
+    if not isinstance(size, int) or size < 0:
+        return ""
+    if size < 1000:
+        return f"{size} bytes" if size != 1 else "1 byte"
+    step = next((n for n in range(1, len(_UNITS)) if size < 999.5 * 1000**n), len(_UNITS))
+    value, unit = size / 1000**step, _UNITS[step - 1]
+    return f"{value:.1f} {unit}" if value < 9.95 else f"{value:.0f} {unit}"
+
+
+def _facts(record: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    details = record.get("details") or {}
+    yield "Owner", str(record.get("owner") or "")
+    yield "Authors", ", ".join(_texts(record.get("authors"))[:20])
+    yield "Changed", _day(record.get("changed"))
+    yield "About", _span(record.get("begins"), record.get("ends"))
+    yield "Place", _place(_box(record.get("box")))
+    yield "Format", str(record.get("format") or "")
+    yield "Size", size_of(record.get("size"))
+    yield "Rows", f"{details['rows']:,}" if isinstance(details.get("rows"), int) else ""
+    yield "Licence", str(record.get("licence") or "")
+    yield "Kernel", str(record.get("kernel") or "")
+    yield "Uses", ", ".join(_texts(record.get("packages"))[:20])
+    yield "Category", str(record.get("category") or "")
+    yield "File", str(details.get("path") or "")
+    yield "DOI", str(details.get("doi") or "")
+    yield "Note", str(details.get("note") or "")
+
+
+def _actions(record: Mapping[str, Any], *, launches: bool, signed_in: bool) -> list[Json]:
+    """Return what can be done, the most likely first: a link, or something that is done here."""
+    kind, url = record.get("type"), links.safe_url(record.get("url"))
+    own = record.get("catalog") == "here"
+    slug = str((record.get("details") or {}).get("slug") or "")
+    names = {"app": "Open", "notebook": "Publish as an app", "share": "Open the share", "person": "Open the profile"}
+    found: list[Json] = []
+    if url:
+        name = names.get(str(kind), "Show in the portal") if own else "Open the page"
+        icon = {"app": "play", "notebook": "publish"}.get(str(kind), "open") if own else "open"
+        found.append({"do": "open", "name": name, "url": url, "icon": icon, "away": not own})
+    if kind in {"notebook", "data"} and (file := links.download(record)):
+        found.append({"do": "download", "name": "Download", "url": file, "icon": "download", "away": False})
+    if own and kind in {"app", "notebook"}:
+        launch = links.safe_url((record.get("details") or {}).get("launch") or (slug and f"apps/{slug}/launch"))
+        why = "" if launches and launch else "Launching a copy of your own comes soon."
+        found.append({"do": "launch", "name": "Launch a copy", "url": launch, "icon": "rocket", "why": why})
+    if own and slug and signed_in:
+        found.append({"do": "ask", "name": "Ask for access", "slug": slug, "icon": "key"})
+    return found
+
+
+def _texts(said: object) -> list[str]:
+    return [str(each) for each in said] if isinstance(said, (list, tuple)) else []
+
+
+def _said(value: object) -> str:
+    text = " × ".join(map(str, value)) if isinstance(value, (list, tuple)) else str("" if value is None else value)
+    return text[:_CELL]
+
+
+def _time(said: object) -> datetime | None:
+    try:
+        return datetime.fromisoformat(str(said)) if said else None
+    except ValueError:
+        return None
+
+
+def _day(said: object) -> str:
+    time = _time(said)
+    return f"{time.day} {time:%b} {time.year}" if time else ""
+
+
+def _span(begins: object, ends: object) -> str:
+    first, last = _time(begins), _time(ends)
+    if first is None or last is None:
+        return _day(begins or ends)
+    if last.year - first.year >= 2:
+        return f"{first.year} – {last.year}"
+    same = (first.year, first.month) == (last.year, last.month)
+    return f"{first:%b} {first.year}" if same else f"{first:%b} {first.year} – {last:%b} {last.year}"
+
+
+def _years(begins: object, ends: object) -> list[int] | None:
+    """Return the first and the last year that it is about."""
+    first, last = _time(begins) or _time(ends), _time(ends) or _time(begins)
+    return [first.year, last.year] if first and last and first.year <= last.year else None
+
+
+def _box(said: object) -> list[float] | None:
+    """Return west, south, east and north where they are a place on the earth."""
+    if not isinstance(said, (list, tuple)) or len(said) != 4:
+        return None
+    try:
+        west, south, east, north = map(float, said)
+    except (TypeError, ValueError):
+        return None
+    on_earth = -180 <= west <= 180 and -180 <= east <= 180 and -90 <= south <= north <= 90
+    return [west, south, east, north] if on_earth else None
+
+
+def _place(box: list[float] | None) -> str:
+    if box is None:
+        return ""
+    west, south, east, north = box
+    sides = (_degrees(south, "S", "N"), _degrees(north, "S", "N")), (_degrees(west, "W", "E"), _degrees(east, "W", "E"))
+    return ", ".join(one if one == other else f"{one} – {other}" for one, other in sides)
+
+
+def _degrees(value: float, below: str, above: str) -> str:
+    return f"{abs(value):.4g}° {below if value < 0 else above}" if value else "0°"
+
+
+def _plot(said: object) -> Json | None:
+    if not isinstance(said, Mapping) or said.get("kind") not in {"line", "bar", "scatter"}:
+        return None
+    xs, ys = list(said.get("x") or [])[:_POINTS], list(said.get("y") or [])[:_POINTS]
+    points = [(x, float(y)) for x, y in zip(xs, ys, strict=False) if isinstance(y, (int, float)) and -1e300 < y < 1e300]
+    if len(points) < 2:
+        return None
+    numeric = all(isinstance(x, (int, float)) and not isinstance(x, bool) for x, _ in points)
+    return {
+        "kind": said["kind"],
+        "x": [x if numeric else str(x)[:40] for x, _ in points],
+        "y": [y for _, y in points],
+        "numeric": numeric,
+        "x_name": str(said.get("x_name") or "")[:60],
+        "y_name": str(said.get("y_name") or "")[:60],
+    }
