@@ -29,6 +29,7 @@ from vaas.backends.hub import HubApi, HubBackend, HubDirectory
 from vaas.catalogs.base import Catalog
 from vaas.catalogs.ckan import CkanCatalog
 from vaas.catalogs.invenio import InvenioCatalog
+from vaas.catalogs.looking import AppLooker
 from vaas.catalogs.own import Index, OwnCatalog
 from vaas.catalogs.stac import StacCatalog
 from vaas.content import Content
@@ -95,9 +96,10 @@ def make_portal(settings: Settings, environ: Mapping[str, str]) -> Portal:
     indexing = Indexing(core, index)
     catalogs: list[Catalog] = [OwnCatalog(index, is_fresh=lambda: indexing.is_fresh)]
     catalogs += _catalogs(settings, _http(environ))
-    # What is inside of files is read where somebody can: else they are found by their names.
-    harvesting = Harvesting(core, None, bounds=bounds(environ))
-    return Portal(core, catalogs=catalogs, indexing=indexing, harvesting=harvesting)
+    # Two: who wants a preview does not wait until all files of a store were looked into.
+    looker, beside = (AppLooker(settings.app_python, environ=environ) for _ in range(2))
+    harvesting = Harvesting(core, looker, bounds=bounds(environ))
+    return Portal(core, catalogs=catalogs, indexing=indexing, harvesting=harvesting, looker=beside)
 
 
 def make_index(settings: Settings, environ: Mapping[str, str]) -> Index:
@@ -192,6 +194,7 @@ async def serve(portal: Portal, settings: Settings, *, with_demo: bool) -> None:
         task.cancel()
     # What they hold is given back.
     await asyncio.gather(*background, return_exceptions=True)
+    await portal.close()
 
 
 async def _until_orphaned(stop: asyncio.Event) -> None:

@@ -65,8 +65,7 @@ async def _record(portal: Portal, visitor: Visitor, args: Arguments) -> Any:
 
 
 async def _preview(portal: Portal, visitor: Visitor, args: Arguments) -> Any:
-    await _found(portal, visitor, args)
-    return {"kind": "none", "why": "There is no preview of this."}
+    return await portal.previewing.preview(visitor, args.text("catalog", most=60), args.text("id"))
 
 
 async def _found(portal: Portal, visitor: Visitor, args: Arguments) -> Record:

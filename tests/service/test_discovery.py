@@ -31,16 +31,16 @@ class Opened(Visiting):
 
     async def found(self, text: str) -> str:
         """Type something, and return what is shown."""
-        (box,) = [
-            comm for comm, made in (await self.states()).items() if made["state"].get("_model_name") == "TextModel"
-        ]
-        await self.send("comm_msg", {"comm_id": box, "data": {"method": "update", "state": {"value": text}}})
+        (page,) = [comm for comm, made in (await self.states()).items() if "answer" in made["state"]]
+        said = {"event": "search", "data": {"q": text, "typing": True, "n": 2}}
+        await self.send("comm_msg", {"comm_id": page, "data": {"method": "custom", "content": said}})
         return await self.shown()
 
     async def shown(self) -> str:
         """Return what is shown."""
-        states = (await self.states()).values()
-        return "".join(s["state"]["value"] for s in states if s["state"].get("_model_name") == "HTMLModel")
+        (answer,) = [made["state"]["answer"] for made in (await self.states()).values() if "answer" in made["state"]]
+        titles = [card["title"] for card in answer.get("records", ())]
+        return f"{answer.get('total')} found {titles} {answer.get('why', '')}"
 
 
 async def opened(portal: RunningPortal, token: str = "") -> Opened:

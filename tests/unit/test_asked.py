@@ -20,6 +20,7 @@ from vaas.errors import Forbidden, Invalid
 from vaas.model import EVERYONE, ServerName, User, Visitor
 from vaas.portal.finding import Finding
 from vaas.portal.indexing import Indexing
+from vaas.portal.previewing import Previewing
 
 SERVER = ServerName(f"app-{DISCOVERY}", "v1")
 TOKEN = f"{SERVER.account}:server={SERVER.account}/{SERVER.name}"
@@ -36,6 +37,7 @@ async def portal(world: World, tmp_path: Path) -> AsyncIterator[World]:
     indexing = Indexing(world.core, index)
     indexing.catch_up()
     world.portal.finding = Finding([OwnCatalog(index)])
+    world.portal.previewing = Previewing(world.core, world.portal.finding)
     yield world
     index.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vaas.catalogs.base import Catalog
+from vaas.insides.base import Looker
 from vaas.portal.baskets import Baskets
 from vaas.portal.copies import Copies
 from vaas.portal.core import Core, Limits
@@ -15,6 +16,7 @@ from vaas.portal.harvesting import Harvesting
 from vaas.portal.incidents import Incidents
 from vaas.portal.indexing import Indexing
 from vaas.portal.opening import Opening, Progress
+from vaas.portal.previewing import Previewing
 from vaas.portal.publishing import Publication
 from vaas.portal.requests import Requests
 from vaas.portal.saved import Saved
@@ -38,6 +40,8 @@ class Portal:
         What keeps the portal's own as the database is; None: there is none.
     harvesting:
         What keeps the database as the stores are; None: what is in them is not found.
+    looker:
+        What looks into files for previews; None: there are none of files.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class Portal:
         catalogs: Sequence[Catalog] = (),
         indexing: Indexing | None = None,
         harvesting: Harvesting | None = None,
+        looker: Looker | None = None,
     ) -> None:
         self.core = core
         self.gallery = Gallery(core)
@@ -59,6 +64,7 @@ class Portal:
         self.speaking = Speaking(core)
         self.incidents = Incidents(core)
         self.finding = Finding(catalogs)
+        self.previewing = Previewing(core, self.finding, looker)
         self.indexing = indexing
         self.baskets = Baskets(core, self.finding, self.sharing)
         self.requests = Requests(core, self.sharing)
@@ -66,3 +72,9 @@ class Portal:
         self.harvesting = harvesting
         if harvesting is not None:
             core.written = harvesting.written
+
+    async def close(self) -> None:
+        """End what reads files."""
+        await self.previewing.close()
+        if self.harvesting is not None:
+            await self.harvesting.close()

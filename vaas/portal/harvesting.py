@@ -77,9 +77,15 @@ class Harvesting:
 
     def __init__(self, core: Core, looker: Looker | None = None, *, bounds: Bounds | None = None) -> None:
         self._core, self.bounds = core, bounds or Bounds()
+        self._looker = looker
         self._looking = Looking(looker, bounds=self.bounds, now=core.now)
         #: What was skipped in each place the last time: the log has each once.
         self._told: dict[str, frozenset[Skipped]] = {}
+
+    async def close(self) -> None:
+        """End what reads files; no-op when nothing does."""
+        if self._looker is not None:
+            await self._looker.close()
 
     async def sweep(self, *, here: bool = True, told: Callable[[int, int], None] = lambda _done, _all: None) -> Report:
         """Walk all places, and return what was done. ``told`` hears how many places are done, and of how many.

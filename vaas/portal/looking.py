@@ -9,14 +9,14 @@ import math
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from vaas.catalogs.base import TYPES, Record, said_of
 from vaas.db.base import Find
-from vaas.errors import NotFound, TooLarge
+from vaas.errors import NotFound, TooLarge, Unavailable
 from vaas.insides.base import Inside, Looker, Unreadable
 from vaas.portal.walks import Bounds, Thing
 from vaas.prose import shorten
@@ -58,11 +58,12 @@ _SUMMED = 100_000_000
 
 @dataclass(frozen=True)
 class _Seen:
-    """What was seen of one thing: itself, its checksum, or why not."""
+    """What was seen of one thing: itself, its checksum, or why not, and whether that may pass by itself."""
 
     inside: Inside = Inside()
     checksum: str = ""
     note: str = ""
+    passes: bool = False
 
 
 class Looking:
@@ -106,7 +107,7 @@ class Looking:
                 return await self._open(self._looker, place, thing)
         except TimeoutError:
             return _Seen(note=f"It could not be looked into within {self._bounds.look:.0f} s.")
-        except (TooLarge, Unreadable) as error:
+        except TooLarge as error:
             return _Seen(note=error.message)
 
     async def _open(self, looker: Looker, place: Place, thing: Thing) -> _Seen:
@@ -116,10 +117,7 @@ class Looking:
         limit = min(self._bounds.copied, _FOLDER) if entry.folder else self._bounds.copied
         async with place.store.borrowed(entry.path, limit=limit) as path:
             checksum = "" if entry.folder else await asyncio.to_thread(_sum, path)
-            try:
-                return _Seen(await looker.look(path, name=entry.name), checksum)
-            except Unreadable as error:
-                return _Seen(checksum=checksum, note=error.message)
+            return replace(await _ask(looker, path, name=entry.name), checksum=checksum)
 
     async def _hear(self, looker: Looker, place: Place, thing: Thing) -> _Seen:
         """Look at a folder by what speaks for it: copies of these files in a folder of our own."""
@@ -129,7 +127,7 @@ class Looking:
             for name in thing.speaking:
                 data = await place.store.read(f"{thing.entry.path}/{name}".lstrip("/"), limit=_SPOKEN)
                 await asyncio.to_thread((folder / name).write_bytes, data)
-            return _Seen(await looker.look(folder, name=thing.entry.name or place.store.title))
+            return await _ask(looker, folder, name=thing.entry.name or place.store.title)
 
     def _find(self, place: Place, thing: Thing, seen: _Seen) -> Find:
         entry, inside = thing.entry, seen.inside
@@ -138,7 +136,8 @@ class Looking:
         return Find(
             place=place.id,
             path=entry.path,
-            mark=self.mark(thing),
+            # Another one than it will have, so that it is looked at again.
+            mark=f"name {thing.mark}" if seen.passes else self.mark(thing),
             kind=_type(thing, inside),
             record=said,
             readers=place.readers,
@@ -147,6 +146,13 @@ class Looking:
             modified=entry.modified,
             note=seen.note,
         )
+
+
+async def _ask(looker: Looker, path: Path, *, name: str) -> _Seen:
+    try:
+        return _Seen(await looker.look(path, name=name))
+    except (Unreadable, Unavailable) as error:
+        return _Seen(note=error.message, passes=isinstance(error, Unavailable))
 
 
 def _record(place: Place, thing: Thing, seen: _Seen) -> Record:

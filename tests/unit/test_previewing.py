@@ -1,0 +1,87 @@
+"""Previews: what is inside of what was found, for those who may see it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.portal_parts import ADA, BOB, World
+from vaas.catalogs.own import Index, OwnCatalog
+from vaas.errors import NotFound, Unreadable
+from vaas.insides.base import Inside, Looker
+from vaas.model import EVERYONE, Visitor
+from vaas.portal import Harvesting, Indexing
+from vaas.portal.finding import Finding
+from vaas.portal.previewing import Previewing
+
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
+)
+
+
+class FirstWords(Looker):
+    """Shows how a file begins."""
+
+    async def look(self, path: Path, *, name: str, root: Path | None = None) -> Inside:
+        """Tell nothing."""
+        return Inside()
+
+    async def preview(self, path: Path, *, name: str, root: Path | None = None) -> dict[str, Any]:
+        """Show the first letters."""
+        if name == "broken.csv":
+            raise Unreadable("It ends too early.")
+        return {"kind": "text", "text": f"{name}: {path.read_text()[:20]}"}
+
+    async def close(self) -> None:
+        """Nothing was begun."""
+
+
+@pytest.fixture
+async def previewing(world: World, tmp_path: Path) -> AsyncIterator[Previewing]:
+    """Return previews of two files, a folder and an app of ada's."""
+    index = Index(tmp_path / "index", memory=30_000_000, now=world.core.now)
+    for name, text in {"set/tides.csv": "a,b", "set/broken.csv": "?", "set/README.md": "# About tides"}.items():
+        world.put(ADA, name, text)
+    await world.published(ADA, title="Waves", to=(EVERYONE,))
+    await Harvesting(world.core).sweep()
+    Indexing(world.core, index).catch_up()
+    yield Previewing(world.core, Finding([OwnCatalog(index)]), FirstWords())
+    index.close()
+
+
+async def shown(previewing: Previewing, name: str, user: Any = ADA) -> Any:
+    """Return the preview of the first that is found by this name."""
+    page = await previewing._finding.search(name, visitor=Visitor(ADA))
+    return await previewing.preview(Visitor(user), page.records[0].catalog, page.records[0].id)
+
+
+async def test_what_is_inside_of_a_file_is_shown_to_its_owner_alone(previewing: Previewing) -> None:
+    assert await shown(previewing, "name:tides.csv") == {"kind": "text", "text": "tides.csv: a,b"}
+    for other in (BOB, None):
+        with pytest.raises(NotFound):
+            await shown(previewing, "name:tides.csv", other)
+
+
+async def test_what_cannot_be_read_says_why(previewing: Previewing, world: World) -> None:
+    assert await shown(previewing, "name:broken.csv") == {"kind": "none", "why": "It ends too early."}
+    (world.homes / "ada" / "set" / "tides.csv").unlink()
+    gone = await shown(previewing, "name:tides.csv")
+    assert gone["kind"] == "none" and gone["why"]
+
+
+async def test_a_folder_shows_what_it_says_of_itself(previewing: Previewing) -> None:
+    assert await shown(previewing, "type:folder name:set") == {"kind": "text", "text": "# About tides"}
+
+
+async def test_an_app_shows_its_picture(previewing: Previewing, world: World) -> None:
+    assert await shown(previewing, "type:app waves") == {"kind": "none", "why": "This app has no picture."}
+    with world.core.database.begin() as records:
+        app = records.apps.get("waves")
+        assert app is not None
+        records.apps.save(type(app)(**{**vars(app), "cover": world.core.content.add(PNG)[0]}))
+    told = await shown(previewing, "type:app waves", None)
+    assert told == {"kind": "image", "picture": f"data:image/png;base64,{base64.b64encode(PNG).decode()}"}
