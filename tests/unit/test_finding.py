@@ -152,3 +152,41 @@ async def test_where_everybody_sees_the_same_nobody_is_asked() -> None:
     own = Asked("own", lambda _search, _cursor: Page())
     own.same_for_all = True
     assert await Finding([own]).now("own", ["odd"], visitor=NOBODY) is None
+
+
+class Suggesting(Shelf):
+    """One that suggests, or fails in doing so."""
+
+    def __init__(self, name: str, suggest: Callable[[str], Any]) -> None:
+        super().__init__(name, lambda _search, _cursor: Page())
+        self._suggest = suggest
+
+    async def suggest(self, beginning: str, *, visitor: Visitor, limit: int) -> list[str]:
+        answer = self._suggest(beginning)
+        found: list[str] = await answer if asyncio.iscoroutine(answer) else answer
+        return found
+
+
+async def test_suggestions_come_from_all_that_have_some_each_once() -> None:
+    own, other = Suggesting("own", lambda b: [f"{b}de", f"{b}me"]), Suggesting("other", lambda b: [f"{b}me", f"{b}re"])
+    found = await Finding([own, shelf("none"), other]).suggest("ti", visitor=NOBODY)
+    assert found == ["tide", "time", "tire"]
+    assert await Finding([own, other]).suggest("ti", visitor=NOBODY, limit=2) == ["tide", "time"]
+
+
+async def test_who_does_not_suggest_at_once_keeps_nobody_waiting() -> None:
+    def breaks(_beginning: str) -> list[str]:
+        raise RuntimeError("odd")
+
+    def behind(_beginning: str) -> list[str]:
+        raise Unavailable("Not now.")
+
+    catalogs = [
+        Suggesting("hangs", lambda _: asyncio.sleep(60)),
+        Suggesting("breaks", breaks),
+        Suggesting("behind", behind),
+        Suggesting("own", lambda b: [b]),
+    ]
+    began = time.monotonic()
+    assert await Finding(catalogs).suggest("tide", visitor=NOBODY) == ["tide"]
+    assert time.monotonic() - began < 30
