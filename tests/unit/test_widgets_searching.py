@@ -185,7 +185,7 @@ def test_a_preview_that_fails_says_why() -> None:
 @pytest.mark.parametrize("kind", ["app", "notebook", "folder"])
 def test_what_can_be_done_first_is_what_it_is_for(kind: str) -> None:
     record = next(record for record in records() if record["type"] == kind)
-    actions = shown.detail(record, signed_in=True)["actions"]
+    actions = shown.detail(record, visitor="ada")["actions"]
     assert actions[0]["name"] == {"app": "Open", "notebook": "Publish as an app", "folder": "Show in the portal"}[kind]
     assert actions[0]["url"] == record["url"]
 
@@ -198,10 +198,10 @@ def test_launching_comes_soon_until_the_portal_launches() -> None:
     assert now["url"] == f"apps/{app['details']['slug']}/launch"
 
 
-def test_only_who_is_signed_in_can_ask_for_access() -> None:
-    app = next(record for record in records() if record["type"] == "app")
-    assert "ask" not in [each["do"] for each in shown.detail(app)["actions"]]
-    assert "ask" in [each["do"] for each in shown.detail(app, signed_in=True)["actions"]]
+@pytest.mark.parametrize(("visitor", "asks"), [("", False), ("ada", False), ("emil", True)])
+def test_who_is_signed_in_can_ask_for_access_to_what_is_not_theirs(visitor: str, *, asks: bool) -> None:
+    app = next(record for record in records() if record["type"] == "app" and record["owner"] == "ada")
+    assert ("ask" in [each["do"] for each in shown.detail(app, visitor=visitor)["actions"]]) is asks
 
 
 @pytest.mark.parametrize(

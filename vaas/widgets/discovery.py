@@ -126,7 +126,7 @@ class Discovery(ipyvuetify.VuetifyTemplate):
             self.looked = {"key": key, "about": None, "inside": self._searching.preview(key)}
             return
         mine = self._keeping.mine
-        about = shown.detail(record, launches=bool(mine.get("launch")), signed_in=bool(mine.get("signed_in")))
+        about = shown.detail(record, launches=bool(mine.get("launch")), visitor=str(mine.get("name") or ""))
         self.looked = {"key": key, "about": about, "inside": None}
         self.looked = {"key": key, "about": about, "inside": self._searching.preview(key)}
 

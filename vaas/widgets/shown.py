@@ -60,15 +60,15 @@ def card(record: Mapping[str, Any]) -> Json:
     }
 
 
-def detail(record: Mapping[str, Any], *, launches: bool = False, signed_in: bool = False) -> Json:
+def detail(record: Mapping[str, Any], *, launches: bool = False, visitor: str = "") -> Json:
     """Return all that there is to know of a record, and what can be done with it.
 
     Parameters
     ----------
     launches:
         Whether the portal starts servers with a copy of something.
-    signed_in:
-        Whether somebody asks who can be given access to more.
+    visitor:
+        The name of who looks; "": nobody in particular, who cannot be given access to more.
     """
     return {
         **card(record),
@@ -77,7 +77,7 @@ def detail(record: Mapping[str, Any], *, launches: bool = False, signed_in: bool
         "columns": _texts(record.get("columns"))[:_ALL_COLUMNS],
         "more_columns": max(0, len(_texts(record.get("columns"))) - _ALL_COLUMNS),
         "facts": [{"name": name, "value": value} for name, value in _facts(record) if value],
-        "actions": _actions(record, launches=launches, signed_in=signed_in),
+        "actions": _actions(record, launches=launches, visitor=visitor),
         "code": links.code_line(record),
     }
 
@@ -138,7 +138,7 @@ def _facts(record: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     yield "Note", str(details.get("note") or "")
 
 
-def _actions(record: Mapping[str, Any], *, launches: bool, signed_in: bool) -> list[Json]:
+def _actions(record: Mapping[str, Any], *, launches: bool, visitor: str) -> list[Json]:
     """Return what can be done, the most likely first: a link, or something that is done here."""
     kind, url = record.get("type"), links.safe_url(record.get("url"))
     own = record.get("catalog") == "here"
@@ -155,7 +155,7 @@ def _actions(record: Mapping[str, Any], *, launches: bool, signed_in: bool) -> l
         launch = links.safe_url((record.get("details") or {}).get("launch") or (slug and f"apps/{slug}/launch"))
         why = "" if launches and launch else "Launching a copy of your own comes soon."
         found.append({"do": "launch", "name": "Launch a copy", "url": launch, "icon": "rocket", "why": why})
-    if own and slug and signed_in:
+    if own and slug and visitor and visitor != record.get("owner"):
         found.append({"do": "ask", "name": "Ask for access", "slug": slug, "icon": "key"})
     return found
 
