@@ -341,6 +341,25 @@ async def test_without_a_sandbox_all_formats_are_read_too(samples: Path) -> None
         assert looker.isolated is False and "off" in looker.why
 
 
+async def test_where_there_is_no_bubblewrap_the_sites_wish_decides(samples: Path, tmp_path: Path) -> None:
+    environ = {name: value for name, value in os.environ.items() if name != "VAAS_SANDBOX"} | {"PATH": str(tmp_path)}
+    looker = AppLooker(app_python(), environ=environ)
+    assert (await looker.look(samples / "plain.csv", name="plain.csv")).details["rows"] == 3
+    assert looker.isolated is False and "bubblewrap is not installed" in looker.why
+    await looker.close()
+    looker = AppLooker(app_python(), environ=environ | {"VAAS_SANDBOX": "required"})
+    with pytest.raises(Unavailable):
+        await looker.look(samples / "plain.csv", name="plain.csv")
+    await looker.close()
+
+
+async def test_it_begins_again_after_it_was_closed(samples: Path) -> None:
+    async with looking() as looker:
+        for _ in range(2):
+            assert (await looker.look(samples / "plain.csv", name="plain.csv")).details["rows"] == 3
+            await looker.close()
+
+
 async def test_nobody_waits_for_what_is_not_there(tmp_path: Path) -> None:
     looker = AppLooker(tmp_path / "no-python", environ={})
     with pytest.raises(Unavailable):
