@@ -119,7 +119,8 @@ class Sweeping:
                 report = None
             self._last = {}
             await asyncio.to_thread(self._answer, asked, report)
-            left = self._harvesting.bounds.every - (time.monotonic() - began)
+            every = self._harvesting.bounds.every
+            left = every - (time.monotonic() - began) if report else min(every, _LATER)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(left, self._often)):
                     await self._wanted.wait()
