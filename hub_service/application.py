@@ -22,7 +22,7 @@ from hub_service.bodies import SizedApplication
 from hub_service.catalog_file import Elsewhere, read_catalogs
 from hub_service.handlers.base import filters, masked
 from hub_service.hub_cookies import PortalOAuth, xsrf_cookie
-from hub_service.isolation import KernelIsolation, warning
+from hub_service.isolation import KernelIsolation, sandbox_environ, warning
 from hub_service.settings import ROOT, Settings
 from hub_service.site import bounds, frame_ancestors, limits, picture_sources
 from vaas.backends.hub import HubApi, HubBackend, HubDirectory
@@ -97,7 +97,8 @@ def make_portal(settings: Settings, environ: Mapping[str, str]) -> Portal:
     catalogs: list[Catalog] = [OwnCatalog(index, is_fresh=lambda: indexing.is_fresh)]
     catalogs += _catalogs(settings, _http(environ))
     # Two: who wants a preview does not wait until all files of a store were looked into.
-    looker, beside = (AppLooker(settings.app_python, environ=environ) for _ in range(2))
+    said = {**environ, **sandbox_environ(settings, environ)}
+    looker, beside = (AppLooker(settings.app_python, environ=said) for _ in range(2))
     harvesting = Harvesting(core, looker, bounds=bounds(environ))
     return Portal(core, catalogs=catalogs, indexing=indexing, harvesting=harvesting, looker=beside)
 
