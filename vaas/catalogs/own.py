@@ -14,6 +14,7 @@ import threading
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import fields
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from typing import Any
 import tantivy
 from tantivy import Filter, Occur, Query, SchemaBuilder, TextAnalyzerBuilder, Tokenizer
 
-from vaas.catalogs.base import ADMINS, FACETS, Catalog, Entries, Entry, Page, Record, record_of, said_of
+from vaas.catalogs.base import ADMINS, FACETS, Catalog, Entries, Entry, Page, Record
 from vaas.errors import Invalid, NotFound, Unavailable
 from vaas.model import Visitor
 from vaas.query import Clause, Search
@@ -48,6 +49,7 @@ _LONGEST_CURSOR = 4
 _MOST_FACETS, _MOST_SUGGESTED = 50, 200
 #: So many facets are counted beside the search, and the others after it.
 _HALF = 3
+_SHOWN = [field.name for field in fields(Record) if field.name != "text"]
 _MUST, _MAY, _MUST_NOT = Occur.Must, Occur.Should, Occur.MustNot
 
 
@@ -366,8 +368,19 @@ def _facets(told: Mapping[str, Any]) -> dict[str, dict[str, int]]:
 
 
 def _shown(record: Record) -> dict[str, Any]:
-    return {name: value for name, value in said_of(record).items() if name != "text"}
+    said = {name: value for name in _SHOWN if (value := getattr(record, name)) not in ("", (), None, {})}
+    for name in ("changed", "begins", "ends"):
+        if name in said:
+            said[name] = said[name].isoformat()
+    return said
 
 
 def _record(document: tantivy.Document) -> Record:
-    return record_of(json.loads(bytes(document["shown"][0])))
+    said = json.loads(bytes(document["shown"][0]))
+    for name in ("changed", "begins", "ends"):
+        if name in said:
+            said[name] = datetime.fromisoformat(said[name])
+    for name in ("authors", "tags", "names", "columns", "packages", "box"):
+        if name in said:
+            said[name] = tuple(said[name])
+    return Record(**said)
