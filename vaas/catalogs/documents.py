@@ -16,7 +16,7 @@ from vaas.catalogs.base import FACETS, Entry, Record, record_of
 __all__ = ["FORM", "GRAM", "SAMPLES", "SHORT", "WHOLE", "document", "plain", "record_in", "schema", "tokenizers"]
 
 #: Raised when the fields below change: an index of another form is made anew.
-FORM = "3"
+FORM = "4"
 #: Fields that are looked for whole, in small letters: name in a query → what a record has there.
 WHOLE = {"type": "type", "owner": "owner", "tag": "tags", "category": "category", "package": "packages"}
 WHOLE |= {"kernel": "kernel", "format": "format", "catalog": "catalog"}
@@ -26,6 +26,7 @@ SHORT = 3
 GRAM = 3
 #: One record of so many is in a sample.
 SAMPLES = (4, 16, 64)
+_TITLE = 3
 _WORD = re.compile(r"[^\W_]+")
 #: A record is about no more years than these, or about none.
 _MOST_YEARS = 1_000
@@ -78,8 +79,8 @@ def document(entry: Entry) -> tantivy.Document:
     document.add_text("title", record.title)
     for word in _WORD.findall(record.title):
         document.add_text("begins", word)
-    # Everything that a word may be found in.
-    body = (record.title, record.summary, record.text, *record.tags, record.category, *record.names)
+    # Everything that a word may be found in; one in the title counts several times.
+    body = (*[record.title] * _TITLE, record.summary, record.text, *record.tags, record.category, *record.names)
     document.add_text("body", "\n".join(filter(None, (*body, *record.columns, *record.authors, record.owner))))
     for column in record.columns:
         document.add_text("column", column)

@@ -55,7 +55,7 @@ class Index(Entries):
         for name, each in cutting.items():
             self._index.register_tokenizer(name, each)
         self._words = cutting["words"]
-        self._queries = Queries(self._schema, self._words, now=now)
+        self._queries = Queries(self._schema, self._words, now=now, has=self._has)
         self._memory = memory
         self._writing = threading.Lock()
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="index")
@@ -170,6 +170,9 @@ class Index(Entries):
         cursor = str(offset + len(records)) if offset + len(records) < total else ""
         counts, size = counting.result() if counting else ({}, 1)
         return Page(records, total, counts, cursor, typos and bool(total), size > 1, notes=search.notes)
+
+    def _has(self, query: Query) -> bool:
+        return bool(self._index.searcher().search(query, limit=1, count=False).hits)
 
     def _facets(self, searcher: Any, query: Query) -> tuple[dict[str, dict[str, int]], int]:
         """Count what fits by each field; of very many, one of so many is counted for all of them, which is returned."""

@@ -13,18 +13,33 @@ from vaas.query import Clause, Search
 
 __all__ = ["ONE_WRONG", "Queries"]
 
-#: Of a word in the title, and of one that is an identifier.
-_TITLE, _NAME = 2.5, 6.0
+#: So much more counts what is the name of something.
+_NAME = 6.0
 #: Shorter words are looked for as they stand; longer ones may have so many letters wrong.
 ONE_WRONG, _TWO_WRONG = 4, 8
 _MUST, _MAY, _MUST_NOT = Occur.Must, Occur.Should, Occur.MustNot
 
 
 class Queries:
-    """Makes queries for an index with this schema; ``words`` cuts text as the index does."""
+    """Makes queries for an index with this schema.
 
-    def __init__(self, schema: tantivy.Schema, words: tantivy.TextAnalyzer, *, now: Callable[[], datetime]) -> None:
-        self._schema, self._words, self._now = schema, words, now
+    Parameters
+    ----------
+    words:
+        Cuts text as the index does.
+    has:
+        Tells whether something in the index fits: what nothing fits is left out of queries, for it would cost time.
+    """
+
+    def __init__(
+        self,
+        schema: tantivy.Schema,
+        words: tantivy.TextAnalyzer,
+        *,
+        now: Callable[[], datetime],
+        has: Callable[[Query], bool],
+    ) -> None:
+        self._schema, self._words, self._now, self._has = schema, words, now, has
 
     def query(self, search: Search, subjects: Collection[str], *, typos: bool) -> Query:
         """Return the query for what these subjects may see of what fits, with a letter or two wrong if ``typos``."""
@@ -51,7 +66,8 @@ class Queries:
     def readable(self, subjects: Collection[str]) -> Query:
         """Return the query for what one of them may see; nothing that has to be looked at again, until it was."""
         named = Query.term_set_query(self._schema, "readers", sorted(subjects))
-        told = Query.boolean_query([(_MUST, named), (_MUST_NOT, self.due(self._now()))])
+        due = self.due(self._now())
+        told = Query.boolean_query([(_MUST, named), (_MUST_NOT, due)]) if self._has(due) else named
         return Query.const_score_query(told, 0.0)
 
     def due(self, now: datetime) -> Query:
@@ -105,12 +121,12 @@ class Queries:
             return Query.empty_query()
         if clause.field:
             return self._in(clause.field, words, clause, typos=typos)
-        # All that has it anywhere has it in the body: the rest is ranking, and costs nothing where hits are counted.
-        named = Query.boost_query(self._term("names", plain(clause.text)), _NAME)
-        titled = Query.boost_query(self._in("title", words, clause, typos=typos), _TITLE)
-        return Query.boolean_query(
-            [(_MUST, self._in("body", words, clause, typos=typos)), (_MAY, named), (_MAY, titled)]
-        )
+        # The body has all words, those of the title several times: so one list is looked through, not two.
+        anywhere, name = self._in("body", words, clause, typos=typos), plain(clause.text)
+        if not self._is_name(name):
+            return anywhere
+        named = Query.boost_query(self._term("names", name), _NAME)
+        return Query.boolean_query([(_MUST, anywhere), (_MAY, named)])
 
     def _in(self, name: str, words: list[str], clause: Clause, *, typos: bool) -> Query:
         if len(words) > 1:
@@ -126,6 +142,9 @@ class Queries:
             near = Query.fuzzy_term_query(self._schema, name, word, distance=distance, prefix=clause.prefix)
             found.append(Query.boost_query(near, 0.5))
         return found[0] if len(found) == 1 else _any(found)
+
+    def _is_name(self, text: str) -> bool:
+        return self._has(self._term("names", text))
 
     def _beginning(self, name: str, word: str) -> Query:
         if len(word) <= SHORT and name in {"title", "body"}:
