@@ -52,7 +52,10 @@ async def _search(portal: Portal, visitor: Visitor, args: Arguments) -> Any:
         cursor=args.text("cursor", "", most=100_000),
         typing=args.flag("typing"),
     )
-    return {**vars(page), "records": [record_json(record, base=args.base) for record in page.records]}
+    records = [record_json(record, base=args.base) for record in page.records]
+    facets = dict(page.facets)
+    # How many changed in which month: not one of the values by which people choose.
+    return {**vars(page), "records": records, "timeline": facets.pop("month", {}), "facets": facets}
 
 
 async def _suggest(portal: Portal, visitor: Visitor, args: Arguments) -> Any:

@@ -21,7 +21,7 @@ ADMINS = "admin"
 #: What can be found.
 TYPES = ("app", "notebook", "data", "folder", "share", "person")
 #: The fields by which a catalog's hits are counted.
-FACETS = ("type", "tag", "owner", "format", "year")
+FACETS = ("type", "tag", "owner", "format", "year", "month")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from vaas.catalogs.base import FACETS, Entry, Record, record_of
 __all__ = ["FORM", "GRAM", "SAMPLES", "SHORT", "WHOLE", "document", "plain", "record_in", "schema", "tokenizers"]
 
 #: Raised when the fields below change: an index of another form is made anew.
-FORM = "4"
+FORM = "5"
 #: Fields that are looked for whole, in small letters: name in a query → what a record has there.
 WHOLE = {"type": "type", "owner": "owner", "tag": "tags", "category": "category", "package": "packages"}
 WHOLE |= {"kernel": "kernel", "format": "format", "catalog": "catalog"}
@@ -43,7 +43,7 @@ def schema() -> tantivy.Schema:
         builder.add_text_field(name, tokenizer_name="words", index_option="position")
     builder.add_text_field("grams", tokenizer_name="grams", index_option="basic")
     builder.add_text_field("begins", tokenizer_name="begins", index_option="basic")
-    for name in (*WHOLE, "year"):
+    for name in (*WHOLE, "year", "month"):
         builder.add_text_field(name, fast=name in FACETS, tokenizer_name="raw", index_option="basic")
     builder.add_integer_field("changed", indexed=True, fast=True)
     builder.add_integer_field("until", indexed=True)
@@ -96,6 +96,8 @@ def document(entry: Entry) -> tantivy.Document:
                 document.add_text(name, plain(text))
     for year in _years(record):
         document.add_text("year", f"{year:04}")
+    if record.changed:
+        document.add_text("month", f"{record.changed.year:04}-{record.changed.month:02}")
     document.add_integer("changed", int(record.changed.timestamp()) if record.changed else 0)
     if entry.until is not None:
         document.add_integer("until", int(entry.until.timestamp()))

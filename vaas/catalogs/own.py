@@ -32,8 +32,10 @@ __all__ = ["Index", "OwnCatalog"]
 _log = logging.getLogger("vaas")
 #: More than 9,999 hits are not turned over.
 _LONGEST_CURSOR = 4
-_MOST_FACETS, _MOST_YEARS, _MOST_SUGGESTED = 50, 1_000, 200
-_COUNTS = {name: {"terms": {"field": name, "size": _MOST_YEARS if name == "year" else _MOST_FACETS}} for name in FACETS}
+_MOST_FACETS, _MOST_TIMES, _MOST_SUGGESTED = 50, 1_000, 200
+#: Of times, all that there are: who draws them leaves none out.
+_TIMES = ("year", "month")
+_COUNTS = {name: {"terms": {"field": name, "size": _MOST_TIMES if name in _TIMES else _MOST_FACETS}} for name in FACETS}
 #: Up to so many hits are counted one by one; of more, a sample.
 _COUNTED = 20_000
 

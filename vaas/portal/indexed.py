@@ -67,7 +67,8 @@ class IndexedApps(Kind[_Found]):
     @staticmethod
     def _look(records: Records, app_id: str) -> _Found | None:
         app = records.apps.by_id(app_id)
-        if app is None:
+        # Who searches is in the app that speaks for them, or does without it.
+        if app is None or app.speaks:
             return None
         versions = records.versions.of(app_id)
         current = next((each for each in versions if each.snapshot.hash == app.version), None)

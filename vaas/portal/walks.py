@@ -116,6 +116,10 @@ class Walk:
                 self.etags.pop(folder, None)
 
 
+def _speaks(entry: Entry) -> bool:
+    return not entry.folder and entry.name.lower().startswith(_SPEAKING)
+
+
 def is_left_out(path: str, *, depth: int) -> bool:
     """Tell whether a walk does not come to this path: too deep, installed, or a part of one thing."""
     folders = path.split("/")[:-1]
@@ -154,7 +158,7 @@ class _Walking:
         except NotFound:
             return self._seen
         if not entry.folder:
-            self._add(entry)
+            await self._take(entry)
         elif _is_whole(entry.name):
             await self._folder(entry.path)
         elif not is_left_out(f"{entry.path}/x".lstrip("/"), depth=self._bounds.depth):
@@ -209,7 +213,7 @@ class _Walking:
         if _is_whole(name):
             self._add(Entry(folder, True), mark=_digest(entries))
             return
-        speaking = tuple(entry for entry in entries if not entry.folder and entry.name.lower().startswith(_SPEAKING))
+        speaking = tuple(entry for entry in entries if _speaks(entry))
         if speaking:
             self._add(Entry(folder, True), mark=_digest(speaking), speaking=tuple(each.name for each in speaking))
         for entry in entries:
@@ -217,7 +221,9 @@ class _Walking:
 
     async def _take(self, entry: Entry) -> None:
         if not entry.folder:
-            self._add(entry)
+            # What speaks for its folder says nothing else of itself: it would be found twice.
+            if not _speaks(entry):
+                self._add(entry)
         elif _is_whole(entry.name):
             await self._folder(entry.path)
         elif not self._deep:
