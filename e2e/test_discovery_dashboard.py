@@ -53,7 +53,7 @@ def patience() -> Iterator[None]:
     """Have everything that is expected waited for, as long as a busy machine may need."""
     expect.set_options(timeout=_PATIENCE)
     yield
-    expect.set_options(timeout=5_000)
+    expect.set_options(timeout=20_000)
 
 
 class Visit:
