@@ -15,8 +15,10 @@ from hub_service.asked_keeping import KEEPING
 from hub_service.handlers.base import plain
 from vaas.catalogs.base import Record
 from vaas.errors import NotFound
+from vaas.loading import lines
 from vaas.model import Visitor
 from vaas.portal import Portal
+from vaas.portal.things import access_of
 
 __all__ = ["VERBS", "answer", "record_json"]
 
@@ -81,12 +83,14 @@ def record_json(record: Record, *, base: str) -> dict[str, Any]:
     del shown["text"]
     if record.catalog == "here":
         shown["url"] = _page(record, base)
+    if record.type == "data":
+        shown["code"] = lines(*access_of(record), base=base)
     return shown
 
 
 def _page(record: Record, base: str) -> str:
     """Return the address of the portal's page of a record: for a data file it is that of its folder."""
-    if "slug" in record.details:
+    if record.type == "app":
         return f"{base}apps/{record.details['slug']}/"
     if "store" not in record.details:
         return record.url

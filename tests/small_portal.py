@@ -211,7 +211,7 @@ class SmallPortal:
         ]
         self._asked: list[Json] = []
         self._to_answer: list[Json] = [
-            {"id": "r1", "who": "sam", "slug": "tide-gauges", "title": "Tide gauges explorer", "access": "read",
+            {"id": "r1", "who": "sam", "slug": "tide-gauges", "title": "Tide gauges explorer", "access": "READ",
              "message": "May I use your notebook in my lesson?", "state": "open"}
         ]  # fmt: skip
 
@@ -286,7 +286,7 @@ class SmallPortal:
         """Return a basket, and use it from now on."""
         self._begin("basket", basket)
         self._known()
-        self._current = basket or self._current
+        self._current = basket or self._unnamed()
         return self._shown()
 
     def basket_add(self, catalog: str, record: str, *, basket: str = "") -> Json:
@@ -316,6 +316,8 @@ class SmallPortal:
     def basket_new(self, name: str) -> Json:
         """Begin another one."""
         self._begin("basket_new", name)
+        if not name:
+            raise PortalError("Give the basket a name.")
         self._current = f"b{len(self.log)}"
         self._baskets[self._current] = {"name": name, "things": [], "shared_with": [], "owner": self._name}
         return self._shown()
@@ -324,9 +326,7 @@ class SmallPortal:
         """Delete one."""
         self._begin("basket_delete", basket)
         del self._baskets[basket]
-        if not self._baskets:
-            self._baskets["b1"] = {"name": "", "things": [], "shared_with": [], "owner": self._name}
-        self._current = next(iter(self._baskets))
+        self._current = self._unnamed()
         return self._shown()
 
     def basket_share(self, basket: str, subjects: Sequence[str]) -> Json:
@@ -364,6 +364,8 @@ class SmallPortal:
     def ask_access(self, slug: str, access: str, message: str) -> Json:
         """Ask an app's owner."""
         self._begin("ask_access", f"{slug} {access} {message}")
+        if access not in {"READ", "WRITE"}:
+            raise PortalError("Access is VIEW, READ or WRITE.")
         self._asked.append({"id": "r9", "slug": slug, "title": slug, "access": access, "state": "open"})
         return {}
 
@@ -387,7 +389,16 @@ class SmallPortal:
             raise PortalError("Sign in to keep a basket.")
 
     def _use(self, basket: str) -> Json:
-        return self._baskets[basket or self._current]
+        self._current = basket or self._unnamed()
+        return self._baskets[self._current]
+
+    def _unnamed(self) -> str:
+        """Return the one without a name, which is always there."""
+        found = next((key for key, each in self._baskets.items() if not each["name"]), "")
+        if not found:
+            found = f"b{len(self.log)}"
+            self._baskets[found] = {"name": "", "things": [], "shared_with": [], "owner": self._name}
+        return found
 
     def _shown(self) -> Json:
         listed = [

@@ -138,7 +138,7 @@ def parse(text: str, *, typing: bool = False, now: datetime | None = None) -> Se
     last = found.groups[-1][-1] if found.groups and not found.joins else None
     if typing and last and text[-1:].isalnum() and not last.exact and not last.negated:
         found.groups[-1][-1] = replace(last, prefix=True)
-    groups = tuple(tuple(group) for group in found.groups[:_MOST_CLAUSES])
+    groups = tuple(tuple(group) for group in found.groups)
     return Search(groups, found.after, found.before, tuple(found.notes))
 
 
@@ -153,6 +153,7 @@ class _Reading:
         self.before: date | None = None
         #: Whether the next clause is an alternative to the last.
         self.joins = False
+        self._count = 0
 
     def take(self, piece: re.Match[str]) -> None:
         """Take the next piece."""
@@ -177,6 +178,9 @@ class _Reading:
         return Clause(text, prefix=prefix) if any(map(str.isalnum, text)) else None
 
     def _add(self, clause: Clause) -> None:
+        self._count += 1
+        if self._count > _MOST_CLAUSES:
+            return
         if self.joins and not clause.negated:
             self.groups[-1].append(clause)
         else:

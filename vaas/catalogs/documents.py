@@ -13,7 +13,19 @@ from tantivy import Filter, SchemaBuilder, TextAnalyzer, TextAnalyzerBuilder, To
 
 from vaas.catalogs.base import FACETS, Entry, Record, record_of
 
-__all__ = ["FORM", "GRAM", "SAMPLES", "SHORT", "WHOLE", "document", "plain", "record_in", "schema", "tokenizers"]
+__all__ = [
+    "FORM",
+    "GRAM",
+    "MOST_YEARS",
+    "SAMPLES",
+    "SHORT",
+    "WHOLE",
+    "document",
+    "plain",
+    "record_in",
+    "schema",
+    "tokenizers",
+]
 
 #: Raised when the fields below change: an index of another form is made anew.
 FORM = "5"
@@ -29,7 +41,7 @@ SAMPLES = (4, 16, 64)
 _TITLE = 3
 _WORD = re.compile(r"[^\W_]+")
 #: A record is about no more years than these, or about none.
-_MOST_YEARS = 1_000
+MOST_YEARS = 1_000
 #: Made once: one for each record would be a third of the time that it takes to index it.
 _JSON = json.JSONEncoder(ensure_ascii=False, default=datetime.isoformat)
 
@@ -121,7 +133,7 @@ def _add_sample(document: tantivy.Document, record_id: str) -> None:
 def _years(record: Record) -> range:
     """Return the years that it is about."""
     begins, ends = record.begins or record.ends, record.ends or record.begins
-    if begins is None or ends is None or not begins.year <= ends.year < begins.year + _MOST_YEARS:
+    if begins is None or ends is None or not begins.year <= ends.year < begins.year + MOST_YEARS:
         return range(0)
     return range(begins.year, ends.year + 1)
 

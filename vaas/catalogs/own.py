@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import tantivy
 from tantivy import Query
@@ -30,12 +30,15 @@ from vaas.query import Search
 __all__ = ["Index", "OwnCatalog"]
 
 _log = logging.getLogger("vaas")
+_Answer = TypeVar("_Answer")
 #: More than 9,999 hits are not turned over.
 _LONGEST_CURSOR = 4
 _MOST_FACETS, _MOST_TIMES, _MOST_SUGGESTED = 50, 1_000, 200
 #: Of times, all that there are: who draws them leaves none out.
 _TIMES = ("year", "month")
 _COUNTS = {name: {"terms": {"field": name, "size": _MOST_TIMES if name in _TIMES else _MOST_FACETS}} for name in FACETS}
+#: Of more words than these, none is forgiven a letter: each of them costs as much as hundreds.
+_MOST_WRONG = 8
 #: Up to so many hits are counted one by one; of more, a sample.
 _COUNTED = 20_000
 
@@ -61,6 +64,8 @@ class Index(Entries):
         self._memory = memory
         self._writing = threading.Lock()
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="index")
+        # Threads of their own: who searches for much holds up others who search, and nothing else.
+        self._searching = ThreadPoolExecutor(4, thread_name_prefix="search")
 
     def _opened(self, place: Path) -> tantivy.Index:
         """Return the index at this place; one that cannot be read, as after a crash, is made anew."""
@@ -117,7 +122,11 @@ class Index(Entries):
     ) -> Page:
         """Return what these subjects may see of what fits; where nothing does, what fits but for a letter or two."""
         page = self._page(search, subjects, limit=limit, offset=offset, facets=facets, typos=False)
-        if page.total or not any(len(clause.text) >= ONE_WRONG for clause in search.words):
+        if (
+            page.total
+            or len(search.words) > _MOST_WRONG
+            or not any(len(clause.text) >= ONE_WRONG for clause in search.words)
+        ):
             return page
         return self._page(search, subjects, limit=limit, offset=offset, facets=facets, typos=True)
 
@@ -155,7 +164,12 @@ class Index(Entries):
 
     def close(self) -> None:
         """Let go of its threads."""
+        self._searching.shutdown()
         self._threads.shutdown()
+
+    async def beside(self, asked: Callable[[], _Answer]) -> _Answer:
+        """Return what is asked of this index, in a thread of its own."""
+        return await asyncio.get_running_loop().run_in_executor(self._searching, asked)
 
     def _page(
         self, search: Search, subjects: Collection[str], *, limit: int, offset: int, facets: bool, typos: bool
@@ -204,7 +218,7 @@ class OwnCatalog(Catalog):
         offset = int(cursor or 0)
         self._check()
         asked = partial(self._index.search, search, subjects=_subjects(visitor), limit=limit, offset=offset)
-        return await asyncio.to_thread(asked)
+        return await self._index.beside(asked)
 
     async def record(self, record_id: str, *, visitor: Visitor) -> Record:
         """Return one record. Raises NotFound, for those that the visitor may not see too."""
@@ -217,12 +231,12 @@ class OwnCatalog(Catalog):
         """Return what begins so, of what the visitor may see."""
         self._check()
         asked = partial(self._index.suggest, beginning, subjects=_subjects(visitor), limit=limit)
-        return await asyncio.to_thread(asked)
+        return await self._index.beside(asked)
 
     async def records(self, record_ids: Iterable[str], *, visitor: Visitor) -> dict[str, Record]:
         """Return those of the records that there are and that the visitor may see, by id."""
         self._check()
-        return await asyncio.to_thread(self._index.several, list(record_ids), subjects=_subjects(visitor))
+        return await self._index.beside(partial(self._index.several, list(record_ids), subjects=_subjects(visitor)))
 
     def _check(self) -> None:
         """Show nothing that nobody may see any more: where the database cannot be followed, nothing at all."""

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 import tantivy
 from tantivy import Occur, Query
 
-from vaas.catalogs.documents import GRAM, SHORT, WHOLE, plain
+from vaas.catalogs.documents import GRAM, MOST_YEARS, SHORT, WHOLE, plain
 from vaas.query import Clause, Search
 
 __all__ = ["ONE_WRONG", "Queries"]
@@ -103,7 +103,7 @@ class Queries:
         first, _, last = (text if ".." in text else f"{text}..{text}").partition("..")
         if not (first.isdecimal() and last.isdecimal() and len(first) <= 4 and len(last) <= 4):
             return Query.empty_query()
-        years = [f"{year:04}" for year in range(int(first), int(last) + 1)]
+        years = [f"{year:04}" for year in range(int(first), min(int(last), int(first) + MOST_YEARS) + 1)]
         return Query.const_score_query(Query.term_set_query(self._schema, "year", years), 0.0)
 
     def _named(self, clause: Clause) -> Query:

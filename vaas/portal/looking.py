@@ -48,6 +48,8 @@ _TELLING = frozenset(
 #: So much of what a thing says of itself is kept, in characters and in members.
 _TEXT, _TITLE, _SUMMARY, _WORD, _WORDS = 100_000, 200, 600, 200, 2_000
 _DETAILS = 20_000
+#: What only we say of a thing: where it lies, what opens it, and what it is the same as.
+_OURS = frozenset({"store", "path", "etag", "checksum", "note", "slug", "download", "launch", "doi"})
 #: The files that speak for a folder are no larger, together.
 _SPOKEN = 2_000_000
 #: Of a folder that is one thing, what is small: its description, and the axes.
@@ -124,8 +126,10 @@ class Looking:
         with tempfile.TemporaryDirectory(prefix="vaas-", ignore_cleanup_errors=True) as made:
             folder = Path(made) / "folder"
             folder.mkdir()
+            left = _SPOKEN
             for name in thing.speaking:
-                data = await place.store.read(f"{thing.entry.path}/{name}".lstrip("/"), limit=_SPOKEN)
+                data = await place.store.read(f"{thing.entry.path}/{name}".lstrip("/"), limit=left)
+                left -= len(data)
                 await asyncio.to_thread((folder / name).write_bytes, data)
             return await _ask(looker, folder, name=thing.entry.name or place.store.title)
 
@@ -181,7 +185,7 @@ def _record(place: Place, thing: Thing, seen: _Seen) -> Record:
         begins=inside.begins,
         ends=inside.ends,
         box=inside.box if inside.box and all(map(math.isfinite, inside.box)) else None,
-        details={**_bounded(inside.details), **own},
+        details={**_bounded({key: inside.details[key] for key in inside.details if key not in _OURS}), **own},
     )
 
 

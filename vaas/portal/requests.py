@@ -40,6 +40,8 @@ class Requests:
         with self._core.database.begin() as records:
             seen = self._core.see_in(records, visitor, slug, "ask for access")
             person, message = person_of(visitor), clean_text(message)
+            if seen.app.speaks:
+                raise Invalid("Nobody can be given more of the portal's own app.")
             if access <= seen.access or access not in {Access.READ, Access.WRITE}:
                 raise Invalid("You can do this already: there is nothing to ask for.", field="access")
             if len(message) > _LONGEST_MESSAGE:

@@ -13,7 +13,7 @@ from vaas.errors import Invalid
 from vaas.keeping import Thing
 from vaas.prose import clean_text, shorten
 
-__all__ = ["OWN", "Held", "as_found", "as_kept", "as_title", "thing_of"]
+__all__ = ["OWN", "Held", "access_of", "as_found", "as_kept", "as_title", "thing_of"]
 
 #: What the portal's own catalog is called.
 OWN = "here"
@@ -47,8 +47,7 @@ def thing_of(record: Record, *, basket_id: str, added: datetime) -> Thing:
         raise Invalid("People cannot be put into a basket.")
     if len(record.id) > _MOST_ID:
         raise Invalid("This has too long a name to be put into a basket.")
-    own = record.catalog == OWN
-    kind, uri, access = _here(record) if own else _elsewhere(record)
+    kind, uri, access = access_of(record)
     return Thing(
         id=_id(basket_id, record.catalog, record.id),
         basket_id=basket_id,
@@ -63,6 +62,11 @@ def thing_of(record: Record, *, basket_id: str, added: datetime) -> Thing:
         access=access,
         shown=_shown(record),
     )
+
+
+def access_of(record: Record) -> tuple[str, str, dict[str, Any]]:
+    """Return what kind of thing a record is, where it is, and how to get it."""
+    return _here(record) if record.catalog == OWN else _elsewhere(record)
 
 
 def as_found(kept: Thing, record: Record) -> Held:

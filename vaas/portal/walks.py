@@ -17,8 +17,10 @@ __all__ = ["Bounds", "Skipped", "Thing", "Walk", "is_left_out", "walk", "whole_o
 
 #: Raised when more is read out of files than before, so that all are looked into again.
 _FORM = "1"
-#: A folder with one of these in it is a thing of its own; names in small letters.
-_SPEAKING = ("readme", "datapackage.json", "ro-crate-metadata.json")
+#: A folder with one of these in it is a thing of its own; names in small letters. So many of them are heard.
+_SPEAKING = frozenset({"readme", "readme.md", "readme.markdown", "readme.rst", "readme.txt", "citation.cff"})
+_SPEAKING |= {"datapackage.json", "ro-crate-metadata.json"}
+_MOST_SPEAKING = 8
 #: Folders that are one data set each, and those that hold what other people wrote.
 _WHOLE = (".zarr",)
 _INSTALLED = frozenset({"node_modules", "site-packages", "__pycache__"})
@@ -117,7 +119,7 @@ class Walk:
 
 
 def _speaks(entry: Entry) -> bool:
-    return not entry.folder and entry.name.lower().startswith(_SPEAKING)
+    return not entry.folder and entry.name.lower() in _SPEAKING
 
 
 def is_left_out(path: str, *, depth: int) -> bool:
@@ -213,7 +215,7 @@ class _Walking:
         if _is_whole(name):
             self._add(Entry(folder, True), mark=_digest(entries))
             return
-        speaking = tuple(entry for entry in entries if _speaks(entry))
+        speaking = tuple(entry for entry in entries if _speaks(entry))[:_MOST_SPEAKING]
         if speaking:
             self._add(Entry(folder, True), mark=_digest(speaking), speaking=tuple(each.name for each in speaking))
         for entry in entries:

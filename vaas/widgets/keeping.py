@@ -52,7 +52,8 @@ class Keeping:
             "add": lambda: client.basket_add(*_split(said.get("key")), basket=now),
             "remove": lambda: client.basket_remove(str(said["thing"]), basket=now),
             "rename": lambda: client.basket_rename(name, basket=now),
-            "new": lambda: client.basket_new(name),
+            # Without a name it is the current one, which is there from the start and of which there is one.
+            "new": lambda: client.basket_new(name) if name else client.basket(""),
             "delete": lambda: client.basket_delete(now),
             "share": lambda: client.basket_share(now, [str(each) for each in said.get("subjects") or ()]),
             "switch": lambda: client.basket(str(said["basket"])),
@@ -96,6 +97,8 @@ class Keeping:
             for each in baskets
         ]
         now = next((each for each in listed if each["id"] == str(told["id"])), None)
+        if now is None and not told["id"]:
+            listed.insert(0, {"id": "", "name": "", "count": 0, "owner": "", "shared_with": []})
         basket = {
             "id": str(told["id"]),
             "name": str(told.get("name") or ""),

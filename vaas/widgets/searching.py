@@ -77,6 +77,7 @@ class Searching:
             "silent": [{"title": title, "why": why} for title, why in (told.get("silent") or {}).items()],
             "notes": list(told.get("notes") or ()),
             "corrected": bool(told.get("corrected")),
+            "estimated": bool(told.get("estimated")),
             "timeline": {"spans": timeline.buckets(months), "whole": counted},
             "took": round((self._clock() - begun) * 1000),
             **_asked(search),

@@ -78,7 +78,8 @@ def detail(record: Mapping[str, Any], *, launches: bool = False, visitor: str = 
         "more_columns": max(0, len(_texts(record.get("columns"))) - _ALL_COLUMNS),
         "facts": [{"name": name, "value": value} for name, value in _facts(record) if value],
         "actions": _actions(record, launches=launches, visitor=visitor),
-        "code": links.code_line(record),
+        # The portal knows best how it is had; who asks another one has the line for a file at hand.
+        "code": str(record["code"]) if "code" in record else links.code_line(record),
     }
 
 
@@ -104,7 +105,7 @@ def preview(told: Mapping[str, Any]) -> Json:
     if kind == "tree":
         named = ("name", "shape", "type", "unit")
         items = [{name: _said(each.get(name)) for name in named} for each in told.get("items", [])[:200]]
-        return {"kind": kind, "items": items}
+        return {"kind": kind, "items": items, "picture": links.picture(told.get("picture"))}
     return {"kind": "none", "why": str(told.get("why") or "There is nothing to look into.")}
 
 
