@@ -89,11 +89,12 @@ class Requests:
             request, app = self._to_answer(records, visitor, request_id)
             state = "granted" if grant else "refused"
             answered = replace(request, state=state, answered_by=visitor.name, answered=self._core.now())
-            if not records.requests.close(answered):
-                raise Conflict("This request is answered already, or was taken back.")
+            # What notes a change is written first: so none that write wait for each other.
             if grant and not self._holds(records, app, request):
                 subject = f"user:{request.who}"
                 self._sharing.grant_in(records, visitor, app.slug, subject=subject, access=request.access)
+            if not records.requests.close(answered):
+                raise Conflict("This request is answered already, or was taken back.")
         if grant:
             self._core.poke_app(app)
         return Asked(answered, app)

@@ -8,7 +8,6 @@ import logging
 import math
 import secrets
 import time
-from collections.abc import AsyncIterator
 from dataclasses import asdict, replace
 from datetime import timedelta
 
@@ -16,8 +15,8 @@ from vaas.db.base import Lease
 from vaas.errors import VaasError
 from vaas.portal.core import Core
 from vaas.portal.harvesting import Harvesting, Report
+from vaas.portal.heeding import heed
 from vaas.portal.work import REPORT, SWEEP, WANTED, Work
-from vaas.stores.base import Touched
 
 __all__ = ["Sweeping", "want_sweep"]
 
@@ -150,17 +149,10 @@ class Sweeping:
                 async with self._core.stores.watched() as touched:
                     self._hears = True
                     self._listening.set()
-                    await self._heed(touched)
+                    await heed(touched, self._harvesting.touched)
             except Exception:
                 _log.exception("What changes in the stores cannot be heard, and is found by the sweeps.")
             # What is not heard any more is looked for again.
             self._hears, self._looked = False, -math.inf
             self._listening.set()
             await asyncio.sleep(_DEAF)
-
-    async def _heed(self, touched: AsyncIterator[frozenset[Touched]]) -> None:
-        async for each in touched:
-            try:
-                await self._harvesting.touched(each)
-            except Exception:
-                _log.exception("What changed in the stores is found by the next sweep.")

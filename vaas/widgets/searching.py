@@ -74,10 +74,7 @@ class Searching:
             "total": int(told.get("total") or 0),
             "more": bool(self._cursor),
             "facets": _facets(facets, search),
-            "silent": [{"title": title, "why": why} for title, why in (told.get("silent") or {}).items()],
-            "notes": list(told.get("notes") or ()),
-            "corrected": bool(told.get("corrected")),
-            "estimated": bool(told.get("estimated")),
+            **_told(told),
             "timeline": {"spans": timeline.buckets(months), "whole": counted},
             "took": round((self._clock() - begun) * 1000),
             **_asked(search),
@@ -148,6 +145,16 @@ class Searching:
     def _values(self, field: str, beginning: str) -> Iterable[str]:
         known = self._facets.get(FIELDS.get(field, field)) or {}
         return [value for value in known if value.lower().startswith(beginning.lower())]
+
+
+def _told(told: Told) -> Json:
+    """Return what the portal says of its answer."""
+    return {
+        "silent": [{"title": title, "why": why} for title, why in (told.get("silent") or {}).items()],
+        "notes": list(told.get("notes") or ()),
+        "corrected": bool(told.get("corrected")),
+        "estimated": bool(told.get("estimated")),
+    }
 
 
 def _asked(search: Search) -> Json:
