@@ -460,6 +460,7 @@ class DatabaseContract:
                 last = max([last, *(each.number for each in found)])
                 if stop and not found:
                     return
+                time.sleep(0.005)  # as those who follow do: a reader without a pause takes all turns of a process
 
         reader, writers = Thread(target=read), [Thread(target=write, args=(name,)) for name in "abc"]
         for thread in (reader, *writers):
