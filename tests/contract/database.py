@@ -595,26 +595,3 @@ class DatabaseContract:
             assert records.changes.forget(keep=2) == 4 and records.changes.forgotten() == last - 2
             kept = [each.key.removeprefix("home-ada/") for each in records.changes.since(0, limit=99)]
         assert kept == ["a1", "6.csv", "7.csv", "8.csv", "9.csv", "4.csv", "5.csv"]
-
-
-PEOPLE, GROUPS, LINKS = ["ada", "bob", "eve", "everyone"], ["physics", "ada", "signed-in"], ["l1", "l2", "ada"]
-MOMENTS = [None, None, NOW, NOW + timedelta(microseconds=1), NOW - timedelta(days=1), NOW + timedelta(days=1)]
-
-
-def _drawn(dice: Random) -> tuple[list[App], list[Grant]]:
-    apps = [app(number, owner=dice.choice([*PEOPLE, ""])) for number in range(40)]
-    subjects = [EVERYONE, SIGNED_IN]
-    subjects += [f"{kind}:{n}" for kind, names in (("user", PEOPLE), ("group", GROUPS), ("link", LINKS)) for n in names]
-    grants = [
-        Grant(dice.choice(apps).id, dice.choice(subjects), dice.choice(list(Access)), "ada", NOW, dice.choice(MOMENTS))
-        for _ in range(90)
-    ]
-    return apps, grants
-
-
-def _visitor(dice: Random) -> Visitor:
-    links = frozenset(dice.sample(LINKS, dice.randint(0, 2)))
-    if dice.random() < 0.25:
-        return Visitor(None, links)
-    groups = frozenset(dice.sample(GROUPS, dice.randint(0, 2)))
-    return Visitor(User(dice.choice(PEOPLE), groups, admin=dice.random() < 0.1), links)
