@@ -8,10 +8,10 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import dropwhile
 
-__all__ = ["clean_text", "headings", "images", "outside_fences", "paragraphs", "shorten", "without_data"]
+__all__ = ["clean_text", "headings", "images", "outside_fences", "paragraphs", "shorten", "shown", "without_data"]
 
 #: So much of a heading's line, and of a paragraph, is looked at.
 _HEADING_LENGTH = 500
@@ -29,6 +29,11 @@ _IMAGE = re.compile(
 #: A file that is written out in an address, and addresses and attributes that fill a line.
 _DATA = re.compile(r"(data:[\w.+-]{1,50}/[\w.+-]{1,50}[;,])[^\s()<>\"']{200,}+", re.IGNORECASE)
 _LONG = re.compile(r"(?<=\]\()[^()]++(?=\))|(?<=<img )[^<>]++(?=>)", re.IGNORECASE)
+#: What a page does not show of Markdown: comments, tags, where links lead to.
+_NOT_SHOWN = re.compile(
+    r"<!--.*?(?:-->|\Z)|<[^<>]{0,2000}>|(?<=\])\([^()]{0,2000}\)|^ {0,3}\[[^\]\n]{1,200}\]:.*$",
+    re.DOTALL | re.MULTILINE,
+)
 
 
 def clean_text(text: str) -> str:
@@ -102,3 +107,14 @@ def _plain(markdown: str) -> str:
     text = re.sub(r"(\*\*|__|~~|`)", "", text)
     text = re.sub(r"(?<!\w)[*_](?=\S)(.*?\S)[*_](?!\w)", r"\1", text)
     return " ".join(text.split())
+
+
+def shown(markdowns: Iterable[str], *, most: int) -> str:
+    """Return what a page shows of these texts, one after the other; ``most`` characters of them are looked at."""
+    texts = []
+    for markdown in markdowns:
+        if most <= 0:
+            break
+        texts.append(_NOT_SHOWN.sub(" ", without_data(markdown[:most])))
+        most -= len(markdown)
+    return "\n".join(texts)

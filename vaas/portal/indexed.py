@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -14,18 +13,13 @@ from vaas.db.base import Find, Records
 from vaas.model import App, Grant, Version
 from vaas.notebook import Notebook, parse
 from vaas.portal.core import Core
-from vaas.prose import without_data
+from vaas.prose import shown
 
 __all__ = ["IndexedApps", "IndexedFiles", "Kind"]
 
 _log = logging.getLogger("vaas")
 #: So much of a notebook's text is looked through, and so much of a name is kept, in characters.
 _MOST_TEXT, _MOST_NAME = 100_000, 40
-#: What a page does not show of Markdown: comments, tags, where links lead to.
-_NOT_SHOWN = re.compile(
-    r"<!--.*?(?:-->|\Z)|<[^<>]{0,2000}>|(?<=\])\([^()]{0,2000}\)|^ {0,3}\[[^\]\n]{1,200}\]:.*$",
-    re.DOTALL | re.MULTILINE,
-)
 _Row = TypeVar("_Row")
 
 
@@ -131,12 +125,7 @@ class IndexedFiles(Kind[Find]):
 
 
 def _text(notebook: Notebook) -> str:
-    texts, room = [], _MOST_TEXT
-    for cell in notebook.cells:
-        if cell.kind == "markdown" and room > 0:
-            texts.append(_NOT_SHOWN.sub(" ", without_data(cell.source[:room])))
-            room -= len(cell.source)
-    return _whole("\n".join(texts))
+    return _whole(shown((cell.source for cell in notebook.cells if cell.kind == "markdown"), most=_MOST_TEXT))
 
 
 def _whole(text: str) -> str:

@@ -6,7 +6,6 @@ import base64
 import binascii
 import io
 import json
-import re
 import sys
 from typing import Any
 
@@ -15,17 +14,12 @@ from vaas.insides.handed import Handed
 from vaas.insides.limits import MOST_TEXT
 from vaas.insides.readers.pictures import thumbnail
 from vaas.notebook import MAX_BYTES, Notebook, parse
-from vaas.prose import headings, without_data
+from vaas.prose import headings, shown, without_data
 
 __all__ = ["look", "preview"]
 
 _MOST_HEADINGS, _SHOWN = 100, 20_000
 _LARGEST_PICTURE = 8_000_000
-#: What a page does not show of Markdown: comments, tags, where links lead to.
-_NOT_SHOWN = re.compile(
-    r"<!--.*?(?:-->|\Z)|<[^<>]{0,2000}>|(?<=\])\([^()]{0,2000}\)|^ {0,3}\[[^\]\n]{1,200}\]:.*$",
-    re.DOTALL | re.MULTILINE,
-)
 
 
 def look(handed: Handed) -> dict[str, Any]:
@@ -65,12 +59,7 @@ def _read(handed: Handed) -> Notebook:
 
 
 def _text(notebook: Notebook) -> str:
-    texts, room = [], MOST_TEXT
-    for cell in notebook.cells:
-        if cell.kind == "markdown" and room > 0:
-            texts.append(_NOT_SHOWN.sub(" ", without_data(cell.source[:room])))
-            room -= len(cell.source)
-    return "\n".join(texts)
+    return shown((cell.source for cell in notebook.cells if cell.kind == "markdown"), most=MOST_TEXT)
 
 
 def _packages(notebook: Notebook) -> list[str]:
