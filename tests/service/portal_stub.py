@@ -27,6 +27,7 @@ from tornado.simple_httpclient import HTTPStreamClosedError
 from tornado.web import Application, HTTPError, RequestHandler
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
+from tests.processes import command_of, runs
 from vaas import tickets
 from vaas.model import ServerName
 from vaas.tickets import Ticket
@@ -293,30 +294,20 @@ class AppProcess:
             children = psutil.Process(self.process.pid).children(recursive=True)
         except psutil.NoSuchProcess:
             return []
-        return [child for child in children if _is_there(child)]
+        return [child for child in children if runs(child)]
 
     @property
     def kernels(self) -> list[psutil.Process]:
         """The kernels that run now."""
-        return [process for process in self.processes if _is_kernel(process)]
+        return self.running("vaas.runtime.kernel")
+
+    def running(self, word: str) -> list[psutil.Process]:
+        """Those that run now and have the word in their command; one that ends meanwhile is none of them."""
+        return [process for process in self.processes if word in command_of(process)]
 
     def text(self) -> str:
         """What it has written to its log."""
         return self.log.read_text()
-
-
-def _is_there(process: psutil.Process) -> bool:
-    try:
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _is_kernel(process: psutil.Process) -> bool:
-    try:
-        return "vaas.runtime.kernel" in process.cmdline()
-    except psutil.Error:
-        return False
 
 
 @asynccontextmanager

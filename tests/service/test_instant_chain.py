@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.processes import runs
 from tests.service.portal_stub import AppProcess
 from tests.service.visiting import Site, Visiting, serving, soon
 
@@ -144,16 +145,9 @@ async def test_thirty_visits_leave_no_process_file_or_place(tmp_path: Path) -> N
         seen = set(re.findall(r" /places/(\d+)/tmp ", mounts))
         assert 1 <= len(seen) <= len(chain(site.app)["fork"]) + 1, "places of visits that have ended are left"
         everything = site.app.processes
-    assert await soon(lambda: not [each for each in everything if _runs(each)])
+    assert await soon(lambda: not any(runs(each) for each in everything))
     assert list(tmp_path.glob("vaas-*")) == [], "the server has left its folder"
 
 
 def _folders(folder: Path) -> set[Path]:
     return {path for path in folder.glob("vaas-*/*/*") if "content" not in path.parts}
-
-
-def _runs(process: psutil.Process) -> bool:
-    try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from tests.notebooks import notebook
+from tests.processes import command_of
 from tests.service.portal_stub import PortalStub, Visitor, running
 from tests.service.visiting import Site, serving, soon
 
@@ -94,7 +95,7 @@ async def test_a_page_has_one_kernel_though_its_template_is_replaced_while_it_wa
         assert len(kernels) == len(pages)
         for page in pages:
             await page.visitor.leave(f"{page.token} over")
-        assert await settles(lambda: len(site.app.kernels), 1) <= 1, [" ".join(k.cmdline()) for k in site.app.kernels]
+        assert await settles(lambda: len(site.app.kernels), 1) <= 1, [" ".join(command_of(k)) for k in site.app.kernels]
 
 
 async def test_what_was_kept_to_fork_goes_when_the_app_becomes_warm(tmp_path: Path) -> None:
@@ -320,10 +321,9 @@ async def test_what_a_visit_gives_to_the_fork_it_comes_from_ends_with_it(tmp_pat
             "if made == 0: os.execvp('sleep', ['sleep', '903.5'])\n"
             "result = made"
         )
-        there = lambda: [each for each in site.app.processes if "903.5" in each.cmdline()]  # noqa: E731
-        assert await soon(lambda: len(there()) == 1)
+        assert await soon(lambda: len(site.app.running("903.5")) == 1)
         await visit.leave()
-        assert await soon(lambda: not there())
+        assert await soon(lambda: not site.app.running("903.5"))
         other = await site.visit(user="eve")
         assert await other.do("result = 1") == 1
         await other.leave()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.notebooks import notebook
+from tests.processes import runs
 from tests.service.portal_stub import REPOSITORY, PortalStub, Visitor, app_python, running
 from tests.service.visiting import INSTANT, serving, soon
 
@@ -149,4 +150,4 @@ async def test_a_server_ends_while_a_notebook_runs_ahead(tmp_path: Path) -> None
         started = site.app.processes
         site.app.process.terminate()
         await asyncio.wait_for(site.app.process.wait(), 8)
-        assert await soon(lambda: not [each for each in started if each.is_running() and each.status() != "zombie"])
+        assert await soon(lambda: not any(runs(each) for each in started))

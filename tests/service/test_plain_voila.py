@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from tests.notebooks import write_notebook
+from tests.processes import runs
 from tests.sandbox import NEEDS_SANDBOX
 from tests.service.plain_voila import plain_voila, until
 
@@ -30,7 +31,7 @@ THREAD = (
 
 def described(processes: list[psutil.Process]) -> list[str]:
     """Return what is left of them, for who reads that a test failed."""
-    return [f"{process} {process.status()} below {process.ppid()}" for process in processes if process.is_running()]
+    return [f"{process} {process.status()} below {process.ppid()}" for process in processes if runs(process)]
 
 
 async def moved(live: object, to: int) -> str:

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 
 from hub_service.running import Note, app_servers, portals
 from hub_service.settings import ROOT, Settings
 from tests.portal_fixture import free_ports, stand_in_app, until
+from tests.processes import runs
 
 pytestmark = pytest.mark.hub
 
@@ -265,5 +265,5 @@ def test_down_stops_everything(app: Running) -> None:
     assert servers
     assert app.vaas("down").stdout == "Stopping…\nStopped.\n"
     assert not [process for process in (note.supervisor, note.hub, note.proxy) if process.find()]
-    assert not [server for server in servers if server.is_running() and server.status() != psutil.STATUS_ZOMBIE]
+    assert not [server for server in servers if runs(server)]
     assert app.vaas("status").returncode == 1

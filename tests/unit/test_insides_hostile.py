@@ -19,6 +19,7 @@ import pytest_asyncio
 
 from tests.insides import looking, write_samples
 from tests.portal_fixture import ROOT, app_python
+from tests.processes import runs
 from vaas.catalogs.looking import AppLooker
 from vaas.errors import Unavailable, Unreadable
 from vaas.insides.limits import Limits
@@ -303,7 +304,7 @@ def processes_of(looker: AppLooker) -> list[psutil.Process]:
 async def until_gone(process: psutil.Process) -> None:
     """Wait until it has ended, whether or not somebody has taken notice."""
     async with asyncio.timeout(30):
-        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        while runs(process):
             await asyncio.sleep(0.02)
 
 
