@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -174,6 +175,30 @@ class TestRest:
             assert (await bob.post("api/ask", json={"verb": "me", "args": []})).status_code == 400
             assert (await reads.post("api/ask", json={"verb": "me"})).status_code == 403
             assert (await nobody.post("api/ask", json={"verb": "me"})).status_code in {401, 403}
+
+    async def test_what_nobody_waits_for_any_more_is_given_up(self, portal: World, site: str) -> None:
+        portal.portal.previewing = stuck = Stuck(portal)
+        async with client(site, "bob") as bob:
+            asking = asyncio.create_task(bob.get("api/previews/here/x"))
+            await asyncio.wait_for(stuck.begun.wait(), 30)
+            asking.cancel()
+            await asyncio.wait_for(stuck.left.wait(), 30)
+
+
+class Stuck(Previewing):
+    """Answers nobody; it notes when somebody asks, and when they go."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world.core, world.portal.finding)
+        self.begun, self.left = asyncio.Event(), asyncio.Event()
+
+    async def preview(self, visitor: Visitor, catalog_id: str, record_id: str) -> dict[str, Any]:
+        self.begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.left.set()
+        raise AssertionError
 
 
 def test_lists_are_bounded() -> None:

@@ -378,6 +378,28 @@ async def test_an_answer_goes_to_who_asked_even_when_others_gave_up(looker: AppL
     assert (await asked[3]).format == "notebook"
 
 
+async def test_who_gives_up_before_their_turn_leaves_the_line(tmp_path: Path) -> None:
+    """What is asked notes each question, and answers the first when there is a file called "go"."""
+    process = tmp_path / "python"
+    process.write_text(
+        f"#!/bin/sh\ncd {tmp_path}\necho '{{}}'\nwhile read asked; do\n  echo \"$asked\" >> asked\n"
+        "  while [ ! -e go ]; do sleep 0.05; done\n"
+        '  echo \'{"id": \'$(wc -l < asked)\', "said": "{}"}\'\ndone\n'
+    )
+    process.chmod(0o755)
+    looker = AppLooker(process, environ={"PATH": os.environ["PATH"]})
+    asked = [asyncio.create_task(looker.look(tmp_path, name=name)) for name in ("first", "gone", "last")]
+    async with asyncio.timeout(30):
+        while not (tmp_path / "asked").exists():
+            await asyncio.sleep(0.02)
+    asked[1].cancel()
+    (tmp_path / "go").touch()
+    await asyncio.wait([asked[0], asked[2]], timeout=30)
+    names = [json.loads(line)["name"] for line in (tmp_path / "asked").read_text().splitlines()]
+    assert names == ["first", "last"]
+    await looker.close()
+
+
 async def test_a_process_that_lies_is_not_believed(tmp_path: Path, samples: Path) -> None:
     """What is asked may be another program altogether: its answer is no answer, and it is ended."""
     lies = [

@@ -25,6 +25,8 @@ _MOST = 100
 _LONGEST = 2000
 #: Seconds after which a suggestion is of no use.
 _AT_ONCE = 1.0
+#: Seconds that one record may take, which a page waits for before it asks what is inside.
+_ONE = 10.0
 
 
 class Finding:
@@ -70,7 +72,11 @@ class Finding:
         catalog = self._catalogs.get(catalog_id)
         if catalog is None:
             raise NotFound("There is no such catalog here.")
-        return await catalog.record(record_id, visitor=visitor)
+        try:
+            async with asyncio.timeout(_ONE):
+                return await catalog.record(record_id, visitor=visitor)
+        except TimeoutError as error:
+            raise Unavailable(f"{catalog.title} does not answer at the moment.") from error
 
     async def suggest(self, beginning: str, *, visitor: Visitor, limit: int = 8) -> list[str]:
         """Return what begins so, of all that the visitor may see: the portal's own first, each once.
