@@ -19,9 +19,10 @@ from vaas import tickets
 from vaas.catalogs.own import Index, OwnCatalog
 from vaas.errors import Forbidden, Invalid
 from vaas.model import EVERYONE, ServerName, User, Visitor
-from vaas.portal.finding import Finding
+from vaas.portal.finding import LONGEST_CURSOR, Finding
 from vaas.portal.indexing import Indexing
 from vaas.portal.previewing import Previewing
+from vaas.portal.things import MOST_ID
 
 SERVER = ServerName(f"app-{DISCOVERY}", "v1")
 TOKEN = f"{SERVER.account}:server={SERVER.account}/{SERVER.name}"
@@ -118,15 +119,29 @@ async def test_suggestions_records_and_previews_are_what_the_visitor_may_see(por
         ("search", {"text": "", "limit": True}, "limit"),
         ("search", {"text": "", "typing": "yes"}, "typing"),
         ("search", {"text": "", "cursor": "x"}, "Search again"),
+        ("search", {"text": "", "cursor": "x" * (LONGEST_CURSOR + 1)}, "cursor"),
+        ("search", {"text": "", "order": "size"}, "order"),
         ("suggest", {"beginning": None}, "beginning"),
         ("suggest", {"beginning": "a", "limit": 0}, "limit"),
         ("record", {"catalog": "here"}, "id"),
         ("record", {"catalog": "h" * 61, "id": "x"}, "catalog"),
+        ("record", {"catalog": "here", "id": "x" * (MOST_ID + 1)}, "id"),
+        ("basket_add", {"catalog": "here", "record": "x" * (MOST_ID + 1)}, "record"),
+        ("basket_share", {"basket": "x"}, "subjects"),
+        ("answer_request", {"id": "x"}, "grant"),
+        ("me", {"who": "eve"}, "who"),
     ],
 )
 async def test_wrong_arguments_are_named(portal: World, site: str, verb: str, args: dict[str, Any], word: str) -> None:
     status, message = await asked(site, await proof(portal, Visitor(BOB)), verb, **args)
     assert status == 400 and word in message
+
+
+async def test_what_has_a_long_path_can_be_asked_for(portal: World, site: str) -> None:
+    said = await proof(portal, Visitor(BOB))
+    for verb, name in (("record", "id"), ("preview", "id"), ("basket_add", "record")):
+        status, message = await asked(site, said, verb, catalog="here", **{name: "x" * MOST_ID})
+        assert status == 404 and "here" in message
 
 
 async def test_what_is_no_question_is_refused(portal: World, site: str) -> None:
@@ -203,9 +218,9 @@ class Stuck(Previewing):
 
 def test_lists_are_bounded() -> None:
     assert Arguments({"subjects": ["a", "b"]}).texts("subjects") == ["a", "b"]
-    for wrong in ("a", [1], ["x"] * 101, ["x" * 3000]):
+    for wrong in ({"subjects": "a"}, {"subjects": [1]}, {"subjects": ["x"] * 201}, {"subjects": ["x" * 3000]}, {}):
         with pytest.raises(Invalid):
-            Arguments({"subjects": wrong}).texts("subjects")
+            Arguments(wrong).texts("subjects")
     assert set(VERBS) >= {"me", "search", "suggest", "record", "preview"}
 
 

@@ -27,11 +27,11 @@ PNG = base64.b64decode(
 class FirstWords(Looker):
     """Shows how a file begins."""
 
-    async def look(self, path: Path, *, name: str, root: Path | None = None) -> Inside:
+    async def look(self, path: Path, *, name: str) -> Inside:
         """Tell nothing."""
         return Inside()
 
-    async def preview(self, path: Path, *, name: str, root: Path | None = None) -> dict[str, Any]:
+    async def preview(self, path: Path, *, name: str) -> dict[str, Any]:
         """Show the first letters."""
         if name == "broken.csv":
             raise Unreadable("It ends too early.")
@@ -60,7 +60,7 @@ class Waits(FirstWords):
     def __init__(self) -> None:
         self.may, self.reading = asyncio.Event(), 0
 
-    async def preview(self, path: Path, *, name: str, root: Path | None = None) -> dict[str, Any]:
+    async def preview(self, path: Path, *, name: str) -> dict[str, Any]:
         self.reading += 1
         assert self.reading == 1, "one file at a time"
         try:

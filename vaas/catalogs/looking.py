@@ -60,13 +60,13 @@ class AppLooker(Looker):
         self.isolated: bool | None = None
         self.why = ""
 
-    async def look(self, path: Path, *, name: str, root: Path | None = None) -> Inside:
+    async def look(self, path: Path, *, name: str) -> Inside:
         """Return what the file tells of itself."""
-        return clean_inside(parse_answer(await self._ask("look", path, name, root)))
+        return clean_inside(parse_answer(await self._ask("look", path, name)))
 
-    async def preview(self, path: Path, *, name: str, root: Path | None = None) -> dict[str, Any]:
+    async def preview(self, path: Path, *, name: str) -> dict[str, Any]:
         """Return what is shown of the file."""
-        return clean_preview(parse_answer(await self._ask("preview", path, name, root)))
+        return clean_preview(parse_answer(await self._ask("preview", path, name)))
 
     async def close(self) -> None:
         """End the process."""
@@ -75,10 +75,10 @@ class AppLooker(Looker):
         async with self._turn:
             await self._end()
 
-    async def _ask(self, verb: str, path: Path, name: str, root: Path | None) -> str:
+    async def _ask(self, verb: str, path: Path, name: str) -> str:
         # Who asked may go away. Before it is their turn they leave the line; after that the answer is taken all the
         # same, so that the next one gets their own.
-        asked = {"verb": verb, "path": str(path), "name": name, "root": str(root or "")}
+        asked = {"verb": verb, "path": str(path), "name": name}
         asking = asyncio.create_task(self._ask_in_turn(asked))
         self._asking.add(asking)
         asking.add_done_callback(self._forget)
