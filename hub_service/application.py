@@ -31,6 +31,7 @@ from vaas.catalogs.ckan import CkanCatalog
 from vaas.catalogs.invenio import InvenioCatalog
 from vaas.catalogs.looking import AppLooker
 from vaas.catalogs.own import Index, OwnCatalog
+from vaas.catalogs.sparing import Sparing
 from vaas.catalogs.stac import StacCatalog
 from vaas.content import Content
 from vaas.db.seal import Seal, ensure_secret
@@ -117,7 +118,8 @@ def _http(environ: Mapping[str, str]) -> Http:
 
 def _catalogs(settings: Settings, http: Http) -> list[Catalog]:
     """Return the catalogs elsewhere that the site names. Raises Invalid, with the line that is wrong."""
-    return [_CATALOGS[each.kind](each, http) for each in read_catalogs(settings.catalogs)]
+    made = [_CATALOGS[each.kind](each, http) for each in read_catalogs(settings.catalogs)]
+    return [Sparing(each) if each.same_for_all else each for each in made]
 
 
 def _stores(data: Path, database: SqlDatabase, http: Http) -> MountedStores:

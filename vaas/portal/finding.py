@@ -25,8 +25,6 @@ _MOST = 100
 LONGEST_CURSOR = 2000
 #: Seconds after which a suggestion is of no use.
 _AT_ONCE = 1.0
-#: Seconds that one record may take, which a page waits for before it asks what is inside.
-_ONE = 10.0
 
 
 class Finding:
@@ -73,7 +71,8 @@ class Finding:
         if catalog is None:
             raise NotFound("There is no such catalog here.")
         try:
-            async with asyncio.timeout(_ONE):
+            # Twice as long: it is asked for alone, and there is nothing else to show.
+            async with asyncio.timeout(2 * self._patience):
                 return await catalog.record(record_id, visitor=visitor)
         except TimeoutError as error:
             raise Unavailable(f"{catalog.title} does not answer at the moment.") from error
