@@ -57,7 +57,7 @@ async def _search(portal: Portal, visitor: Visitor, args: Arguments) -> Any:
         cursor=args.text("cursor", "", most=LONGEST_CURSOR),
         typing=args.flag("typing", default=False),
     )
-    records = [record_json(record, base=args.base) for record in page.records]
+    records = [record_json(record, base=args.base) for record in portal.gallery.told(visitor, page.records)]
     facets = dict(page.facets)
     # How many changed in which month: not one of the values by which people choose.
     return {**vars(page), "records": records, "timeline": facets.pop("month", {}), "facets": facets}
@@ -70,7 +70,8 @@ async def _suggest(portal: Portal, visitor: Visitor, args: Arguments) -> Any:
 
 
 async def _record(portal: Portal, visitor: Visitor, args: Arguments) -> Any:
-    return record_json(await portal.finding.record(*_named(args), visitor=visitor), base=args.base)
+    record = await portal.finding.record(*_named(args), visitor=visitor)
+    return record_json(*portal.gallery.told(visitor, [record]), base=args.base)
 
 
 async def _preview(portal: Portal, visitor: Visitor, args: Arguments) -> Any:

@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from hub_service.arguments import Arguments
 from hub_service.asked import VERBS
 from hub_service.discovery import DISCOVERY, ensure_discovery
-from tests.portal_parts import ADA, BOB, EVE, NOBODY, PUBLIC_URL, World
+from tests.portal_parts import ADA, BOB, EVE, NOBODY, PUBLIC_URL, ROOT, World
 from tests.unit.test_handlers import client
 from vaas import tickets
 from vaas.catalogs.own import Index, OwnCatalog
 from vaas.errors import Forbidden, Invalid
-from vaas.model import EVERYONE, ServerName, User, Visitor
+from vaas.model import EVERYONE, Access, Grant, ServerName, User, Visitor
 from vaas.portal.finding import LONGEST_CURSOR, Finding
 from vaas.portal.indexing import Indexing
 from vaas.portal.previewing import Previewing
@@ -158,6 +160,53 @@ async def test_what_is_no_question_is_refused(portal: World, site: str) -> None:
             assert (await server.post("api/runtime/ask", json=body)).status_code == 400
         half = json.dumps({"proof": said, "verb": "search", "args": {"text": "half a pair \ud800"}})
         assert (await server.post("api/runtime/ask", content=half)).json()["records"] == []
+
+
+async def test_apps_say_what_who_asks_may_do_with_them(portal: World, site: str) -> None:
+    def grant(slug: str, subject: str, access: Access, *, days: int = 9) -> None:
+        with portal.core.database.begin() as records:
+            app, until = records.apps.get(slug), portal.core.now() + timedelta(days)
+            assert app is not None
+            records.grants.save(Grant(app.id, subject, access, "ada", portal.core.now(), until))
+
+    grant("tides-for-physics", "user:bob", Access.READ)
+    grant("tides-for-all", "user:bob", Access.WRITE, days=-1)
+    grant("tides-for-all", "user:eve", Access.WRITE)
+    grant("tides-for-all", "user:root", Access.READ)
+    may = {
+        BOB: {"Tides for Bob": "VIEW", "Tides for physics": "READ", "Tides for all": "VIEW"},
+        EVE: {"Tides for all": "WRITE"},
+        ADA: dict.fromkeys(("Tides for Bob", "Tides for physics", "Tides for all"), "WRITE"),
+        ROOT: dict.fromkeys(("Tides for Bob", "Tides for physics", "Tides for all"), "WRITE"),
+        None: {"Tides for all": "VIEW"},
+    }
+    for user, expected in may.items():
+        said = await proof(portal, Visitor(user))
+        found = (await asked(site, said, "search", text="tides"))["records"]
+        assert {each["title"]: each["details"].get("access") for each in found} == expected
+        for each in found:
+            assert await asked(site, said, "record", catalog="here", id=each["id"]) == each
+
+
+async def test_who_lost_access_that_the_index_still_knows_of_is_told_none(portal: World, site: str) -> None:
+    said = await proof(portal, Visitor(BOB))
+    with portal.core.database.begin() as records:
+        app = records.apps.get("tides-for-bob")
+        assert app is not None
+        records.grants.remove(app.id, "user:bob")
+    (record,) = (await asked(site, said, "search", text='"for bob"'))["records"]
+    assert "access" not in record["details"]
+
+
+async def test_what_apps_say_of_access_is_one_question_for_all_of_them(portal: World, site: str) -> None:
+    engine, counted = portal.core.database._engine, list[str]()  # type: ignore[attr-defined]
+    sa.event.listen(engine, "before_cursor_execute", lambda _c, _cursor, text, *_: counted.append(text))
+    finding = portal.portal.finding
+    for text, questions in (("tides", 1), ("nothing like that", 0)):
+        page = await finding.search(text, visitor=Visitor(BOB))
+        counted.clear()
+        assert len(portal.portal.gallery.told(Visitor(BOB), page.records)) == 3 * questions
+        assert len([each for each in counted if each.startswith("SELECT")]) == questions
 
 
 async def test_a_visit_asks_for_a_day(portal: World, site: str) -> None:
