@@ -309,6 +309,7 @@ class Api(Base):
 
     def on_connection_close(self) -> None:
         """Give up what is under way for who has gone."""
+        super().on_connection_close()
         self._gone = True
         if self._answering is not None:
             self._answering.cancel()
