@@ -37,11 +37,11 @@ class Arguments:
         # Half of a pair is no character: nothing could keep it.
         return value.encode("utf-8", "replace").decode()
 
-    def number(self, name: str, default: int, *, most: int) -> int:
-        """Return a number from 1 to ``most``."""
+    def number(self, name: str, default: int, *, least: int = 1, most: int) -> int:
+        """Return a number from ``least`` to ``most``."""
         value = self._said.get(name, default)
-        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-            raise Invalid(f"“{name}” is a number from 1 to {most}.", field=name)
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise Invalid(f"“{name}” is a number from {least} to {most}.", field=name)
         return value
 
     def flag(self, name: str, *, default: bool | None = None) -> bool:
