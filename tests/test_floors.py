@@ -66,6 +66,7 @@ AREAS = {
     "vaas.network": "thought",
     "vaas.facts": "thought",
     "vaas.loading": "thought",
+    "vaas.patience": "thought",
     "vaas.questions": "thought",
     "vaas.stores.base": "ports",
     "vaas.catalogs.base": "ports",

@@ -210,6 +210,8 @@ class DatabaseContract:
             records.grants.save(grant("user:bob", app_id="a2"))
             assert records.grants.of(["a1"]) == [grant("group:x"), grant("user:bob", Access.READ, expires=NOW)]
             assert len(records.grants.of({"a1", "a2"})) == 3
+            assert records.grants.of(["a1"], subjects={"group:x", "user:eve"}) == [grant("group:x")]
+            assert records.grants.of(["a1"], subjects=()) == []
             assert records.grants.of([]) == records.grants.of(["none"]) == []
             records.grants.remove("a1", "user:bob")
             records.grants.remove("a1", "user:bob")

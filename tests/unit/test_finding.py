@@ -123,6 +123,11 @@ async def test_one_record_is_had_from_its_catalog() -> None:
         await finding.record("none", "x", visitor=NOBODY)
 
 
+async def test_one_record_is_not_waited_for_without_end() -> None:
+    with pytest.raises(Unavailable, match="Own does not answer"):
+        await Finding([Asked("own", lambda _s, _c: Page())], patience=0.05).record("own", "hang", visitor=NOBODY)
+
+
 class Asked(Shelf):
     """A catalog whose records each are an answer of their own."""
 

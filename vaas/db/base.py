@@ -93,8 +93,8 @@ class Grants(ABC):
     """Who may do what."""
 
     @abstractmethod
-    def of(self, app_ids: Collection[str]) -> list[Grant]:
-        """Return all grants of these apps, expired ones too, by subject."""
+    def of(self, app_ids: Collection[str], *, subjects: Collection[str] | None = None) -> list[Grant]:
+        """Return all grants of these apps, or those of ``subjects`` alone, expired ones too, by subject."""
 
     @abstractmethod
     def save(self, grant: Grant) -> None:

@@ -40,8 +40,8 @@ class Portal:
         What keeps the portal's own as the database is; None: there is none.
     harvesting:
         What keeps the database as the stores are; None: what is in them is not found.
-    looker:
-        What looks into files for previews; None: there are none of files.
+    lookers:
+        What looks into files for previews, each into one at a time; none: there are no previews of files.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Portal:
         catalogs: Sequence[Catalog] = (),
         indexing: Indexing | None = None,
         harvesting: Harvesting | None = None,
-        looker: Looker | None = None,
+        lookers: Sequence[Looker] = (),
     ) -> None:
         self.core = core
         self.gallery = Gallery(core)
@@ -64,7 +64,7 @@ class Portal:
         self.speaking = Speaking(core)
         self.incidents = Incidents(core)
         self.finding = Finding(catalogs)
-        self.previewing = Previewing(core, self.finding, looker)
+        self.previewing = Previewing(core, self.finding, lookers)
         self.indexing = indexing
         self.baskets = Baskets(core, self.finding, self.sharing)
         self.requests = Requests(core, self.sharing)
