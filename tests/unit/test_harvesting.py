@@ -7,9 +7,10 @@ import json
 import os
 import random
 import shutil
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ import pytest
 
 from tests.portal_parts import ADA, BOB, EVE, NOBODY, ROOT, World
 from vaas.catalogs.own import Index, OwnCatalog
-from vaas.errors import Forbidden, Unavailable
+from vaas.db.base import Find
+from vaas.db.seal import Seal
+from vaas.db.sql import SqlDatabase
+from vaas.errors import Forbidden, NotFound, Unavailable
 from vaas.http import Http
 from vaas.insides.base import Inside, Looker, Unreadable
 from vaas.model import Entry, StoreAccount, User, Visitor
@@ -60,7 +64,7 @@ class Cloud(Store):
 
     def __init__(self, id: str, files: dict[str, bytes]) -> None:
         self.id, self.title, self.files = id, "Cloud", dict(files)
-        self.dead, self.hangs, self.closed = False, False, set[str]()
+        self.dead, self.hangs, self.topless, self.closed = False, False, False, set[str]()
         self.listed: list[str] = []
 
     async def list(self, path: str) -> tuple[Entry, ...]:
@@ -70,6 +74,8 @@ class Cloud(Store):
 
     async def stat(self, path: str) -> Entry:
         await self._answer("")
+        if self.topless:
+            raise NotFound(f"There is no “{path}”.")
         if path in self.files:
             return Entry(path, False, len(self.files[path]), None, f"{hash(self.files[path]):x}")
         below = {name: data for name, data in self.files.items() if not path or name.startswith(f"{path}/")}
@@ -107,6 +113,9 @@ class Sites(MountedStores):
 
     def places(self, user: User | None = None) -> list[Place]:
         return super().places(user) + [each for each in self.more if user is None or each.owner == user.name]
+
+    def owned(self, people: Collection[str]) -> frozenset[str]:
+        return super().owned(people) | {each.id for each in self.more if each.owner in people}
 
 
 @dataclass
@@ -418,6 +427,66 @@ async def test_what_nobody_has_any_more_vanishes(site: Site) -> None:
     with pytest.raises(Unavailable):
         await site.sweep()
     assert await site.found("waves") == ["home:x.csv"]
+
+
+async def test_what_cannot_be_read_for_a_moment_keeps_what_was_found(
+    site: Site, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    for name, home in (("ada", site.root / "homes/ada"), ("bob", elsewhere), ("eve", site.root / "homes/eve")):
+        site.put(str(home / "x.csv"), "Waves")
+        site.world.people.known[name] = User(name)
+    (site.root / "homes/bob").symlink_to(elsewhere)
+    _connect(site, "dav-1", sealed_with=b"a" * 32)
+    with site.world.core.database.begin() as records:
+        records.finds.save([_found("dav-1", "y.csv"), _found("dav-2", "z.csv")])
+    await site.sweep()
+    # A disk that is not mounted, homes that are made when they are used, and a key that is another one now.
+    elsewhere.rename(tmp_path / "away")
+    (site.root / "homes/ada").rename(tmp_path / "ada")
+    (site.root / "homes/eve").rename(tmp_path / "eve")
+    (site.root / "homes/eve").symlink_to("eve")
+    caplog.clear()
+    for _ in range(2):
+        report = await site.sweep()
+        closed = {each.place for each in report.skipped if each.path == "" and "at the moment" in each.why}
+        assert closed == {"dav-1", "home-ada", "home-bob", "home-eve"}
+        for name in ("ada", "bob", "eve"):
+            assert "home:x.csv" in await site.found("waves", Visitor(User(name)))
+    assert await site.found("name:y.csv") == ["dav-1:y.csv"] and await site.found("name:z.csv") == []
+    assert sum("home-ada" in each.message for each in caplog.records) == 1
+    # They are there again, and one person is not.
+    (tmp_path / "away").rename(elsewhere)
+    (tmp_path / "ada").rename(site.root / "homes/ada")
+    del site.world.people.known["eve"]
+    report = await site.sweep()
+    assert report.gone == 1 and await site.found("waves", Visitor(User("eve"))) == []
+    assert await site.found("waves") == await site.found("waves", AS_BOB) == ["home:x.csv"]
+
+
+async def test_a_place_that_answers_without_its_top_keeps_what_was_found(site: Site) -> None:
+    cloud = Cloud("dav-1", {"x.csv": b"Waves"})
+    site.sites.more = [Place("dav-1", cloud, frozenset({"user:ada"}), "ada")]
+    await site.sweep()
+    cloud.topless = True
+    report = await site.sweep()
+    assert report.gone == 0 and "not there at the moment" in report.skipped[0].why
+    assert await site.found("waves") == ["dav-1:x.csv"]
+
+
+def _connect(site: Site, account: str, *, sealed_with: bytes) -> None:
+    """Connect an account as a portal with another key does."""
+    other = SqlDatabase(f"sqlite:///{site.root / 'portal.sqlite'}", seal=Seal(sealed_with))
+    with other.begin() as records:
+        made = StoreAccount(account, "ada", "C", "https://c.example.org/", "a", site.world.core.now())
+        records.accounts.add(made, "x")
+    other.close()
+
+
+def _found(place: str, path: str) -> Find:
+    record = {"id": f"file:{place}/{path}", "type": "data", "title": path, "names": [path]}
+    record["details"] = {"store": place, "path": path}
+    return Find(place, path, "1", "data", record, frozenset({"user:ada"}), datetime(2026, 1, 1, tzinfo=UTC))
 
 
 async def _no_answer() -> list[str]:

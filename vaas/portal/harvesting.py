@@ -32,6 +32,7 @@ _MOST_SKIPPED = 1_000
 _MOST_TOUCHED = 8
 #: So many changes are remembered even of files that are gone: an index that is further behind is made anew.
 _REMEMBERED = 200_000
+_CLOSED = "It cannot be opened at the moment. What was found in it stays."
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,10 @@ class Harvesting:
             It is not known who there is, or which places there are.
         """
         began, done = time.monotonic(), 0
-        places = await self._places()
-        gone = await asyncio.to_thread(self._forget_others, {place.id for place in places})
+        places, kept = await self._places()
+        gone, closed = await asyncio.to_thread(self._forget_others, {place.id for place in places}, kept)
+        for each in closed:
+            self._tell(each.place, each.place, [each])
         places = [place for place in places if here or not place.store.here]
         turn = asyncio.Semaphore(self.bounds.places)
 
@@ -112,7 +115,7 @@ class Harvesting:
             return report
 
         reports = await asyncio.gather(*map(one, places))
-        report = sum(reports, Report(gone=gone))
+        report = sum(reports, Report(gone=gone, skipped=closed))
         report = replace(report, places=len(places), seconds=round(time.monotonic() - began, 1))
         _log.info(
             "Looked through %d places in %.1f s: %d can be found, %d of them new or different, %d gone, %d skipped.",
@@ -152,32 +155,39 @@ class Harvesting:
     async def _written(self, touched: Collection[Touched]) -> None:
         await self.touched(touched)
 
-    async def _places(self) -> list[Place]:
-        """Return the places that some person who is there may see."""
-        directory = self._core.directory
-        there = {f"user:{name}" for name in await directory.people()}
-        there |= {f"group:{name}" for name in await directory.groups()}
+    async def _places(self) -> tuple[list[Place], frozenset[str]]:
+        """Return the places that some person who is there may see, and the ids of all that these people have."""
+        people = await self._core.directory.people()
+        groups = await self._core.directory.groups()
+        there = {*(f"user:{name}" for name in people), *(f"group:{name}" for name in groups)}
         places = await asyncio.to_thread(self._core.stores.places)
-        return [place for place in places if any(":" not in each or each in there for each in place.readers)]
+        kept = await asyncio.to_thread(self._core.stores.owned, frozenset(people))
+        return [place for place in places if any(":" not in each or each in there for each in place.readers)], kept
 
-    def _forget_others(self, there: set[str]) -> int:
+    def _forget_others(self, there: set[str], kept: frozenset[str]) -> tuple[int, tuple[Skipped, ...]]:
+        """Forget what is nobody's any more, and return how much; and what stays though it cannot be opened now."""
         with self._core.database.begin() as records:
             known = records.finds.places()
-            gone = {name: count for name, count in known.items() if name not in there}
             records.changes.forget(keep=_REMEMBERED)
+        gone = {name: count for name, count in known.items() if name not in there | kept}
         for name in gone:
             with self._core.database.begin() as records:
                 records.finds.remove(name)
-        return sum(gone.values())
+        closed = sorted(known.keys() - there - gone.keys())
+        return sum(gone.values()), tuple(Skipped(name, "", _CLOSED) for name in closed)
 
     async def _sweep_safely(self, place: Place) -> Report:
         report = await self._safely(place, "")
-        for skipped in report.skipped:
-            if skipped not in self._told.get(place.id, ()):
-                level, where = (logging.INFO, skipped.path) if skipped.path else (logging.WARNING, "all of it")
-                _log.log(level, "%s (%s), %s: %s", place.id, place.owner or place.store.title, where, skipped.why)
-        self._told[place.id] = frozenset(report.skipped)
+        self._tell(f"{place.id} ({place.owner or place.store.title})", place.id, report.skipped)
         return report
+
+    def _tell(self, name: str, place: str, skipped: Collection[Skipped]) -> None:
+        """Say in the log what was skipped in the place, once for as long as it is so."""
+        for each in skipped:
+            if each not in self._told.get(place, ()):
+                level, where = (logging.INFO, each.path) if each.path else (logging.WARNING, "all of it")
+                _log.log(level, "%s, %s: %s", name, where, each.why)
+        self._told[place] = frozenset(skipped)
 
     async def _safely(self, place: Place, path: str, *, deep: bool = True) -> Report:
         """Reconcile, and say in the report what went wrong: no place keeps the others from being swept."""

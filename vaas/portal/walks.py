@@ -157,7 +157,10 @@ class _Walking:
     async def walk(self) -> Walk:
         try:
             entry = await self._ask_top()
-        except NotFound:
+        except NotFound as error:
+            if not self._top:
+                # A place that is there has a top: another one answers for it, or only a part of it.
+                raise Unavailable(f"“{self._place.store.title}” is not there at the moment.") from error
             return self._seen
         if not entry.folder:
             await self._take(entry)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,6 +150,10 @@ class StoreSource(ABC):
 
         One that cannot be opened at the moment is left out.
         """
+
+    @abstractmethod
+    def owned(self, people: Collection[str]) -> frozenset[str]:
+        """Return the ids of the places that these people have, of those that cannot be opened at the moment too."""
 
     def watched(self) -> AbstractAsyncContextManager[AsyncIterator[frozenset[Touched]]]:
         """Say what is touched as it happens, inside of the block, where the system can tell; elsewhere nothing."""
