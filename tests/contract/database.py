@@ -591,7 +591,15 @@ class DatabaseContract:
             records.finds.remove("home-ada", [f"{number}.csv" for number in range(6)])
             last = records.changes.last()
         with database.begin() as records:
-            assert records.changes.forget(keep=last) == 0 == records.changes.forget(keep=6)
-            assert records.changes.forget(keep=2) == 4 and records.changes.forgotten() == last - 2
+            before = records.changes.count()
+            for keep in (last, 6):
+                assert not records.changes.forget(keep=keep, most=100) and records.changes.count() == before
+            assert records.changes.forgotten() == last - 6
+            # A piece at a time: two of the four are looked at, then the others.
+            assert records.changes.forget(keep=2, most=2)
+            assert (records.changes.count(), records.changes.forgotten()) == (before - 2, last - 4)
+            while records.changes.forget(keep=2, most=2):
+                pass
+            assert (records.changes.count(), records.changes.forgotten()) == (before - 4, last - 2)
             kept = [each.key.removeprefix("home-ada/") for each in records.changes.since(0, limit=99)]
         assert kept == ["a1", "6.csv", "7.csv", "8.csv", "9.csv", "4.csv", "5.csv"]

@@ -617,12 +617,31 @@ async def test_an_index_that_is_far_behind_is_made_anew(site: Site) -> None:
     site.put("homes/ada/late.csv", "Late")
     await site.harvesting.sweep()
     with site.world.core.database.begin() as records:
-        assert records.changes.forget(keep=0) == 1
+        known = records.changes.count()
+        assert not records.changes.forget(keep=0, most=100) and records.changes.count() == known - 1
     assert await site.found() == ["home:early.csv", "home:stays.csv"]
     site.indexing.catch_up()
     assert await site.found() == ["home:late.csv", "home:stays.csv"]
     # It is up to date now, and is not made again.
     assert site.indexing.catch_up() == 0
+
+
+async def test_changes_are_forgotten_when_there_are_many_more_than_are_kept(site: Site) -> None:
+    async def come_and_go(*names: str) -> list[str]:
+        files = [site.put(f"homes/ada/{name}") for name in names]
+        await site.sweep()
+        for file in files:
+            file.unlink()
+        for _ in range(2):
+            await site.sweep()
+        with site.world.core.database.begin() as records:
+            return [each.key.removeprefix("home-ada/") for each in records.changes.since(0, limit=9)]
+
+    site.bounded(remembered=4)
+    # Two changes each: six are not so many more than four, ten are, and then the first six are forgotten.
+    assert await come_and_go("a", "b", "c") == ["a", "b", "c"]
+    assert await come_and_go("d") == ["a", "b", "c", "d"]
+    assert await come_and_go("e") == ["d", "e"]
 
 
 def _oracle(home: Path) -> dict[str, str]:

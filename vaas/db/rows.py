@@ -86,15 +86,20 @@ class SqlChanges(SqlRows, base.Changes):
         """Return how many things have ever changed."""
         return int(self._c.execute(sa.select(sa.func.count()).select_from(schema.changes)).scalar_one())
 
-    def forget(self, *, keep: int) -> int:
-        """Forget files that are gone, but for the last ``keep`` changes; return how many."""
-        t, last = schema.changes, self.last() - keep
+    def forget(self, *, keep: int, most: int) -> bool:
+        """Forget files that are gone, of the next ``most`` changes but for the last ``keep``."""
+        t, done, last = schema.changes, self.forgotten(), self.last() - keep
+        if done >= last:
+            return False
+        # What is gone has a number of that moment: none is left among those that were looked at before.
+        ahead = sa.select(t.c.number).where(t.c.number > done, t.c.number <= last).order_by(t.c.number).limit(most)
+        numbers = list(self._c.execute(ahead).scalars())
+        upto = numbers[-1] if len(numbers) == most else last
+        self._put(schema.counters, {"name": "forgotten", "number": upto})
         there = sa.select(schema.finds.c.key).where(schema.finds.c.key == t.c.key)
-        gone = sa.delete(t).where(t.c.kind == "file", t.c.number <= last, ~sa.exists(there))
-        count = int(self._c.execute(gone).rowcount)
-        if count:
-            self._put(schema.counters, {"name": "forgotten", "number": last})
-        return count
+        mine = sa.and_(t.c.kind == "file", t.c.number > done, t.c.number <= upto)
+        self._c.execute(sa.delete(t).where(mine, ~sa.exists(there)))
+        return upto < last
 
     def forgotten(self) -> int:
         """Return the number up to which some changes may be forgotten."""

@@ -30,8 +30,10 @@ _AT_ONCE = 200
 _MOST_SKIPPED = 1_000
 #: Where more is touched at once on this machine, it is quicker to look through the whole place.
 _MOST_TOUCHED = 8
-#: So many changes are remembered even of files that are gone: an index that is further behind is made anew.
-_REMEMBERED = 200_000
+#: When so many times the changes that are remembered have come, those that are not are forgotten.
+_MANY = 1.5
+#: So many are gone through at once, and for so many seconds others may write before it goes on.
+_FORGOTTEN, _PAUSE = 2_000, 0.02
 _CLOSED = "It cannot be opened at the moment. What was found in it stays."
 
 
@@ -101,6 +103,7 @@ class Harvesting:
         began, done = time.monotonic(), 0
         places, kept = await self._places()
         gone, closed = await asyncio.to_thread(self._forget_others, {place.id for place in places}, kept)
+        await self._forget_changes()
         for each in closed:
             self._tell(each.place, each.place, [each])
         places = [place for place in places if here or not place.store.here]
@@ -168,13 +171,33 @@ class Harvesting:
         """Forget what is nobody's any more, and return how much; and what stays though it cannot be opened now."""
         with self._core.database.begin() as records:
             known = records.finds.places()
-            records.changes.forget(keep=_REMEMBERED)
         gone = {name: count for name, count in known.items() if name not in there | kept}
         for name in gone:
+            with self._core.database.begin() as records:
+                paths = list(records.finds.marks(name))
+            for at in range(0, len(paths), _AT_ONCE):
+                with self._core.database.begin() as records:
+                    records.finds.remove(name, paths[at : at + _AT_ONCE])
             with self._core.database.begin() as records:
                 records.finds.remove(name)
         closed = sorted(known.keys() - there - gone.keys())
         return sum(gone.values()), tuple(Skipped(name, "", _CLOSED) for name in closed)
+
+    async def _forget_changes(self) -> None:
+        """Forget long lists of files that are gone, piece by piece: whoever else writes comes between."""
+
+        def are_many() -> bool:
+            with self._core.database.begin() as records:
+                return records.changes.last() - records.changes.forgotten() > _MANY * self.bounds.remembered
+
+        def forget() -> bool:
+            with self._core.database.begin() as records:
+                return records.changes.forget(keep=self.bounds.remembered, most=_FORGOTTEN)
+
+        more = await asyncio.to_thread(are_many)
+        while more:
+            more = await asyncio.to_thread(forget)
+            await asyncio.sleep(_PAUSE)
 
     async def _sweep_safely(self, place: Place) -> Report:
         report = await self._safely(place, "")

@@ -54,6 +54,8 @@ class Bounds:
         Between two sweeps; and between two of what is on this machine, as long as changes there are heard.
     lease:
         After how long without a word another process goes on with the sweeps.
+    remembered:
+        So many changes are, of files that are gone too: an index that is further behind is made anew.
     """
 
     files: int = 20_000
@@ -67,6 +69,7 @@ class Bounds:
     every: float = 300.0
     every_here: float = 900.0
     lease: float = 60.0
+    remembered: int = 200_000
 
 
 @dataclass(frozen=True)
