@@ -190,7 +190,7 @@ class _Watched:
             _log.info("%s is not watched: %s", folder, error.strerror)
 
     def _leave(self, name: str, top: str) -> None:
-        """Watch nothing any more that was in that folder, which has another name or lies elsewhere. Runs in a thread."""
+        """Watch nothing more of what was in that folder: it has another name, or lies elsewhere. Runs in a thread."""
         with self._turn:
             left = [top]
             while left and not self._is_over:
