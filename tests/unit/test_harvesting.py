@@ -607,6 +607,16 @@ async def test_what_is_touched_counts_for_the_limit(site: Site) -> None:
     await site.harvesting.touched([Touched("home-ada", "b/new.csv")])
     site.indexing.catch_up()
     assert len(await site.found()) == 3 and "home:b/new.csv" not in await site.found()
+    # What is there first by its name takes nobody's place, and one that goes makes room.
+    site.put("homes/ada/a/!new.csv", "New")
+    for path in ("a/!new.csv", "a", ""):
+        await site.harvesting.touched([Touched("home-ada", path)])
+        site.indexing.catch_up()
+        assert await site.found() == [f"home:a/{number}.csv" for number in range(3)], path
+    (site.root / "homes/ada/a/1.csv").unlink()
+    await site.harvesting.touched([Touched("home-ada", "a/1.csv")])
+    site.indexing.catch_up()
+    assert await site.found() == ["home:a/!new.csv", "home:a/0.csv", "home:a/2.csv"]
 
 
 async def test_an_index_that_is_far_behind_is_made_anew(site: Site) -> None:

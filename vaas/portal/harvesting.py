@@ -240,11 +240,10 @@ class _Round:
         self._known: Mapping[str, str] = {}
 
     async def go(self, path: str, *, deep: bool) -> Report:
-        self._known, before = await asyncio.to_thread(self._read)
-        known = self._known
-        room = self._bounds.files - (sum(1 for each in known if not _at(each, path)) if path else 0)
-        bounds = replace(self._bounds, files=max(0, room))
         whole = deep and not path
+        self._known, count, before = await asyncio.to_thread(self._read, path, deep=deep)
+        known = self._known
+        bounds = replace(self._bounds, files=max(0, self._bounds.files - (count - len(known))))
         seen = await walk(self._place, path, bounds=bounds, before=before if whole else {}, deep=deep)
         self._skipped += seen.skipped
         gone = await self._really_gone(seen.gone(known, below=path))
@@ -252,14 +251,25 @@ class _Round:
         different = [
             thing for thing in seen.things.values() if known.get(thing.entry.path) != self._looking.mark(thing)
         ]
+        # What is known and still there stays, so there may be less room than the walk had.
+        room = max(0, self._bounds.files - (count - len(gone)))
+        new = [thing for thing in different if thing.entry.path not in known]
+        left_out = {thing.entry.path for thing in new[room:]}
+        different = [thing for thing in different if thing.entry.path not in left_out]
         await self._take_in(different)
         if whole:
             await asyncio.to_thread(self._settle, seen, before)
-        return Report(0, len(known) - len(gone) + _new(different, known), len(different), len(gone), 0.0, self._told())
+        found = count - len(gone) + len(new[:room])
+        return Report(0, found, len(different), len(gone), 0.0, self._told())
 
-    def _read(self) -> tuple[dict[str, str], Mapping[str, str]]:
+    def _read(self, path: str, *, deep: bool) -> tuple[dict[str, str], int, Mapping[str, str]]:
+        """Return what is known there by path, how much is known of the whole place, and how its folders were."""
+        place = self._place.id
         with self._database.begin() as records:
-            return records.finds.marks(self._place.id), records.walks.of(self._place.id)
+            known = records.finds.marks(place, path, deep=deep)
+            if deep and not path:
+                return known, len(known), records.walks.of(place)
+            return known, records.finds.count(place), {}
 
     def _told(self) -> tuple[Skipped, ...]:
         return tuple(self._skipped[:_MOST_SKIPPED])
@@ -363,11 +373,3 @@ def _folders(paths: set[str], *, depth: int) -> list[tuple[str, bool]]:
     near |= {whole for path in paths - near if (whole := whole_of(path)) and not is_left_out(whole, depth=depth)}
     above = {path.rpartition("/")[0] for path in near if path}
     return [(path, False) for path in sorted(above)] + [(path, True) for path in sorted(near)]
-
-
-def _at(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(f"{folder}/")
-
-
-def _new(things: Iterable[Thing], known: Mapping[str, str]) -> int:
-    return sum(thing.entry.path not in known for thing in things)
