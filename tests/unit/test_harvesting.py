@@ -224,13 +224,13 @@ async def test_only_what_changed_is_looked_into(site: Site) -> None:
 async def test_what_cannot_be_read_is_found_by_its_name_with_the_reason(site: Site) -> None:
     site.put("homes/ada/broken.csv", "BROKEN")
     site.put("homes/ada/bug.csv", "BUG")
-    site.put("homes/ada/picture.png", "no text")
+    site.put("homes/ada/archive.zip", "no text")
     site.put("homes/ada/fine.csv", "Fine")
     report = await site.sweep()
-    assert await site.found() == [f"home:{each}" for each in ("broken.csv", "bug.csv", "fine.csv", "picture.png")]
+    assert await site.found() == [f"home:{each}" for each in ("archive.zip", "broken.csv", "bug.csv", "fine.csv")]
     assert (await site.one("name:broken")).details["note"] == "It is no table."
     assert (await site.one("name:bug")).details["note"] == "It could not be looked into."
-    assert "note" not in (await site.one("name:picture")).details and "picture.png" not in site.looker.looked
+    assert "note" not in (await site.one("name:archive")).details and "archive.zip" not in site.looker.looked
     assert {each.path: each.why for each in report.skipped} == {
         "broken.csv": "It is no table.",
         "bug.csv": "It could not be looked into.",
@@ -690,7 +690,7 @@ def _change(home: Path, chance: random.Random, step: int) -> list[Path]:
             file.write_text(f"Tree {step} {number}")
         return [top]
     if action == "make" or not files:
-        file = chance.choice([home, *folders]) / f"{step}.{chance.choice(['csv', 'png'])}"
+        file = chance.choice([home, *folders]) / f"{step}.{chance.choice(['csv', 'zip'])}"
         file.write_text(f"Title {step}")
         return [file]
     chosen = chance.choice(files)

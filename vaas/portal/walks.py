@@ -16,7 +16,7 @@ from vaas.stores.base import Place
 __all__ = ["Bounds", "Skipped", "Thing", "Walk", "is_left_out", "walk", "whole_of"]
 
 #: Raised when more is read out of files than before, so that all are looked into again.
-_FORM = "1"
+_FORM = "2"
 #: A folder with one of these in it is a thing of its own; names in small letters. So many of them are heard.
 _SPEAKING = frozenset({"readme", "readme.md", "readme.markdown", "readme.rst", "readme.txt", "citation.cff"})
 _SPEAKING |= {"datapackage.json", "ro-crate-metadata.json"}
