@@ -142,7 +142,7 @@ class Homes(StoreSource):
     def disconnect(self, user: User, account_id: str) -> None:
         return None
 
-    def places(self, user: User | None = None) -> list[Place]:
+    def places(self, user: User | None = None, *, elsewhere: bool = True) -> list[Place]:
         names = [user.name] if user else sorted(path.name for path in self.root.glob("*"))
         stores = ((name, FolderStore("home", "Home", self.root / name)) for name in names)
         return [Place(f"home-{name}", store, frozenset({f"user:{name}"}), name) for name, store in stores]

@@ -111,8 +111,9 @@ class Sites(MountedStores):
         super().__init__(*args, **named)
         self.more = []
 
-    def places(self, user: User | None = None) -> list[Place]:
-        return super().places(user) + [each for each in self.more if user is None or each.owner == user.name]
+    def places(self, user: User | None = None, *, elsewhere: bool = True) -> list[Place]:
+        more = [each for each in self.more if (user is None or each.owner == user.name) and elsewhere]
+        return super().places(user, elsewhere=elsewhere) + more
 
     def owned(self, people: Collection[str]) -> frozenset[str]:
         return super().owned(people) | {each.id for each in self.more if each.owner in people}
@@ -462,6 +463,30 @@ async def test_what_cannot_be_read_for_a_moment_keeps_what_was_found(
     report = await site.sweep()
     assert report.gone == 1 and await site.found("waves", Visitor(User("eve"))) == []
     assert await site.found("waves") == await site.found("waves", AS_BOB) == ["home:x.csv"]
+
+
+async def test_a_hub_that_knows_nobody_at_all_has_lost_its_list(site: Site) -> None:
+    site.put("homes/ada/x.csv", "Waves")
+    await site.sweep()
+    known = dict(site.world.people.known)
+    site.world.people.known.clear()
+    assert (await site.sweep()).gone == 0 and await site.found("waves") == ["home:x.csv"]
+    site.world.people.known |= {name: user for name, user in known.items() if name != "ada"}
+    assert (await site.sweep()).gone == 1 and await site.found("waves") == []
+
+
+async def test_what_is_touched_here_opens_no_account_and_what_is_elsewhere_is_looked_at(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Who opens this one is told in the log that it cannot be.
+    _connect(site, "dav-0", sealed_with=b"a" * 32)
+    cloud = Cloud("dav-1", {"y.csv": b"Whales"})
+    site.sites.more = [Place("dav-1", cloud, frozenset({"user:ada"}), "ada")]
+    site.put("homes/ada/x.csv", "Waves")
+    assert (await site.harvesting.touched([Touched("home-ada", "x.csv")])).looked == 1
+    assert "dav-0" not in caplog.text
+    touched = [Touched("dav-1", "y.csv"), Touched("home-ada", "x.csv"), Touched("none", "z")]
+    assert (await site.harvesting.touched(touched)).looked == 1 and "dav-0" in caplog.text
 
 
 async def test_a_place_that_answers_without_its_top_keeps_what_was_found(site: Site) -> None:

@@ -102,7 +102,9 @@ class Harvesting:
         """
         began, done = time.monotonic(), 0
         places, kept = await self._places()
-        gone, closed = await asyncio.to_thread(self._forget_others, {place.id for place in places}, kept)
+        there = {place.id for place in places}
+        # A Hub that knows nobody at all has lost its list, and not each of its people.
+        gone, closed = await asyncio.to_thread(self._forget_others, there, kept) if kept else (0, ())
         await self._forget_changes()
         for each in closed:
             self._tell(each.place, each.place, [each])
@@ -132,14 +134,22 @@ class Harvesting:
         by_place: dict[str, set[str]] = {}
         for each in touched:
             by_place.setdefault(each.place, set()).add(each.path)
-        places = {place.id: place for place in await asyncio.to_thread(self._core.stores.places)}
-        for name in by_place.keys() & places.keys():
+        places = await asyncio.to_thread(self._named, by_place.keys())
+        for name in places:
             folders = _folders(by_place[name], depth=self.bounds.depth)
             if len(folders) > _MOST_TOUCHED and places[name].store.here:
                 folders = [("", True)]
             for path, deep in folders:
                 report += await self._safely(places[name], path, deep=deep)
         return report
+
+    def _named(self, names: Collection[str]) -> dict[str, Place]:
+        """Return those of these places that there are; where all are on this machine, no account has to be opened."""
+        for elsewhere in (False, True):
+            places = {place.id: place for place in self._core.stores.places(elsewhere=elsewhere) if place.id in names}
+            if len(places) == len(names):
+                break
+        return places
 
     def noted(self) -> tuple[Skipped, ...]:
         """Return all that is found by its name only, because it could not be looked into; so many at most."""

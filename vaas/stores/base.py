@@ -145,10 +145,10 @@ class StoreSource(ABC):
         """Forget the account; no-op when the person has no such one."""
 
     @abstractmethod
-    def places(self, user: User | None = None) -> list[Place]:
+    def places(self, user: User | None = None, *, elsewhere: bool = True) -> list[Place]:
         """Return every store of everyone, or those of one person, with who may see what is in them.
 
-        One that cannot be opened at the moment is left out.
+        One that cannot be opened at the moment is left out. ``elsewhere``: those on other machines, too.
         """
 
     @abstractmethod

@@ -64,13 +64,15 @@ class MountedStores(StoreSource):
         self._home(user.name).mkdir(parents=True, exist_ok=True, mode=0o700)
         return [place.store for place in self.places(user)]
 
-    def places(self, user: User | None = None) -> list[Place]:
+    def places(self, user: User | None = None, *, elsewhere: bool = True) -> list[Place]:
         """Return every store of everyone, or those of one person, with who may see what is in them."""
         names = [user.name] if user else self._names()
         homes = [self._home_of(name) for name in names if os.path.isdir(self._home(name))]
         shared = [
             self._folder(each) for each in self._shared if user is None or not each.group or each.group in user.groups
         ]
+        if not elsewhere:
+            return homes + shared
         with self._database.begin() as records:
             accounts = records.accounts.of(user.name) if user else records.accounts.all()
         return homes + shared + [place for account in accounts if (place := self._account(account))]
