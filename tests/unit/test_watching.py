@@ -256,3 +256,21 @@ async def test_very_much_at_once_is_told_coarsely_until_it_is_told(
             watched._put("second", f"{number}/x")
         watched._put("", "other/x")
         assert watched._touched == {("", ""), ("second", "")}
+
+
+async def test_who_makes_noise_again_and_again_waits_longer_until_all_is_looked_through(
+    roots: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vaas.stores.watching._LONGEST_PAUSE", 0.01)
+    with Inotify() as inotify:
+        watched = _Watched(inotify, roots)
+        pauses = list[float]()
+        for number in range(3):
+            (roots[""] / f"{number}").mkdir()
+            watched._touched.clear()
+            await watched._look_anew()
+            pauses.append(watched._pause)
+            assert watched._touched == {("", ""), ("second", "")} and ("", f"{number}") in watched._watches
+        watched._overflowed = float("-inf")
+        await watched._look_anew()
+        assert [*pauses, watched._pause] == [0.0, 0.01, 0.01, 0.0]
