@@ -41,6 +41,7 @@ from vaas.http import Http, internal_http
 from vaas.portal import Core, Harvesting, Indexing, Portal, Sweeping
 from vaas.portal.outlines import Outlines
 from vaas.slug import slugify
+from vaas.stores.lending import remove_leftovers
 from vaas.stores.mounted import MountedStores, SharedFolder
 
 __all__ = ["main", "make_application", "make_core", "make_index", "make_portal"]
@@ -125,6 +126,7 @@ def _catalogs(settings: Settings, http: Http) -> list[Catalog]:
 def _stores(data: Path, database: SqlDatabase, http: Http) -> MountedStores:
     # What is lent lies on the disk of the homes, so that nothing from there has to be copied.
     lent = data / "lent"
+    remove_leftovers(lent)
     return MountedStores(homes=data / "homes", shared=_shared(data), database=database, http=http, aside=lent)
 
 

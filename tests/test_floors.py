@@ -76,6 +76,7 @@ AREAS = {
     "vaas.insides": "insides",
     "vaas.insides.base": "ports",
     "vaas.insides.limits": "ports",
+    "vaas.insides.names": "ports",
     "vaas.insides.answers": "ports",
     "vaas.http": "http",
     "vaas.wires": "wires",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from vaas.catalogs.base import Catalog
@@ -74,7 +75,11 @@ class Portal:
             core.written = harvesting.written
 
     async def close(self) -> None:
-        """End what reads files."""
+        """End what reads files and what is done in the background, and let go of the index and the database."""
         await self.previewing.close()
         if self.harvesting is not None:
             await self.harvesting.close()
+        await self.core.close()
+        if self.indexing is not None:
+            await asyncio.to_thread(self.indexing.close)
+        self.core.database.close()

@@ -55,11 +55,11 @@ class Finding:
         search = parse(text, typing=typing)
         cursors = self._cursors(cursor) if cursor else dict.fromkeys(self._catalogs, "")
         # Which catalogs are meant is for us; none of them has to know what it is called here.
-        named, search = search.asked("catalog"), search.without("catalog")
-        asked = [self._catalogs[name] for name in cursors if not named or name.lower() in named]
+        meant = {name: said for name in cursors if (said := search.at(name)) is not None}
+        asked = [self._catalogs[name] for name in meant]
         size = max(1, min(limit, _MOST))
         answers = await asyncio.gather(
-            *(self._ask(each, search, visitor, limit=size, cursor=cursors[each.id]) for each in asked)
+            *(self._ask(each, meant[each.id], visitor, limit=size, cursor=cursors[each.id]) for each in asked)
         )
         pages = {each.id: answer for each, answer in zip(asked, answers, strict=True) if isinstance(answer, Page)}
         silent = {each.title: answer for each, answer in zip(asked, answers, strict=True) if isinstance(answer, str)}
@@ -121,9 +121,9 @@ class Finding:
 
     async def changed(self, text: str, *, since: datetime, visitor: Visitor) -> int:
         """Return how many records of this portal fit that changed at that whole second or later. Raises Unavailable."""
-        own, search = next(iter(self._catalogs.values()), None), parse(text)
-        named, search = search.asked("catalog"), search.without("catalog")
-        if own is None or (named and own.id not in named):
+        own = next(iter(self._catalogs.values()), None)
+        search = parse(text).at(own.id) if own else None
+        if own is None or search is None:
             return 0
         if search.after:
             bound = datetime(search.after.year, search.after.month, search.after.day, tzinfo=UTC)
