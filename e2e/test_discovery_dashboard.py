@@ -403,6 +403,25 @@ def test_what_is_not_known_and_what_may_not_be_seen_is_said(browser: Browser, tm
         there.sound()
 
 
+def test_a_letter_is_asked_at_once_and_of_a_key_that_is_held_only_the_first_and_the_last(
+    browser: Browser, app: LoneApp
+) -> None:
+    with visit(browser, app) as there:
+        there.counts("202")
+        there.settled()
+        before = len(there.asked)
+        there.field.evaluate(
+            """(field) => { for (const text of ["g", "gl", "gla", "glac", "glaci"]) {
+              field.value = text;
+              field.dispatchEvent(new Event("input"));
+            } }"""
+        )
+        there.counts("19")
+        there.settled()
+        asked = [said["data"] for said in there.asked[before:] if said["event"] == "search"]
+        assert [said["q"] for said in asked if not said.get("outside")] == ["g", "glaci"]
+
+
 def test_bad_times_look_good(browser: Browser, tmp_path: Path) -> None:
     away = "portal = SmallPortal('')\nportal.silent = {'Zenodo': 'Zenodo does not answer at the moment.'}\n"
     away += "def asked(verb):\n    if any('away' in said for _, said in portal.log[-1:]):\n"
