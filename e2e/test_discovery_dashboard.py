@@ -385,7 +385,7 @@ def test_the_map_shows_what_can_be_pointed_at(browser: Browser, app: LoneApp) ->
         there.button("Zoom in").click()
         expect(world).not_to_have_attribute("viewBox", seen or "")
         there.sound()
-        there.button("Whole world").click()
+        there.button("Zoom out").click()
         expect(world).to_have_attribute("viewBox", seen or "")
 
 
