@@ -202,14 +202,15 @@ def test_facets_the_timeline_and_the_map_narrow_and_point(browser: Browser, app:
         there.button("Any time").click()
         there.counts("18")
         there.button("About: show which years").click()
-        there.page.get_by_role("spinbutton", name="From").fill("2000")
-        there.page.get_by_role("spinbutton", name="From").press("Enter")
-        expect(there.button("About any years")).to_be_visible()
-        shown = there.page.locator(".dv-card-foot").all_inner_texts()
-        assert shown and all(
-            int(years[2]) >= 2000 for text in shown if (years := re.search(r"(\d{4}) – (\d{4})", text))
-        )
+        there.page.get_by_role("spinbutton", name="to").fill("1962")
+        there.page.get_by_role("spinbutton", name="to").press("Enter")
+        # The portal is asked, from as far back as there is anything.
+        expect(there.field).to_have_value(re.compile(r"year:1960\.\.1962"))
+        there.counts("1 result")
+        assert there.q == "catalog:here tide year:1960..1962"
+        there.sound()
         there.button("About any years").click()
+        there.counts("18")
         place = there.page.locator(".dv-place:has(circle)").last
         title = place.locator("title").text_content()
         place.locator("circle").click()
@@ -301,11 +302,14 @@ def test_a_phone_has_filters_and_a_preview_over_the_page(browser: Browser, app: 
 def test_more_comes_as_one_scrolls(browser: Browser, app: LoneApp) -> None:
     with visit(browser, app) as there:
         expect(there.titles).to_have_count(30)
-        # What other catalogs answer takes its place among the first thirty, and another is the last then.
+        # What other catalogs answer comes behind the first thirty.
         there.counts("202")
         there.settled()
+        shown = there.titles.count()
         there.titles.last.scroll_into_view_if_needed()
-        expect(there.titles).to_have_count(60)
+        there.page.wait_for_function(f"document.querySelectorAll('[data-title]').length > {shown}")
+        keys = there.titles.evaluate_all("all => all.map((each) => each.dataset.key)")
+        assert len(set(keys)) == len(keys) > shown >= 30
 
 
 def test_what_is_typed_while_an_answer_is_awaited_is_asked_once(browser: Browser, tmp_path: Path) -> None:
@@ -325,6 +329,97 @@ def test_what_is_typed_while_an_answer_is_awaited_is_asked_once(browser: Browser
         expect(there.titles.first).to_be_focused()
         there.counts("21")
         expect(there.field).to_be_focused()
+
+
+#: Where each result is that can be seen, once others are asked, and nothing before.
+_WHERE = """(wanted) => {
+  if (!document.querySelector("#dv-count").textContent.includes(wanted)) return null;
+  const all = Array.from(document.querySelectorAll("[data-title], .dv-check, .dv-panel, .dv-tools button"));
+  const name = (each) => each.dataset.key || each.querySelector("h3")?.textContent || each.textContent;
+  return all.map((each) => [name(each), each.getBoundingClientRect()])
+    .filter(([, box]) => box.top < innerHeight).map(([key, box]) => [key, box.x, box.y]);
+}"""
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_what_comes_later_moves_nothing_that_is_on_the_screen(
+    browser: Browser, tmp_path: Path, viewport: dict[str, int]
+) -> None:
+    slow = "portal = SmallPortal()\ndef asked(verb):\n"
+    slow += "    if verb == 'search' and not portal.log[-1][1].startswith('in:here'):\n"
+    slow += "        portal.silent = {'CKAN': 'CKAN does not answer at the moment.'}\n        time.sleep(2)\n"
+    slow += "    else:\n        portal.silent = {}\n"
+    slow += "portal._before = asked\nDiscovery(lambda: portal)"
+    with dashboard(tmp_path, slow) as app, visit(browser, app, "?q=climate", viewport=viewport) as there:
+        before = there.page.wait_for_function(_WHERE, arg="asking other catalogs").json_value()
+        there.settled()
+        came = there.page.locator(".dv-said").get_by_role("button", name=re.compile(r"^\d+ more from zenodo$"))
+        expect(came).to_be_visible()
+        after = there.page.evaluate(_WHERE, "results")
+        # What is counted of all may change, and what is behind the others.
+        assert len(before) > 6 and [each for each in before if each not in after] == []
+        expect(there.page.get_by_role("status")).to_contain_text(
+            re.compile(r"more from zenodo, behind.*CKAN is missing")
+        )
+        there.sound()
+        there.button("CKAN is missing").press("Enter")
+        expect(there.page.locator(".dv-main")).to_contain_text("CKAN does not answer at the moment.")
+        came.press("Enter")
+        focused = there.page.evaluate("document.activeElement.dataset.key")
+        assert focused.startswith("zenodo ")
+        expect(there.page.locator(f'[data-key="{focused}"]')).to_be_in_viewport()
+
+
+def test_the_map_shows_what_can_be_pointed_at(browser: Browser, app: LoneApp) -> None:
+    with visit(browser, app, "?q=in:here+type:data") as there:
+        there.counts("100")
+        whole = there.page.locator(".dv-whole")
+        expect(whole).to_have_text(re.compile(r"^\d+ results? (is|are) about the whole world$"))
+        world = there.page.locator(".dv-world")
+        seen = world.get_attribute("viewBox")
+        expect(there.page.locator(".dv-place.is-large").first).to_be_visible()
+        boxes = there.page.locator(".dv-place").evaluate_all(
+            "all => all.map((each) => [each.matches('.is-large'), getComputedStyle(each.querySelector('rect')).fill])"
+        )
+        assert boxes and all((fill == "none") is large for large, fill in boxes)
+        there.button("Zoom in").click()
+        expect(world).not_to_have_attribute("viewBox", seen or "")
+        there.sound()
+        there.button("Zoom out").click()
+        expect(world).to_have_attribute("viewBox", seen or "")
+
+
+def test_what_is_not_known_and_what_may_not_be_seen_is_said(browser: Browser, tmp_path: Path) -> None:
+    cell = "portal = SmallPortal()\nportal._searches[0]['new'] = None\nlook = portal.basket\n"
+    cell += "portal.basket = lambda basket='': {**look(basket), 'hidden': 2}\nDiscovery(lambda: portal)"
+    with dashboard(tmp_path, cell) as app, visit(browser, app) as there:
+        there.counts("202")
+        there.page.get_by_role("button", name="Saved", exact=True).press("Enter")
+        expect(there.page.locator(".dv-menu")).to_contain_text("not known at the moment")
+        there.sound()
+        there.page.keyboard.press("Escape")
+        there.page.get_by_role("button", name="Basket", exact=True).press("Enter")
+        expect(there.page.get_by_role("dialog")).to_contain_text("2 things are in this collection")
+        there.sound()
+
+
+def test_a_letter_is_asked_at_once_and_of_a_key_that_is_held_only_the_first_and_the_last(
+    browser: Browser, app: LoneApp
+) -> None:
+    with visit(browser, app) as there:
+        there.counts("202")
+        there.settled()
+        before = len(there.asked)
+        there.field.evaluate(
+            """(field) => { for (const text of ["g", "gl", "gla", "glac", "glaci"]) {
+              field.value = text;
+              field.dispatchEvent(new Event("input"));
+            } }"""
+        )
+        there.counts("19")
+        there.settled()
+        asked = [said["data"] for said in there.asked[before:] if said["event"] == "search"]
+        assert [said["q"] for said in asked if not said.get("outside")] == ["g", "glaci"]
 
 
 def test_bad_times_look_good(browser: Browser, tmp_path: Path) -> None:

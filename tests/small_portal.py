@@ -60,9 +60,9 @@ _PLACES: tuple[tuple[str, tuple[float, float, float, float] | None], ...] = (
     ("Chile", (-76, -56, -66, -17)),
     ("Japan", (129, 31, 146, 46)),
     ("Gulf of Mexico", (-98, 18, -80, 31)),
-    ("Svalbard", (10, 76, 34, 81)),
+    ("Arctic", (-180, 66, 180, 90)),
     ("Tasmania", (144, -44, 149, -40)),
-    ("all sky", None),
+    ("all sky", (-180, -90, 180, 90)),
 )
 _FORMATS = ("csv", "parquet", "netcdf", "hdf5", "geojson", "excel", "fits")
 _FIELD_VALUES: dict[str, Callable[[Json], Sequence[str]]] = {
@@ -79,6 +79,7 @@ _FIELD_VALUES: dict[str, Callable[[Json], Sequence[str]]] = {
     "author": lambda r: r["authors"],
     "package": lambda r: r["packages"],
     "kernel": lambda r: [r["kernel"]],
+    "year": lambda r: _years(r),
 }
 
 
@@ -239,7 +240,7 @@ class SmallPortal:
             "total": len(found),
             "facets": {
                 name: dict(Counter(v for r in found for v in _FIELD_VALUES[name](r) if v).most_common())
-                for name in ("type", "owner", "tag", "format", "catalog")
+                for name in ("type", "owner", "tag", "format", "catalog", "year")
             },
             "cursor": str(after) if after < len(found) else "",
             "corrected": corrected,
@@ -427,6 +428,13 @@ def _text(record: Json) -> str:
     return " ".join([*parts, *record["tags"], *record["columns"], *record["names"], *record["authors"]]).lower()
 
 
+def _years(record: Json) -> list[str]:
+    """Return the years that it is about."""
+    if not (record["begins"] and record["ends"]):
+        return []
+    return [str(year) for year in range(int(record["begins"][:4]), int(record["ends"][:4]) + 1)]
+
+
 def _fits(record: Json, search: Search) -> bool:
     changed = record["changed"][:10]
     if (search.after and changed < search.after.isoformat()) or (
@@ -444,6 +452,9 @@ def _has(record: Json, clause: Clause) -> bool:
             return wanted in text
         words = text.replace(",", " ").replace(":", " ").split()
         return any(word.startswith(wanted) if clause.prefix else word == wanted for word in words)
+    if clause.field == "year":
+        first, _, last = wanted.partition("..")
+        return any(first <= year <= (last or first) for year in _years(record))
     values = [value.lower() for value in _FIELD_VALUES[clause.field](record)]
     whole = clause.field not in {"title", "name", "author"}
     return any(value == wanted if whole and not clause.prefix else wanted in value for value in values)

@@ -66,6 +66,17 @@ def test_a_browser_is_timed_from_the_click_to_the_answer() -> None:
         assert moments["websocket"] <= moments.get("kernel", moments["answer"]) <= moments["answer"]
 
 
+@pytest.mark.browser
+def test_the_dashboard_is_timed_from_each_key_to_its_results_beside_bare_searches() -> None:
+    told = _short("dashboard")
+    for key in ("keystroke_ms", "keystroke_p95_ms", "keystroke_ratio_rest", "rest_ms", "opened_ms"):
+        assert told[key] > 0, key
+    assert 0 <= told["first_results_ms"] < told["opened_ms"]
+    # Each letter of the word was answered and painted, and no other.
+    assert told["keystrokes"] == len("wine") == len(told["keystroke_each_ms"])
+    assert told["keystroke_p95_ms"] >= told["keystroke_ms"]
+
+
 def _short(name: str) -> dict[str, Any]:
     command = [sys.executable, str(ROOT / "bench" / f"{name}.py"), "--short"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, cwd=ROOT)

@@ -233,3 +233,33 @@ def test_a_check_with_hints_is_told_apart_from_a_clean_one() -> None:
         for report in (clean, {**clean, "secrets": [secret]}, {**clean, "ok": False})
     ]
     assert levels == ["ok", "warn", "bad"]
+
+
+@pytest.mark.parametrize("page", ["share", "basket"])
+def test_who_is_let_in_is_asked_by_the_same_forms(page: str) -> None:
+    text = (ROOT / "templates" / "portal" / f"{page}.html").read_text(encoding="utf-8")
+    assert text.count("{{ m.invite_forms(") == 1
+    assert "Add a person" not in text and "Add a group" not in text
+
+
+@pytest.mark.parametrize("access", [False, True])
+@pytest.mark.parametrize("groups", [[], ["physics", '"<i>']])
+def test_a_person_or_a_group_is_named_in_a_form_of_its_own(groups: list[str], *, access: bool) -> None:
+    page = environment("portal").from_string(
+        '{% import "_macros.html" as m with context %}'
+        '{{ m.invite_forms("there", "share", "subject", wrong, ["ada"], groups, access=access) }}'
+    )
+    text = page.render(base="/", xsrf="token", wrong={"subject": "Nobody is called <b>."}, groups=groups, access=access)
+    parser = Elements()
+    parser.feed(text)
+    forms = [element for element in parser.found if element.tag == "form"]
+    assert len(forms) == 1 + bool(groups)
+    for form, who in zip(forms, ("person", "group"), strict=False):
+        sent = {e.attributes["name"]: e for e in parser.found if e.form is form and "name" in e.attributes}
+        assert [sent[name].attributes["value"] for name in ("_xsrf", "do", "who")] == ["token", "share", who]
+        assert ("access" in sent) is access and "subject" in sent
+    ids = {element.attributes.get("id") for element in parser.found}
+    assert {element.attributes["for"] for element in parser.found if element.tag == "label"} <= ids
+    # What is wrong is said at the field, as text.
+    assert 'aria-describedby=" f-subject-error"' in text and "&lt;b&gt;" in text
+    assert '"<i>' not in text

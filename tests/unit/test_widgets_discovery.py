@@ -95,6 +95,28 @@ def test_a_facet_and_a_bound_change_what_was_typed() -> None:
     assert shown == ["tide type:data", "tide type:data after:2025-01-01 before:2026-01-01", 3]
 
 
+def test_years_are_asked_of_the_portal() -> None:
+    shown = run(
+        "page = Discovery(lambda: portal)\n"
+        "page.vue_bound_years({'q': 'tide', 'first': 1990, 'last': 2000, 'n': 2})\nsaid = [page.answer['q']]\n"
+        "page.vue_bound_years({'q': page.answer['q'], 'first': '', 'last': '', 'n': 3})\n"
+        "shown = [*said, page.answer['q'], portal.log[-2:]]"
+    )
+    assert shown[:2] == ["tide year:1990..2000", "tide"]
+    assert ["search", "in:here tide"] in shown[2]
+
+
+def test_pages_that_were_scrolled_to_stay_when_others_answer() -> None:
+    shown = run(
+        "page = Discovery(lambda: portal)\npage.vue_search({'q': 'climate', 'outside': False, 'n': 2})\n"
+        "page.vue_next({})\nbefore = [card['key'] for card in page.answer['records'] + page.later['records']]\n"
+        "page.vue_search({'q': 'climate', 'outside': True, 'n': 3})\n"
+        "after = [card['key'] for card in page.answer['records']]\n"
+        "shown = [len(before), after[:len(before)] == before, page.later, len(after) > len(before)]"
+    )
+    assert shown == [60, True, {"n": 3, "records": [], "more": False}, True]
+
+
 def test_more_pages_are_added_and_a_new_question_begins_without_them() -> None:
     shown = run(
         "page = Discovery(lambda: portal)\nsizes = []\n"

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hub_service import asked
 from tests.portal_parts import ADA, EVE, World
+from tests.searchable import searchable
+from vaas.catalogs.base import Record
 from vaas.client.client import Client
 from vaas.client.errors import PortalError
 from vaas.errors import VaasError
 from vaas.model import EVERYONE, User, Visitor
+from vaas.widgets import shown, terms
 from vaas.widgets.keeping import Keeping
+from vaas.widgets.searching import Searching
 
 
 class Within:
@@ -73,6 +79,42 @@ def test_baskets_are_named_and_another_one_is_begun(keeps: Callable[[User], Keep
     assert [each["name"] for each in empty["baskets"]] == ["", "Tides"]
     assert eve.basket("switch", {"basket": named["id"]})["basket"]["name"] == "Tides"
     assert eve.basket("delete", {})["basket"]["id"] == ""
+
+
+def test_years_are_those_of_what_somebody_may_see_and_a_folder_is_no_download(world: World, tmp_path: Path) -> None:
+    with searchable(world, tmp_path / "index") as found:
+        begins, ends = (datetime(year, 1, 1, tzinfo=UTC) for year in (2015, 2017))
+        found.put("open", "everyone", begins=begins, ends=ends)
+        found.put("secret", "user:ada", begins=datetime(1850, 1, 1, tzinfo=UTC))
+        found.put("cube.zarr", "everyone", format="zarr", size=None, catalog="here")
+        view = Searching(lambda: Client(Within(world, EVE)))
+        answer = view.search("")
+        assert [(span["name"], span["count"]) for span in answer["years"]] == [("2015", 1), ("2016", 1), ("2017", 1)]
+        during = view.search(terms.about("", 2016, 2016))
+        assert [card["title"] for card in during["records"]] == ["open"] and during["years"] == answer["years"]
+        assert view.search(terms.about("", 1850, 1850))["records"] == []
+        ada = Searching(lambda: Client(Within(world, ADA)))
+        assert [card["title"] for card in ada.search("during:1850")["records"]] == ["secret"]
+        view.search("")
+        folder = view.record("here file:p/cube.zarr")
+        assert folder is not None
+        assert "download" not in [action["do"] for action in shown.detail(folder, visitor="eve")["actions"]]
+
+
+def test_what_another_catalog_has_comes_behind_what_the_portal_has(world: World, tmp_path: Path) -> None:
+    with searchable(world, tmp_path / "index") as found:
+        for number in range(3):
+            found.put(f"tide-{number}", "everyone")
+        for number in range(2):
+            far = Record(id=f"far-{number}", type="data", title="Tide", catalog="elsewhere")
+            found.elsewhere.kept[far.id] = far
+        view = Searching(lambda: Client(Within(world, EVE)))
+        first = view.search("", outside=False)
+        assert found.elsewhere.asked == 0
+        answer = view.search("", outside=True)
+        keys = [card["key"] for card in answer["records"]]
+        assert keys == [*(card["key"] for card in first["records"]), "elsewhere far-0", "elsewhere far-1"]
+        assert answer["late"]["from"] == [{"catalog": "elsewhere", "count": 2}] and answer["total"] == 5
 
 
 def test_searches_are_saved_and_forgotten(keeps: Callable[[User], Keeping]) -> None:

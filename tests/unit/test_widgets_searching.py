@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -165,6 +166,94 @@ def test_nothing_is_guessed_where_there_is_nothing_to_guess(text: str) -> None:
     assert view.suggest(text) == []
 
 
+# ---- other catalogs, which answer later ----
+
+
+def keys(answer: Mapping[str, Any]) -> list[str]:
+    return [card["key"] for card in answer["records"]]
+
+
+def test_what_others_answer_later_comes_behind_what_is_on_the_screen() -> None:
+    view, portal = searching()
+    first = view.search("climate", outside=False)
+    ranked = keys(Searching(lambda: portal).search("climate"))
+    answer = view.search("climate", outside=True)
+    assert keys(answer)[: len(keys(first))] == keys(first)
+    late = [card for card in answer["records"] if card.get("late")]
+    assert {card["catalog"] for card in late} == {"zenodo"} and keys(answer)[len(keys(first)) :] == [
+        card["key"] for card in late
+    ]
+    # They are those that would have been among the first.
+    assert [key for key in ranked if key.startswith("zenodo")] == [card["key"] for card in late]
+    assert answer["total"] == first["total"] + answer["late"]["from"][0]["count"]
+    assert [each["catalog"] for each in answer["late"]["from"]] == ["zenodo"]
+    assert answer["outside"] and answer["facets"][-1]["field"] == "catalog"
+    assert [value["value"] for value in answer["facets"][-1]["values"]] == ["here", "zenodo"]
+    # The next search ranks all of them.
+    assert keys(view.search("climate")) == ranked
+
+
+def test_pages_that_were_scrolled_to_stay_and_go_on_where_they_were() -> None:
+    view, _ = searching()
+    shown_keys = keys(view.search("", outside=False))
+    shown_keys += [card["key"] for card in view.more()["records"]]
+    answer = view.search("", outside=True)
+    assert keys(answer)[:60] == shown_keys and len(keys(answer)) > 60
+    found, page = keys(answer), {"more": answer["more"]}
+    while page["more"]:
+        page = view.more()
+        assert page["records"], "A page with nothing new ends the list for who scrolls."
+        found += [card["key"] for card in page["records"]]
+    assert len(found) == len(set(found)) == answer["total"] == 202
+
+
+def test_where_nothing_is_shown_others_answer_as_ever() -> None:
+    view, _ = searching()
+    assert view.search("supplement", outside=False)["records"] == []
+    answer = view.search("supplement", outside=True)
+    assert len(answer["records"]) == 24 and "late" not in answer
+
+
+def test_what_others_add_to_another_question_is_a_new_list() -> None:
+    view, _ = searching()
+    view.search("tide", outside=False)
+    answer = view.search("climate", outside=True)
+    assert "late" not in answer and "zenodo" in {card["catalog"] for card in answer["records"]}
+    view.search("climate", outside=True)
+    assert "late" not in view.search("climate", outside=True)
+
+
+def test_a_work_that_is_shown_already_is_not_added_again() -> None:
+    portal = SmallPortal()
+    here = next(record for record in portal._all if record["catalog"] == "here" and record["title"].startswith("Tide"))
+    far = next(record for record in portal._all if record["catalog"] == "zenodo" and "Tide" in record["title"])
+    here["details"] = {**here["details"], "doi": far["details"]["doi"]}
+    view, _ = searching(portal)
+    view.search("tide", outside=False)
+    answer = view.search("tide", outside=True)
+    assert shown.key_of(far) not in keys(answer) and any(card.get("late") for card in answer["records"])
+
+
+def test_others_that_cannot_be_asked_leave_what_is_shown() -> None:
+    view, portal = searching(Refusing())
+    first = view.search("climate", outside=False)
+    view.more()
+    portal.refused.add("search")  # type: ignore[attr-defined]
+    answer = view.search("climate", outside=True)
+    assert (answer["state"], answer["outside"], keys(answer)[:30]) == ("ok", True, keys(first))
+    assert len(keys(answer)) == 60
+    assert answer["late"]["silent"][0]["why"] == "The portal is away. Try again in a minute."
+
+
+def test_who_is_silent_later_is_told_apart_from_what_is_known_first() -> None:
+    view, portal = searching()
+    view.search("climate", outside=False)
+    portal.silent = {"Zenodo": "Zenodo does not answer at the moment."}
+    answer = view.search("climate", outside=True)
+    assert answer["silent"] == []
+    assert answer["late"]["silent"] == [{"title": "Zenodo", "why": "Zenodo does not answer at the moment."}]
+
+
 # ---- looking ----
 
 
@@ -202,6 +291,50 @@ def test_launching_comes_soon_until_the_portal_launches() -> None:
 def test_who_is_signed_in_can_ask_for_access_to_what_is_not_theirs(visitor: str, *, asks: bool) -> None:
     app = next(record for record in records() if record["type"] == "app" and record["owner"] == "ada")
     assert ("ask" in [each["do"] for each in shown.detail(app, visitor=visitor)["actions"]]) is asks
+
+
+@pytest.mark.parametrize(
+    ("access", "more"),
+    [
+        ("VIEW", ["READ", "WRITE"]),
+        ("READ", ["WRITE"]),
+        ("WRITE", None),
+        (None, ["READ", "WRITE"]),
+        (7, ["READ", "WRITE"]),
+    ],
+)
+def test_nobody_asks_for_what_they_have(access: object, more: list[str] | None) -> None:
+    app = next(record for record in records() if record["type"] == "app" and record["owner"] == "ada")
+    app["details"] = {**app["details"], "access": access}
+    asks = [each["more"] for each in shown.detail(app, visitor="emil")["actions"] if each["do"] == "ask"]
+    assert asks == ([more] if more else [])
+
+
+def test_a_folder_of_data_is_not_downloaded_and_a_file_is() -> None:
+    file = next(record for record in records() if record["format"] == "csv" and record["catalog"] == "here")
+    folder = {**file, "format": "zarr", "size": None}
+    assert "download" in [each["do"] for each in shown.detail(file)["actions"]]
+    assert "download" not in [each["do"] for each in shown.detail(folder)["actions"]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "format"),
+    [("notebook", "notebook", ""), ("notebook", "ipynb", ""), ("folder", "folder", ""), ("data", "csv", "csv"),
+     ("data", "notebook", "notebook")],
+)  # fmt: skip
+def test_what_something_is_is_said_once(kind: str, said: str, format: str) -> None:
+    detail = shown.detail({"type": kind, "format": said})
+    assert detail["format"] == format
+    assert [fact["value"] for fact in detail["facts"] if fact["name"] == "Format"] == ([format] if format else [])
+
+
+@pytest.mark.parametrize(
+    ("box", "world"),
+    [([-180, -90, 180, 90], True), ([-180, -60, 180, 60], True), ([-180, -30, 180, 30], False),
+     ([10, -90, 9, 90], True), ([-130, 24, -60, 50], False), (None, False)],
+)  # fmt: skip
+def test_what_is_about_nearly_all_of_the_world_is_no_place(box: object, world: bool) -> None:
+    assert shown.card({"box": box})["world"] is world
 
 
 @pytest.mark.parametrize(
@@ -338,7 +471,57 @@ def test_time_is_bounded_and_not_any_more() -> None:
     assert terms.bounded("tide", "soon", "2022-01-01") == "tide before:2022-01-01"
 
 
+@pytest.mark.parametrize(
+    ("text", "first", "last", "then"),
+    [
+        ("tide", 1990, 2000, "tide year:1990..2000"),
+        ("tide", "2000", "1990", "tide year:1990..2000"),
+        ("tide", 2016, 2016, "tide year:2016"),
+        ("tide", "", "2016", "tide year:2016"),
+        ("tide during:1990 type:data", 2016, 2018, "tide type:data year:2016..2018"),
+        ("tide during:1990 OR during:1999", "", "", "tide"),
+        ("tide -during:1990", "", "", "tide -year:1990"),
+        ("tide", 800, 900, "tide year:0800..0900"),
+        ("tide", "soon", "-5", "tide"),
+    ],
+)
+def test_the_years_that_it_is_about_are_asked_for(text: str, first: object, last: object, then: str) -> None:
+    assert terms.about(text, first, last) == then
+    assert parse(then) == parse(terms.about(text, first, last))
+
+
+@pytest.mark.parametrize(
+    ("asked", "years"),
+    [("2016", (2016, 2016)), ("1990..2000", (1990, 2000)), ("1990..", (1990, 1990)), ("..1990", None), ("soon", None),
+     ("99999", None)],
+)  # fmt: skip
+def test_years_are_read_as_the_portal_reads_them(asked: str, years: tuple[int, int] | None) -> None:
+    assert terms.years_in(asked) == years
+
+
+def test_years_are_counted_and_filtered_by_the_portal_and_the_others_stay() -> None:
+    view, portal = searching()
+    every = view.search("in:here tide")
+    assert (every["years"][0]["name"], every["about"]) == ("1960–1969", [])
+    early = view.search("in:here tide during:1960..1962")
+    assert 0 < early["total"] < every["total"]
+    assert early["years"] == every["years"]
+    assert early["about"] == [{"value": "1960..1962", "years": (1960, 1962)}]
+    assert ("search", "in:here tide during:1960..1962") in portal.log
+    assert all(card["years"][0] <= 1962 for card in early["records"])
+
+
 # ---- time ----
+
+
+def test_few_years_stand_alone_and_many_together_with_as_many_as_the_fullest() -> None:
+    few = timeline.years({"2016": 2, "2018": 1})
+    assert [(span["name"], span["from"], span["to"], span["count"]) for span in few] == [
+        ("2016", 2016, 2016, 2), ("2017", 2017, 2017, 0), ("2018", 2018, 2018, 1)]  # fmt: skip
+    many = timeline.years({"1901": 2, "1905": 3, "2020": 1})
+    assert (many[0]["name"], many[0]["count"], many[-1]["name"]) == ("1900–1909", 3, "2020–2029")
+    assert timeline.years({}) == timeline.years({"soon": 3, "²": 1, "2020": 0}) == []
+    assert len(timeline.years({"0001": 1, "9999": 1})) <= 60
 
 
 def test_few_months_are_months_many_are_years_and_very_many_are_decades() -> None:
@@ -413,6 +596,22 @@ def test_searches_are_saved_seen_and_forgotten() -> None:
     named = kept.saved("save", {"q": "type:app", "name": ""})["saved"][-1]
     assert (named["name"], named["q"]) == ("type:app", "type:app")
     assert [each["q"] for each in kept.saved("forget", {"id": "s1"})["saved"]] == ["type:app"]
+
+
+def test_what_is_new_is_not_known_rather_than_nothing() -> None:
+    kept, portal = keeping()
+    portal._searches = [{**portal._searches[0], "new": None}]
+    assert [each["new"] for each in kept.arrive()["saved"]] == [None]
+
+
+def test_a_collection_tells_how_much_of_it_one_may_not_see() -> None:
+    class Partly(SmallPortal):
+        def basket(self, basket: str = "") -> dict[str, Any]:
+            return {**super().basket(basket), "hidden": 2}
+
+    kept, _ = keeping(Partly())
+    assert kept.arrive()["basket"]["hidden"] == 2
+    assert keeping()[0].arrive()["basket"]["hidden"] == 0
 
 
 def test_requests_are_made_and_answered() -> None:

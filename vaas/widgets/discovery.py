@@ -107,6 +107,10 @@ class Discovery(ipyvuetify.VuetifyTemplate):
         """Bound the time."""
         self._search(terms.bounded(str(said["q"]), str(said["after"]), str(said["before"])), n=int(said["n"]))
 
+    def vue_bound_years(self, said: Mapping[str, Any]) -> None:
+        """Bound the years that it is about."""
+        self._search(terms.about(str(said["q"]), said.get("first"), said.get("last")), n=int(said["n"]))
+
     def vue_next(self, _said: object) -> None:
         """Show more hits."""
         # The page waits for a change, so there is one in any case.

@@ -103,7 +103,9 @@ class Keeping:
             "id": str(told["id"]),
             "name": str(told.get("name") or ""),
             "count": int(told.get("count") or len(told.get("things") or ())),
+            "hidden": int(told.get("hidden") or 0),
             "things": [_thing(each) for each in told.get("things") or ()],
+            "owner": now["owner"] if now else "",
             "shared_with": now["shared_with"] if now else [],
             "mine": not now or now["owner"] in {"", self.mine.get("name")},
         }
@@ -111,7 +113,7 @@ class Keeping:
 
     def _take_saved(self, told: Told) -> None:
         saved = [
-            {"id": str(each["id"]), "name": str(each["name"]), "q": str(each["q"]), "new": int(each.get("new") or 0)}
+            {"id": str(each["id"]), "name": str(each["name"]), "q": str(each["q"]), "new": _count(each.get("new"))}
             for each in told.get("searches") or ()
         ]
         self.mine = {**self.mine, "saved": saved}
@@ -124,6 +126,11 @@ class Keeping:
 def _split(key: object) -> tuple[str, str]:
     catalog, _, record = str(key).partition(" ")
     return catalog, record
+
+
+def _count(said: object) -> int | None:
+    """Return how many there are; None: that is not known at the moment."""
+    return said if isinstance(said, int) else None
 
 
 def _thing(said: Mapping[str, Any]) -> Json:

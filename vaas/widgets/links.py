@@ -54,11 +54,14 @@ def picture(said: object) -> str:
 
 
 def download(record: Mapping[str, Any]) -> str:
-    """Return where the file itself can be had, "" where that is not known."""
+    """Return where the file itself can be had, "" where that is not known, and for what is a folder of many files."""
     details = record.get("details") or {}
     if found := safe_url(details.get("download")):
         return found
     store, path = details.get("store"), details.get("path")
+    # Of what lies in a store only folders are without a size: a Zarr folder is data, but no file.
+    if record.get("type") == "data" and record.get("size") is None:
+        return ""
     if isinstance(store, str) and isinstance(path, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,60}", store):
         return f"api/stores/{store}/files/{quote(path)}?content=1"
     return ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -37,9 +37,11 @@ class Searching:
 
     def __init__(self, here: Callable[[], Verbs], *, clock: Callable[[], float] = time.perf_counter) -> None:
         self._here, self._clock = here, clock
-        self._text, self._cursor, self._count = "", "", 0
+        self._text, self._cursor = "", ""
         self._records: dict[str, Told] = {}
         self._facets: Mapping[str, Mapping[str, int]] = {}
+        #: What this portal alone has answered, while others have not.
+        self._first: Json = {}
 
     def search(self, text: str, *, typing: bool = False, outside: bool = True) -> Json:
         """Return what is found: the first page, counts, and what else there is to say.
@@ -49,22 +51,30 @@ class Searching:
         typing:
             The last word may not be complete.
         outside:
-            Other catalogs are asked as well. With each letter, they would have all wait for the slowest.
+            Other catalogs are asked as well. With each letter, they would have all wait for the slowest. What this
+            portal has found for the same text keeps its place: somebody may be about to choose it.
         """
-        begun = self._clock()
         search = parse(text, typing=typing)
         # As it means now, whatever is added to it later.
         whole = str(search) if typing else text
-        asked = whole if outside else terms.here_first(whole)
+        if outside and self._records and self._first.get("whole") == whole:
+            return self._later(search)
         try:
-            told = self._here().search(asked, limit=_PAGE)
-            facets = self._with_alternatives(told.get("facets") or {}, search, outside=outside)
-            months, counted = self._months(told, search)
+            answer = self._now(text, whole, search, outside=outside)
         except PortalError as error:
             return {"state": "failed", "q": text, "whole": whole, "why": str(error), **_asked(search)}
+        self._first = {} if outside else answer
+        return answer
+
+    def _now(self, text: str, whole: str, search: Search, *, outside: bool) -> Json:
+        """Return what is found, and show nothing of before any more. Raises PortalError."""
+        begun = self._clock()
+        asked = whole if outside else terms.here_first(whole)
+        told = self._here().search(asked, limit=_PAGE)
+        facets = self._with_alternatives(told.get("facets") or {}, search, outside=outside)
+        months, counted = self._months(told, search)
         self._text, self._cursor, self._facets = asked, str(told.get("cursor") or ""), facets
         self._records = {shown.key_of(record): record for record in told["records"]}
-        self._count = len(self._records)
         return {
             "state": "ok",
             "q": text,
@@ -76,19 +86,58 @@ class Searching:
             "facets": _facets(facets, search),
             **_told(told),
             "timeline": {"spans": timeline.buckets(months), "whole": counted},
+            "years": timeline.years(facets.get("year") or {}),
             "took": round((self._clock() - begun) * 1000),
             **_asked(search),
         }
 
+    def _later(self, search: Search) -> Json:
+        """Return the first answer with what other catalogs have behind it; why not, where they cannot be asked."""
+        first, self._first = self._first, {}
+        try:
+            told = self._here().search(first["whole"], limit=_PAGE)
+            named = self._with_alternatives(told.get("facets") or {}, search, only=("catalog",))
+        except PortalError as error:
+            late: Json = {"from": [], "silent": [{"title": "Other catalogs", "why": str(error)}], "notes": []}
+            return {**first, **self._cards(), "more": bool(self._cursor), "outside": True, "late": late}
+        before, known = set(self._records), {*(self._facets.get("catalog") or {}), *search.asked("catalog")}
+        works = {doi for record in self._records.values() if (doi := _doi(record))}
+        new = {shown.key_of(record): record for record in told["records"] if _doi(record) not in works}
+        self._records = self._records | {key: record for key, record in new.items() if key not in before}
+        self._text, self._cursor = first["whole"], str(told.get("cursor") or "")
+        self._facets = {**self._facets, "catalog": named.get("catalog") or {}}
+        said, totals = _told(told), (told.get("facets") or {}).get("catalog") or {}
+        return {
+            **first,
+            **self._cards(late=set(self._records) - before),
+            "outside": True,
+            "total": int(told.get("total") or 0),
+            "more": bool(self._cursor),
+            "facets": _facets(self._facets, search),
+            "late": {
+                "from": [{"catalog": name, "count": int(totals[name])} for name in totals if name not in known],
+                "silent": said["silent"],
+                "notes": [note for note in said["notes"] if note not in first["notes"]],
+            },
+        }
+
+    def _cards(self, *, late: Collection[str] = ()) -> Json:
+        """Return all that is shown by now; ``late``: what other catalogs have just brought."""
+        cards = [shown.card(record) for record in self._records.values()]
+        return {"records": [{**card, "late": True} if card["key"] in late else card for card in cards]}
+
     def more(self) -> Json:
         """Return the next page: its records, and whether there are more after it. Raises PortalError."""
-        if not self._cursor:
-            return {"records": [], "more": False}
-        told = self._here().search(self._text, limit=_PAGE, cursor=self._cursor)
-        new = {shown.key_of(record): record for record in told["records"]}
-        fresh = [shown.card(record) for key, record in new.items() if key not in self._records]
-        self._records |= new
-        self._cursor = str(told.get("cursor") or "") if len(self._records) < _MOST else ""
+        fresh: list[Json] = []
+        # Where other catalogs came later, pages are counted from the first again: there may be nothing new on some.
+        for _ in range(_MOST // _PAGE):
+            if fresh or not self._cursor:
+                break
+            told = self._here().search(self._text, limit=_PAGE, cursor=self._cursor)
+            new = {shown.key_of(record): record for record in told["records"]}
+            fresh = [shown.card(record) for key, record in new.items() if key not in self._records]
+            self._records = self._records | new
+            self._cursor = str(told.get("cursor") or "") if len(self._records) < _MOST else ""
         return {"records": fresh, "more": bool(self._cursor)}
 
     def suggest(self, text: str) -> list[str]:
@@ -119,11 +168,16 @@ class Searching:
             return {"kind": "none", "why": str(error)}
 
     def _with_alternatives(
-        self, facets: Mapping[str, Mapping[str, int]], search: Search, *, outside: bool = True
+        self,
+        facets: Mapping[str, Mapping[str, int]],
+        search: Search,
+        *,
+        outside: bool = True,
+        only: Iterable[str] = (*shown.FACETS, "year"),
     ) -> Json:
         """Return the counts; of a field that is asked for, those of its other values as well."""
         counts: Json = dict(facets)
-        for field in shown.FACETS:
+        for field in only:
             if search.asked(field):
                 text = str(search.without(field))
                 asked = text if outside and field == "catalog" else terms.here_first(text)
@@ -167,6 +221,7 @@ def _asked(search: Search) -> Json:
         "last": last.isoformat() if last else "",
         "words": [clause.text for clause in search.words],
         "on": [[field, value] for field in shown.FACETS for value in search.asked(field)],
+        "about": [{"value": value, "years": terms.years_in(value)} for value in search.asked("year")],
     }
 
 
@@ -182,7 +237,17 @@ def _facets(counts: Mapping[str, Mapping[str, int]], search: Search) -> list[Jso
             for value in ranked[: max(_VALUES, len(on))]
         ]
         found.append({"field": field, "title": title, "values": values, "left": max(0, len(known) - len(values))})
-    return [facet for facet in found if facet["values"]]
+    return [facet for facet in found if facet["values"] and not _tells_nothing(facet)]
+
+
+def _tells_nothing(facet: Json) -> bool:
+    """Tell whether all that is found is in the one catalog that there is."""
+    return facet["field"] == "catalog" and len(facet["values"]) == 1 and not facet["values"][0]["on"]
+
+
+def _doi(record: Told) -> str:
+    """Return what a work is known by everywhere, "" for what has no such name."""
+    return str((record.get("details") or {}).get("doi") or "")
 
 
 def _name(field: str, value: str) -> str:

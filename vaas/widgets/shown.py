@@ -21,12 +21,17 @@ KINDS = {
     "share": "Shares",
     "person": "People",
 }
-#: field → what it is called, in the order in which they are shown.
-FACETS = {"type": "Kind", "catalog": "Where", "owner": "Owner", "tag": "Tags", "format": "Format"}
+#: field → what it is called, in the order in which they are shown. Other catalogs may answer later: what they add has
+#: nothing below it that would move.
+FACETS = {"type": "Kind", "owner": "Owner", "tag": "Tags", "format": "Format", "catalog": "Where"}
 _SUMMARY, _TAGS, _COLUMNS = 260, 3, 5
 _ALL_COLUMNS, _TEXT = 200, 20_000
 _ROWS, _CELLS, _CELL = 20, 24, 120
 _POINTS = 2_000
+#: What covers so much of all longitudes and latitudes is about the whole world: most data leave the poles out.
+_WORLD = 0.6
+#: Access to an app, from least to most.
+_ASKED = ["VIEW", "READ", "WRITE"]
 _UNITS = ("kB", "MB", "GB", "TB", "PB")
 
 
@@ -38,14 +43,14 @@ def key_of(record: Mapping[str, Any]) -> str:
 def card(record: Mapping[str, Any]) -> Json:
     """Return what a card or a row says of a record."""
     summary = " ".join(str(record.get("summary") or "").split())
-    columns = _texts(record.get("columns"))
+    columns, box = _texts(record.get("columns")), _box(record.get("box"))
     return {
         "key": key_of(record),
         "type": record.get("type") if record.get("type") in KINDS else "data",
         "title": str(record.get("title") or record.get("id") or "Without a title"),
         "summary": summary if len(summary) <= _SUMMARY else f"{summary[:_SUMMARY].rsplit(' ', 1)[0]}…",
         "owner": str(record.get("owner") or next(iter(_texts(record.get("authors"))), "")),
-        "format": str(record.get("format") or ""),
+        "format": _format(record),
         "tags": _texts(record.get("tags"))[:_TAGS],
         "columns": columns[:_COLUMNS],
         "more_columns": max(0, len(columns) - _COLUMNS),
@@ -55,7 +60,8 @@ def card(record: Mapping[str, Any]) -> Json:
         "years": _years(record.get("begins"), record.get("ends")),
         "catalog": str(record.get("catalog") or ""),
         "url": links.safe_url(record.get("url")) if record.get("type") == "app" else "",
-        "box": _box(record.get("box")),
+        "box": box,
+        "world": _is_world(box),
         "note": str((record.get("details") or {}).get("note") or ""),
     }
 
@@ -127,7 +133,7 @@ def _facts(record: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     yield "Changed", _day(record.get("changed"))
     yield "About", _span(record.get("begins"), record.get("ends"))
     yield "Place", _place(_box(record.get("box")))
-    yield "Format", str(record.get("format") or "")
+    yield "Format", _format(record)
     yield "Size", size_of(record.get("size"))
     yield "Rows", f"{details['rows']:,}" if isinstance(details.get("rows"), int) else ""
     yield "Licence", str(record.get("licence") or "")
@@ -156,9 +162,21 @@ def _actions(record: Mapping[str, Any], *, launches: bool, visitor: str) -> list
         launch = links.safe_url((record.get("details") or {}).get("launch") or (slug and f"apps/{slug}/launch"))
         why = "" if launches and launch else "Launching a copy of your own comes soon."
         found.append({"do": "launch", "name": "Launch a copy", "url": launch, "icon": "rocket", "why": why})
-    if own and slug and visitor and visitor != record.get("owner"):
-        found.append({"do": "ask", "name": "Ask for access", "slug": slug, "icon": "key"})
+    if own and slug and visitor and visitor != record.get("owner") and (more := _to_ask_for(record)):
+        found.append({"do": "ask", "name": "Ask for access", "slug": slug, "more": more, "icon": "key"})
     return found
+
+
+def _to_ask_for(record: Mapping[str, Any]) -> list[str]:
+    """Return what an owner can be asked for: more than who looks has already, where that is told."""
+    has = (record.get("details") or {}).get("access")
+    return _ASKED[_ASKED.index(has) + 1 :] if has in _ASKED else ["READ", "WRITE"]
+
+
+def _format(record: Mapping[str, Any]) -> str:
+    """Return the format where it tells more than the type: a notebook is a notebook."""
+    said = str(record.get("format") or "")
+    return "" if said in {record.get("type"), "ipynb"} else said
 
 
 def _texts(said: object) -> list[str]:
@@ -208,6 +226,15 @@ def _box(said: object) -> list[float] | None:
         return None
     on_earth = -180 <= west <= 180 and -180 <= east <= 180 and -90 <= south <= north <= 90
     return [west, south, east, north] if on_earth else None
+
+
+def _is_world(box: list[float] | None) -> bool:
+    """Tell whether it is (nearly) all of the world, which is no place to point at."""
+    if box is None:
+        return False
+    west, south, east, north = box
+    wide = east - west if west <= east else 360 + east - west
+    return wide * (north - south) >= _WORLD * 360 * 180
 
 
 def _place(box: list[float] | None) -> str:

@@ -7,7 +7,7 @@ from datetime import date
 
 from vaas.query import Clause, Search, parse
 
-__all__ = ["bounded", "here_first", "last_word", "toggled"]
+__all__ = ["about", "bounded", "here_first", "last_word", "toggled", "years_in"]
 
 
 def toggled(text: str, field: str, value: str) -> str:
@@ -32,6 +32,25 @@ def bounded(text: str, after: str, before: str) -> str:
     return str(replace(parse(text), after=_day(after), before=_day(before)))
 
 
+def about(text: str, first: object, last: object) -> str:
+    """Return the text for what is about these years, and no others; what is no year: whatever it is about."""
+    search = parse(text)
+    kept = (tuple(each for each in group if not _of(each, "year")) for group in search.groups)
+    groups = list(filter(None, kept))
+    years = sorted(year for year in (_year(first), _year(last)) if year is not None)
+    if years:
+        low, high = years[0], years[-1]
+        groups.append((Clause(f"{low:04}" if low == high else f"{low:04}..{high:04}", "year"),))
+    return str(replace(search, groups=tuple(groups)))
+
+
+def years_in(asked: str) -> tuple[int, int] | None:
+    """Return the first and the last year of what is asked for, as in “1990..2000”; None: it is no year."""
+    first, _, last = asked.partition("..")
+    low, high = _year(first), _year(last or first)
+    return None if low is None or high is None else (low, high)
+
+
 def here_first(text: str) -> str:
     """Return the text for the portal's own catalog alone, unless it names others: those can be slow."""
     return text if parse(text).asked("catalog") else f"in:here {text}"
@@ -53,6 +72,11 @@ def _is(clause: Clause, field: str, value: str) -> bool:
 
 def _of(clause: Clause, field: str) -> bool:
     return clause.field == field and not clause.negated
+
+
+def _year(said: object) -> int | None:
+    text = str(said).strip()
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 4 else None
 
 
 def _day(text: str) -> date | None:

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from typing import Any
 
-__all__ = ["buckets", "months_of"]
+__all__ = ["buckets", "months_of", "years"]
 
 #: More months than these are shown as years, and more years than these as decades.
 _MOST_MONTHS, _MOST_YEARS = 61, 60
+#: Years that a bar may stand for.
+_STEPS = (1, 10, 100, 1000)
 _FIRST_YEAR, _LAST_YEAR = 1, 9998
 _NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -32,6 +34,30 @@ def buckets(months: Mapping[str, int]) -> list[dict[str, Any]]:
     months_each = 1 if last - first < _MOST_MONTHS else 12 if (last - first) // 12 < _MOST_YEARS else 120
     begin = first - first % months_each
     return [_span(start, months_each, counted) for start in _starts(begin, last, months_each)]
+
+
+def years(counts: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Return the spans of the years that something is about, none left out: their first and last year, name and count.
+
+    Something can be about many years, so a span of several has the count of its fullest year: it is about as many at
+    least.
+    """
+    counted = {int(name): count for name, count in counts.items() if _is_year(name) and count > 0}
+    if not counted:
+        return []
+    first, last = min(counted), max(counted)
+    step = next((step for step in _STEPS if (last - first) // step < _MOST_YEARS), _STEPS[-1])
+    return [_years(start, step, counted) for start in range(first - first % step, last + 1, step)]
+
+
+def _years(start: int, step: int, counted: Mapping[int, int]) -> dict[str, Any]:
+    last = start + step - 1
+    count = max(counted.get(year, 0) for year in range(start, last + 1))
+    return {"from": start, "to": last, "name": str(start) if step == 1 else f"{start}–{last}", "count": count}
+
+
+def _is_year(name: str) -> bool:
+    return name.isascii() and name.isdecimal() and len(name) <= 4
 
 
 def _starts(begin: int, last: int, step: int) -> Iterator[int]:
