@@ -18,6 +18,8 @@ def question(*cells: str) -> Question | None:
 
 
 ASKING = [
+    "import vaas\nthings = vaas.basket()",
+    "from vaas import basket\nbasket()",
     "from voila.utils import get_query_string\nget_query_string()",
     "from voila.utils import get_query_string as gq\nq = gq()",
     "import voila.utils\nvoila.utils.get_query_string()",
