@@ -25,6 +25,7 @@ from vaas.errors import Conflict, Forbidden, Invalid, NotFound, VaasError
 from vaas.model import Access
 from vaas.network import within
 from vaas.policy import subject_title
+from vaas.portal.core import takes
 from vaas.portal.gallery import Appearance, why
 
 __all__ = [
@@ -88,6 +89,7 @@ class AppPage(Page):
             "shared_with": [subject_title(g.subject) for g in grants] if writes else [],
             "incidents": [incidents.shown(i) for i in self.portal.incidents.of(self.visitor, slug)] if writes else [],
             "network": within(seen.app.network, self.portal.core.network) if writes else (),
+            "takes": takes(version) if version else (),
             "mode": version.report.get("opens", {}).get("mode", "") if version else "",
             "opens": self.portal.gallery.opens(seen),
             "request": self.portal.requests.last_for(self.visitor, seen.app),
