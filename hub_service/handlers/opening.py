@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hmac
 import json
+import logging
 import secrets
 from urllib.parse import parse_qsl, urlencode
 
@@ -18,6 +19,7 @@ from vaas.portal import Progress
 
 __all__ = ["HandPage", "OpenEvents", "OpenPage"]
 
+_log = logging.getLogger("vaas")
 #: Parameters of an opening that are the door's, for an app that takes a basket: which one, and which yes.
 _BASKET, _YES = "basket", "yes"
 #: The cookie that holds a yes. It is for one opening, and for as long as one may take: seconds.
@@ -138,6 +140,7 @@ class HandPage(_Door):
         if not _same(offer.mark, self.get_body_argument("mark", "")):
             await self.ask(slug, changed=True)
             return
+        _log.info("%s hands %d things of a basket to %s.", self.visitor.name, len(offer.things), slug)
         query = "&".join(filter(None, [self.onward(_YES), urlencode({_YES: self.keep_yes(slug, offer.mark)})]))
         self.redirect(f"{self.base}apps/{slug}/open?{query}", status=303)
 

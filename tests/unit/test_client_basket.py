@@ -6,8 +6,12 @@ import asyncio
 import base64
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -132,3 +136,18 @@ def test_a_basket_is_like_a_list() -> None:
     made = Basket(things, name="Sea")
     assert list(made) == things and made[1] is things[1] and list(made[1:]) == things[1:] and things[2] in made
     assert "T0" in repr(made) and not Basket()
+
+
+async def test_with_a_token_it_is_that_ones_basket_in_an_apps_kernel_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in plain Voilà, where nobody hands anything over."""
+    shelf = Shelf()
+    script = (
+        "from vaas.runtime import asking; asking.install(template=True); import vaas; print(vaas.basket('b')[0].title)"
+    )
+
+    async with web(shelf) as port:
+        environ = {"PATH": os.environ["PATH"], "VAAS_URL": f"http://127.0.0.1:{port}/portal/", "VAAS_TOKEN": "t"}
+        run = partial(subprocess.run, [sys.executable, "-c", script], env=environ, capture_output=True, text=True)
+        done = await asyncio.to_thread(partial(run, timeout=60, check=False))
+    assert (done.stdout.strip(), done.returncode) == ("T", 0), done.stderr
+    assert shelf.asked[0]["args"] == {"basket": "b"}
