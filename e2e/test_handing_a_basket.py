@@ -74,6 +74,8 @@ def test_an_app_works_on_what_its_visitor_puts_into_a_basket_and_nobody_else_see
     slug = ada.publishes(ada.keeps("rows.ipynb", *ROWS), audience="signed-in", title="Rows of tables")
     puts_into_basket(sam, "wine.csv", "iris.csv")
     sam.page.get_by_role("button", name="Basket", exact=False).first.click()
+    expect(sam.page.get_by_role("link", name="Open in an app…")).to_be_visible()
+    shot(sam, "drawer")
     sam.page.get_by_role("link", name="Open in an app…").click()
     finds_the_app(sam, "current", "Rows of tables")
     assert fits(sam)
