@@ -53,13 +53,13 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPortal]:
     python = Path(os.environ["VAAS_APP_PYTHON"])
     with running(folder / "data", app_python=python, environ=never) as portal:
         database = SqlDatabase(f"sqlite:///{portal.data / 'portal.sqlite'}", seal=Seal(os.urandom(32)))
-        until(lambda: shared(database), seconds=60, what="the first sweep")
+        until(lambda: shared(database), seconds=240, what="the first sweep")
         place = shared(database)
         for begin in range(0, _MANY, _AT_ONCE):
             with database.begin() as records:
                 records.finds.save([find(number, place) for number in range(begin, begin + _AT_ONCE)])
         command = [sys.executable, "-m", "vaas", "index"]
-        done = subprocess.run(command, env=portal.environ, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(command, env=portal.environ, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stderr
         yield portal
 
@@ -77,9 +77,9 @@ def test_two_hundred_thousand_records_are_searched(
     site = Site(full, browser)
     page = site.person("sam", viewport=viewport).page
     page.goto(f"{full.url}apps/discover/open")
-    expect(page.locator("#vaas-loading")).to_be_hidden(timeout=60_000)
+    expect(page.locator("#vaas-loading")).to_be_hidden(timeout=120_000)
     count = page.locator("#dv-count")
-    expect(count).to_contain_text("200,", timeout=60_000)
+    expect(count).to_contain_text("200,", timeout=120_000)
     if viewport == DESKTOP:
         # So many are not counted one by one.
         expect(page.get_by_label("Filters").get_by_text("≈").first).to_be_visible()

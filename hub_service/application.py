@@ -31,6 +31,7 @@ from vaas.catalogs.ckan import CkanCatalog
 from vaas.catalogs.invenio import InvenioCatalog
 from vaas.catalogs.looking import AppLooker
 from vaas.catalogs.own import Index, OwnCatalog
+from vaas.catalogs.sparing import Sparing
 from vaas.catalogs.stac import StacCatalog
 from vaas.content import Content
 from vaas.db.seal import Seal, ensure_secret
@@ -40,6 +41,7 @@ from vaas.http import Http, internal_http
 from vaas.portal import Core, Harvesting, Indexing, Portal, Sweeping
 from vaas.portal.outlines import Outlines
 from vaas.slug import slugify
+from vaas.stores.lending import remove_leftovers
 from vaas.stores.mounted import MountedStores, SharedFolder
 
 __all__ = ["main", "make_application", "make_core", "make_index", "make_portal"]
@@ -49,6 +51,8 @@ _SWEEP_SECONDS = 3600
 _LOOK_SECONDS = 600
 #: What is written at once into the index may take so many bytes.
 _INDEX_MEMORY = 64_000_000
+#: So many previews are made at once: one person, who has one at a time, holds up nobody else alone.
+_PREVIEWS = 2
 #: kind of a catalog elsewhere → how it is made.
 _CATALOGS: Mapping[str, Callable[[Elsewhere, Http], Catalog]] = {
     "ckan": lambda at, http: CkanCatalog(at.id, at.title, at.url, http=http, patience=at.patience),
@@ -96,11 +100,11 @@ def make_portal(settings: Settings, environ: Mapping[str, str]) -> Portal:
     indexing = Indexing(core, index)
     catalogs: list[Catalog] = [OwnCatalog(index, is_fresh=lambda: indexing.is_fresh)]
     catalogs += _catalogs(settings, _http(environ))
-    # Two: who wants a preview does not wait until all files of a store were looked into.
+    # One apart: who wants a preview does not wait until all files of a store were looked into.
     said = {**environ, **sandbox_environ(settings, environ)}
-    looker, beside = (AppLooker(settings.app_python, environ=said) for _ in range(2))
+    looker, *beside = (AppLooker(settings.app_python, environ=said) for _ in range(1 + _PREVIEWS))
     harvesting = Harvesting(core, looker, bounds=bounds(environ))
-    return Portal(core, catalogs=catalogs, indexing=indexing, harvesting=harvesting, looker=beside)
+    return Portal(core, catalogs=catalogs, indexing=indexing, harvesting=harvesting, lookers=beside)
 
 
 def make_index(settings: Settings, environ: Mapping[str, str]) -> Index:
@@ -115,12 +119,14 @@ def _http(environ: Mapping[str, str]) -> Http:
 
 def _catalogs(settings: Settings, http: Http) -> list[Catalog]:
     """Return the catalogs elsewhere that the site names. Raises Invalid, with the line that is wrong."""
-    return [_CATALOGS[each.kind](each, http) for each in read_catalogs(settings.catalogs)]
+    made = [_CATALOGS[each.kind](each, http) for each in read_catalogs(settings.catalogs)]
+    return [Sparing(each) if each.same_for_all else each for each in made]
 
 
 def _stores(data: Path, database: SqlDatabase, http: Http) -> MountedStores:
     # What is lent lies on the disk of the homes, so that nothing from there has to be copied.
     lent = data / "lent"
+    remove_leftovers(lent)
     return MountedStores(homes=data / "homes", shared=_shared(data), database=database, http=http, aside=lent)
 
 

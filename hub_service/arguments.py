@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from vaas.errors import Invalid
@@ -11,52 +11,51 @@ from vaas.portal import Portal
 
 __all__ = ["Arguments", "Verb"]
 
-#: How many characters a text may have, where nothing else is said.
-_LONGEST = 2000
+#: How many characters a text may have, where nothing else is said, and how many texts a list.
+_LONGEST, _MOST = 2000, 200
 
 
-class Arguments(Mapping[str, Any]):
-    """What came with a verb; ``base`` is the portal's public address."""
+class Arguments:
+    """What came with a verb, each argument of the kind that it must be; ``base`` is the portal's public address.
+
+    All raise Invalid, also where there is neither what is asked for nor a default.
+    """
 
     def __init__(self, said: Mapping[str, Any], *, base: str = "") -> None:
         self._said, self.base = said, base
 
-    def __getitem__(self, name: str) -> Any:
-        return self._said[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._said)
-
-    def __len__(self) -> int:
-        return len(self._said)
+    def only(self, *known: str) -> None:
+        """Raise Invalid when there is anything else: nobody would do what it says."""
+        if odd := sorted(str(name)[:40] for name in self._said if name not in known):
+            raise Invalid(f"There is no argument “{odd[0]}”.")
 
     def text(self, name: str, default: str | None = None, *, most: int = _LONGEST) -> str:
-        """Return a text of at most ``most`` characters. Raises Invalid, also when there is neither it nor a default."""
+        """Return a text of at most ``most`` characters."""
         value = self._said.get(name, default)
         if not isinstance(value, str) or len(value) > most:
             raise Invalid(f"“{name}” is a text of at most {most} characters.", field=name)
         # Half of a pair is no character: nothing could keep it.
         return value.encode("utf-8", "replace").decode()
 
-    def number(self, name: str, default: int, *, most: int) -> int:
-        """Return a number from 1 to ``most``. Raises Invalid."""
+    def number(self, name: str, default: int, *, least: int = 1, most: int) -> int:
+        """Return a number from ``least`` to ``most``."""
         value = self._said.get(name, default)
-        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-            raise Invalid(f"“{name}” is a number from 1 to {most}.", field=name)
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise Invalid(f"“{name}” is a number from {least} to {most}.", field=name)
         return value
 
-    def flag(self, name: str) -> bool:
-        """Return whether it is said; False by default. Raises Invalid."""
-        value = self._said.get(name, False)
+    def flag(self, name: str, *, default: bool | None = None) -> bool:
+        """Return true or false."""
+        value = self._said.get(name, default)
         if not isinstance(value, bool):
             raise Invalid(f"“{name}” is true or false.", field=name)
         return value
 
-    def texts(self, name: str, *, most: int = 100) -> list[str]:
-        """Return a list of at most ``most`` texts. Raises Invalid."""
-        values = self._said.get(name, [])
-        if not isinstance(values, list) or len(values) > most:
-            raise Invalid(f"“{name}” is a list of at most {most} texts.", field=name)
+    def texts(self, name: str) -> list[str]:
+        """Return a list of texts."""
+        values = self._said.get(name)
+        if not isinstance(values, list) or len(values) > _MOST:
+            raise Invalid(f"“{name}” is a list of at most {_MOST} texts.", field=name)
         return [Arguments({name: value}).text(name) for value in values]
 
 

@@ -19,8 +19,9 @@ from vaas.errors import NotFound
 from vaas.loading import lines
 from vaas.model import Visitor
 from vaas.portal import Portal
+from vaas.portal.finding import LONGEST_CURSOR
 from vaas.portal.speaking import Asker
-from vaas.portal.things import access_of
+from vaas.portal.things import MOST_ID, access_of
 
 __all__ = ["VERBS", "answer", "answer_asker", "record_json"]
 
@@ -55,38 +56,44 @@ async def answer_asker(portal: Portal, asker: Asker, verb: str, args: Mapping[st
 
 
 async def _me(portal: Portal, visitor: Visitor, args: Arguments) -> Any:
+    args.only()
     return {"name": visitor.name or None, "signed_in": visitor.user is not None}
 
 
 async def _search(portal: Portal, visitor: Visitor, args: Arguments) -> Any:
+    args.only("text", "limit", "cursor", "typing")
     page = await portal.finding.search(
         args.text("text"),
         visitor=visitor,
         limit=args.number("limit", 20, most=_MOST),
-        cursor=args.text("cursor", "", most=100_000),
-        typing=args.flag("typing"),
+        cursor=args.text("cursor", "", most=LONGEST_CURSOR),
+        typing=args.flag("typing", default=False),
     )
-    records = [record_json(record, base=args.base) for record in page.records]
+    records = [record_json(record, base=args.base) for record in portal.gallery.told(visitor, page.records)]
     facets = dict(page.facets)
     # How many changed in which month: not one of the values by which people choose.
     return {**vars(page), "records": records, "timeline": facets.pop("month", {}), "facets": facets}
 
 
 async def _suggest(portal: Portal, visitor: Visitor, args: Arguments) -> Any:
+    args.only("beginning", "limit")
     beginning, limit = args.text("beginning"), args.number("limit", 8, most=_MOST_SUGGESTED)
     return {"suggestions": await portal.finding.suggest(beginning, visitor=visitor, limit=limit)}
 
 
 async def _record(portal: Portal, visitor: Visitor, args: Arguments) -> Any:
-    return record_json(await _found(portal, visitor, args), base=args.base)
+    record = await portal.finding.record(*_named(args), visitor=visitor)
+    return record_json(*portal.gallery.told(visitor, [record]), base=args.base)
 
 
 async def _preview(portal: Portal, visitor: Visitor, args: Arguments) -> Any:
-    return await portal.previewing.preview(visitor, args.text("catalog", most=60), args.text("id"))
+    return await portal.previewing.preview(visitor, *_named(args))
 
 
-async def _found(portal: Portal, visitor: Visitor, args: Arguments) -> Record:
-    return await portal.finding.record(args.text("catalog", most=60), args.text("id"), visitor=visitor)
+def _named(args: Arguments) -> tuple[str, str]:
+    """Return the catalog and the id of a record."""
+    args.only("catalog", "id")
+    return args.text("catalog", most=60), args.text("id", most=MOST_ID)
 
 
 def record_json(record: Record, *, base: str) -> dict[str, Any]:

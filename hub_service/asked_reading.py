@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hub_service.arguments import Arguments, Verb
-from vaas.errors import Forbidden, Invalid, NotFound
+from vaas.errors import Forbidden, NotFound
 from vaas.loading import address
 from vaas.model import Visitor
 from vaas.portal import Portal
@@ -45,6 +45,7 @@ async def answer_handed(portal: Portal, asker: Asker, verb: str, args: Arguments
         if thing not in handed.things:
             raise Forbidden(_ONLY)
         return await _piece(portal, asker.visitor, args, basket=handed.basket, thing=thing, visit=asker.visit)
+    args.only("basket")
     try:
         look = await portal.baskets.look(asker.visitor, handed.basket)
     except NotFound as error:
@@ -61,9 +62,8 @@ async def _read(portal: Portal, visitor: Visitor, args: Arguments) -> Any:
 async def _piece(
     portal: Portal, visitor: Visitor, args: Arguments, *, basket: str, thing: str, visit: str = ""
 ) -> dict[str, Any]:
-    size, offset = args.number("size", MOST, most=MOST), args.get("offset", 0)
-    if not isinstance(offset, int) or isinstance(offset, bool) or not 0 <= offset <= _LONGEST:
-        raise Invalid("“offset” is a number of bytes.", field="offset")
+    args.only("basket", "thing", "offset", "size")
+    offset, size = args.number("offset", 0, least=0, most=_LONGEST), args.number("size", MOST, most=MOST)
     piece = await portal.reading.piece(visitor, basket, thing, offset=offset, size=size, visit=visit)
     return {"data": base64.b64encode(piece.data).decode(), "size": piece.size, "etag": piece.etag}
 

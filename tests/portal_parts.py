@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -142,10 +142,13 @@ class Homes(StoreSource):
     def disconnect(self, user: User, account_id: str) -> None:
         return None
 
-    def places(self, user: User | None = None) -> list[Place]:
+    def places(self, user: User | None = None, *, elsewhere: bool = True) -> list[Place]:
         names = [user.name] if user else sorted(path.name for path in self.root.glob("*"))
         stores = ((name, FolderStore("home", "Home", self.root / name)) for name in names)
         return [Place(f"home-{name}", store, frozenset({f"user:{name}"}), name) for name, store in stores]
+
+    def owned(self, people: Collection[str]) -> frozenset[str]:
+        return frozenset(f"home-{name}" for name in people)
 
 
 @dataclass

@@ -9,7 +9,7 @@ from datetime import datetime
 from vaas.errors import Forbidden, NotFound, SignInNeeded
 from vaas.model import EVERYONE, SIGNED_IN, Access, App, Grant, Visitor
 
-__all__ = ["ACTIONS", "OWNER", "Decision", "access_of", "decide", "require", "subject_title"]
+__all__ = ["ACTIONS", "OWNER", "Decision", "access_of", "decide", "held", "require", "subject_title"]
 
 #: Above WRITE: only the owner (and an admin of the Hub).
 OWNER = 4
@@ -51,19 +51,20 @@ def access_of(visitor: Visitor, app: App, grants: Iterable[Grant], *, now: datet
     Grants of other apps, of other subjects and expired ones do not count. Nobody may change an app that speaks for
     its visitors, whoever owns it and whatever was granted: the portal alone makes it.
     """
-    access, reason = _held(visitor, app, grants, now=now)
+    access, reason = held(visitor, app.id, app.owner, grants, now=now)
     if app.speaks and access > Access.READ:
         return int(Access.READ), "the portal alone changes this app"
     return access, reason
 
 
-def _held(visitor: Visitor, app: App, grants: Iterable[Grant], *, now: datetime) -> tuple[int, str]:
-    if visitor.user is not None and visitor.user.name == app.owner:
+def held(visitor: Visitor, app_id: str, owner: str, grants: Iterable[Grant], *, now: datetime) -> tuple[int, str]:
+    """Return the same of an app that does not speak for its visitors, by its id and its owner."""
+    if visitor.user is not None and visitor.user.name == owner:
         return OWNER, "is the owner"
     if visitor.user is not None and visitor.user.admin:
         return OWNER, "is an admin of the Hub"
     subjects = visitor.subjects
-    mine = [g for g in grants if g.app_id == app.id and g.subject in subjects and g.holds(now)]
+    mine = [g for g in grants if g.app_id == app_id and g.subject in subjects and g.holds(now)]
     if not mine:
         return 0, "no grant names this visitor"
     best = max(mine, key=lambda grant: (grant.access, grant.subject))

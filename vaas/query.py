@@ -118,6 +118,26 @@ class Search:
         groups = (tuple(each for each in group if each.field != name) for group in self.groups)
         return replace(self, groups=tuple(filter(None, groups)))
 
+    def at(self, catalog: str) -> Search | None:
+        """Return what it asks of the catalog of this id, which need not know what it is called; None: it is not asked.
+
+        Of several that must be it, one is enough.
+        """
+        named = self.asked("catalog")
+        if named and catalog not in named:
+            return None
+        groups = []
+        for group in self.groups:
+            told = [each for each in group if each.field == "catalog"]
+            if told and any((each.text.lower() == catalog) != each.negated for each in told):
+                continue
+            left = tuple(each for each in group if each not in told)
+            if left:
+                groups.append(left)
+            elif any(each.negated for each in told):
+                return None
+        return replace(self, groups=tuple(groups))
+
 
 def parse(text: str, *, typing: bool = False, now: datetime | None = None) -> Search:
     """Return what the text asks for.

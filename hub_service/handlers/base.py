@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from jupyterhub.services.auth import HubOAuthenticated, UserNotAllowed
@@ -26,6 +27,7 @@ from vaas.slug import ACCOUNT_PREFIX
 __all__ = ["Api", "Base", "Page", "SIGNED_IN_ONLY", "plain"]
 
 _log = logging.getLogger("vaas.http")
+_Answer = TypeVar("_Answer")
 
 #: error → (HTTP status, what to do about it)
 STATUS: Mapping[type[errors.VaasError], tuple[int, str]] = {
@@ -267,6 +269,9 @@ class Page(Base):
 class Api(Base):
     """A handler that speaks JSON, for the Hub's tokens and for our own pages."""
 
+    _answering: asyncio.Task[Any] | None = None
+    _gone = False
+
     @property
     def json(self) -> dict[str, Any]:
         """The body as an object. Raises Invalid."""
@@ -291,6 +296,23 @@ class Api(Base):
         if value is not None and not isinstance(value, bool):
             raise errors.Invalid(f"“{name}” must be true or false.")
         return value
+
+    async def while_heard(self, answer: Coroutine[Any, Any, _Answer]) -> _Answer:
+        """Return the answer; what nobody waits for any more is given up, and leaves the lines that it stands in."""
+        self._answering = asyncio.create_task(answer)
+        try:
+            return await self._answering
+        except asyncio.CancelledError:
+            if not self._gone:
+                raise
+            raise errors.Unavailable("Nobody waits for this answer any more.") from None
+
+    def on_connection_close(self) -> None:
+        """Give up what is under way for who has gone."""
+        super().on_connection_close()
+        self._gone = True
+        if self._answering is not None:
+            self._answering.cancel()
 
     def reply(self, value: Any, *, status: int = 200) -> None:
         """Write JSON."""

@@ -114,7 +114,7 @@ class AskPosted(FromServer):
             raise Invalid("This is no question.")
         asker = await self.portal.speaking.asker(self.server, self.text("proof"))
         verb, base = self.text("verb"), self.public_url
-        self.reply(await asked.answer_asker(self.portal, asker, verb, args, base=base))
+        self.reply(await self.while_heard(asked.answer_asker(self.portal, asker, verb, args, base=base)))
 
 
 def _isolation(said: object) -> Isolation | None:

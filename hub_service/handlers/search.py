@@ -16,7 +16,8 @@ class _Asked(Api):
 
     async def say(self, verb: str, args: dict[str, Any]) -> None:
         """Answer the caller."""
-        self.reply(await asked.answer(self.portal, self.visitor, verb, args, base=self.public_url))
+        answer = asked.answer(self.portal, self.visitor, verb, args, base=self.public_url)
+        self.reply(await self.while_heard(answer))
 
     def number(self, name: str, default: int) -> int:
         """Return a number of the query, 0 for what is none."""

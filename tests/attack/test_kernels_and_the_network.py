@@ -46,13 +46,15 @@ def tell(**found): print('told:' + json.dumps(found) + ':told')
 
 
 @contextlib.asynccontextmanager
-async def outside() -> AsyncIterator[int]:
-    """Listen at an address of this machine as a host outside would, and give its port."""
+async def outside(asked: asyncio.Event | None = None) -> AsyncIterator[int]:
+    """Listen at an address of this machine as a host outside would, and give its port; say when it was ``asked``."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         text = f"from outside: {head.splitlines()[0]}"
         writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(text)}\r\nConnection: close\r\n\r\n{text}".encode())
+        if asked is not None:
+            asked.set()
         await writer.drain()
         writer.close()
 
@@ -137,13 +139,14 @@ async def test_what_an_owner_takes_back_is_closed_to_kernels_that_run(tmp_path: 
     cell = """
 import time
 first = get(URL)
-for _ in range(100):
+for _ in range(300):
     last = get(URL)
     if last.startswith('403'): break
     time.sleep(0.1)
 tell(first=first, last=last)
 """
-    async with outside() as port:
+    asked = asyncio.Event()
+    async with outside(asked) as port:
         place = f"{HERE}:{port}"
         stub = PortalStub(
             {"n.ipynb": notebook(SETUP, f"URL = 'http://{place}/'", cell)},
@@ -156,7 +159,8 @@ tell(first=first, last=last)
             visitor = Visitor(app, portal=portal)
             await visitor.enter()
             loading = asyncio.ensure_future(visitor.page())
-            await asyncio.sleep(2.5)
+            async with asyncio.timeout(30):
+                await asked.wait()
             portal.network = ()
             page = (await loading).html
     told = json.loads(html.unescape(page.partition("told:")[2].partition(":told")[0]))

@@ -210,6 +210,8 @@ class DatabaseContract:
             records.grants.save(grant("user:bob", app_id="a2"))
             assert records.grants.of(["a1"]) == [grant("group:x"), grant("user:bob", Access.READ, expires=NOW)]
             assert len(records.grants.of({"a1", "a2"})) == 3
+            assert records.grants.of(["a1"], subjects={"group:x", "user:eve"}) == [grant("group:x")]
+            assert records.grants.of(["a1"], subjects=()) == []
             assert records.grants.of([]) == records.grants.of(["none"]) == []
             records.grants.remove("a1", "user:bob")
             records.grants.remove("a1", "user:bob")
@@ -505,6 +507,22 @@ class DatabaseContract:
             records.finds.save([find(path) for path in paths])
             assert records.finds.marks("home-ada", "a").keys() == {"a", "a/b", "a/b/c"}
             assert records.finds.marks("home-ada", "a/b").keys() == {"a/b", "a/b/c"}
+            assert records.finds.marks("home-ada", "a", deep=False).keys() == {"a", "a/b"}
+            assert records.finds.marks("home-ada", deep=False).keys() == {"a", "ab", "a_b"}
+            assert records.finds.marks("home-ada", "a_b").keys() == {"a_b"}
+            assert records.finds.count("home-ada") == 7 and records.finds.count("home-eve") == 0
+
+    def test_what_is_in_a_folder_is_found_whatever_its_name_holds(self, database: SqlDatabase) -> None:
+        folders = ("50%", "50!", "5_0", "500", "Été", "été", "a0", "a-", "a", "~", "漢")
+        paths = [f"{folder}/{name}" for folder in folders for name in ("x", "y/z")]
+        with database.begin() as records:
+            records.finds.save([find(path) for path in [*paths, ""]])
+            for folder in folders:
+                below = {path for path in paths if path.startswith(f"{folder}/")}
+                assert records.finds.marks("home-ada", folder).keys() == below
+                assert records.finds.marks("home-ada", folder, deep=False).keys() == {f"{folder}/x"}
+            assert records.finds.marks("home-ada").keys() == {*paths, ""}
+            assert records.finds.marks("home-ada", deep=False).keys() == {""}
 
     def test_many_finds_are_saved_and_removed_at_once(self, database: SqlDatabase) -> None:
         many = [find(f"{number}.csv") for number in range(1_203)]
@@ -591,7 +609,15 @@ class DatabaseContract:
             records.finds.remove("home-ada", [f"{number}.csv" for number in range(6)])
             last = records.changes.last()
         with database.begin() as records:
-            assert records.changes.forget(keep=last) == 0 == records.changes.forget(keep=6)
-            assert records.changes.forget(keep=2) == 4 and records.changes.forgotten() == last - 2
+            before = records.changes.count()
+            for keep in (last, 6):
+                assert not records.changes.forget(keep=keep, most=100) and records.changes.count() == before
+            assert records.changes.forgotten() == last - 6
+            # A piece at a time: two of the four are looked at, then the others.
+            assert records.changes.forget(keep=2, most=2)
+            assert (records.changes.count(), records.changes.forgotten()) == (before - 2, last - 4)
+            while records.changes.forget(keep=2, most=2):
+                pass
+            assert (records.changes.count(), records.changes.forgotten()) == (before - 4, last - 2)
             kept = [each.key.removeprefix("home-ada/") for each in records.changes.since(0, limit=99)]
         assert kept == ["a1", "6.csv", "7.csv", "8.csv", "9.csv", "4.csv", "5.csv"]

@@ -8,10 +8,14 @@ import fcntl
 import os
 import socket
 import stat
+import subprocess
+import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -325,9 +329,98 @@ class TestLending:
         (root / "link").symlink_to("inside")
         assert lender.real("link") == "inside" and lender.real("link/x") == "inside/x"
 
-    def test_what_a_dead_process_left_is_removed_when_it_is_old(self, tmp_path: Path) -> None:
-        old, new = lending.make_folder(tmp_path), lending.make_folder(tmp_path)
-        (old / "file").write_bytes(b"x")
+    async def test_of_a_folder_the_telling_is_lent_however_much_is_in_it(
+        self, lender: FolderStore, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name, value in (("_MOST_SEEN", 60), ("_MOST_IN_ONE", 40)):
+            monkeypatch.setattr(lending, name, value)
+        for variable in ("a", "b", "c"):
+            (root / "cube.zarr" / variable).mkdir(parents=True)
+            for number in range(100):
+                (root / "cube.zarr" / variable / f"{number}").write_bytes(b"x")
+            (root / "cube.zarr" / variable / ".zarray").write_bytes(b"{}")
+        # More than there is room for, and it hides nothing.
+        (root / "cube.zarr" / ".zattrs").write_bytes(b"x" * 2_000)
+        looked, scan = list[str](), os.scandir
+
+        class Counted:
+            """Counts what is taken from a folder."""
+
+            def __init__(self, folder: int) -> None:
+                self._entries = scan(folder)
+
+            def __enter__(self) -> Counted:
+                return self
+
+            def __exit__(self, *_: object) -> None:
+                self._entries.close()
+
+            def __iter__(self) -> Counted:
+                return self
+
+            def __next__(self) -> os.DirEntry[str]:
+                entry = next(self._entries)
+                looked.append(entry.name)
+                return entry
+
+        monkeypatch.setattr(os, "scandir", Counted)
+        async with lender.borrowed("cube.zarr", limit=1_000) as path:
+            monkeypatch.undo()
+            lent = sorted(str(each.relative_to(path)) for each in path.rglob("*") if each.is_file())
+        assert {name for name in lent if "." in name} == {"a/.zarray", "b/.zarray", "c/.zarray"}
+        assert len(looked) == 60 and 50 <= len(lent) <= 60
+
+    async def test_who_is_cancelled_leaves_nothing_behind(
+        self, lender: FolderStore, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (root / "data.csv").write_bytes(b"mine")
+        begun, go_on, make = threading.Event(), threading.Event(), tempfile.mkdtemp
+
+        def slow(*args: Any, **named: Any) -> str:
+            begun.set()
+            assert go_on.wait(30)
+            return make(*args, **named)
+
+        monkeypatch.setattr(tempfile, "mkdtemp", slow)
+
+        async def borrow() -> None:
+            async with lender.borrowed("data.csv", limit=100):
+                raise AssertionError("It was cancelled before.")
+
+        task = asyncio.create_task(borrow())
+        assert await asyncio.to_thread(begun.wait, 30)
+        task.cancel()
+        await asyncio.sleep(0)
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        # Nothing comes later: whatever was begun in a thread is over.
+        await asyncio.get_running_loop().shutdown_default_executor()
+        assert list((root.parent / "lent").iterdir()) == [] and (root / "data.csv").stat().st_nlink == 1
+
+    def test_what_a_dead_process_left_is_removed_and_what_is_lent_is_not(self, tmp_path: Path) -> None:
+        code = "import sys, time; from pathlib import Path; from vaas.stores.lending import Loan\n"
+        code += "loan = Loan(Path(sys.argv[1])); print(loan.begin(), flush=True); time.sleep(60)"
+        with subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            folder, mine = Path(process.stdout.readline().strip()), lending.Loan(tmp_path)
+            (folder / "file").write_bytes(b"x")
+            mine.begin()
+            lending.remove_leftovers(tmp_path)
+            assert len(list(tmp_path.iterdir())) == 2 and (folder / "file").exists()
+            process.kill()
+        lending.remove_leftovers(tmp_path)
+        assert len(list(tmp_path.iterdir())) == 1 and not folder.exists()
+        mine.end()
+        mine.end()
+        assert list(tmp_path.iterdir()) == []
+
+    def test_where_there_are_no_locks_age_decides(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def no_locks(*_: object) -> None:
+            raise OSError(errno.ENOLCK, "No locks available")
+
+        monkeypatch.setattr(fcntl, "flock", no_locks)
+        old, new = (lending.Loan(tmp_path).begin() for _ in range(2))
         os.utime(old, (0, 0))
         lending.remove_leftovers(tmp_path)
         assert [new] == list(tmp_path.iterdir())

@@ -6,9 +6,11 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -103,6 +105,19 @@ def test_where_kernels_are_isolated_it_starts_without_a_word_of_warning(place: P
     done = place.vaas("up", VAAS_APP_PYTHON=str(python), VAAS_SANDBOX="required")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "isolated" not in done.stdout
+
+
+def test_what_ends_gives_back_what_it_holds(place: Place) -> None:
+    def held() -> set[str]:
+        with closing(sqlite3.connect(place.data / "portal.sqlite")) as database:
+            return {name.partition(":")[0] for (name,) in database.execute("SELECT name FROM leases")}
+
+    assert place.vaas("up").returncode == 0
+    until(lambda: held() == {"index", "sweep"}, seconds=30, what="its work")
+    assert place.vaas("down").returncode == 0
+    assert held() == set() and list(place.data.glob("lent/*")) == []
+    # Nothing of ours falls over the end.
+    assert "vaas/portal/" not in (place.settings.logs / "hub.log").read_text()
 
 
 def test_a_port_in_use_is_said_with_another_one_to_take(place: Place) -> None:
@@ -220,10 +235,13 @@ def test_a_killed_hub_comes_back_and_its_apps_never_stop_answering(app: Running)
     assert app.hub("GET", f"/users/{app.account}/servers/v1").json()["ready"] is True
 
 
-def test_a_killed_portal_comes_back(app: Running) -> None:
+def test_a_killed_portal_comes_back_and_cleans_up(app: Running) -> None:
     killed = portals(app.settings)[0]
+    left = app.data / "lent" / "lent-by-it"
+    left.mkdir(parents=True)
     killed.kill()
     until(lambda: app.answers() and killed not in portals(app.settings), seconds=15, what="another portal")
+    assert not left.exists()
 
 
 def test_a_killed_proxy_comes_back_with_its_routes(app: Running) -> None:

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from hub_service.arguments import Arguments
 from hub_service.asked import VERBS
 from hub_service.discovery import DISCOVERY, ensure_discovery
-from tests.portal_parts import ADA, BOB, EVE, NOBODY, PUBLIC_URL, World
+from tests.portal_parts import ADA, BOB, EVE, NOBODY, PUBLIC_URL, ROOT, World
 from tests.unit.test_handlers import client
 from vaas import tickets
 from vaas.catalogs.own import Index, OwnCatalog
 from vaas.errors import Forbidden, Invalid
-from vaas.model import EVERYONE, ServerName, User, Visitor
-from vaas.portal.finding import Finding
+from vaas.model import EVERYONE, Access, Grant, ServerName, User, Visitor
+from vaas.portal.finding import LONGEST_CURSOR, Finding
 from vaas.portal.indexing import Indexing
 from vaas.portal.previewing import Previewing
+from vaas.portal.things import MOST_ID
 
 SERVER = ServerName(f"app-{DISCOVERY}", "v1")
 TOKEN = f"{SERVER.account}:server={SERVER.account}/{SERVER.name}"
@@ -117,15 +121,29 @@ async def test_suggestions_records_and_previews_are_what_the_visitor_may_see(por
         ("search", {"text": "", "limit": True}, "limit"),
         ("search", {"text": "", "typing": "yes"}, "typing"),
         ("search", {"text": "", "cursor": "x"}, "Search again"),
+        ("search", {"text": "", "cursor": "x" * (LONGEST_CURSOR + 1)}, "cursor"),
+        ("search", {"text": "", "order": "size"}, "order"),
         ("suggest", {"beginning": None}, "beginning"),
         ("suggest", {"beginning": "a", "limit": 0}, "limit"),
         ("record", {"catalog": "here"}, "id"),
         ("record", {"catalog": "h" * 61, "id": "x"}, "catalog"),
+        ("record", {"catalog": "here", "id": "x" * (MOST_ID + 1)}, "id"),
+        ("basket_add", {"catalog": "here", "record": "x" * (MOST_ID + 1)}, "record"),
+        ("basket_share", {"basket": "x"}, "subjects"),
+        ("answer_request", {"id": "x"}, "grant"),
+        ("me", {"who": "eve"}, "who"),
     ],
 )
 async def test_wrong_arguments_are_named(portal: World, site: str, verb: str, args: dict[str, Any], word: str) -> None:
     status, message = await asked(site, await proof(portal, Visitor(BOB)), verb, **args)
     assert status == 400 and word in message
+
+
+async def test_what_has_a_long_path_can_be_asked_for(portal: World, site: str) -> None:
+    said = await proof(portal, Visitor(BOB))
+    for verb, name in (("record", "id"), ("preview", "id"), ("basket_add", "record")):
+        status, message = await asked(site, said, verb, catalog="here", **{name: "x" * MOST_ID})
+        assert status == 404 and "here" in message
 
 
 async def test_what_is_no_question_is_refused(portal: World, site: str) -> None:
@@ -142,6 +160,53 @@ async def test_what_is_no_question_is_refused(portal: World, site: str) -> None:
             assert (await server.post("api/runtime/ask", json=body)).status_code == 400
         half = json.dumps({"proof": said, "verb": "search", "args": {"text": "half a pair \ud800"}})
         assert (await server.post("api/runtime/ask", content=half)).json()["records"] == []
+
+
+async def test_apps_say_what_who_asks_may_do_with_them(portal: World, site: str) -> None:
+    def grant(slug: str, subject: str, access: Access, *, days: int = 9) -> None:
+        with portal.core.database.begin() as records:
+            app, until = records.apps.get(slug), portal.core.now() + timedelta(days)
+            assert app is not None
+            records.grants.save(Grant(app.id, subject, access, "ada", portal.core.now(), until))
+
+    grant("tides-for-physics", "user:bob", Access.READ)
+    grant("tides-for-all", "user:bob", Access.WRITE, days=-1)
+    grant("tides-for-all", "user:eve", Access.WRITE)
+    grant("tides-for-all", "user:root", Access.READ)
+    may = {
+        BOB: {"Tides for Bob": "VIEW", "Tides for physics": "READ", "Tides for all": "VIEW"},
+        EVE: {"Tides for all": "WRITE"},
+        ADA: dict.fromkeys(("Tides for Bob", "Tides for physics", "Tides for all"), "WRITE"),
+        ROOT: dict.fromkeys(("Tides for Bob", "Tides for physics", "Tides for all"), "WRITE"),
+        None: {"Tides for all": "VIEW"},
+    }
+    for user, expected in may.items():
+        said = await proof(portal, Visitor(user))
+        found = (await asked(site, said, "search", text="tides"))["records"]
+        assert {each["title"]: each["details"].get("access") for each in found} == expected
+        for each in found:
+            assert await asked(site, said, "record", catalog="here", id=each["id"]) == each
+
+
+async def test_who_lost_access_that_the_index_still_knows_of_is_told_none(portal: World, site: str) -> None:
+    said = await proof(portal, Visitor(BOB))
+    with portal.core.database.begin() as records:
+        app = records.apps.get("tides-for-bob")
+        assert app is not None
+        records.grants.remove(app.id, "user:bob")
+    (record,) = (await asked(site, said, "search", text='"for bob"'))["records"]
+    assert "access" not in record["details"]
+
+
+async def test_what_apps_say_of_access_is_one_question_for_all_of_them(portal: World, site: str) -> None:
+    engine, counted = portal.core.database._engine, list[str]()  # type: ignore[attr-defined]
+    sa.event.listen(engine, "before_cursor_execute", lambda _c, _cursor, text, *_: counted.append(text))
+    finding = portal.portal.finding
+    for text, questions in (("tides", 1), ("nothing like that", 0)):
+        page = await finding.search(text, visitor=Visitor(BOB))
+        counted.clear()
+        assert len(portal.portal.gallery.told(Visitor(BOB), page.records)) == 3 * questions
+        assert len([each for each in counted if each.startswith("SELECT")]) == questions
 
 
 async def test_a_visit_asks_for_a_day(portal: World, site: str) -> None:
@@ -175,12 +240,36 @@ class TestRest:
             assert (await reads.post("api/ask", json={"verb": "me"})).status_code == 403
             assert (await nobody.post("api/ask", json={"verb": "me"})).status_code in {401, 403}
 
+    async def test_what_nobody_waits_for_any_more_is_given_up(self, portal: World, site: str) -> None:
+        portal.portal.previewing = stuck = Stuck(portal)
+        async with client(site, "bob") as bob:
+            asking = asyncio.create_task(bob.get("api/previews/here/x"))
+            await asyncio.wait_for(stuck.begun.wait(), 30)
+            asking.cancel()
+            await asyncio.wait_for(stuck.left.wait(), 30)
+
+
+class Stuck(Previewing):
+    """Answers nobody; it notes when somebody asks, and when they go."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world.core, world.portal.finding)
+        self.begun, self.left = asyncio.Event(), asyncio.Event()
+
+    async def preview(self, visitor: Visitor, catalog_id: str, record_id: str) -> dict[str, Any]:
+        self.begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.left.set()
+        raise AssertionError
+
 
 def test_lists_are_bounded() -> None:
     assert Arguments({"subjects": ["a", "b"]}).texts("subjects") == ["a", "b"]
-    for wrong in ("a", [1], ["x"] * 101, ["x" * 3000]):
+    for wrong in ({"subjects": "a"}, {"subjects": [1]}, {"subjects": ["x"] * 201}, {"subjects": ["x" * 3000]}, {}):
         with pytest.raises(Invalid):
-            Arguments({"subjects": wrong}).texts("subjects")
+            Arguments(wrong).texts("subjects")
     assert set(VERBS) >= {"me", "search", "suggest", "record", "preview"}
 
 

@@ -114,7 +114,10 @@ def test_a_mistake_stops_the_start(file: Path, tmp_path: Path, capsys: pytest.Ca
 async def test_a_catalog_of_the_file_is_searched(file: Path, tmp_path: Path) -> None:
     answer = {"result": {"count": 1, "results": [{"name": "tides", "title": "Tides of the North Sea"}]}}
 
+    asked_for: list[str] = []
+
     def asked(request: HTTPServerRequest) -> tuple[int, dict[str, str], bytes]:
+        asked_for.append(request.path)
         return 200, {"Content-Type": "application/json"}, json.dumps(answer).encode()
 
     async with web(asked) as port:
@@ -129,8 +132,10 @@ async def test_a_catalog_of_the_file_is_searched(file: Path, tmp_path: Path) -> 
             portal = make_portal(Settings.from_environ(said), said)
             assert portal.indexing is not None
             portal.indexing.catch_up()
-            page = await portal.finding.search("tides", visitor=Visitor())
-            assert sorted(page.silent) == silent
+            for _ in range(2):
+                page = await portal.finding.search("tides", visitor=Visitor())
+                assert sorted(page.silent) == silent
             portal.core.database.close()  # type: ignore[attr-defined]
+    assert len(asked_for) == 1, "the same is not asked twice"
     (record,) = page.records
     assert (record.title, record.catalog, record.url) == ("Tides of the North Sea", "sea", f"{url}/dataset/tides")

@@ -18,7 +18,7 @@ from vaas.catalogs.base import Record
 from vaas.catalogs.ckan import CkanCatalog
 from vaas.catalogs.invenio import InvenioCatalog
 from vaas.catalogs.stac import StacCatalog
-from vaas.errors import NotFound, Unavailable, VaasError
+from vaas.errors import Invalid, NotFound, Unavailable, VaasError
 from vaas.http import Http
 from vaas.model import Visitor
 from vaas.query import Search, parse
@@ -396,3 +396,15 @@ async def test_the_next_page_is_no_trap(following: str) -> None:
             page = await stac(port).search(Search(), visitor=NOBODY, limit=100)
     assert elsewhere == [], "another server was asked"
     assert 1 <= len(requests) <= 20 and page.total == len(requests)
+
+
+@pytest.mark.parametrize("cursor", ["9" * 1500, "-1", "x", "1.5", " 1"])
+@pytest.mark.parametrize("kind", [InvenioCatalog, CkanCatalog, StacCatalog])
+async def test_no_catalog_is_asked_for_a_page_that_we_never_named(kind: Any, cursor: str) -> None:
+    requests: list[HTTPServerRequest] = []
+    async with web(answering(b"{}", requests)) as port:
+        http = Http(allowed_private=("127.0.0.1",))
+        catalog = kind("c", "C", f"http://127.0.0.1:{port}", http=http)
+        with pytest.raises(Invalid, match="So many hits"):
+            await catalog.search(parse("sea"), visitor=NOBODY, limit=5, cursor=cursor)
+    assert not requests

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from vaas.prose import headings, paragraphs
+
 EXAMPLES = Path(__file__).parents[2] / "dashboards" / "examples"
 FOLDERS = sorted(path.parent for path in EXAMPLES.glob("*/*.ipynb"))
 PEOPLE = {"ada", "emil", "sam", "root-admin"}
@@ -88,10 +90,18 @@ def test_nothing_that_runs_names_an_outside_address(folder: Path) -> None:
 
 @each_example
 def test_every_data_file_has_its_source_and_licence_named(folder: Path) -> None:
-    sections = (folder / "DATA.md").read_text(encoding="utf-8").split("\n## ")[1:]
+    sections = (folder / "README.md").read_text(encoding="utf-8").split("\n## ")[1:]
     told = {section.splitlines()[0].strip(): section for section in sections}
     assert set(told) == {path.name for path in data_files(folder)}
     assert [name for name, text in told.items() if "**Source**" not in text or "**Licence**" not in text] == []
+
+
+def test_the_data_of_each_example_is_found_by_a_name_of_its_own() -> None:
+    texts = [path.read_text(encoding="utf-8") for path in EXAMPLES.glob("*/README.md")]
+    titles = {next(title for _, title in headings(text)) for text in texts}
+    assert len(titles) == len(texts) == len(FOLDERS) and all(title.endswith(": the data") for title in titles)
+    # What stands before the first file is the summary.
+    assert all("licence" in next(iter(paragraphs(text.split("\n## ")[0]))) for text in texts)
 
 
 @each_example

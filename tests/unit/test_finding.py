@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -96,6 +97,36 @@ async def test_one_can_ask_some_catalogs_alone() -> None:
     assert (await Finding([own, other]).search("x in:nowhere", visitor=NOBODY)).records == ()
 
 
+async def test_one_can_leave_catalogs_out() -> None:
+    shelves = [shelf("own", "a"), shelf("other", "b"), shelf("third", "c")]
+
+    async def found(text: str) -> dict[str, list[str]]:
+        for each in shelves:
+            each.asked.clear()
+        page = await Finding(shelves).search(text, visitor=NOBODY)
+        assert {record.catalog for record in page.records} == {each.id for each in shelves if each.asked}
+        return {each.id: [asked for asked, _, _ in each.asked] for each in shelves if each.asked}
+
+    assert await found("x -in:own") == {"other": ["x"], "third": ["x"]}
+    assert await found("-in:OTHER x -y") == {"own": ["x -y"], "third": ["x -y"]}
+    assert await found("x -in:own -in:other") == {"third": ["x"]}
+    assert await found("x in:own -in:own") == {}
+    assert await found("x in:own OR in:other -catalog:other") == {"own": ["x"]}
+    assert await found("x -in:nowhere") == dict.fromkeys(("own", "other", "third"), ["x"])
+    # Where the one holds, the other need not.
+    assert await found("x y OR in:own") == {"own": ["x"], "other": ["x y"], "third": ["x y"]}
+    assert await found("-in:own OR y") == {"own": ["y"], "other": [""], "third": [""]}
+
+
+async def test_what_has_changed_is_counted_where_it_is_asked_for() -> None:
+    finding = Finding([shelf("own", "a"), shelf("other", "b", "c")])
+    since = datetime(2026, 1, 1, tzinfo=UTC)
+    counts = [await finding.changed(f"x {text}", since=since, visitor=NOBODY) for text in ("", "-in:other", "in:own")]
+    assert counts == [1, 1, 1]
+    for text in ("x -in:own", "x in:other"):
+        assert await finding.changed(text, since=since, visitor=NOBODY) == 0
+
+
 async def test_each_catalog_is_paged_in_its_own_way_until_it_has_no_more() -> None:
     own, other = shelf("own", "a", cursor="20"), shelf("other", "b")
     finding = Finding([own, other])
@@ -121,6 +152,11 @@ async def test_one_record_is_had_from_its_catalog() -> None:
     assert (await finding.record("own", "x", visitor=NOBODY)).id == "x"
     with pytest.raises(NotFound):
         await finding.record("none", "x", visitor=NOBODY)
+
+
+async def test_one_record_is_not_waited_for_without_end() -> None:
+    with pytest.raises(Unavailable, match="Own does not answer"):
+        await Finding([Asked("own", lambda _s, _c: Page())], patience=0.05).record("own", "hang", visitor=NOBODY)
 
 
 class Asked(Shelf):

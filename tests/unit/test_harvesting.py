@@ -7,9 +7,10 @@ import json
 import os
 import random
 import shutil
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ import pytest
 
 from tests.portal_parts import ADA, BOB, EVE, NOBODY, ROOT, World
 from vaas.catalogs.own import Index, OwnCatalog
-from vaas.errors import Forbidden, Unavailable
+from vaas.db.base import Find
+from vaas.db.seal import Seal
+from vaas.db.sql import SqlDatabase
+from vaas.errors import Forbidden, NotFound, Unavailable
 from vaas.http import Http
 from vaas.insides.base import Inside, Looker, Unreadable
 from vaas.model import Entry, StoreAccount, User, Visitor
@@ -60,7 +64,7 @@ class Cloud(Store):
 
     def __init__(self, id: str, files: dict[str, bytes]) -> None:
         self.id, self.title, self.files = id, "Cloud", dict(files)
-        self.dead, self.hangs, self.closed = False, False, set[str]()
+        self.dead, self.hangs, self.topless, self.closed = False, False, False, set[str]()
         self.listed: list[str] = []
 
     async def list(self, path: str) -> tuple[Entry, ...]:
@@ -70,6 +74,8 @@ class Cloud(Store):
 
     async def stat(self, path: str) -> Entry:
         await self._answer("")
+        if self.topless:
+            raise NotFound(f"There is no “{path}”.")
         if path in self.files:
             return Entry(path, False, len(self.files[path]), None, f"{hash(self.files[path]):x}")
         below = {name: data for name, data in self.files.items() if not path or name.startswith(f"{path}/")}
@@ -105,8 +111,12 @@ class Sites(MountedStores):
         super().__init__(*args, **named)
         self.more = []
 
-    def places(self, user: User | None = None) -> list[Place]:
-        return super().places(user) + [each for each in self.more if user is None or each.owner == user.name]
+    def places(self, user: User | None = None, *, elsewhere: bool = True) -> list[Place]:
+        more = [each for each in self.more if (user is None or each.owner == user.name) and elsewhere]
+        return super().places(user, elsewhere=elsewhere) + more
+
+    def owned(self, people: Collection[str]) -> frozenset[str]:
+        return super().owned(people) | {each.id for each in self.more if each.owner in people}
 
 
 @dataclass
@@ -215,13 +225,13 @@ async def test_only_what_changed_is_looked_into(site: Site) -> None:
 async def test_what_cannot_be_read_is_found_by_its_name_with_the_reason(site: Site) -> None:
     site.put("homes/ada/broken.csv", "BROKEN")
     site.put("homes/ada/bug.csv", "BUG")
-    site.put("homes/ada/picture.png", "no text")
+    site.put("homes/ada/archive.zip", "no text")
     site.put("homes/ada/fine.csv", "Fine")
     report = await site.sweep()
-    assert await site.found() == [f"home:{each}" for each in ("broken.csv", "bug.csv", "fine.csv", "picture.png")]
+    assert await site.found() == [f"home:{each}" for each in ("archive.zip", "broken.csv", "bug.csv", "fine.csv")]
     assert (await site.one("name:broken")).details["note"] == "It is no table."
     assert (await site.one("name:bug")).details["note"] == "It could not be looked into."
-    assert "note" not in (await site.one("name:picture")).details and "picture.png" not in site.looker.looked
+    assert "note" not in (await site.one("name:archive")).details and "archive.zip" not in site.looker.looked
     assert {each.path: each.why for each in report.skipped} == {
         "broken.csv": "It is no table.",
         "bug.csv": "It could not be looked into.",
@@ -420,6 +430,90 @@ async def test_what_nobody_has_any_more_vanishes(site: Site) -> None:
     assert await site.found("waves") == ["home:x.csv"]
 
 
+async def test_what_cannot_be_read_for_a_moment_keeps_what_was_found(
+    site: Site, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    for name, home in (("ada", site.root / "homes/ada"), ("bob", elsewhere), ("eve", site.root / "homes/eve")):
+        site.put(str(home / "x.csv"), "Waves")
+        site.world.people.known[name] = User(name)
+    (site.root / "homes/bob").symlink_to(elsewhere)
+    _connect(site, "dav-1", sealed_with=b"a" * 32)
+    with site.world.core.database.begin() as records:
+        records.finds.save([_found("dav-1", "y.csv"), _found("dav-2", "z.csv")])
+    await site.sweep()
+    # A disk that is not mounted, homes that are made when they are used, and a key that is another one now.
+    elsewhere.rename(tmp_path / "away")
+    (site.root / "homes/ada").rename(tmp_path / "ada")
+    (site.root / "homes/eve").rename(tmp_path / "eve")
+    (site.root / "homes/eve").symlink_to("eve")
+    caplog.clear()
+    for _ in range(2):
+        report = await site.sweep()
+        closed = {each.place for each in report.skipped if each.path == "" and "at the moment" in each.why}
+        assert closed == {"dav-1", "home-ada", "home-bob", "home-eve"}
+        for name in ("ada", "bob", "eve"):
+            assert "home:x.csv" in await site.found("waves", Visitor(User(name)))
+    assert await site.found("name:y.csv") == ["dav-1:y.csv"] and await site.found("name:z.csv") == []
+    assert sum("home-ada" in each.message for each in caplog.records) == 1
+    # They are there again, and one person is not.
+    (tmp_path / "away").rename(elsewhere)
+    (tmp_path / "ada").rename(site.root / "homes/ada")
+    del site.world.people.known["eve"]
+    report = await site.sweep()
+    assert report.gone == 1 and await site.found("waves", Visitor(User("eve"))) == []
+    assert await site.found("waves") == await site.found("waves", AS_BOB) == ["home:x.csv"]
+
+
+async def test_a_hub_that_knows_nobody_at_all_has_lost_its_list(site: Site) -> None:
+    site.put("homes/ada/x.csv", "Waves")
+    await site.sweep()
+    known = dict(site.world.people.known)
+    site.world.people.known.clear()
+    assert (await site.sweep()).gone == 0 and await site.found("waves") == ["home:x.csv"]
+    site.world.people.known |= {name: user for name, user in known.items() if name != "ada"}
+    assert (await site.sweep()).gone == 1 and await site.found("waves") == []
+
+
+async def test_what_is_touched_here_opens_no_account_and_what_is_elsewhere_is_looked_at(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Who opens this one is told in the log that it cannot be.
+    _connect(site, "dav-0", sealed_with=b"a" * 32)
+    cloud = Cloud("dav-1", {"y.csv": b"Whales"})
+    site.sites.more = [Place("dav-1", cloud, frozenset({"user:ada"}), "ada")]
+    site.put("homes/ada/x.csv", "Waves")
+    assert (await site.harvesting.touched([Touched("home-ada", "x.csv")])).looked == 1
+    assert "dav-0" not in caplog.text
+    touched = [Touched("dav-1", "y.csv"), Touched("home-ada", "x.csv"), Touched("none", "z")]
+    assert (await site.harvesting.touched(touched)).looked == 1 and "dav-0" in caplog.text
+
+
+async def test_a_place_that_answers_without_its_top_keeps_what_was_found(site: Site) -> None:
+    cloud = Cloud("dav-1", {"x.csv": b"Waves"})
+    site.sites.more = [Place("dav-1", cloud, frozenset({"user:ada"}), "ada")]
+    await site.sweep()
+    cloud.topless = True
+    report = await site.sweep()
+    assert report.gone == 0 and "not there at the moment" in report.skipped[0].why
+    assert await site.found("waves") == ["dav-1:x.csv"]
+
+
+def _connect(site: Site, account: str, *, sealed_with: bytes) -> None:
+    """Connect an account as a portal with another key does."""
+    other = SqlDatabase(f"sqlite:///{site.root / 'portal.sqlite'}", seal=Seal(sealed_with))
+    with other.begin() as records:
+        made = StoreAccount(account, "ada", "C", "https://c.example.org/", "a", site.world.core.now())
+        records.accounts.add(made, "x")
+    other.close()
+
+
+def _found(place: str, path: str) -> Find:
+    record = {"id": f"file:{place}/{path}", "type": "data", "title": path, "names": [path]}
+    record["details"] = {"store": place, "path": path}
+    return Find(place, path, "1", "data", record, frozenset({"user:ada"}), datetime(2026, 1, 1, tzinfo=UTC))
+
+
 async def _no_answer() -> list[str]:
     raise Unavailable("The Hub does not answer.")
 
@@ -538,6 +632,16 @@ async def test_what_is_touched_counts_for_the_limit(site: Site) -> None:
     await site.harvesting.touched([Touched("home-ada", "b/new.csv")])
     site.indexing.catch_up()
     assert len(await site.found()) == 3 and "home:b/new.csv" not in await site.found()
+    # What is there first by its name takes nobody's place, and one that goes makes room.
+    site.put("homes/ada/a/!new.csv", "New")
+    for path in ("a/!new.csv", "a", ""):
+        await site.harvesting.touched([Touched("home-ada", path)])
+        site.indexing.catch_up()
+        assert await site.found() == [f"home:a/{number}.csv" for number in range(3)], path
+    (site.root / "homes/ada/a/1.csv").unlink()
+    await site.harvesting.touched([Touched("home-ada", "a/1.csv")])
+    site.indexing.catch_up()
+    assert await site.found() == ["home:a/!new.csv", "home:a/0.csv", "home:a/2.csv"]
 
 
 async def test_an_index_that_is_far_behind_is_made_anew(site: Site) -> None:
@@ -548,12 +652,31 @@ async def test_an_index_that_is_far_behind_is_made_anew(site: Site) -> None:
     site.put("homes/ada/late.csv", "Late")
     await site.harvesting.sweep()
     with site.world.core.database.begin() as records:
-        assert records.changes.forget(keep=0) == 1
+        known = records.changes.count()
+        assert not records.changes.forget(keep=0, most=100) and records.changes.count() == known - 1
     assert await site.found() == ["home:early.csv", "home:stays.csv"]
     site.indexing.catch_up()
     assert await site.found() == ["home:late.csv", "home:stays.csv"]
     # It is up to date now, and is not made again.
     assert site.indexing.catch_up() == 0
+
+
+async def test_changes_are_forgotten_when_there_are_many_more_than_are_kept(site: Site) -> None:
+    async def come_and_go(*names: str) -> list[str]:
+        files = [site.put(f"homes/ada/{name}") for name in names]
+        await site.sweep()
+        for file in files:
+            file.unlink()
+        for _ in range(2):
+            await site.sweep()
+        with site.world.core.database.begin() as records:
+            return [each.key.removeprefix("home-ada/") for each in records.changes.since(0, limit=9)]
+
+    site.bounded(remembered=4)
+    # Two changes each: six are not so many more than four, ten are, and then the first six are forgotten.
+    assert await come_and_go("a", "b", "c") == ["a", "b", "c"]
+    assert await come_and_go("d") == ["a", "b", "c", "d"]
+    assert await come_and_go("e") == ["d", "e"]
 
 
 def _oracle(home: Path) -> dict[str, str]:
@@ -592,7 +715,7 @@ def _change(home: Path, chance: random.Random, step: int) -> list[Path]:
             file.write_text(f"Tree {step} {number}")
         return [top]
     if action == "make" or not files:
-        file = chance.choice([home, *folders]) / f"{step}.{chance.choice(['csv', 'png'])}"
+        file = chance.choice([home, *folders]) / f"{step}.{chance.choice(['csv', 'zip'])}"
         file.write_text(f"Title {step}")
         return [file]
     chosen = chance.choice(files)

@@ -89,13 +89,40 @@ class TestApi:
 class TestPeople:
     """Who there is."""
 
-    @pytest.mark.parametrize("most", [200, 50])
+    @pytest.mark.parametrize("most", [200, 50, 1])
     async def test_all_people_and_groups_are_found_however_many_there_are(self, most: int) -> None:
-        names = [f"name-{number:03}" for number in range(450)]
+        names = [f"name-{number:03}" for number in range(450 if most > 1 else 3)]
         async with api(paged("name", [*names, "app-abc123def456"], most=most)) as hub:
             assert await HubDirectory(hub).people() == names
         async with api(paged("name", ["vaas-apps", *names], most=most)) as hub:
             assert await HubDirectory(hub).groups() == names
+
+    async def test_nobody_is_missed_while_somebody_is_deleted(self) -> None:
+        names = [f"name-{number:03}" for number in range(450)]
+        page = paged("name", names)
+
+        def answer(request: HTTPServerRequest) -> tuple[int, dict[str, str], bytes]:
+            told = page(request)
+            if "name-007" in names:
+                names.remove("name-007")
+            return told
+
+        async with api(answer) as hub:
+            assert await HubDirectory(hub).people() == [name for name in names if name != "name-007"]
+        assert len(names) == 449
+
+    async def test_a_list_that_never_holds_still_is_unavailable(self) -> None:
+        names = [f"name-{number:04}" for number in range(4000)]
+        page = paged("name", names)
+
+        def answer(request: HTTPServerRequest) -> tuple[int, dict[str, str], bytes]:
+            told = page(request)
+            names.pop(0)
+            return told
+
+        async with api(answer) as hub:
+            with pytest.raises(Unavailable):
+                await HubDirectory(hub).people()
 
     async def test_a_person_is_asked_for_once_in_a_few_seconds(self) -> None:
         asked: list[HTTPServerRequest] = []

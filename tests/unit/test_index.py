@@ -13,7 +13,7 @@ import pytest
 
 from vaas.catalogs.base import Entry, Record
 from vaas.catalogs.own import Index, OwnCatalog
-from vaas.errors import Invalid, NotFound
+from vaas.errors import Invalid, NotFound, Unavailable
 from vaas.model import User, Visitor
 from vaas.query import Clause, Search, parse
 
@@ -337,3 +337,32 @@ def test_a_moment_bounds_to_the_second(index: Index) -> None:
     for second, left in ((0, 4), (1, 3), (4, 0)):
         search = replace(parse("sea"), after=NOW + timedelta(seconds=second))
         assert index.search(search, subjects=EVERYONE).total == left
+
+
+def test_what_fails_on_the_way_in_leaves_all_as_it_was_and_the_next_goes_in(two: Index) -> None:
+    def broken() -> Iterator[Entry]:
+        yield Entry(replace(APP, id="app:2", title="Half of it"), EVERYONE)
+        raise ZeroDivisionError
+
+    for fresh in (False, True):
+        with pytest.raises(ZeroDivisionError) as failed:
+            two.put(broken(), remove=["data:1"], fresh=fresh, upto=(1, 9))
+        # What writes is given back, though the error still knows of it.
+        assert failed.traceback and len(two) == 2 and two.followed == (0, 0)
+        two.put([Entry(APP, EVERYONE)], upto=(1, 2))
+        assert len(two) == 2 and two.followed == (1, 2)
+        two.put(upto=(0, 0))
+
+
+async def test_what_is_closed_takes_nothing_and_leaves_no_thread(tmp_path: Path) -> None:
+    index = Index(tmp_path / "index")
+    index.put([Entry(APP, EVERYONE)])
+    assert await index.beside(lambda: len(index)) == 1
+    index.close()
+    index.close()
+    with pytest.raises(Unavailable):
+        index.put([Entry(DATA, EVERYONE)])
+    again = Index(tmp_path / "index")
+    again.put([Entry(DATA, EVERYONE)])
+    assert len(again) == 2
+    again.close()

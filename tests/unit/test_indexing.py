@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,9 +15,10 @@ import pytest
 from tests.notebooks import markdown
 from tests.portal_parts import ADA, BOB, EVE, NOBODY, ROOT, World, made
 from vaas.catalogs.own import Index, OwnCatalog
-from vaas.db.base import Query
+from vaas.db.base import Find, Query
 from vaas.errors import Unavailable
 from vaas.model import EVERYONE, SIGNED_IN, Access, App, Grant, User, Visitor
+from vaas.portal import Portal
 from vaas.portal.gallery import Appearance
 from vaas.portal.indexing import Indexing
 from vaas.query import parse
@@ -268,3 +271,63 @@ async def test_after_any_changes_it_shows_what_the_gallery_shows(
             for visitor in people:
                 listed = world.portal.gallery.apps(visitor, Query())
                 assert await found(index, visitor=visitor) == sorted(each.app.title for each in listed)
+
+
+async def test_who_closes_does_not_wait_until_all_is_made(world: World, index: Index, indexing: Indexing) -> None:
+    await world.published(ADA, title="Sea", to=(EVERYONE,))
+    indexing.catch_up()
+    record = {"id": "x", "type": "data", "title": "x"}
+    finds = [Find("home-ada", f"{n}", "1", "data", record, frozenset({"user:ada"}), world.clock()) for n in range(2000)]
+    with world.core.database.begin() as records:
+        records.finds.save(finds)
+    pieces = list[int]()
+    with ThreadPoolExecutor(1) as beside:
+
+        def told(done: int, _all: int) -> None:
+            pieces.append(done)
+            if len(pieces) == 1:
+                closing.append(beside.submit(indexing.close))
+                while not indexing._is_closed:
+                    time.sleep(0.001)
+
+        closing = list[Future[None]]()
+        with pytest.raises(Unavailable):
+            indexing.rebuild(told=told)
+        closing[0].result(30)
+    assert pieces == [500] and len(index) == 1
+    with pytest.raises(Unavailable):
+        indexing.catch_up()
+
+
+async def test_a_portal_that_ends_lets_go_of_all(world: World, index: Index, indexing: Indexing) -> None:
+    portal = Portal(world.core, indexing=indexing)
+    ended = list[str]()
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("work")
+
+    async def follow() -> None:
+        await indexing.follow()
+
+    world.core.spawn(work())
+    following = asyncio.create_task(follow())
+    async with asyncio.timeout(30):
+        while not _leases(world):
+            await asyncio.sleep(0.02)
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    await portal.close()
+    assert ended == ["work"] and not world.core.tasks and _leases(world) == []
+    # A thread that was on its way says nothing after the end.
+    indexing._work.tell_sometimes(epoch=7)
+    assert not indexing._work.tell(epoch=8) and _leases(world) == []
+    with pytest.raises(Unavailable):
+        index.put()
+
+
+def _leases(world: World) -> list[str]:
+    with world.core.database.begin() as records:
+        return [each.name for each in records.leases.all("")]

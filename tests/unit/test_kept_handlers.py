@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hub_service.arguments import Arguments
 from hub_service.asked_keeping import KEEPING
 from tests.portal_parts import ADA, BOB, PUBLIC_URL, World
 from tests.searchable import Searchable, searchable
@@ -158,7 +159,7 @@ class TestVerbs:
     """What the dashboard asks."""
 
     async def ask(self, found: Searchable, visitor: Visitor, verb: str, **args: Any) -> Any:
-        return await KEEPING[verb](found.portal, visitor, args)
+        return await KEEPING[verb](found.portal, visitor, Arguments(args, base=PUBLIC_URL))
 
     async def test_all_of_them_answer_as_agreed(self, found: Searchable, world: World) -> None:
         app = await world.published(ADA, to=(SIGNED_IN,), title="Tides")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -26,11 +27,11 @@ PNG = base64.b64decode(
 class FirstWords(Looker):
     """Shows how a file begins."""
 
-    async def look(self, path: Path, *, name: str, root: Path | None = None) -> Inside:
+    async def look(self, path: Path, *, name: str) -> Inside:
         """Tell nothing."""
         return Inside()
 
-    async def preview(self, path: Path, *, name: str, root: Path | None = None) -> dict[str, Any]:
+    async def preview(self, path: Path, *, name: str) -> dict[str, Any]:
         """Show the first letters."""
         if name == "broken.csv":
             raise Unreadable("It ends too early.")
@@ -49,8 +50,25 @@ async def previewing(world: World, tmp_path: Path) -> AsyncIterator[Previewing]:
     await world.published(ADA, title="Waves", to=(EVERYONE,))
     await Harvesting(world.core).sweep()
     Indexing(world.core, index).catch_up()
-    yield Previewing(world.core, Finding([OwnCatalog(index)]), FirstWords())
+    yield Previewing(world.core, Finding([OwnCatalog(index)]), [FirstWords()])
     index.close()
+
+
+class Waits(FirstWords):
+    """Shows nothing of tides before it is told to."""
+
+    def __init__(self) -> None:
+        self.may, self.reading = asyncio.Event(), 0
+
+    async def preview(self, path: Path, *, name: str) -> dict[str, Any]:
+        self.reading += 1
+        assert self.reading == 1, "one file at a time"
+        try:
+            if name == "tides.csv":
+                await self.may.wait()
+            return await super().preview(path, name=name)
+        finally:
+            self.reading -= 1
 
 
 async def shown(previewing: Previewing, name: str, user: Any = ADA) -> Any:
@@ -85,3 +103,25 @@ async def test_an_app_shows_its_picture(previewing: Previewing, world: World) ->
         records.apps.save(type(app)(**{**vars(app), "cover": world.core.content.add(PNG)[0]}))
     told = await shown(previewing, "type:app waves", None)
     assert told == {"kind": "image", "picture": f"data:image/png;base64,{base64.b64encode(PNG).decode()}"}
+
+
+async def test_whose_files_take_long_hold_up_nobody_elses(previewing: Previewing, world: World) -> None:
+    index = previewing._finding._catalogs["here"]._index  # type: ignore[attr-defined]
+    world.put(BOB, "bobs.csv", "b")
+    await Harvesting(world.core).sweep()
+    Indexing(world.core, index).catch_up()
+    (bobs,) = (await previewing._finding.search("name:bobs.csv", visitor=Visitor(BOB))).records
+    lookers = [Waits(), Waits()]
+    previewing = Previewing(world.core, previewing._finding, lookers)
+    mine = [asyncio.create_task(shown(previewing, "name:tides.csv")) for _ in range(4)]
+    async with asyncio.timeout(30):
+        while not any(looker.reading for looker in lookers):
+            await asyncio.sleep(0.01)
+        assert (await previewing.preview(Visitor(BOB), "here", bobs.id))["text"] == "bobs.csv: b"
+        assert (await shown(previewing, "type:app waves", ADA))["kind"] == "none", "what needs no file waits for none"
+        assert not any(task.done() for task in mine)
+        more = await shown(previewing, "name:tides.csv")
+        assert more["kind"] == "none" and "many things at once" in more["why"]
+        for looker in lookers:
+            looker.may.set()
+        assert [await task for task in mine] == [{"kind": "text", "text": "tides.csv: a,b"}] * 4

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import errno
 import shutil
+import threading
+from contextlib import suppress
 from pathlib import Path
+from random import Random
 
 import pytest
 from asyncinotify import Inotify
 
 from vaas.http import Http
 from vaas.stores.mounted import MountedStores
-from vaas.stores.watching import touched_below
+from vaas.stores.watching import _Watched, touched_below
 
 
 class Ear:
@@ -180,3 +183,94 @@ async def test_where_there_is_no_room_for_more_it_says_so_and_tells_the_rest(
 
     await heard(roots, steps)
     assert caplog.text.count("fs.inotify.max_user_watches") == 1
+
+
+async def test_what_much_work_has_to_be_done_for_is_done_beside_the_loop(
+    roots: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, remove = list[tuple[str, int]](), Inotify.rm_watch
+
+    def counted(self, watch) -> None:  # type: ignore[no-untyped-def]
+        left.append((watch.path.name, threading.get_ident()))
+        remove(self, watch)
+
+    monkeypatch.setattr(Inotify, "rm_watch", counted)
+    (roots[""] / "in" / "deep" / "deeper").mkdir(parents=True)
+    (roots[""] / "inside").mkdir()
+
+    async def steps(ear: Ear) -> None:
+        (roots[""] / "in").rename(roots[""] / "out")
+        await ear.until(("", "out"))
+
+    await heard(roots, steps)
+    assert {name for name, _ in left} == {"in", "deep", "deeper"}
+    assert threading.get_ident() not in {thread for _, thread in left}
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_after_any_changes_the_folders_that_are_there_are_watched(roots: dict[str, Path], seed: int) -> None:
+    random, names = Random(seed), [f"{first}{second}" for first in "abc" for second in "123"]
+
+    def folders() -> list[Path]:
+        return [path for root in roots.values() for path in root.rglob("*") if path.is_dir()]
+
+    with Inotify() as inotify:
+        watched = _Watched(inotify, roots)
+        pump = asyncio.create_task(watched.hear())
+        await watched.is_there.wait()
+        for _ in range(300):
+            one, name = random.choice([*roots.values(), *folders()]), random.choice(names)
+            with suppress(OSError):
+                if random.random() < 0.5:
+                    (one / name).mkdir()
+                elif one not in roots.values():
+                    shutil.rmtree(one) if random.random() < 0.3 else one.rename(random.choice(folders()) / name)
+            if random.random() < 0.2:
+                await asyncio.sleep(0)
+
+        def there() -> set[tuple[str, str]]:
+            below = {(name, str(path.relative_to(root))) for name, root in roots.items() for path in root.rglob("*")}
+            return below | {(name, "") for name in roots}
+
+        async with asyncio.timeout(30):
+            while set(watched._watches) != there() or set(watched._places.values()) != there():
+                await asyncio.sleep(0.02)
+        # What is left of the tree of names is what is watched.
+        inner = {(name, f"{above}/{each}".lstrip("/")) for (name, above), all in watched._inner.items() for each in all}
+        assert inner == {place for place in there() if place[1]} and all(watched._inner.values())
+        pump.cancel()
+        await asyncio.gather(pump, return_exceptions=True)
+
+
+async def test_very_much_at_once_is_told_coarsely_until_it_is_told(
+    roots: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vaas.stores.watching._MOST", 3)
+    with Inotify() as inotify:
+        watched = _Watched(inotify, roots)
+        for number in range(4):
+            watched._put("", f"in/{number}")
+        watched._put("", "other/x")
+        assert watched._touched == {("", "in"), ("", "other")}
+        for number in range(4):
+            watched._put("second", f"{number}/x")
+        watched._put("", "other/x")
+        assert watched._touched == {("", ""), ("second", "")}
+
+
+async def test_who_makes_noise_again_and_again_waits_longer_until_all_is_looked_through(
+    roots: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vaas.stores.watching._LONGEST_PAUSE", 0.01)
+    with Inotify() as inotify:
+        watched = _Watched(inotify, roots)
+        pauses = list[float]()
+        for number in range(3):
+            (roots[""] / f"{number}").mkdir()
+            watched._touched.clear()
+            await watched._look_anew()
+            pauses.append(watched._pause)
+            assert watched._touched == {("", ""), ("second", "")} and ("", f"{number}") in watched._watches
+        watched._overflowed = float("-inf")
+        await watched._look_anew()
+        assert [*pauses, watched._pause] == [0.0, 0.01, 0.01, 0.0]

@@ -35,7 +35,7 @@ class Here:
 
 
 @asynccontextmanager
-async def opened(*, speaks: bool = True) -> AsyncIterator[Here]:
+async def opened(*, speaks: bool = True, patience: float = 30.0) -> AsyncIterator[Here]:
     heard: list[dict[str, Any]] = []
 
     def answer(request: HTTPServerRequest) -> tuple[int, dict[str, str], bytes]:
@@ -44,7 +44,7 @@ async def opened(*, speaks: bool = True) -> AsyncIterator[Here]:
 
     async with web(answer) as port:
         portal = PortalClient(f"http://127.0.0.1:{port}/", token="t")
-        window = Window(portal, speaks=speaks, gate=None)
+        window = Window(portal, speaks=speaks, gate=None, patience=patience)
         try:
             yield Here(window, heard)
         finally:
@@ -66,12 +66,17 @@ class Connection:
     async def to(cls, way: Way) -> Connection:
         return cls(*await asyncio.open_connection("127.0.0.1", way.port))
 
-    async def ask(self, secret: str, body: bytes = b'{"verb": "me", "args": {}}', *, head: str = "") -> tuple[int, Any]:
-        """Ask, and return status and answer; 0 when the connection was closed."""
-        said = (
-            head or f"POST http://{WINDOW}/ask HTTP/1.1\r\nAuthorization: Visit {secret}\r\nContent-Length: {len(body)}"
-        )
+    def say(self, secret: str, body: bytes = b"", *, head: str = "", size: int | None = None) -> None:
+        """Send a question; ``size`` is what its head says of the body."""
+        length = len(body) if size is None else size
+        said = head or f"POST http://{WINDOW}/ask HTTP/1.1\r\nAuthorization: Visit {secret}\r\nContent-Length: {length}"
         self.writer.write(f"{said}\r\n\r\n".encode() + body)
+
+    async def ask(
+        self, secret: str, body: bytes = b'{"verb": "me", "args": {}}', *, head: str = "", size: int | None = None
+    ) -> tuple[int, Any]:
+        """Ask, and return status and answer; 0 when the connection was closed."""
+        self.say(secret, body, head=head, size=size)
         try:
             line = (await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 20)).decode()
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -177,6 +182,53 @@ async def test_a_visit_has_so_many_connections() -> None:
             await asyncio.sleep(0.05)
         assert status == 200
         for connection in (*connections, other):
+            connection.close()
+
+
+async def test_a_connection_counts_from_its_head_on_however_slow_the_rest_is() -> None:
+    async with opened() as here:
+        bob = visit()
+        _, way = await here.page(bob)
+        slow = [await Connection.to(way) for _ in range(8)]
+        for connection in slow:
+            connection.say(way.secret, size=10)
+        async with asyncio.timeout(30):
+            while len(here.window._allowances[bob.id].connections) < 8:
+                await asyncio.sleep(0.01)
+        assert (await (ninth := await Connection.to(way)).ask(way.secret))[0] == 429
+        _, eves = await here.page(visit("eve"))
+        assert (await (other := await Connection.to(eves)).ask(eves.secret))[0] == 200
+        for connection in (*slow, ninth, other):
+            connection.close()
+
+
+async def test_who_has_no_secret_is_answered_without_the_rest() -> None:
+    async with opened() as here:
+        _, way = await here.page(visit())
+        connection = await Connection.to(way)
+        assert (await connection.ask("wrong", b"", size=10))[0] == 403
+        assert await connection.ask(way.secret) == (0, None)
+        connection.close()
+
+
+async def test_a_connection_has_to_say_soon_whose_it_is() -> None:
+    async with opened(patience=0.2) as here:
+        _, way = await here.page(visit())
+        connection = await Connection.to(way)
+        connection.writer.write(f"POST http://{WINDOW}/ask HTTP/1.1\r\n".encode())
+        assert await asyncio.wait_for(connection.reader.read(), 30) == b""
+        connection.close()
+
+
+async def test_of_connections_that_say_nothing_the_oldest_make_place() -> None:
+    async with opened() as here:
+        _, way = await here.page(visit())
+        silent = [await Connection.to(way) for _ in range(70)]
+        for connection in silent[:6]:
+            assert await asyncio.wait_for(connection.reader.read(), 30) == b""
+        assert len(here.window._unsaid) == 64
+        assert (await silent[6].ask(way.secret))[0] == 200
+        for connection in silent:
             connection.close()
 
 

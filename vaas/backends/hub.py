@@ -22,6 +22,8 @@ __all__ = ["HubApi", "HubBackend", "HubDirectory"]
 _HUB_WORDS = re.compile(r"^Spawn failed: (?:[45]\d\d SpawnException(?:\(reason=[\w-]+\))?: )?")
 #: Seconds between looks at a server that starts: a visitor waits for each; a slow one is not asked so often.
 _FIRST_LOOK, _LAST_LOOK = 0.04, 0.5
+#: A list that changes while it is read is read anew, so many times.
+_TRIES = 5
 _DOWN = "The Hub does not answer. Try again in a moment."
 
 
@@ -56,10 +58,26 @@ class HubApi:
 
     async def names(self, path: str) -> list[str]:
         """Return the names of all that is listed there, sorted, however many pages that are."""
+        for _ in range(_TRIES):
+            if (found := await self._names(path)) is not None:
+                return sorted(found)
+        raise Unavailable(_DOWN, log_message=f"What the Hub lists at {path} changes again and again.")
+
+    async def _names(self, path: str) -> list[str] | None:
+        """Return the names; None: something in front of them went meanwhile, and others moved up unseen."""
         found: list[str] = []
-        while page := await self.call("GET", f"{path}?limit=200&offset={len(found)}"):
-            found += [each["name"] for each in page]
-        return sorted(found)
+        while True:
+            # Each page begins with the last name of the one before.
+            page = await self._page(path, max(0, len(found) - 1))
+            if page[:1] != (found[-1:] or page[:1]):
+                return None
+            new = page[len(found[-1:]) :] or await self._page(path, len(found))  # a Hub may list one at a time
+            if not new:
+                return found
+            found += new
+
+    async def _page(self, path: str, offset: int) -> list[str]:
+        return [each["name"] for each in await self.call("GET", f"{path}?limit=200&offset={offset}") or ()]
 
 
 def _problem(answer: Response) -> str:

@@ -204,4 +204,8 @@ class Entries(ABC):
         """The epoch and the number of the last change that is in it; (0, 0): it is new."""
 
     @abstractmethod
+    def close(self) -> None:
+        """Let go of all that it holds, when what is being put into it is in it; nothing can be put into it any more."""
+
+    @abstractmethod
     def __len__(self) -> int: ...

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from vaas.catalogs.base import Catalog, Page, Record
-from vaas.catalogs.foreign import ask, each, get, moment, number, text, texts
+from vaas.catalogs.foreign import ask, each, get, moment, number, text, texts, turned
 from vaas.catalogs.lucene import unknown, written
 from vaas.errors import NotFound
 from vaas.http import Http
@@ -49,7 +49,7 @@ class CkanCatalog(Catalog):
             return Page(notes=(f"{self.title} cannot be asked for {', '.join(names)}.",))
         if kinds and "data" not in kinds:
             return Page()
-        size, start = min(limit, _MOST), int(cursor) if cursor.isdecimal() else 0
+        size, start = min(limit, _MOST), turned(cursor, first=0)
         query = written(search, _FIELDS, dated="metadata_modified", day="{}T00:00:00Z")
         asked = {"q": query or "*:*", "rows": size, "start": start}
         asked |= {} if search.words else {"sort": "metadata_modified desc"}

@@ -8,14 +8,16 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from vaas.errors import Unavailable
+from vaas.errors import Invalid, Unavailable
 from vaas.http import Http
 from vaas.prose import clean_text, shorten
 
-__all__ = ["ask", "box", "each", "get", "moment", "number", "text", "texts"]
+__all__ = ["ask", "box", "each", "get", "moment", "number", "text", "texts", "turned"]
 
 _MOST_TEXTS, _LONGEST = 100, 300
 _ANSWER = 10_000_000
+#: Nobody turns over more hits than 99,999: so many digits a cursor has.
+_LONGEST_CURSOR = 5
 _MARKUP = re.compile(r"<[^<>]{0,2000}>")
 
 
@@ -36,6 +38,13 @@ async def ask(http: Http, url: str, *, title: str, headers: Mapping[str, str], s
     if not isinstance(found, Mapping):
         raise Unavailable(f"{title} sent an answer that cannot be read.", log_message=f"{title}: no object")
     return found
+
+
+def turned(cursor: str, *, first: int) -> int:
+    """Return the page or the place that a cursor says, ``first`` without one. Raises Invalid for none of ours."""
+    if len(cursor) > _LONGEST_CURSOR or not (cursor or "0").isdecimal():
+        raise Invalid("So many hits are not shown. Search for something more exact.", field="cursor")
+    return int(cursor or first)
 
 
 def get(value: object, *path: str) -> Any:

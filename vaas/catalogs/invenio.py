@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from vaas.catalogs.base import Catalog, Page, Record
-from vaas.catalogs.foreign import ask, each, get, moment, number, text, texts
+from vaas.catalogs.foreign import ask, each, get, moment, number, text, texts, turned
 from vaas.catalogs.lucene import unknown, written
 from vaas.errors import NotFound
 from vaas.http import Http
@@ -50,7 +50,7 @@ class InvenioCatalog(Catalog):
         """Return what fits; nothing, with a note, where something is asked that there is no field for."""
         if names := unknown(search, _FIELDS):
             return Page(notes=(f"{self.title} cannot be asked for {', '.join(names)}.",))
-        size, page = min(limit, self._most), int(cursor) if cursor.isdecimal() else 1
+        size, page = min(limit, self._most), turned(cursor, first=1)
         query = written(search, _FIELDS, dated="metadata.publication_date", kinds=_TYPES)
         asked = {"q": query, "size": size, "page": page, "sort": "bestmatch" if search.words else "newest"}
         found = await self._ask(f"/api/records?{urlencode(asked)}")

@@ -55,17 +55,18 @@ class AppLooker(Looker):
         self._process: asyncio.subprocess.Process | None = None
         self._count = 0
         self._asking: set[asyncio.Task[str]] = set()
+        self._reading: asyncio.Task[str] | None = None
         #: Whether files are read in a sandbox, None while nothing was read, and why not.
         self.isolated: bool | None = None
         self.why = ""
 
-    async def look(self, path: Path, *, name: str, root: Path | None = None) -> Inside:
+    async def look(self, path: Path, *, name: str) -> Inside:
         """Return what the file tells of itself."""
-        return clean_inside(parse_answer(await self._ask("look", path, name, root)))
+        return clean_inside(parse_answer(await self._ask("look", path, name)))
 
-    async def preview(self, path: Path, *, name: str, root: Path | None = None) -> dict[str, Any]:
+    async def preview(self, path: Path, *, name: str) -> dict[str, Any]:
         """Return what is shown of the file."""
-        return clean_preview(parse_answer(await self._ask("preview", path, name, root)))
+        return clean_preview(parse_answer(await self._ask("preview", path, name)))
 
     async def close(self) -> None:
         """End the process."""
@@ -74,13 +75,19 @@ class AppLooker(Looker):
         async with self._turn:
             await self._end()
 
-    async def _ask(self, verb: str, path: Path, name: str, root: Path | None) -> str:
-        # Who asked may go away; the answer is taken all the same, so that the next one gets their own.
-        asked = {"verb": verb, "path": str(path), "name": name, "root": str(root or "")}
+    async def _ask(self, verb: str, path: Path, name: str) -> str:
+        # Who asked may go away. Before it is their turn they leave the line; after that the answer is taken all the
+        # same, so that the next one gets their own.
+        asked = {"verb": verb, "path": str(path), "name": name}
         asking = asyncio.create_task(self._ask_in_turn(asked))
         self._asking.add(asking)
         asking.add_done_callback(self._forget)
-        return await asyncio.shield(asking)
+        try:
+            return await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            if asking is not self._reading:
+                asking.cancel()
+            raise
 
     def _forget(self, asking: asyncio.Task[str]) -> None:
         self._asking.discard(asking)
@@ -90,6 +97,7 @@ class AppLooker(Looker):
     async def _ask_in_turn(self, asked: Mapping[str, str]) -> str:
         async with self._turn:
             self._count += 1
+            self._reading = asyncio.current_task()
             try:
                 process = await self._started()
                 answer = await self._exchange(process, {"id": self._count, **asked})

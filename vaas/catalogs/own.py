@@ -10,8 +10,9 @@ import asyncio
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -62,7 +63,7 @@ class Index(Entries):
         self._words = cutting["words"]
         self._queries = Queries(self._schema, self._words, now=now, has=self._has)
         self._memory = memory
-        self._writing = threading.Lock()
+        self._writing, self._is_closed = threading.Lock(), False
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="index")
         # Threads of their own: who searches for much holds up others who search, and nothing else.
         self._searching = ThreadPoolExecutor(4, thread_name_prefix="search")
@@ -88,25 +89,41 @@ class Index(Entries):
     ) -> None:
         """Add, replace and remove; see :class:`Entries`."""
         with self._writing:
-            writer = self._index.writer(self._memory, 2)
-            if fresh:
-                writer.delete_all_documents()
-            for record_id in remove:
-                writer.delete_documents_by_term("id", record_id)
-            for entry in entries:
-                if not fresh:
-                    writer.delete_documents_by_term("id", entry.record.id)
-                try:
-                    writer.add_document(document(entry))
-                except Exception:
-                    _log.exception("%s cannot be found: it does not fit into the index.", entry.record.id)
-            writer.commit()
-            writer.wait_merging_threads()
+            with self._writer() as writer:
+                if fresh:
+                    writer.delete_all_documents()
+                for record_id in remove:
+                    writer.delete_documents_by_term("id", record_id)
+                for entry in entries:
+                    if not fresh:
+                        writer.delete_documents_by_term("id", entry.record.id)
+                    try:
+                        writer.add_document(document(entry))
+                    except Exception:
+                        _log.exception("%s cannot be found: it does not fit into the index.", entry.record.id)
             self._index.reload()
             if upto is not None:
                 new = self._followed.with_suffix(".new")
                 new.write_text(f"{upto[0]} {upto[1]}")
                 new.replace(self._followed)
+
+    @contextmanager
+    def _writer(self) -> Iterator[tantivy.IndexWriter]:
+        """Yield what writes: all of it is kept when the block ends, nothing when it raises; one at a time."""
+        if self._is_closed:
+            raise Unavailable("Searching here is not possible for a moment.", log_message="The index is closed.")
+        writer = self._index.writer(self._memory, 2)
+        try:
+            yield writer
+            writer.commit()
+        except BaseException:
+            # It may be what broke.
+            with suppress(Exception):
+                writer.rollback()
+            with suppress(Exception):
+                writer.wait_merging_threads()
+            raise
+        writer.wait_merging_threads()
 
     @property
     def followed(self) -> tuple[int, int]:
@@ -163,9 +180,11 @@ class Index(Entries):
         return int(self._index.searcher().num_docs)
 
     def close(self) -> None:
-        """Let go of its threads."""
-        self._searching.shutdown()
-        self._threads.shutdown()
+        """Let go of its threads, when what they do is done; what waits for its turn is given up."""
+        with self._writing:
+            self._is_closed = True
+        self._searching.shutdown(cancel_futures=True)
+        self._threads.shutdown(cancel_futures=True)
 
     async def beside(self, asked: Callable[[], _Answer]) -> _Answer:
         """Return what is asked of this index, in a thread of its own."""

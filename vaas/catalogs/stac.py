@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
 from vaas.catalogs.base import Catalog, Page, Record
-from vaas.catalogs.foreign import ask, box, each, get, moment, text, texts
+from vaas.catalogs.foreign import ask, box, each, get, moment, text, texts, turned
 from vaas.errors import NotFound
 from vaas.http import Http
 from vaas.model import Visitor
@@ -41,12 +41,12 @@ class StacCatalog(Catalog):
 
     async def search(self, search: Search, *, visitor: Visitor, limit: int, cursor: str = "") -> Page:
         """Return the collections that fit, those first that have most of the words where they count."""
+        start = turned(cursor, first=0)
         records = (await self._all()).values()
         ranked = sorted(
             ((_score(search, each), each.title, each) for each in records), key=lambda one: (-one[0], one[1])
         )
         fitting = [record for score, _, record in ranked if score >= 0]
-        start = int(cursor) if cursor.isdecimal() else 0
         shown = tuple(fitting[start : start + limit])
         after = start + len(shown)
         return Page(shown, len(fitting), cursor=str(after) if shown and after < len(fitting) else "")

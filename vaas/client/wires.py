@@ -11,12 +11,13 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from vaas.client.errors import PortalError, api_of, refusal
 from vaas.facts import WINDOW, Way
+from vaas.patience import KERNEL
 from vaas.wires import Wires, connections_to
 
 __all__ = ["Rest", "Visit", "Wire"]
 
-#: How long (seconds) an answer may take; how many connections are kept.
-_PATIENCE, _KEPT = 30.0, 4
+#: How many connections are kept.
+_KEPT = 4
 #: Bytes of an answer, and of a question: the server reads no more.
 _MOST, _LONGEST = 8_000_000, 65_536
 
@@ -56,7 +57,7 @@ class Visit(Wire):
     """The way of a visit's own kernel: the portal answers as to the visitor."""
 
     def __init__(self, way: Way) -> None:
-        super().__init__(connections_to("http", "127.0.0.1", way.port, seconds=_PATIENCE))
+        super().__init__(connections_to("http", "127.0.0.1", way.port, seconds=KERNEL))
         self._headers = {"Authorization": f"Visit {way.secret}", "Content-Type": "application/json"}
 
     def ask(self, verb: str, args: Mapping[str, Any]) -> Any:
@@ -90,7 +91,7 @@ class Rest(Wire):
             host, port = api.hostname, api.port
         except ValueError:
             raise PortalError(f"“{url}” is no web address of a portal.") from None
-        super().__init__(connections_to(api.scheme, host, port, seconds=_PATIENCE))
+        super().__init__(connections_to(api.scheme, host, port, seconds=KERNEL))
         self._path = api.path
         self._headers = {"Content-Type": "application/json"}
         if token.strip():

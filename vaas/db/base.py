@@ -93,8 +93,8 @@ class Grants(ABC):
     """Who may do what."""
 
     @abstractmethod
-    def of(self, app_ids: Collection[str]) -> list[Grant]:
-        """Return all grants of these apps, expired ones too, by subject."""
+    def of(self, app_ids: Collection[str], *, subjects: Collection[str] | None = None) -> list[Grant]:
+        """Return all grants of these apps, or those of ``subjects`` alone, expired ones too, by subject."""
 
     @abstractmethod
     def save(self, grant: Grant) -> None:
@@ -225,10 +225,11 @@ class Changes(ABC):
         """Return how many things have ever changed, without those that are forgotten."""
 
     @abstractmethod
-    def forget(self, *, keep: int) -> int:
-        """Forget files that are gone, but for the last ``keep`` changes; return how many.
+    def forget(self, *, keep: int, most: int) -> bool:
+        """Forget files that are gone, of the next ``most`` changes but for the last ``keep``; return if there are more.
 
-        Who has not seen all changes until :meth:`forgotten` does not hear of them any more, and begins anew.
+        A bounded piece of work, so that nobody who writes waits for all of it. Who has not seen all changes until
+        :meth:`forgotten` does not hear of them any more, and begins anew.
         """
 
     @abstractmethod
@@ -353,3 +354,7 @@ class Database(ABC):
     @abstractmethod
     def begin(self) -> AbstractContextManager[Records]:
         """Open a transaction: kept when the block ends, undone when it raises."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back the connections."""

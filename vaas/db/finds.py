@@ -24,15 +24,23 @@ class SqlFinds(SqlRows, base.Finds):
         t = schema.finds
         return [_find(row) for part in self._parts(keys) for row in self._rows(sa.select(t).where(t.c.key.in_(part)))]
 
-    def marks(self, place: str, below: str = "") -> dict[str, str]:
+    def marks(self, place: str, below: str = "", *, deep: bool = True) -> dict[str, str]:
         """Return the marks of what was found in the place by path, or of what is at or below one path."""
         t = schema.finds
-        where = [t.c.place == place]
-        if below:
-            where.append(sa.or_(t.c.path == below, t.c.path.startswith(f"{below}/", autoescape=True)))
-        rows = self._c.execute(sa.select(t.c.path, t.c.mark).where(*where)).all()
-        # SQLite takes small and capital letters for the same here.
-        return {path: mark for path, mark in rows if not below or path == below or path.startswith(f"{below}/")}
+        top = f"{place}/{below}/" if below else f"{place}/"
+        # By the primary key, of which what is below a path is one piece: "0" comes after "/".
+        key = t.c.key if self._c.dialect.name == "sqlite" else t.c.key.collate("C")
+        inside = sa.and_(key >= top, key < f"{top[:-1]}0")
+        if not deep:
+            inside = sa.and_(inside, t.c.key.not_like(f"{_escaped(top)}%/%", escape="!"))
+        where = sa.or_(t.c.key == f"{place}/{below}", inside) if below else inside
+        rows = self._c.execute(sa.select(t.c.path, t.c.mark).where(t.c.place == place, where)).all()
+        return {path: mark for path, mark in rows}
+
+    def count(self, place: str) -> int:
+        """Return how much was found in the place."""
+        t = schema.finds
+        return int(self._c.execute(sa.select(sa.func.count()).where(t.c.place == place)).scalar_one())
 
     def save(self, finds: Collection[base.Find]) -> None:
         """Add them, or replace those of the same place and path."""
@@ -107,6 +115,13 @@ class SqlLeases(SqlRows, base.Leases):
         """Return those whose names begin so, over ones too, by name."""
         rows = self._rows(sa.select(schema.leases).order_by(schema.leases.c.name))
         return [base.Lease(**row) for row in rows if row["name"].startswith(beginning)]
+
+
+def _escaped(text: str) -> str:
+    """Return what stands for itself in a pattern, where "!" escapes."""
+    for special in "!%_":
+        text = text.replace(special, f"!{special}")
+    return text
 
 
 def _row(find: base.Find) -> dict[str, Any]:

@@ -55,8 +55,15 @@ class Finds(ABC):
         """Return those with these keys, as far as there are any."""
 
     @abstractmethod
-    def marks(self, place: str, below: str = "") -> dict[str, str]:
-        """Return the marks of what was found in the place by path, or of what is at or below one path."""
+    def marks(self, place: str, below: str = "", *, deep: bool = True) -> dict[str, str]:
+        """Return the marks of what was found in the place by path, or of what is at or below one path.
+
+        ``deep``: what lies in the folders there, too.
+        """
+
+    @abstractmethod
+    def count(self, place: str) -> int:
+        """Return how much was found in the place."""
 
     @abstractmethod
     def save(self, finds: Collection[Find]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -15,6 +15,7 @@ __all__ = ["SqlChanges", "SqlRows"]
 
 #: So many values are named in one statement; databases have limits.
 _AT_ONCE = 500
+_Value = TypeVar("_Value")
 
 
 class SqlRows:
@@ -54,7 +55,7 @@ class SqlRows:
         SqlChanges(self._c).note("app", app_id)
 
     @staticmethod
-    def _parts(values: Collection[str]) -> list[list[str]]:
+    def _parts(values: Collection[_Value]) -> list[list[_Value]]:
         """Return the values in lists that fit into a statement."""
         listed = list(values)
         return [listed[at : at + _AT_ONCE] for at in range(0, len(listed), _AT_ONCE)]
@@ -86,15 +87,26 @@ class SqlChanges(SqlRows, base.Changes):
         """Return how many things have ever changed."""
         return int(self._c.execute(sa.select(sa.func.count()).select_from(schema.changes)).scalar_one())
 
-    def forget(self, *, keep: int) -> int:
-        """Forget files that are gone, but for the last ``keep`` changes; return how many."""
-        t, last = schema.changes, self.last() - keep
-        there = sa.select(schema.finds.c.key).where(schema.finds.c.key == t.c.key)
-        gone = sa.delete(t).where(t.c.kind == "file", t.c.number <= last, ~sa.exists(there))
-        count = int(self._c.execute(gone).rowcount)
-        if count:
-            self._put(schema.counters, {"name": "forgotten", "number": last})
-        return count
+    def forget(self, *, keep: int, most: int) -> bool:
+        """Forget files that are gone, of the next ``most`` changes but for the last ``keep``."""
+        t, done, last = schema.changes, self.forgotten(), self.last() - keep
+        if done >= last:
+            return False
+        # What is gone has a number of that moment: none is left among those that were looked at before.
+        ahead = sa.select(t).where(t.c.number > done, t.c.number <= last).order_by(t.c.number).limit(most)
+        found = self._rows(ahead)
+        files = {row["key"]: row["number"] for row in found if row["kind"] == "file"}
+        key = schema.finds.c.key
+        for part in self._parts(files):
+            for there in self._c.execute(sa.select(key).where(key.in_(part))).scalars():
+                del files[there]
+        upto = found[-1]["number"] if len(found) == most else last
+        # All is known by now: whoever else writes waits only for what follows.
+        self._put(schema.counters, {"name": "forgotten", "number": upto})
+        for numbers in self._parts(files.values()):
+            # What has come back meanwhile has another number.
+            self._c.execute(sa.delete(t).where(t.c.number.in_(numbers)))
+        return upto < last
 
     def forgotten(self) -> int:
         """Return the number up to which some changes may be forgotten."""

@@ -156,9 +156,12 @@ class _Versions(SqlRows, base.Versions):
 
 
 class _Grants(SqlRows, base.Grants):
-    def of(self, app_ids: Collection[str]) -> list[Grant]:
+    def of(self, app_ids: Collection[str], *, subjects: Collection[str] | None = None) -> list[Grant]:
         t = schema.grants
-        rows = self._rows(sa.select(t).where(t.c.app_id.in_(app_ids)).order_by(t.c.subject))
+        wanted = sa.select(t).where(t.c.app_id.in_(app_ids))
+        if subjects is not None:
+            wanted = wanted.where(t.c.subject.in_(subjects))
+        rows = self._rows(wanted.order_by(t.c.subject))
         return [Grant(access=Access(row["access"]), **_without(row, "access")) for row in rows]
 
     def save(self, grant: Grant) -> None:

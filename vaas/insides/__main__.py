@@ -1,6 +1,6 @@
 """``python -m vaas.insides``: takes paths as JSON lines, opens them for a locked-in worker, passes on what it says.
 
-One line is asked, ``{"id", "verb", "path", "root", "name"}``, and one answered, ``{"id", "said"}`` with what the worker
+One line is asked, ``{"id", "verb", "path", "name"}``, and one answered, ``{"id", "said"}`` with what the worker
 said as text, or ``{"id", "unreadable"}`` or ``{"id", "unavailable"}`` with a reason. It ends when nobody asks any more.
 """
 
@@ -42,7 +42,7 @@ def main() -> int:
 def _answer(worker: Worker, asked: dict[str, Any]) -> dict[str, Any]:
     answer: dict[str, Any] = {"id": asked["id"]}
     try:
-        with opened(Path(asked["path"]), root=Path(asked["root"]) if asked.get("root") else None) as found:
+        with opened(Path(asked["path"])) as found:
             said = worker.ask(asked["verb"], found, name=asked["name"][-_MOST_NAME:])
         return answer | {"said": said.decode(errors="replace")}
     except Unreadable as error:

@@ -57,10 +57,10 @@ class Looker(ABC):
     """Looks into files, one after the other."""
 
     @abstractmethod
-    async def look(self, path: Path, *, name: str, root: Path | None = None) -> Inside:
+    async def look(self, path: Path, *, name: str) -> Inside:
         """Return what the file or folder at ``path`` tells of itself; ``name`` is its name in its store.
 
-        Below ``root`` (by default the folder that it lies in) no link is followed on the way to it.
+        No link is followed there; the way to it is the caller's.
 
         Raises
         ------
@@ -71,7 +71,7 @@ class Looker(ABC):
         """
 
     @abstractmethod
-    async def preview(self, path: Path, *, name: str, root: Path | None = None) -> dict[str, Any]:
+    async def preview(self, path: Path, *, name: str) -> dict[str, Any]:
         """Return what is shown of it, ready for JSON: ``kind`` and what belongs to it. Raises as :meth:`look`."""
 
     @abstractmethod

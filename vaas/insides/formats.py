@@ -9,50 +9,54 @@ from importlib import import_module
 from types import ModuleType
 
 from vaas.insides.handed import Handed
+from vaas.insides.names import NOT_READ, SUFFIXES
 
-__all__ = ["SUFFIXES", "TITLES", "find_format", "reader_of", "warm_up"]
+__all__ = ["TITLES", "find_format", "reader_of", "warm_up"]
 
 #: format → what it is called in a sentence.
 TITLES = {
     "arrow": "an Arrow file",
     "binary": "a binary file",
+    "bufr": "a BUFR file",
+    "bzip2": "a bzip2 archive",
     "csv": "a CSV table",
     "excel": "an Excel workbook",
     "feather": "a Feather table",
     "fits": "a FITS file",
     "folder": "a folder",
     "geojson": "GeoJSON",
+    "geopackage": "a GeoPackage",
     "geotiff": "a GeoTIFF",
     "gif": "a GIF picture",
+    "grib": "a GRIB file",
     "gzip": "a gzip archive",
+    "hdf4": "an HDF4 file",
     "hdf5": "an HDF5 file",
     "jpeg": "a JPEG picture",
     "json": "a JSON document",
     "jsonl": "a table of JSON lines",
     "markdown": "a Markdown text",
+    "matlab": "a MATLAB file",
     "netcdf": "a NetCDF file",
     "notebook": "a notebook",
+    "numpy": "a NumPy array",
+    "ods": "an OpenDocument sheet",
     "parquet": "a Parquet table",
     "pdf": "a PDF document",
     "png": "a PNG picture",
+    "root": "a ROOT file",
+    "shapefile": "a shapefile",
+    "sqlite": "an SQLite database",
     "svg": "an SVG picture",
     "text": "a text",
     "tiff": "a TIFF picture",
     "tsv": "a TSV table",
     "webp": "a WebP picture",
     "xls": "an old Excel workbook (.xls)",
+    "xz": "an xz archive",
     "zarr": "a Zarr folder",
     "zip": "a zip archive",
-}
-#: suffix → the format that it promises.
-SUFFIXES = {
-    **{"csv": "csv", "tsv": "tsv", "tab": "tsv", "parquet": "parquet", "pq": "parquet", "feather": "feather"},
-    **{"arrow": "arrow", "ipc": "arrow", "xlsx": "excel", "xlsm": "excel", "xls": "xls", "nc": "netcdf"},
-    **{"nc4": "netcdf", "cdf": "netcdf", "h5": "hdf5", "hdf5": "hdf5", "he5": "hdf5", "hdf": "hdf5"},
-    **{"fits": "fits", "fit": "fits", "fts": "fits", "tif": "tiff", "tiff": "tiff", "geojson": "geojson"},
-    **{"json": "json", "jsonl": "jsonl", "ndjson": "jsonl", "txt": "text", "md": "markdown"},
-    **{"markdown": "markdown", "rst": "text", "log": "text", "dat": "text", "png": "png", "jpg": "jpeg"},
-    **{"jpeg": "jpeg", "gif": "gif", "webp": "webp", "svg": "svg", "pdf": "pdf", "zip": "zip", "ipynb": "notebook"},
+    "zstd": "a Zstandard archive",
 }
 #: What a file begins with → its format.
 _MAGIC = (
@@ -76,6 +80,20 @@ _MAGIC = (
     (b"\x1f\x8b", "gzip"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "xls"),
 )
+#: The same of what is read by nobody here; texts may begin so, too.
+_UNREAD_MAGIC = (
+    (re.compile(rb"GRIB...[\1\2]", re.DOTALL), "grib"),
+    (re.compile(rb"BUFR...[\1-\5]", re.DOTALL), "bufr"),
+    (re.compile(rb"root\0"), "root"),
+    (re.compile(rb"\x93NUMPY"), "numpy"),
+    (re.compile(rb"MATLAB 5\.0 MAT-file"), "matlab"),
+    (re.compile(rb"SQLite format 3\0.{52}GP(?:KG|10)", re.DOTALL), "geopackage"),
+    (re.compile(rb"SQLite format 3\0"), "sqlite"),
+    (re.compile(rb"\x0e\x03\x13\x01"), "hdf4"),
+    (re.compile(rb"BZh[1-9]1AY&SY"), "bzip2"),
+    (re.compile(rb"\xfd7zXZ\0"), "xz"),
+    (re.compile(rb"\x28\xb5\x2f\xfd"), "zstd"),
+)
 #: format → the module that reads it.
 _MODULES = {
     **dict.fromkeys(("csv", "tsv", "gzip"), "tables"),
@@ -84,7 +102,7 @@ _MODULES = {
     **dict.fromkeys(("png", "jpeg", "gif", "webp", "svg"), "images"),
     **dict.fromkeys(("tiff", "geotiff"), "tiff"),
     **dict.fromkeys(("text", "markdown"), "texts"),
-    **dict.fromkeys(("binary", "pdf", "zip", "xls"), "others"),
+    **dict.fromkeys(NOT_READ, "others"),
     **{"excel": "excel", "fits": "fits", "folder": "folders", "hdf5": "hdf", "netcdf": "netcdf"},
     **{"notebook": "notebooks", "zarr": "zarr"},
 }
@@ -110,7 +128,11 @@ def find_format(handed: Handed) -> str:
         return "excel" if _is_workbook(head) or handed.suffix in {"xlsx", "xlsm"} else "zip"
     if any(head[at : at + 8] == b"\x89HDF\r\n\x1a\n" for at in _USER_BLOCKS):
         return "hdf5"
-    return _written(handed, head) if _is_text(head) else "binary"
+    return _written(handed, head) if _is_text(head) else _unread(head)
+
+
+def _unread(head: bytes) -> str:
+    return next((name for magic, name in _UNREAD_MAGIC if magic.match(head)), "binary")
 
 
 def _is_workbook(head: bytes) -> bool:

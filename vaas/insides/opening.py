@@ -42,11 +42,8 @@ class Opened:
 
 
 @contextmanager
-def opened(path: Path, *, root: Path | None = None) -> Iterator[Opened]:
-    """Open what is at the path, for as long as the context lasts.
-
-    On the way from ``root`` no link is followed: who writes below it could put one there that leads out of it. By
-    default that is the folder that it lies in.
+def opened(path: Path) -> Iterator[Opened]:
+    """Open what is at the path, for as long as the context lasts; the folder that it lies in is the caller's to choose.
 
     Raises
     ------
@@ -55,7 +52,7 @@ def opened(path: Path, *, root: Path | None = None) -> Iterator[Opened]:
     """
     with ExitStack() as files:
         try:
-            above, name = _reach(path, root or path.parent, files)
+            above, name = _above(path, files), path.name or "."
             found = os.lstat(name, dir_fd=above)
             if stat.S_ISDIR(found.st_mode):
                 yield _open_folder(name, above, files)
@@ -76,17 +73,13 @@ _KINDS = {
 }
 
 
-def _reach(path: Path, root: Path, files: ExitStack) -> tuple[int, str]:
-    """Open the folder that it lies in, step by step; return that and the name in it."""
-    if not path.is_relative_to(root) or ".." in path.parts:
-        raise Unreadable("It does not lie in its store.")
-    parts = path.relative_to(root).parts or (".",)
-    here = os.open(os.path.realpath(root), _FOLDER)
-    files.callback(os.close, here)
-    for part in parts[:-1]:
-        here = os.open(part, _FOLDER, dir_fd=here)
-        files.callback(os.close, here)
-    return here, parts[-1]
+def _above(path: Path, files: ExitStack) -> int:
+    """Open the folder that it lies in."""
+    if ".." in path.parts:
+        raise Unreadable("It cannot be opened: its path leads back.")
+    above = os.open(os.path.realpath(path.parent), _FOLDER)
+    files.callback(os.close, above)
+    return above
 
 
 def _open_plain(name: str, folder: int, files: ExitStack) -> int:

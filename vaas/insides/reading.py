@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from vaas.errors import Unreadable, VaasError
-from vaas.insides.formats import SUFFIXES, TITLES, find_format, reader_of
+from vaas.insides.formats import TITLES, find_format, reader_of
 from vaas.insides.handed import Handed
+from vaas.insides.names import SUFFIXES
 
 __all__ = ["look", "preview"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from vaas.catalogs.base import Catalog
@@ -42,8 +43,8 @@ class Portal:
         What keeps the portal's own as the database is; None: there is none.
     harvesting:
         What keeps the database as the stores are; None: what is in them is not found.
-    looker:
-        What looks into files for previews; None: there are none of files.
+    lookers:
+        What looks into files for previews, each into one at a time; none: there are no previews of files.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Portal:
         catalogs: Sequence[Catalog] = (),
         indexing: Indexing | None = None,
         harvesting: Harvesting | None = None,
-        looker: Looker | None = None,
+        lookers: Sequence[Looker] = (),
     ) -> None:
         self.core = core
         self.gallery = Gallery(core)
@@ -66,7 +67,7 @@ class Portal:
         self.speaking = Speaking(core)
         self.incidents = Incidents(core)
         self.finding = Finding(catalogs)
-        self.previewing = Previewing(core, self.finding, looker)
+        self.previewing = Previewing(core, self.finding, lookers)
         self.indexing = indexing
         self.baskets = Baskets(core, self.finding, self.sharing)
         self.handing = Handing(core, self.finding, self.baskets)
@@ -78,7 +79,11 @@ class Portal:
             core.written = harvesting.written
 
     async def close(self) -> None:
-        """End what reads files."""
+        """End what reads files and what is done in the background, and let go of the index and the database."""
         await self.previewing.close()
         if self.harvesting is not None:
             await self.harvesting.close()
+        await self.core.close()
+        if self.indexing is not None:
+            await asyncio.to_thread(self.indexing.close)
+        self.core.database.close()

@@ -205,6 +205,13 @@ class Core:
         self.tasks.add(task)
         task.add_done_callback(self._finished)
 
+    async def close(self) -> None:
+        """End what runs in the background."""
+        left = list(self.tasks)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
     def _finished(self, task: asyncio.Task[None]) -> None:
         self.tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):

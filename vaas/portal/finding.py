@@ -15,14 +15,14 @@ from vaas.errors import Invalid, NotFound, Unavailable, VaasError
 from vaas.model import Visitor
 from vaas.query import Search, parse
 
-__all__ = ["Finding"]
+__all__ = ["LONGEST_CURSOR", "Finding"]
 
 _log = logging.getLogger("vaas")
 #: A hit that is one place lower counts so much less: reciprocal rank fusion, Cormack, Clarke and Büttcher (2009).
 _RANK = 60
 _MOST = 100
-#: A cursor is no longer, in characters.
-_LONGEST = 2000
+#: A cursor is no longer, in characters, and so is what is begun to be typed.
+LONGEST_CURSOR = 2000
 #: Seconds after which a suggestion is of no use.
 _AT_ONCE = 1.0
 
@@ -55,11 +55,11 @@ class Finding:
         search = parse(text, typing=typing)
         cursors = self._cursors(cursor) if cursor else dict.fromkeys(self._catalogs, "")
         # Which catalogs are meant is for us; none of them has to know what it is called here.
-        named, search = search.asked("catalog"), search.without("catalog")
-        asked = [self._catalogs[name] for name in cursors if not named or name.lower() in named]
+        meant = {name: said for name in cursors if (said := search.at(name)) is not None}
+        asked = [self._catalogs[name] for name in meant]
         size = max(1, min(limit, _MOST))
         answers = await asyncio.gather(
-            *(self._ask(each, search, visitor, limit=size, cursor=cursors[each.id]) for each in asked)
+            *(self._ask(each, meant[each.id], visitor, limit=size, cursor=cursors[each.id]) for each in asked)
         )
         pages = {each.id: answer for each, answer in zip(asked, answers, strict=True) if isinstance(answer, Page)}
         silent = {each.title: answer for each, answer in zip(asked, answers, strict=True) if isinstance(answer, str)}
@@ -70,14 +70,19 @@ class Finding:
         catalog = self._catalogs.get(catalog_id)
         if catalog is None:
             raise NotFound("There is no such catalog here.")
-        return await catalog.record(record_id, visitor=visitor)
+        try:
+            # Twice as long: it is asked for alone, and there is nothing else to show.
+            async with asyncio.timeout(2 * self._patience):
+                return await catalog.record(record_id, visitor=visitor)
+        except TimeoutError as error:
+            raise Unavailable(f"{catalog.title} does not answer at the moment.") from error
 
     async def suggest(self, beginning: str, *, visitor: Visitor, limit: int = 8) -> list[str]:
         """Return what begins so, of all that the visitor may see: the portal's own first, each once.
 
         It is for who types: a catalog that does not suggest at once is left out.
         """
-        asked = (self._suggest(each, beginning[:_LONGEST], visitor, limit) for each in self._catalogs.values())
+        asked = (self._suggest(each, beginning[:LONGEST_CURSOR], visitor, limit) for each in self._catalogs.values())
         found = [text for told in await asyncio.gather(*asked) for text in told]
         return list(dict.fromkeys(found))[:limit]
 
@@ -116,9 +121,9 @@ class Finding:
 
     async def changed(self, text: str, *, since: datetime, visitor: Visitor) -> int:
         """Return how many records of this portal fit that changed at that whole second or later. Raises Unavailable."""
-        own, search = next(iter(self._catalogs.values()), None), parse(text)
-        named, search = search.asked("catalog"), search.without("catalog")
-        if own is None or (named and own.id not in named):
+        own = next(iter(self._catalogs.values()), None)
+        search = parse(text).at(own.id) if own else None
+        if own is None or search is None:
             return 0
         if search.after:
             bound = datetime(search.after.year, search.after.month, search.after.day, tzinfo=UTC)
@@ -142,7 +147,7 @@ class Finding:
             return f"{catalog.title} sent an answer that cannot be read."
 
     def _cursors(self, cursor: str) -> dict[str, str]:
-        if len(cursor) > _LONGEST:
+        if len(cursor) > LONGEST_CURSOR:
             raise Invalid("This page of hits cannot be had any more. Search again.", field="cursor")
         try:
             said = json.loads(base64.urlsafe_b64decode(cursor))

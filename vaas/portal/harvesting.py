@@ -30,8 +30,11 @@ _AT_ONCE = 200
 _MOST_SKIPPED = 1_000
 #: Where more is touched at once on this machine, it is quicker to look through the whole place.
 _MOST_TOUCHED = 8
-#: So many changes are remembered even of files that are gone: an index that is further behind is made anew.
-_REMEMBERED = 200_000
+#: When so many times the changes that are remembered have come, those that are not are forgotten.
+_MANY = 1.5
+#: So many are gone through at once, and for so many seconds others may write before it goes on.
+_FORGOTTEN, _PAUSE = 2_000, 0.02
+_CLOSED = "It cannot be opened at the moment. What was found in it stays."
 
 
 @dataclass(frozen=True)
@@ -98,8 +101,13 @@ class Harvesting:
             It is not known who there is, or which places there are.
         """
         began, done = time.monotonic(), 0
-        places = await self._places()
-        gone = await asyncio.to_thread(self._forget_others, {place.id for place in places})
+        places, kept = await self._places()
+        there = {place.id for place in places}
+        # A Hub that knows nobody at all has lost its list, and not each of its people.
+        gone, closed = await asyncio.to_thread(self._forget_others, there, kept) if kept else (0, ())
+        await self._forget_changes()
+        for each in closed:
+            self._tell(each.place, each.place, [each])
         places = [place for place in places if here or not place.store.here]
         turn = asyncio.Semaphore(self.bounds.places)
 
@@ -112,7 +120,7 @@ class Harvesting:
             return report
 
         reports = await asyncio.gather(*map(one, places))
-        report = sum(reports, Report(gone=gone))
+        report = sum(reports, Report(gone=gone, skipped=closed))
         report = replace(report, places=len(places), seconds=round(time.monotonic() - began, 1))
         _log.info(
             "Looked through %d places in %.1f s: %d can be found, %d of them new or different, %d gone, %d skipped.",
@@ -126,14 +134,22 @@ class Harvesting:
         by_place: dict[str, set[str]] = {}
         for each in touched:
             by_place.setdefault(each.place, set()).add(each.path)
-        places = {place.id: place for place in await asyncio.to_thread(self._core.stores.places)}
-        for name in by_place.keys() & places.keys():
+        places = await asyncio.to_thread(self._named, by_place.keys())
+        for name in places:
             folders = _folders(by_place[name], depth=self.bounds.depth)
             if len(folders) > _MOST_TOUCHED and places[name].store.here:
                 folders = [("", True)]
             for path, deep in folders:
                 report += await self._safely(places[name], path, deep=deep)
         return report
+
+    def _named(self, names: Collection[str]) -> dict[str, Place]:
+        """Return those of these places that there are; where all are on this machine, no account has to be opened."""
+        for elsewhere in (False, True):
+            places = {place.id: place for place in self._core.stores.places(elsewhere=elsewhere) if place.id in names}
+            if len(places) == len(names):
+                break
+        return places
 
     def noted(self) -> tuple[Skipped, ...]:
         """Return all that is found by its name only, because it could not be looked into; so many at most."""
@@ -152,32 +168,59 @@ class Harvesting:
     async def _written(self, touched: Collection[Touched]) -> None:
         await self.touched(touched)
 
-    async def _places(self) -> list[Place]:
-        """Return the places that some person who is there may see."""
-        directory = self._core.directory
-        there = {f"user:{name}" for name in await directory.people()}
-        there |= {f"group:{name}" for name in await directory.groups()}
+    async def _places(self) -> tuple[list[Place], frozenset[str]]:
+        """Return the places that some person who is there may see, and the ids of all that these people have."""
+        people = await self._core.directory.people()
+        groups = await self._core.directory.groups()
+        there = {*(f"user:{name}" for name in people), *(f"group:{name}" for name in groups)}
         places = await asyncio.to_thread(self._core.stores.places)
-        return [place for place in places if any(":" not in each or each in there for each in place.readers)]
+        kept = await asyncio.to_thread(self._core.stores.owned, frozenset(people))
+        return [place for place in places if any(":" not in each or each in there for each in place.readers)], kept
 
-    def _forget_others(self, there: set[str]) -> int:
+    def _forget_others(self, there: set[str], kept: frozenset[str]) -> tuple[int, tuple[Skipped, ...]]:
+        """Forget what is nobody's any more, and return how much; and what stays though it cannot be opened now."""
         with self._core.database.begin() as records:
             known = records.finds.places()
-            gone = {name: count for name, count in known.items() if name not in there}
-            records.changes.forget(keep=_REMEMBERED)
+        gone = {name: count for name, count in known.items() if name not in there | kept}
         for name in gone:
             with self._core.database.begin() as records:
+                paths = list(records.finds.marks(name))
+            for at in range(0, len(paths), _AT_ONCE):
+                with self._core.database.begin() as records:
+                    records.finds.remove(name, paths[at : at + _AT_ONCE])
+            with self._core.database.begin() as records:
                 records.finds.remove(name)
-        return sum(gone.values())
+        closed = sorted(known.keys() - there - gone.keys())
+        return sum(gone.values()), tuple(Skipped(name, "", _CLOSED) for name in closed)
+
+    async def _forget_changes(self) -> None:
+        """Forget long lists of files that are gone, piece by piece: whoever else writes comes between."""
+
+        def are_many() -> bool:
+            with self._core.database.begin() as records:
+                return records.changes.last() - records.changes.forgotten() > _MANY * self.bounds.remembered
+
+        def forget() -> bool:
+            with self._core.database.begin() as records:
+                return records.changes.forget(keep=self.bounds.remembered, most=_FORGOTTEN)
+
+        more = await asyncio.to_thread(are_many)
+        while more:
+            more = await asyncio.to_thread(forget)
+            await asyncio.sleep(_PAUSE)
 
     async def _sweep_safely(self, place: Place) -> Report:
         report = await self._safely(place, "")
-        for skipped in report.skipped:
-            if skipped not in self._told.get(place.id, ()):
-                level, where = (logging.INFO, skipped.path) if skipped.path else (logging.WARNING, "all of it")
-                _log.log(level, "%s (%s), %s: %s", place.id, place.owner or place.store.title, where, skipped.why)
-        self._told[place.id] = frozenset(report.skipped)
+        self._tell(f"{place.id} ({place.owner or place.store.title})", place.id, report.skipped)
         return report
+
+    def _tell(self, name: str, place: str, skipped: Collection[Skipped]) -> None:
+        """Say in the log what was skipped in the place, once for as long as it is so."""
+        for each in skipped:
+            if each not in self._told.get(place, ()):
+                level, where = (logging.INFO, each.path) if each.path else (logging.WARNING, "all of it")
+                _log.log(level, "%s, %s: %s", name, where, each.why)
+        self._told[place] = frozenset(skipped)
 
     async def _safely(self, place: Place, path: str, *, deep: bool = True) -> Report:
         """Reconcile, and say in the report what went wrong: no place keeps the others from being swept."""
@@ -207,11 +250,10 @@ class _Round:
         self._known: Mapping[str, str] = {}
 
     async def go(self, path: str, *, deep: bool) -> Report:
-        self._known, before = await asyncio.to_thread(self._read)
-        known = self._known
-        room = self._bounds.files - (sum(1 for each in known if not _at(each, path)) if path else 0)
-        bounds = replace(self._bounds, files=max(0, room))
         whole = deep and not path
+        self._known, count, before = await asyncio.to_thread(self._read, path, deep=deep)
+        known = self._known
+        bounds = replace(self._bounds, files=max(0, self._bounds.files - (count - len(known))))
         seen = await walk(self._place, path, bounds=bounds, before=before if whole else {}, deep=deep)
         self._skipped += seen.skipped
         gone = await self._really_gone(seen.gone(known, below=path))
@@ -219,14 +261,25 @@ class _Round:
         different = [
             thing for thing in seen.things.values() if known.get(thing.entry.path) != self._looking.mark(thing)
         ]
+        # What is known and still there stays, so there may be less room than the walk had.
+        room = max(0, self._bounds.files - (count - len(gone)))
+        new = [thing for thing in different if thing.entry.path not in known]
+        left_out = {thing.entry.path for thing in new[room:]}
+        different = [thing for thing in different if thing.entry.path not in left_out]
         await self._take_in(different)
         if whole:
             await asyncio.to_thread(self._settle, seen, before)
-        return Report(0, len(known) - len(gone) + _new(different, known), len(different), len(gone), 0.0, self._told())
+        found = count - len(gone) + len(new[:room])
+        return Report(0, found, len(different), len(gone), 0.0, self._told())
 
-    def _read(self) -> tuple[dict[str, str], Mapping[str, str]]:
+    def _read(self, path: str, *, deep: bool) -> tuple[dict[str, str], int, Mapping[str, str]]:
+        """Return what is known there by path, how much is known of the whole place, and how its folders were."""
+        place = self._place.id
         with self._database.begin() as records:
-            return records.finds.marks(self._place.id), records.walks.of(self._place.id)
+            known = records.finds.marks(place, path, deep=deep)
+            if deep and not path:
+                return known, len(known), records.walks.of(place)
+            return known, records.finds.count(place), {}
 
     def _told(self) -> tuple[Skipped, ...]:
         return tuple(self._skipped[:_MOST_SKIPPED])
@@ -330,11 +383,3 @@ def _folders(paths: set[str], *, depth: int) -> list[tuple[str, bool]]:
     near |= {whole for path in paths - near if (whole := whole_of(path)) and not is_left_out(whole, depth=depth)}
     above = {path.rpartition("/")[0] for path in near if path}
     return [(path, False) for path in sorted(above)] + [(path, True) for path in sorted(near)]
-
-
-def _at(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(f"{folder}/")
-
-
-def _new(things: Iterable[Thing], known: Mapping[str, str]) -> int:
-    return sum(thing.entry.path not in known for thing in things)

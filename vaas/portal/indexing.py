@@ -17,6 +17,7 @@ from typing import Any
 
 from vaas.catalogs.base import Entries, Entry
 from vaas.db.base import Changes, Records
+from vaas.errors import Unavailable
 from vaas.portal.core import Core
 from vaas.portal.indexed import IndexedApps, IndexedFiles, Kind
 from vaas.portal.work import Work
@@ -45,6 +46,7 @@ class Indexing:
         self._work = work or Work(core, "index")
         #: One at a time: what was read first must not be written last.
         self._turn = threading.RLock()
+        self._is_closed = False
         self._seen = -math.inf
         self._upto = core.now()
 
@@ -57,6 +59,16 @@ class Indexing:
     def upto(self) -> datetime:
         """Until when the index is known to have all that had changed; a second or two ago, as a rule."""
         return self._upto
+
+    def close(self) -> None:
+        """End what is being followed or made at the next piece, and let go of the index."""
+        self._is_closed = True
+        with self._turn:
+            self._index.close()
+
+    def _check(self) -> None:
+        if self._is_closed:
+            raise Unavailable("Searching here is not possible for a moment.", log_message="The portal ends.")
 
     async def follow(self) -> None:
         """Bring the index up to what the database says, again and again; until cancelled."""
@@ -88,6 +100,7 @@ class Indexing:
         count = 0
         with self._turn:
             while True:
+                self._check()
                 asked = self._core.now()
                 expired = self._index.expired(asked)
                 count += self._put(each.partition(":")[::2] for each in expired) if expired else 0
@@ -132,6 +145,7 @@ class Indexing:
     def _all(self, last: int, count: int, told: Callable[[int, int], None]) -> Iterator[Entry]:
         at, done = 0, 0
         while at < last:
+            self._check()
             with self._core.database.begin() as records:
                 found = [each for each in records.changes.since(at, limit=_AT_ONCE) if each.number <= last]
                 rows = self._read(records, ((each.kind, each.key) for each in found))

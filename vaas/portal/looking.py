@@ -18,33 +18,13 @@ from vaas.catalogs.base import TYPES, Record, said_of
 from vaas.db.base import Find
 from vaas.errors import NotFound, TooLarge, Unavailable
 from vaas.insides.base import Inside, Looker, Unreadable
+from vaas.insides.names import promised, tells
 from vaas.portal.walks import Bounds, Thing
 from vaas.prose import shorten
 from vaas.stores.base import Place
 
 __all__ = ["Looking"]
 
-#: Files that may say something of themselves, by how their names end; all others are found by their names.
-_TELLING = frozenset(
-    {
-        ".ipynb",
-        ".csv",
-        ".tsv",
-        ".tab",
-        ".parquet",
-        ".pq",
-        ".arrow",
-        ".feather",
-        ".ipc",
-        ".xlsx",
-        ".xls",
-        ".xlsm",
-        ".ods",
-    }
-    | {".nc", ".nc4", ".cdf", ".h5", ".hdf5", ".he5", ".hdf", ".fits", ".fit", ".fts", ".tif", ".tiff", ".geotiff"}
-    | {".geojson", ".gpkg", ".json", ".jsonl", ".ndjson", ".md", ".txt", ".rst", ".root", ".npy", ".npz", ".zarr"}
-    | {".vot", ".votable", ".xml", ".gz", ".bz2", ".xz", ".zst"}
-)
 #: So much of what a thing says of itself is kept, in characters and in members.
 _TEXT, _TITLE, _SUMMARY, _WORD, _WORDS = 100_000, 200, 600, 200, 2_000
 _DETAILS = 20_000
@@ -76,7 +56,7 @@ class Looking:
 
     def looks_into(self, thing: Thing) -> bool:
         """Tell whether it may say more than its name does, and there is somebody who can read it."""
-        return self._looker is not None and (thing.entry.folder or _ending(thing.entry.name) in _TELLING)
+        return self._looker is not None and (thing.entry.folder or tells(thing.entry.name))
 
     def mark(self, thing: Thing) -> str:
         """Return its mark; another one while nobody can look into it, so that it is looked at when somebody can."""
@@ -177,7 +157,7 @@ def _record(place: Place, thing: Thing, seen: _Seen) -> Record:
         columns=_words(inside.columns),
         packages=_words(inside.packages),
         kernel=_line(inside.kernel[:_WORD]),
-        format=_line(inside.format[:_WORD]) or ("" if entry.folder else _ending(entry.name).lstrip(".")),
+        format=_line(inside.format[:_WORD]) or ("" if entry.folder else promised(entry.name)),
         catalog="here",
         licence=_line(inside.licence[:_WORD]),
         size=None if entry.folder else entry.size,
@@ -192,15 +172,9 @@ def _record(place: Place, thing: Thing, seen: _Seen) -> Record:
 def _type(thing: Thing, inside: Inside) -> str:
     if thing.entry.folder:
         return "folder" if thing.speaking else "data"
-    if _ending(thing.entry.name) == ".ipynb":
+    if promised(thing.entry.name) == "notebook":
         return "notebook"
     return inside.type if inside.type in TYPES and inside.type not in {"app", "person", "share"} else "data"
-
-
-def _ending(name: str) -> str:
-    """Return how the name ends, in small letters."""
-    stem, dot, ending = name.lower().rpartition(".")
-    return f".{ending[:20]}" if dot and stem else ""
 
 
 def _bounded(details: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from vaas import pictures
@@ -12,25 +15,32 @@ from vaas.catalogs.base import Record
 from vaas.errors import NotFound, VaasError
 from vaas.insides.base import Looker
 from vaas.model import Visitor
+from vaas.patience import LOOKING
 from vaas.portal.core import Core
 from vaas.portal.finding import Finding
+from vaas.portal.turns import Turn, Turns
 from vaas.stores.base import Store
 
 __all__ = ["Previewing"]
 
 _log = logging.getLogger("vaas")
-#: A file that has to be fetched is no larger, in bytes; and nobody waits longer, in seconds.
-_MOST, _PATIENCE = 50_000_000, 30.0
+#: A file that has to be fetched is no larger, in bytes; and so many previews of one person's may be asked for at once.
+_MOST, _MOST_EACH = 50_000_000, 4
 _PICTURE, _TEXT = 600_000, 4_000
 #: What speaks for a folder, the first that there is.
 _README = ("readme.md", "readme.txt", "readme", "readme.rst")
 
 
 class Previewing:
-    """Shows what is inside of records; without a ``looker``, only what needs no file to be read."""
+    """Shows what is inside of records; without ``lookers``, only what needs no file to be read.
 
-    def __init__(self, core: Core, finding: Finding, looker: Looker | None = None) -> None:
-        self._core, self._finding, self._looker = core, finding, looker
+    Of each person's files one is looked into at a time, so that with two lookers nobody waits for one other person
+    alone. What needs no file waits for nobody.
+    """
+
+    def __init__(self, core: Core, finding: Finding, lookers: Sequence[Looker] = ()) -> None:
+        self._core, self._finding, self._lookers = core, finding, tuple(lookers)
+        self._turns = Turns(self._lookers, most=_MOST_EACH)
 
     async def preview(self, visitor: Visitor, catalog_id: str, record_id: str) -> dict[str, Any]:
         """Return what can be shown, by its ``kind``; kind "none" and ``why`` where there is nothing.
@@ -42,7 +52,7 @@ class Previewing:
         """
         record = await self._finding.record(catalog_id, record_id, visitor=visitor)
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(LOOKING):
                 return await self._show(visitor, record)
         except TimeoutError:
             return _nothing("Looking inside takes too long.")
@@ -52,8 +62,8 @@ class Previewing:
 
     async def close(self) -> None:
         """End what reads files; no-op when nothing does."""
-        if self._looker is not None:
-            await self._looker.close()
+        for looker in self._lookers:
+            await looker.close()
 
     async def _show(self, visitor: Visitor, record: Record) -> dict[str, Any]:
         if record.type == "app":
@@ -61,13 +71,11 @@ class Previewing:
         store = self._store(visitor, record)
         if store is None:
             return _nothing("There is no preview of this.")
-        path = str(record.details.get("path", ""))
-        if record.type == "folder":
-            return await _folder(store, path)
-        if self._looker is None:
+        if record.type != "folder" and not self._lookers:
             return _nothing("Files are not looked into here.")
-        async with store.borrowed(path, limit=_MOST) as file:
-            return await self._looker.preview(file, name=path.rpartition("/")[2])
+        path = str(record.details.get("path", ""))
+        async with self._turns.of(visitor.name) as turn:
+            return await (_folder(store, path) if record.type == "folder" else _file(turn, store, path))
 
     def _app(self, record: Record) -> dict[str, Any]:
         with self._core.database.begin() as records:
@@ -84,6 +92,15 @@ class Previewing:
             return None
         mine = self._core.stores.of(visitor.user)
         return next((store for store in mine if store.id == record.details["store"]), None)
+
+
+async def _file(turn: Turn[Looker], store: Store, path: str) -> dict[str, Any]:
+    async with store.borrowed(path, limit=_MOST) as file:
+        return await turn.work(partial(_preview, file, name=path.rpartition("/")[2]))
+
+
+async def _preview(file: Path, looker: Looker, *, name: str) -> dict[str, Any]:
+    return await looker.preview(file, name=name)
 
 
 async def _folder(store: Store, path: str) -> dict[str, Any]:

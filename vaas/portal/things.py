@@ -13,13 +13,14 @@ from vaas.errors import Invalid
 from vaas.keeping import Thing
 from vaas.prose import clean_text, shorten
 
-__all__ = ["OWN", "Held", "access_of", "as_found", "as_kept", "as_title", "thing_of"]
+__all__ = ["MOST_ID", "OWN", "Held", "access_of", "as_found", "as_kept", "as_title", "thing_of"]
 
 #: What the portal's own catalog is called.
 OWN = "here"
 #: Characters of a title, of a summary, of an address or a path, and of other words.
 _TITLE, _SUMMARY, _ADDRESS, _WORD = 300, 600, 4000, 200
-_MOST_ID = 5000
+#: And of the id of a record.
+MOST_ID = 5000
 _FILES = {"notebook": "file", "data": "file", "folder": "file", "share": "share"}
 
 
@@ -45,7 +46,7 @@ def thing_of(record: Record, *, basket_id: str, added: datetime) -> Thing:
     """Return the record as a thing in that basket. Raises Invalid for what nobody can take along."""
     if record.type == "person":
         raise Invalid("People cannot be put into a basket.")
-    if len(record.id) > _MOST_ID:
+    if len(record.id) > MOST_ID:
         raise Invalid("This has too long a name to be put into a basket.")
     kind, uri, access = access_of(record)
     return Thing(

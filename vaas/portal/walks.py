@@ -16,7 +16,7 @@ from vaas.stores.base import Place
 __all__ = ["Bounds", "Skipped", "Thing", "Walk", "is_left_out", "walk", "whole_of"]
 
 #: Raised when more is read out of files than before, so that all are looked into again.
-_FORM = "1"
+_FORM = "2"
 #: A folder with one of these in it is a thing of its own; names in small letters. So many of them are heard.
 _SPEAKING = frozenset({"readme", "readme.md", "readme.markdown", "readme.rst", "readme.txt", "citation.cff"})
 _SPEAKING |= {"datapackage.json", "ro-crate-metadata.json"}
@@ -54,6 +54,8 @@ class Bounds:
         Between two sweeps; and between two of what is on this machine, as long as changes there are heard.
     lease:
         After how long without a word another process goes on with the sweeps.
+    remembered:
+        So many changes are, of files that are gone too: an index that is further behind is made anew.
     """
 
     files: int = 20_000
@@ -67,6 +69,7 @@ class Bounds:
     every: float = 300.0
     every_here: float = 900.0
     lease: float = 60.0
+    remembered: int = 200_000
 
 
 @dataclass(frozen=True)
@@ -157,7 +160,10 @@ class _Walking:
     async def walk(self) -> Walk:
         try:
             entry = await self._ask_top()
-        except NotFound:
+        except NotFound as error:
+            if not self._top:
+                # A place that is there has a top: another one answers for it, or only a part of it.
+                raise Unavailable(f"“{self._place.store.title}” is not there at the moment.") from error
             return self._seen
         if not entry.folder:
             await self._take(entry)

@@ -5,16 +5,15 @@ So a command can see how far it is, on whichever machine it is done.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import secrets
+import threading
 import time
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 from vaas.db.base import Lease
-from vaas.errors import VaasError
 from vaas.portal.core import Core
 
 __all__ = ["INDEX", "REPORT", "SWEEP", "WANTED", "Work"]
@@ -40,14 +39,19 @@ class Work:
         self._core, self._seconds = core, seconds
         self.holder = secrets.token_hex(8)
         self._name = name if alone else f"{name}:{self.holder}"
+        #: One word at a time, and none after the last: a thread may still be about to say something then.
+        self._speaking, self._is_over = threading.Lock(), False
         self._told: tuple[float, Mapping[str, Any]] = (float("-inf"), {})
 
     def tell(self, **said: Any) -> bool:
         """Say that it is done, and how far it is. False: another process does it."""
         now = self._core.now()
         lease = Lease(self._name, self.holder, now + timedelta(seconds=self._seconds), said)
-        with self._core.database.begin() as records:
-            taken = records.leases.take(lease, now=now)
+        with self._speaking:
+            if self._is_over:
+                return False
+            with self._core.database.begin() as records:
+                taken = records.leases.take(lease, now=now)
         self._told = (time.monotonic(), said)
         return taken
 
@@ -63,6 +67,12 @@ class Work:
             _log.warning("It cannot be said how far %s is: %s", self._name, error)
 
     def end(self) -> None:
-        """Let another process do it."""
-        with contextlib.suppress(VaasError), self._core.database.begin() as records:
-            records.leases.give_back(self._name, self.holder)
+        """Let another process do it; this one does not take it again."""
+        with self._speaking:
+            self._is_over = True
+            try:
+                with self._core.database.begin() as records:
+                    records.leases.give_back(self._name, self.holder)
+            except Exception as error:
+                # It is over by itself, after a while.
+                _log.warning("It cannot be said that %s is over: %s", self._name, error)

@@ -26,7 +26,8 @@ from vaas.runtime.window import NOT_ALLOWED, Window, is_for_window
 __all__ = ["Gate", "Service", "environment"]
 
 _MOST_HEAD = 32_768
-_PATIENCE = 30.0
+#: How long (seconds) a place may take to answer; and a connection, to say where it leads.
+_PATIENCE, _SAID = 30.0, 10.0
 _PIECE = 65_536
 #: How many connections a kernel may have at once, and how many names all kernels of an app may ask for.
 _MOST_CONNECTIONS = 64
@@ -109,7 +110,7 @@ class Gate:
         try:
             if len(service.through) > _MOST_CONNECTIONS:
                 raise _Refused("503 Service Unavailable", "Too many connections are open.")
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_SAID):
                 head = await reader.readuntil(b"\r\n\r\n")
             if is_for_window(head):
                 service.asking.add(task)

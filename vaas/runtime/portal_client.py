@@ -15,6 +15,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest, HT
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
 from vaas.errors import Forbidden, Unavailable
+from vaas.patience import SERVER
 from vaas.runtime.manifest import Manifest, share
 from vaas.runtime.outline import Outline
 from vaas.runtime.sandbox import Isolation
@@ -25,8 +26,6 @@ __all__ = ["Answer", "PortalClient"]
 _MOST_CONTENT = 1 << 36
 #: What the portal may answer to a visit's question, in bytes, and how many are asked at once.
 _MOST_ANSWER, _QUESTIONS = 4_000_000, 32
-#: How long (seconds) the portal may say nothing to a question.
-_PATIENCE = 15.0
 _REFUSED = frozenset({401, 403, 404})
 _LATER = "The portal cannot answer at the moment. Please try again."
 
@@ -58,7 +57,7 @@ class PortalClient:
         # Questions of visits go by connections that stay open, as tornado's client has none: to open one costs more
         # than most answers. And nothing that is needed to stay waits behind them.
         parts = urlsplit(self._url)
-        connect = connections_to(parts.scheme, parts.hostname or "", parts.port, seconds=_PATIENCE)
+        connect = connections_to(parts.scheme, parts.hostname or "", parts.port, seconds=SERVER)
         self._wires = Wires(connect, kept=_QUESTIONS, most=_MOST_ANSWER)
         self._threads = ThreadPoolExecutor(_QUESTIONS, thread_name_prefix="questions")
 
@@ -119,7 +118,7 @@ class PortalClient:
         headers = self._headers | {"Content-Type": "application/json"}
         ask = partial(self._wires.exchange, "POST", urlsplit(self._url).path + "ask", headers=headers, body=body)
         try:
-            async with asyncio.timeout(2 * _PATIENCE):
+            async with asyncio.timeout(SERVER):
                 reply = await asyncio.get_running_loop().run_in_executor(self._threads, ask)
         except (OSError, ValueError) as error:  # TimeoutError is an OSError
             raise Unavailable(_LATER, log_message=f"The portal cannot be asked: {error!r}") from error

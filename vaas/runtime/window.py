@@ -7,6 +7,7 @@ for which visit it asks is a secret of that page alone; who that is knows the po
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import re
@@ -31,13 +32,14 @@ __all__ = ["NOT_ALLOWED", "Window", "is_for_window"]
 NOT_ALLOWED = "This app may not ask for its visitor."
 _TOO_MUCH = "This page asks for too much at once. Wait a moment, then try again."
 _MOST_HEAD, _MOST_BODY = 32_768, 65_536
-#: How long (seconds) a question may take to arrive, its answer to be taken, and a connection to say nothing.
-_PATIENCE, _IDLE = 30.0, 300.0
+#: How long (seconds) the rest of a visit's question may take to arrive, and its answer to be taken; how long its
+#: connection may say nothing; and how long anybody else's is still listened to.
+_PATIENCE, _IDLE, _LINGER = 30.0, 300.0, 1.0
 #: Of one visit: so many questions at once, and after them so many a second; and so many connections, which are all
 #: that can be under way.
 _BURST, _RATE, _CONNECTIONS = 60.0, 20.0, 8
-#: Connections of all visits together.
-_MOST_CONNECTIONS = 2048
+#: Connections of all visits together, and those that have not said yet whose they are.
+_MOST_CONNECTIONS, _MOST_UNSAID = 2048, 64
 _LINE = re.compile(rb"POST http://" + re.escape(WINDOW.encode()) + rb"/ask HTTP/1\.1")
 log = logging.getLogger(__name__)
 
@@ -68,15 +70,18 @@ class _Allowance:
     left: float = _BURST
     connections: set[asyncio.StreamWriter] = field(default_factory=set)
 
-    def take(self, now: float, connection: asyncio.StreamWriter) -> None:
-        """Take one question off, that came by this connection. Raises _Wrong when there is none left."""
-        self.left, self.at = min(_BURST, self.left + (now - self.at) * _RATE), now
+    def join(self, connection: asyncio.StreamWriter) -> None:
+        """Count this connection; no-op for one that is counted. Raises _Wrong when there are too many."""
         if len(self.connections | {connection}) > _CONNECTIONS:
             raise _Wrong(429, _TOO_MUCH)
+        self.connections.add(connection)
+
+    def take(self, now: float) -> None:
+        """Take one question off. Raises _Wrong when there is none left."""
+        self.left, self.at = min(_BURST, self.left + (now - self.at) * _RATE), now
         if self.left < 1:
             raise _Wrong(429, _TOO_MUCH, goes_on=True)
         self.left -= 1
-        self.connections.add(connection)
 
 
 class Window:
@@ -94,6 +99,8 @@ class Window:
         By which kernels come; None: there is no sandbox, and they come by a port of this machine.
     clock:
         Seconds, from whenever.
+    patience:
+        Seconds within which a connection has to say whose it is.
     """
 
     def __init__(
@@ -104,8 +111,9 @@ class Window:
         takes_basket: bool = False,
         gate: Gate | None,
         clock: Callable[[], float] = time.monotonic,
+        patience: float = 10.0,
     ) -> None:
-        self._portal, self._clock = portal, clock
+        self._portal, self._clock, self._patience = portal, clock, patience
         self.speaks, self._takes_basket, self._sandboxed = speaks, takes_basket, gate is not None
         if gate is not None and (speaks or takes_basket):
             gate.window = self
@@ -117,6 +125,8 @@ class Window:
         self._server: asyncio.Server | None = None
         self._starting = asyncio.Lock()
         self._connections = 0
+        #: The oldest first.
+        self._unsaid: dict[asyncio.StreamWriter, None] = {}
 
     async def open(self, page: Page, visit: Visit) -> Way | None:
         """Return the way here for the kernel of a page; None where the app may not ask for this visitor."""
@@ -174,15 +184,8 @@ class Window:
         """Answer one question; False when the connection has to end. Whose it is, is added to ``held``."""
         goes_on = True
         try:
-            secret, size = _read(head)
-            async with asyncio.timeout(_PATIENCE):
-                body = await reader.readexactly(size)
-            page, visit, proof = self._asker(secret)
-            allowance = self._allowances.setdefault(visit.id, _Allowance(self._clock()))
-            if allowance not in held:
-                held.append(allowance)
-            allowance.take(self._clock(), writer)
-            status, told = await self._ask(page, proof or visit.proof, body)
+            page, proof, body = await self._question(reader, writer, head, held)
+            status, told = await self._ask(page, proof, body)
         except _Wrong as wrong:
             status, told, goes_on = wrong.status, wrong.body, wrong.goes_on
         words = f"HTTP/1.1 {status} Answer\r\nContent-Type: application/json\r\nContent-Length: {len(told)}\r\n"
@@ -191,6 +194,31 @@ class Window:
         async with asyncio.timeout(_PATIENCE):
             await writer.drain()
         return goes_on
+
+    async def _question(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes, held: list[_Allowance]
+    ) -> tuple[Page, str, bytes]:
+        """Return which page asks, by which proof, and what.
+
+        The connection counts as its visit's from the head on, not when all is there.
+        """
+        secret, size = _read(head)
+        try:
+            page, visit, proof = self._asker(secret)
+            allowance = self._allowances.setdefault(visit.id, _Allowance(self._clock()))
+            allowance.join(writer)
+        except _Wrong:
+            # Closed before all was read, it would be reset, and what is wrong be lost on the way.
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                async with asyncio.timeout(_LINGER):
+                    await reader.readexactly(size)
+            raise
+        if allowance not in held:
+            held.append(allowance)
+        async with asyncio.timeout(_PATIENCE):
+            body = await reader.readexactly(size)
+        allowance.take(self._clock())
+        return page, proof or visit.proof, body
 
     def _asker(self, secret: str) -> tuple[Page, Visit, str]:
         """Return who has this secret; who has none is not listened to."""
@@ -219,13 +247,21 @@ class Window:
         return int(self._server.sockets[0].getsockname()[1])
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._unsaid[writer] = None
+        if len(self._unsaid) > _MOST_UNSAID:
+            # The oldest: it has had the most time to say something.
+            oldest = next(iter(self._unsaid))
+            del self._unsaid[oldest]
+            oldest.close()
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(self._patience):
                 head = await reader.readuntil(b"\r\n\r\n")
+            self._unsaid.pop(writer, None)
             await self.answer(reader, writer, head)
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError):
             pass
         finally:
+            self._unsaid.pop(writer, None)
             writer.close()
 
 

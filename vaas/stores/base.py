@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,11 +160,15 @@ class StoreSource(ABC):
         """Forget the account; no-op when the person has no such one."""
 
     @abstractmethod
-    def places(self, user: User | None = None) -> list[Place]:
+    def places(self, user: User | None = None, *, elsewhere: bool = True) -> list[Place]:
         """Return every store of everyone, or those of one person, with who may see what is in them.
 
-        One that cannot be opened at the moment is left out.
+        One that cannot be opened at the moment is left out. ``elsewhere``: those on other machines, too.
         """
+
+    @abstractmethod
+    def owned(self, people: Collection[str]) -> frozenset[str]:
+        """Return the ids of the places that these people have, of those that cannot be opened at the moment too."""
 
     def watched(self) -> AbstractAsyncContextManager[AsyncIterator[frozenset[Touched]]]:
         """Say what is touched as it happens, inside of the block, where the system can tell; elsewhere nothing."""

@@ -11,10 +11,11 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from vaas.errors import Conflict, Forbidden, Invalid, NotFound, StorageFull, Unavailable, VaasError
 from vaas.model import Entry
@@ -23,6 +24,7 @@ from vaas.stores.base import Store, check_path
 
 __all__ = ["FolderStore"]
 
+_Done = TypeVar("_Done")
 _CHUNK = 262_144
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 #: Without O_NONBLOCK, opening a FIFO that was put there meanwhile would wait for ever.
@@ -109,11 +111,11 @@ class FolderStore(Store):
 
     @asynccontextmanager
     async def _lent(self, path: str, limit: int) -> AsyncIterator[Path]:
-        folder = await asyncio.to_thread(lending.make_folder, self._aside)
+        path, loan = _visible(path), lending.Loan(self._aside)
         try:
-            yield await asyncio.to_thread(self._lend, _visible(path), folder, limit)
+            yield await _to_the_end(lambda: self._lend(path, loan.begin(), limit))
         finally:
-            await asyncio.to_thread(lending.remove, folder)
+            await _to_the_end(loan.end)
 
     def _new(self, path: str) -> str:
         """Return the checked path of something that is to be written."""
@@ -263,6 +265,16 @@ class FolderStore(Store):
         kind, text = _ERRORS.get(exc.errno or 0, (Unavailable, "“{title}” cannot be read or written at the moment."))
         log = f"store {self.id}: {path!r}: {exc.strerror}"
         return kind(text.format(title=self.title, path=path), log_message=log)
+
+
+async def _to_the_end(work: Callable[[], _Done]) -> _Done:
+    """Run it in a thread; who is cancelled waits for its end, so that nothing is put behind their back."""
+    task = asyncio.create_task(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
 
 
 def _checked(path: str) -> str:

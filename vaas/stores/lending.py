@@ -6,49 +6,95 @@ A path into somebody's folder could lead elsewhere by the time that it is used; 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import stat
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
 from vaas.errors import TooLarge
 
-__all__ = ["copy_folder", "link_or_copy", "make_folder", "remove", "remove_leftovers"]
+__all__ = ["Loan", "copy_folder", "link_or_copy", "remove_leftovers"]
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _PREFIX = "lent-"
-#: What is in one folder with all that is below it, and how deep it goes.
-_MOST_ENTRIES, _DEEPEST = 5_000, 6
+#: So many files of a folder with all that is below it are copied, from no deeper.
+_MOST_COPIED, _DEEPEST = 5_000, 6
+#: So many names are looked at for that, so many of them in one folder, and so many folders.
+_MOST_SEEN, _MOST_IN_ONE, _MOST_FOLDERS = 20_000, 5_000, 2_000
 #: Files that say what the others are: they come first.
 _TELLING = frozenset({"zarr.json", ".zmetadata", ".zgroup", ".zattrs", ".zarray", "datapackage.json"})
-#: What a process that was killed left behind is older than that, in seconds.
+#: Where there are no locks, what a process that was killed left behind is older than that, in seconds.
 _OLD = 6 * 3600.0
 
 
-def make_folder(aside: Path | None) -> Path:
-    """Make a folder for one loan, for our eyes only."""
-    if aside is not None:
-        aside.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=aside))
+class Loan:
+    """A folder of ours for what is lent, in ``aside``; locked while this process lives, so that others know.
 
+    Both methods run in a thread, one after the other.
+    """
 
-def remove(folder: Path) -> None:
-    """Remove the folder of a loan; what was lent stays where it is."""
-    shutil.rmtree(folder, ignore_errors=True)
+    def __init__(self, aside: Path | None) -> None:
+        self._aside = aside
+        self._folder: Path | None = None
+        self._lock = -1
+
+    def begin(self) -> Path:
+        """Make the folder, for our eyes only."""
+        if self._aside is not None:
+            self._aside.mkdir(mode=0o700, parents=True, exist_ok=True)
+        while True:
+            folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._aside))
+            # Who cleans up may come between.
+            with contextlib.suppress(FileNotFoundError, BlockingIOError):
+                self._lock = os.open(folder, _FOLDER)
+                if _locked(self._lock) is None or os.path.samestat(os.fstat(self._lock), folder.stat()):
+                    self._folder = folder
+                    return folder
+            self.end()
+
+    def end(self) -> None:
+        """Remove it; what was lent stays where it is. No-op when there is none."""
+        if self._folder is not None:
+            _remove(self._folder)
+        if self._lock >= 0:
+            os.close(self._lock)
+        self._folder, self._lock = None, -1
 
 
 def remove_leftovers(aside: Path) -> None:
-    """Remove the folders of loans that nobody has given back; no-op when there are none."""
+    """Remove the folders of loans whose processes are dead; no-op when there are none."""
     for folder in aside.glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):
-            if time.time() - folder.stat().st_mtime > _OLD:
-                remove(folder)
+            lock = os.open(folder, _FOLDER)
+            try:
+                if _locked(lock) or time.time() - os.fstat(lock).st_mtime > _OLD:
+                    _remove(folder)
+            finally:
+                os.close(lock)
+
+
+def _locked(folder: int) -> bool | None:
+    """Lock the open folder; None: there are no locks on this disk. Raises BlockingIOError where somebody has."""
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:
+        return None
+    return True
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def link_or_copy(file: BinaryIO, to: Path, *, limit: int, name: str) -> Path:
@@ -80,10 +126,9 @@ def copy_folder(folder: int, to: Path, *, limit: int) -> Path:
     """Copy files of the open folder, the telling and then the small ones first, until ``limit`` bytes are reached."""
     to.mkdir()
     left = limit
-    for found in sorted(_below(folder, "", 0), key=lambda each: (not each.telling, each.size))[:_MOST_ENTRIES]:
-        if found.size > left:
-            break
-        left -= _copy_one(folder, found.path, to, left)
+    for found in sorted(_below(folder), key=lambda each: (not each.telling, each.size))[:_MOST_COPIED]:
+        if found.size <= left:
+            left -= _copy_one(folder, found.path, to, left)
     return to
 
 
@@ -98,45 +143,65 @@ class _Below:
         return name in _TELLING or name.startswith(("README", "ro-crate"))
 
 
-def _below(folder: int, path: str, depth: int) -> Iterator[_Below]:
-    """Yield the files below the open folder; what is no file and no folder, and links, are left out."""
-    count = 0
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            count += 1
-            if count > _MOST_ENTRIES:
-                return
-            with contextlib.suppress(OSError):
-                if entry.is_file(follow_symlinks=False):
-                    yield _Below(f"{path}{entry.name}", entry.stat(follow_symlinks=False).st_size)
-                elif entry.is_dir(follow_symlinks=False) and depth < _DEEPEST:
-                    inner = os.open(entry.name, _FOLDER, dir_fd=folder)
-                    try:
-                        yield from _below(inner, f"{path}{entry.name}/", depth + 1)
-                    finally:
-                        os.close(inner)
+def _below(top: int) -> list[_Below]:
+    """Return files below the open folder, what is near to it first, as far as it is looked through.
+
+    What is no file and no folder, and links, are left out. What tells is asked for by its name, so that it is found
+    among more files than are looked at.
+    """
+    found: dict[str, _Below] = {}
+    folders, opened, left = deque([("", 0)]), 0, _MOST_SEEN
+    while folders and opened < _MOST_FOLDERS:
+        path, depth = folders.popleft()
+        opened += 1
+        with contextlib.suppress(OSError), _opened(top, path) as folder:
+            for name in _TELLING:
+                _add_file(found, folder, path, name)
+            with os.scandir(folder) as entries:
+                for entry in islice(entries, min(left, _MOST_IN_ONE)):
+                    left -= 1
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.extend([(f"{path}{entry.name}/", depth + 1)] if depth < _DEEPEST else [])
+                    else:
+                        _add_file(found, folder, path, entry.name)
+    return list(found.values())
 
 
-def _copy_one(folder: int, path: str, to: Path, limit: int) -> int:
-    *above, name = path.split("/")
-    here = os.dup(folder)
+def _add_file(found: dict[str, _Below], folder: int, path: str, name: str) -> None:
+    with contextlib.suppress(OSError):
+        known = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        if stat.S_ISREG(known.st_mode):
+            found[path + name] = _Below(path + name, known.st_size)
+
+
+@contextlib.contextmanager
+def _opened(top: int, path: str) -> Iterator[int]:
+    """Yield a descriptor of the folder below the open one, reached without following a link."""
+    here = os.dup(top)
     try:
-        for part in above:
+        for part in filter(None, path.split("/")):
             below = os.open(part, _FOLDER, dir_fd=here)
             os.close(here)
             here = below
-        file = os.open(name, _FILE, dir_fd=here)
-        try:
-            if not stat.S_ISREG(os.fstat(file).st_mode):
-                return 0
-            (to / path).parent.mkdir(parents=True, exist_ok=True)
-            return _copy(file, to / path, limit)
-        finally:
-            os.close(file)
-    except OSError:
-        return 0  # gone meanwhile, or not for us
+        yield here
     finally:
         os.close(here)
+
+
+def _copy_one(folder: int, path: str, to: Path, limit: int) -> int:
+    above, _, name = path.rpartition("/")
+    try:
+        with _opened(folder, above) as here:
+            file = os.open(name, _FILE, dir_fd=here)
+            try:
+                if not stat.S_ISREG(os.fstat(file).st_mode):
+                    return 0
+                (to / path).parent.mkdir(parents=True, exist_ok=True)
+                return _copy(file, to / path, limit)
+            finally:
+                os.close(file)
+    except OSError:
+        return 0  # gone meanwhile, or not for us
 
 
 def _copy(file: int, to: Path, limit: int) -> int:

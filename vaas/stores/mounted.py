@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+import os.path
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -63,16 +64,24 @@ class MountedStores(StoreSource):
         self._home(user.name).mkdir(parents=True, exist_ok=True, mode=0o700)
         return [place.store for place in self.places(user)]
 
-    def places(self, user: User | None = None) -> list[Place]:
+    def places(self, user: User | None = None, *, elsewhere: bool = True) -> list[Place]:
         """Return every store of everyone, or those of one person, with who may see what is in them."""
         names = [user.name] if user else self._names()
-        homes = [self._home_of(name) for name in names if self._home(name).is_dir()]
+        homes = [self._home_of(name) for name in names if os.path.isdir(self._home(name))]
         shared = [
             self._folder(each) for each in self._shared if user is None or not each.group or each.group in user.groups
         ]
+        if not elsewhere:
+            return homes + shared
         with self._database.begin() as records:
             accounts = records.accounts.of(user.name) if user else records.accounts.all()
         return homes + shared + [place for account in accounts if (place := self._account(account))]
+
+    def owned(self, people: Collection[str]) -> frozenset[str]:
+        """Return the ids of the homes of these people, whether they can be seen now or not, and of their accounts."""
+        with self._database.begin() as records:
+            accounts = records.accounts.all()
+        return frozenset(map(_home_id, people)) | {each.id for each in accounts if each.owner in people}
 
     @asynccontextmanager
     async def _watched(self) -> AsyncIterator[AsyncIterator[frozenset[Touched]]]:
@@ -82,7 +91,7 @@ class MountedStores(StoreSource):
         self._homes.mkdir(parents=True, exist_ok=True, mode=0o700)
         if self._aside:
             await asyncio.to_thread(remove_leftovers, self._aside)
-        shared = {self._folder(each).id: each.root for each in self._shared if each.root.is_dir()}
+        shared = {self._folder(each).id: each.root for each in self._shared if os.path.isdir(each.root)}
         homes = {name: self._home(name) for name in self._names()}
         # Homes that lie elsewhere: people cannot make such links.
         linked = {_home_id(name): home for name, home in homes.items() if home.is_symlink()}
@@ -141,7 +150,8 @@ class MountedStores(StoreSource):
 
     def _names(self) -> list[str]:
         """Return whose homes there are; a folder whose name is nobody's as we write it is none."""
-        found = sorted(path.name for path in self._homes.glob("*") if path.is_dir())
+        # One that cannot be looked at hides no other.
+        found = sorted(path.name for path in self._homes.glob("*") if os.path.isdir(path))
         return [unquote(name) for name in found if self._home(unquote(name)).name == name]
 
     def _home(self, name: str) -> Path:
