@@ -93,3 +93,22 @@ def test_an_allowed_site_frames_no_page_of_the_portal_but_the_door(
     expect(frame.locator("main")).to_have_count(0)
     assert not [each.url for each in visitor.page.frames if "localhost" in each.url]
     site.close()
+
+
+@pytest.mark.attack
+def test_an_allowed_site_frames_no_question_about_a_basket(
+    embedding: RunningPortal, browser: Browser, sites: tuple[Outside, Outside]
+) -> None:
+    """Where a click could be meant for something else, nobody is asked; the door to the same app is shown there."""
+    site = Site(embedding, browser)
+    ada = site.person("ada")
+    path = ada.keeps("takes.ipynb", "import vaas\nprint(len(vaas.basket()), 'things')")
+    slug = ada.publishes(path, audience="everyone", title="Takes a basket")
+    visitor = site.visitor()
+    frame = _shown(sites[0], visitor, f"{embedding.url}apps/{slug}/open")
+    expect(frame.get_by_text("0 things")).to_be_visible(timeout=60_000)
+    frame = _shown(sites[0], visitor, f"{embedding.url}apps/{slug}/open?basket=current")
+    visitor.page.wait_for_timeout(1000)
+    expect(frame.locator("main")).to_have_count(0)
+    assert not [each.url for each in visitor.page.frames if "localhost" in each.url]
+    site.close()

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from hub_service.arguments import Arguments, Verb
 from hub_service.asked_keeping import KEEPING
+from hub_service.asked_reading import READING, answer_handed
 from hub_service.handlers.base import plain
 from vaas.catalogs.base import Record
 from vaas.errors import NotFound
@@ -19,9 +20,10 @@ from vaas.loading import lines
 from vaas.model import Visitor
 from vaas.portal import Portal
 from vaas.portal.finding import LONGEST_CURSOR
+from vaas.portal.speaking import Asker
 from vaas.portal.things import MOST_ID, access_of
 
-__all__ = ["VERBS", "answer", "record_json"]
+__all__ = ["VERBS", "answer", "answer_asker", "record_json"]
 
 #: How many hits, and how many suggestions, are had at once.
 _MOST, _MOST_SUGGESTED = 100, 50
@@ -41,6 +43,16 @@ async def answer(portal: Portal, visitor: Visitor, verb: str, args: Mapping[str,
     if function is None:
         raise NotFound("The portal does not know this question.")
     return plain(await function(portal, visitor, Arguments(args, base=base)))
+
+
+async def answer_asker(portal: Portal, asker: Asker, verb: str, args: Mapping[str, Any], *, base: str) -> Any:
+    """Return what an app server's visitor is answered: all that they may ask, or only for what they handed over.
+
+    Raises what :func:`answer` raises, and Forbidden.
+    """
+    if asker.handed is not None:
+        return plain(await answer_handed(portal, asker, verb, Arguments(args, base=base)))
+    return await answer(portal, asker.visitor, verb, args, base=base)
 
 
 async def _me(portal: Portal, visitor: Visitor, args: Arguments) -> Any:
@@ -114,4 +126,4 @@ _FINDING: Mapping[str, Verb] = {
     "preview": _preview,
 }
 #: verb → what answers it: all tables in one.
-VERBS: Mapping[str, Verb] = {**_FINDING, **KEEPING}
+VERBS: Mapping[str, Verb] = {**_FINDING, **KEEPING, **READING}

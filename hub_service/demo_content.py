@@ -14,6 +14,7 @@ from vaas.content import snapshot_of
 from vaas.errors import VaasError
 from vaas.model import EVERYONE, SIGNED_IN, Access, App, File, Grant, Version
 from vaas.portal import Portal
+from vaas.portal.publishing import said_of_code
 from vaas.slug import slugify
 
 __all__ = ["ensure_demo", "ensure_open_data"]
@@ -80,7 +81,8 @@ def _publish(portal: Portal, said: dict[str, Any], folder: Path) -> None:
         if records.apps.get(slug) is not None:
             return
         records.apps.save(app)
-        records.versions.add(Version(app.id, 1, snapshot, app.owner, now, "The example as it comes"))
+        said_by = said_of_code(core.content, snapshot)
+        records.versions.add(Version(app.id, 1, snapshot, app.owner, now, "The example as it comes", said_by))
         records.grants.save(Grant(app.id, subject, Access.READ, app.owner, now))
 
 

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from os import PathLike
 
+    from vaas.client.basket import Basket
     from vaas.client.tables import Table
     from vaas.runtime.asking import Hook, Visitor
 
@@ -46,6 +47,19 @@ def refresh(every: float | None = None, *, when: Iterable[str | PathLike[str]] =
     from vaas.runtime import sources
 
     sources.refresh(every, when=when)
+
+
+def basket(basket: str = "") -> Basket:
+    """Return the things of the basket that the visitor opened the app with; empty if it was opened without one.
+
+    Each has ``title``, ``kind``, ``uri``, ``size``, ``checksum`` and ``format``; ``path()`` returns its file,
+    ``open()`` the opened file, and ``table()`` a pandas table. Which basket it is in an app is its visitor's choice. In
+    Jupyter it is that of this id, or the current one, of who has the token: see :func:`search`. Raises
+    vaas.client.PortalError.
+    """
+    from vaas.client import basket as baskets
+
+    return baskets.basket(basket)
 
 
 def search(text: str, *, limit: int = 100) -> Table:

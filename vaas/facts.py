@@ -13,6 +13,7 @@ from urllib.parse import parse_qs
 
 __all__ = [
     "ASPECTS",
+    "BASKET",
     "EMPTY",
     "PORTAL",
     "QUERY",
@@ -30,6 +31,8 @@ __all__ = [
 QUERY, VISITOR, REQUEST = "query", "visitor", "request"
 #: What the portal answers is no fact of a visit: what asks for it is right for none before it has begun.
 PORTAL = "portal"
+#: Whether its visitor handed it a basket.
+BASKET = "basket"
 #: The name by which a kernel asks its server for the portal; it leads nowhere else.
 WINDOW = "portal.vaas.internal"
 #: The variable in which a kernel that is started for a visit is told who it is.
@@ -56,7 +59,8 @@ class Facts:
 
     ``query`` is the query of its address, without "?"; ``name`` and ``groups`` are the visitor's, None and () unless
     the app may know them; ``request`` are further variables of the environment, in CGI's words as Voilà sets them.
-    ``way`` is how to ask the portal as the visitor, None where the app may not; it is in no environment.
+    ``way`` is how to ask the portal as the visitor, None where the app may not; it is in no environment. An app that
+    is not the portal's own may ask for the basket that it was handed, and has none without.
     """
 
     query: str = ""
@@ -79,7 +83,8 @@ class Facts:
     def aspect(self, name: str) -> object:
         """Return what is comparable of one aspect. Raises KeyError for one that there is not."""
         request = {name: value for name, value in self.request.items() if ASPECTS.get(name) == REQUEST}
-        return {QUERY: self.query, VISITOR: (self.name, frozenset(self.groups)), REQUEST: request}[name]
+        who = self.name, frozenset(self.groups)
+        return {QUERY: self.query, VISITOR: who, REQUEST: request, BASKET: self.way is not None}[name]
 
     def to_json(self) -> dict[str, Any]:
         """Return what :meth:`from_json` takes."""
@@ -111,7 +116,7 @@ def fits(asked: Iterable[str], facts: Facts) -> bool:
 
     It is, if the visit would have told it the same. What is asked for and not known here fits no visit.
     """
-    known = (QUERY, VISITOR, REQUEST)
+    known = (QUERY, VISITOR, REQUEST, BASKET)
     return all(name in known and facts.aspect(name) == EMPTY.aspect(name) for name in asked)
 
 

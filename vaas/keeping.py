@@ -9,7 +9,7 @@ from typing import Any
 
 from vaas.model import Access
 
-__all__ = ["KINDS", "AccessRequest", "Basket", "SavedSearch", "Thing"]
+__all__ = ["KINDS", "AccessRequest", "Basket", "Handed", "SavedSearch", "Thing"]
 
 #: What a thing in a basket can be.
 KINDS = ("app", "file", "share", "doi", "url")
@@ -59,6 +59,14 @@ class Thing:
     checksum: str = ""
     access: Mapping[str, Any] = field(default_factory=dict)
     shown: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Handed:
+    """What a person gave an app for one visit: of one basket these things, by their ids; none that come later."""
+
+    basket: str
+    things: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ FIELDS: Mapping[str, str] = {
     "kernel": "kernel",
     "language": "kernel",
     "format": "format",
+    "takes": "takes",
     "during": "year",
     "year": "year",
     "in": "catalog",

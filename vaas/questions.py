@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from vaas.facts import ASPECTS
 from vaas.notebook import Cell, Notebook
 from vaas.source import parse_python
 
-__all__ = ["TAG", "Question", "first_question"]
+__all__ = ["BASKET_TAG", "TAG", "Question", "first_question", "takes_basket"]
 
 #: The tag of a cell that runs anew for each visit, with all cells after it.
 TAG = "visit"
+#: The tag of a cell that says that the app takes a basket, where its code does not show it.
+BASKET_TAG = "basket"
 #: What asks when it is called, by its full name.
 _ASKING = {
     "vaas.visitor",
+    "vaas.basket",
     "vaas.search",
     "vaas.client.here",
     "voila.utils.get_query_string",
@@ -42,11 +45,12 @@ _STARS = {
     "vois.vuetify": ("app", "queryStrings"),
     "vois.vuetify.app": ("app",),
     "vois.vuetify.queryStrings": ("readParameters",),
-    "vaas": ("visitor", "search"),
+    "vaas": ("visitor", "search", "basket"),
     "vaas.client": ("here",),
     "os": ("environ", "environb", "getenv", "getenvb"),
 }
 _WORD = re.compile(r"\w+")
+_BASKET = re.compile(r"\bvaas\.basket\b|\bfrom\s+vaas\s+import\b[^\n]{0,500}\bbasket\b")
 #: In what cannot be parsed, these words are enough.
 _WORDS = _ASKING_ANYWHERE | set(ASPECTS)
 
@@ -102,6 +106,38 @@ def first_question(notebook: Notebook) -> Question | None:
         if why:
             return Question(cell.index, why)
     return None
+
+
+def takes_basket(notebook: Notebook, modules: Iterable[str] = ()) -> bool:
+    """Tell whether the notebook, or a module beside it, names ``vaas.basket``; or a cell's tag says so."""
+    if any(BASKET_TAG in cell.tags for cell in notebook.cells):
+        return True
+    cells = [cell.source for cell in notebook.code] if notebook.language == "python" else []
+    return any("basket" in source and _names_basket(source) for source in [*cells, *modules])
+
+
+def _names_basket(source: str) -> bool:
+    tree, body, _ = parse_python(source)
+    if tree is None:
+        return _BASKET.search(body) is not None
+    nodes = list(ast.walk(tree))
+    called = {"vaas"} | {
+        alias.asname
+        for node in nodes
+        if isinstance(node, ast.Import)
+        for alias in node.names
+        if alias.name == "vaas" and alias.asname
+    }
+    return any(
+        (isinstance(node, ast.ImportFrom) and node.module == "vaas" and any(a.name == "basket" for a in node.names))
+        or (
+            isinstance(node, ast.Attribute)
+            and node.attr == "basket"
+            and isinstance(node.value, ast.Name)
+            and node.value.id in called
+        )
+        for node in nodes
+    )
 
 
 def _asks(cell: Cell, names: _Names) -> str:

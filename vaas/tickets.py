@@ -25,7 +25,8 @@ class Ticket:
     ``user`` is "" for an anonymous visitor; ``links`` are the ids of the links they came by; ``nonce``
     makes it usable once; ``expires`` is in seconds since the epoch. ``known`` says that the app's code may be told
     ``user`` and ``groups``, which is () else. ``proof`` is a ticket in the ticket, for the purpose "ask": by it the
-    portal knows again who came, since its key is the portal's alone. "": the app may not ask as its visitor.
+    portal knows again who came, since its key is the portal's alone. "": the app may not ask as its visitor. A proof
+    with ``things`` is good for these things of ``basket`` and for nothing else.
     """
 
     purpose: str
@@ -38,6 +39,8 @@ class Ticket:
     known: bool = False
     groups: tuple[str, ...] = ()
     proof: str = field(default="", repr=False)
+    basket: str = ""
+    things: tuple[str, ...] = ()
 
     @property
     def may_read(self) -> bool:
@@ -58,8 +61,9 @@ def derive_proof_key(master: bytes, server: ServerName) -> bytes:
 def sign(ticket: Ticket, *, key: bytes) -> str:
     """Return the ticket as a string that :func:`verify` accepts."""
     fields = asdict(ticket)
-    if not ticket.proof:
-        del fields["proof"]  # servers from before know no such thing
+    for name in ("proof", "basket", "things"):
+        if not fields[name]:
+            del fields[name]  # servers from before know no such thing
     body = _encode(json.dumps(fields, separators=(",", ":")).encode())
     return f"{body}.{_encode(_mac(body, key))}"
 
@@ -79,7 +83,8 @@ def verify(text: str, *, key: bytes, purpose: str, server: ServerName, now: floa
         if not hmac.compare_digest(signature.encode(), _encode(_mac(body, key)).encode()):
             raise refused
         fields = json.loads(_decode(body))
-        ticket = Ticket(**{**fields, "links": tuple(fields["links"]), "groups": tuple(fields.get("groups", ()))})
+        lists = {"links": tuple(fields["links"]), "groups": tuple(fields.get("groups", ()))}
+        ticket = Ticket(**{**fields, **lists, "things": tuple(fields.get("things", ()))})
         fits = ticket.purpose == purpose and ticket.server == server.path and now < ticket.expires
     except (ValueError, TypeError, KeyError) as error:
         raise refused from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import re
 import shutil
@@ -26,17 +25,16 @@ from vaas.errors import Conflict, Forbidden, Invalid, NotFound, VaasError
 from vaas.model import Access
 from vaas.network import within
 from vaas.policy import subject_title
-from vaas.portal import Progress
+from vaas.portal.core import takes
 from vaas.portal.gallery import Appearance, why
 
 __all__ = [
     "AppPage",
     "Cover",
+    "EventStream",
     "GalleryPage",
     "LaunchPage",
     "LogText",
-    "OpenEvents",
-    "OpenPage",
     "SettingsPage",
     "SourceZip",
 ]
@@ -91,6 +89,7 @@ class AppPage(Page):
             "shared_with": [subject_title(g.subject) for g in grants] if writes else [],
             "incidents": [incidents.shown(i) for i in self.portal.incidents.of(self.visitor, slug)] if writes else [],
             "network": within(seen.app.network, self.portal.core.network) if writes else (),
+            "takes": takes(version) if version else (),
             "mode": version.report.get("opens", {}).get("mode", "") if version else "",
             "opens": self.portal.gallery.opens(seen),
             "request": self.portal.requests.last_for(self.visitor, seen.app),
@@ -114,38 +113,6 @@ class Cover(Page):
         self.set_header("Cache-Control", "private, max-age=60")
         self.set_header("Content-Type", mime or "image/svg+xml")
         self.finish(data or draw_cover(app.title, app.id))
-
-
-class OpenPage(Page):
-    """The door to an app: progress while it starts, then the way in."""
-
-    framed = True
-
-    async def get(self, slug: str) -> None:
-        """Start the app if need be; show how far it is, or the form that leads in."""
-        query = self.request.query
-        went = await self.portal.opening.begin(self.visitor, slug)
-        await self.lead(went, query)
-
-    async def lead(self, went: Progress, query: str) -> None:
-        """Show what fits how far it is."""
-        app = went.app
-        context = {"app": app, "query": query, "cover": f"{self.base}apps/{app.slug}/cover"}
-        if went.phase == "ready":
-            way_in = {"action": went.action, "ticket": went.ticket}
-            self.show("enter.html", title=app.title, context={**context, **way_in})
-        elif went.phase == "failed":
-            self.set_status(503)
-            failed = {"text": went.error, "fix": "Try again in a moment.", "detail": went.detail}
-            retry = f"{self.base}apps/{app.slug}/open"
-            self.show("failed.html", title=app.title, context={**context, **failed, "retry_url": retry})
-        else:
-            state = {"phase": went.phase, "progress": went.progress, "message": went.message}
-            events = f"{self.base}apps/{app.slug}/events" + (f"?{query}" if query else "")
-            context |= {"state": state, "events_url": events}
-            outline = self.portal.opening.outline(self.visitor, app.slug)
-            page = "waking.html" if outline else "opening.html"
-            self.show(page, title=app.title, context={**context, "outline": outline})
 
 
 class EventStream(Page):
@@ -182,36 +149,6 @@ class EventStream(Page):
     async def state(self) -> tuple[bool, dict[str, object]]:
         """Return whether this is the last event, and the event."""
         raise NotImplementedError
-
-
-class OpenEvents(EventStream):
-    """How far an opening is."""
-
-    framed = True
-
-    async def get(self, slug: str) -> None:
-        """Stream until the app is ready or has failed."""
-        self.portal.gallery.app(self.visitor, slug)
-        self._slug = slug
-        await self.stream()
-
-    async def pause(self, seconds: float) -> None:
-        """Wait, but not longer than until the start is over: the visitor waits for that."""
-        with contextlib.suppress(VaasError):  # the next look tells the visitor
-            await self.portal.opening.pause(self.visitor, self._slug, seconds)
-
-    async def state(self) -> tuple[bool, dict[str, object]]:
-        """Return the event for the opening page."""
-        try:
-            went = await self.portal.opening.progress(self.visitor, self._slug)
-        except VaasError as error:
-            return True, {"phase": "failed", "error": {"text": error.message, "fix": "Try again in a moment."}}
-        value: dict[str, object] = {"phase": went.phase, "progress": went.progress, "message": went.message}
-        if went.phase == "ready":
-            value["form"] = {"action": went.action, "ticket": went.ticket, "query": self.request.query}
-        if went.phase == "failed":
-            value["error"] = {"text": went.error, "fix": "Try again in a moment.", "detail": went.detail}
-        return went.phase in {"ready", "failed"}, value
 
 
 class LogText(Page):

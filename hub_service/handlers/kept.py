@@ -10,7 +10,7 @@ from vaas.errors import Invalid, VaasError
 from vaas.model import SIGNED_IN
 from vaas.policy import subject_title
 
-__all__ = ["AskPage", "BasketPage", "RequestsPage"]
+__all__ = ["AskPage", "BasketAppsPage", "BasketPage", "RequestsPage"]
 
 
 class BasketPage(Page):
@@ -89,6 +89,20 @@ class BasketPage(Page):
         before = (await self.portal.baskets.look(self.visitor, basket)).basket.shared_with
         await self.portal.baskets.share(self.visitor, basket, [each for each in before if each != subject])
         return basket, f"No longer shared with {subject_title(subject)}."
+
+
+class BasketAppsPage(Page):
+    """The apps that take a basket, to open one of them with it."""
+
+    nav = "basket"
+
+    async def get(self, basket: str) -> None:
+        """Show those that the person may open."""
+        look = await self.portal.baskets.look(self.visitor, named(basket))
+        apps = [(record, record.details.get("slug", "")) for record in await self.portal.handing.apps(self.visitor)]
+        there = sum(held.state == "there" for held in look.things)
+        context = {"basket": look.basket, "there": there, "apps": apps, "back": f"{self.base}basket/{basket}"}
+        self.show("basket_apps.html", title="Open in an app", context={**context, "id": basket})
 
 
 class RequestsPage(Page):

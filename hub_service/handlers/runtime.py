@@ -104,7 +104,7 @@ class PictureHtml(FromServer):
 
 
 class AskPosted(FromServer):
-    """What a visitor of the portal's own app asks, by their kernel."""
+    """What a visitor of the portal's own app asks, or of an app that they handed a basket to, by their kernel."""
 
     async def post(self) -> None:
         """Answer it as to the visitor; who that is, is proven by what we signed when they came."""
@@ -112,9 +112,9 @@ class AskPosted(FromServer):
         args = said.get("args")
         if not isinstance(args, dict):
             raise Invalid("This is no question.")
-        visitor = await self.portal.speaking.visitor(self.server, self.text("proof"))
+        asker = await self.portal.speaking.asker(self.server, self.text("proof"))
         verb, base = self.text("verb"), self.public_url
-        self.reply(await self.while_heard(asked.answer(self.portal, visitor, verb, args, base=base)))
+        self.reply(await self.while_heard(asked.answer_asker(self.portal, asker, verb, args, base=base)))
 
 
 def _isolation(said: object) -> Isolation | None:

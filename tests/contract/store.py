@@ -276,6 +276,21 @@ class StoreContract:
         assert b"".join(chunks) == data
         assert len(chunks) > 10 and all(chunks)
 
+    async def test_a_piece_of_a_file_begins_anywhere(self, store: Store, behind: Behind) -> None:
+        data = bytes(range(256)) * 20_000
+        behind.file("large.bin", data)
+        for offset, size in ((0, 10), (5_000_001, 300), (len(data) - 5, 100), (0, len(data) + 1)):
+            assert await store.piece("large.bin", offset, size) == data[offset : offset + size]
+        assert await store.piece("large.bin", len(data), 10) == b""
+        assert await store.piece("large.bin", len(data) + 7, 10) == b""
+        behind.file("empty.bin", b"")
+        assert await store.piece("empty.bin", 0, 10) == b""
+        behind.folder("folder")
+        with pytest.raises(Invalid):
+            await store.piece("folder", 0, 10)
+        with pytest.raises(NotFound):
+            await store.piece("none.bin", 0, 10)
+
     async def test_more_than_the_limit_is_too_large(self, store: Store) -> None:
         await store.write("file.bin", b"x" * 1_000_001, if_match=None)
         with pytest.raises(TooLarge):

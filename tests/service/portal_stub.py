@@ -67,6 +67,8 @@ class PortalStub:
     knows_visitor: bool = False
     #: Whether kernels may ask as their visitor; by what, and what is answered to it.
     speaks: bool = False
+    #: Whether they may ask for a basket that a ticket hands over.
+    takes_basket: bool = False
     proofs: str = "proof-of"
     asked: list[dict[str, Any]] = field(default_factory=list)
     answer: Callable[[dict[str, Any]], tuple[int, Any]] = lambda asked: (200, asked)
@@ -103,11 +105,12 @@ class PortalStub:
         expires: float = 60,
         known: bool = False,
         groups: tuple[str, ...] = (),
+        basket: str = "",
     ) -> str:
         """Return a new ticket of this portal."""
         nonce = secrets.token_hex(8)
         until = time.time() + expires
-        proof = f"{self.proofs}-{user}" if self.speaks else ""
+        proof = f"{self.proofs}-{user}" if self.speaks else basket and f"{basket}-of-{user}"
         made = Ticket(purpose, server.path, user, ("link-1",), access, nonce, until, known, groups, proof)
         return tickets.sign(made, key=self.key)
 
@@ -140,6 +143,7 @@ class PortalStub:
             "network_trusted": list(self.network_trusted),
             "knows_visitor": self.knows_visitor,
             "speaks": self.speaks,
+            "takes_basket": self.takes_basket,
             **self.shares,
         }
 

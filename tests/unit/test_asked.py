@@ -277,4 +277,4 @@ async def test_nobody_asks_for_a_server_that_is_no_version(portal: World) -> Non
     said = await proof(portal, Visitor(BOB))
     for server in (ServerName(SERVER.account, "v2"), ServerName("app-abcdefghijkl", "v1"), ServerName("bob", "")):
         with pytest.raises(Forbidden, match="may not ask"):
-            await portal.portal.speaking.visitor(server, said)
+            await portal.portal.speaking.asker(server, said)

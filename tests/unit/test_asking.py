@@ -175,3 +175,14 @@ show(plain * 1e6, cost() * 1e6)
 """
     plain, watched = shown(script)
     assert watched < 4 * plain + 2  # microseconds
+
+
+def test_a_basket_is_empty_where_nobody_hands_one_over_and_that_counts_as_asked() -> None:
+    outside = "show(list(vaas.basket()), vaas.basket().name, len(vaas.basket().tables))"
+    assert shown(outside, environ={}) == [[], "", 0]
+    inside = "asking.install(template=True)\nshow(list(vaas.basket()), asking.asked())"
+    assert shown(inside) == [[], ["basket"]]
+    # Which one it is, is for the visitor to say.
+    assert shown("asking.install()\nshow(list(vaas.basket('abc')), asking.asked())") == [[], ["basket"]]
+    unknown = "try: vaas.basket('abc')\nexcept Exception as error: show(type(error).__name__, str(error)[:20])"
+    assert shown(unknown, environ={}) == ["PortalError", "Say which portal to "]

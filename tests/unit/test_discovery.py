@@ -168,7 +168,7 @@ async def test_a_draft_of_it_would_not_speak(world: World, folder: Path) -> None
     server = draft_server(draft)
     assert world.portal.servers.manifest(server, public_url=PUBLIC_URL)["speaks"] is False
     with pytest.raises(Forbidden):
-        await world.portal.speaking.visitor(server, "x")
+        await world.portal.speaking.asker(server, "x")
     with pytest.raises(Forbidden):
         world.portal.drafts.publish(ADA, draft.id, Publication(anyway=True))
 

@@ -128,8 +128,19 @@ def test_the_cover_is_a_wide_png(folder: Path) -> None:
 
 @each_example
 def test_every_local_module_that_is_imported_travels_with_the_notebook(folder: Path) -> None:
-    allowed = {"IPython", "ipyleaflet", "ipyvuetify", "ipywidgets", "numpy", "pandas", "plotly", "vois"}
-    standard = {"__future__", "base64", "bisect", "collections", "dataclasses", "html", "json", "math", "pathlib"}
+    allowed = {"IPython", "ipyleaflet", "ipyvuetify", "ipywidgets", "numpy", "pandas", "plotly", "vaas", "vois"}
+    standard = {
+        "__future__",
+        "base64",
+        "bisect",
+        "collections",
+        "dataclasses",
+        "html",
+        "json",
+        "math",
+        "pathlib",
+        "typing",
+    }
     local = {path.stem for path in folder.glob("*.py")}
     sources = [path.read_text(encoding="utf-8") for path in folder.glob("*.py")]
     sources += ["".join(cell["source"]) for cell in notebook(folder)["cells"] if cell["cell_type"] == "code"]

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from vaas.facts import ASPECTS, EMPTY, PORTAL, QUERY, REQUEST, VISITOR, Facts, Query, Way, fits
+from vaas.facts import ASPECTS, BASKET, EMPTY, PORTAL, QUERY, REQUEST, VISITOR, Facts, Query, Way, fits
 
 ASKED = [frozenset(some) for n in range(4) for some in itertools.combinations((QUERY, VISITOR, REQUEST), n)]
 WHOLE = Facts("a=1", "bob", ("physics", "staff"), {"SERVER_NAME": "app.example.org", "SCRIPT_NAME": "/user/x/"})
@@ -35,6 +35,11 @@ def test_what_is_not_known_fits_no_visit() -> None:
 
 def test_what_asked_the_portal_fits_no_visit() -> None:
     assert not fits({PORTAL}, EMPTY) and not fits({PORTAL}, Facts(way=Way(1, "s")))
+
+
+def test_who_comes_with_a_basket_has_no_template_that_heard_of_none() -> None:
+    assert fits({BASKET}, EMPTY) and fits({BASKET}, Facts(query="a=1"))
+    assert not fits({BASKET}, Facts(way=Way(1, "s")))
 
 
 def test_how_to_ask_the_portal_keeps_no_visit_away_and_is_in_no_variable() -> None:

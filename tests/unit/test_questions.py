@@ -8,9 +8,11 @@ import pytest
 
 from tests.notebooks import code, markdown, notebook
 from vaas.notebook import parse
-from vaas.questions import Question, first_question
+from vaas.questions import Question, first_question, takes_basket
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "dashboards/examples").rglob("*.ipynb"))
+#: It asks for its visitor's basket.
+TABLES = next(path for path in EXAMPLES if path.stem == "my-tables")
 
 
 def question(*cells: str) -> Question | None:
@@ -18,6 +20,8 @@ def question(*cells: str) -> Question | None:
 
 
 ASKING = [
+    "import vaas\nthings = vaas.basket()",
+    "from vaas import basket\nbasket()",
     "from voila.utils import get_query_string\nget_query_string()",
     "from voila.utils import get_query_string as gq\nq = gq()",
     "import voila.utils\nvoila.utils.get_query_string()",
@@ -131,7 +135,7 @@ def test_another_language_is_not_read_as_python() -> None:
     assert first_question(parse(notebook("get_query_string()", language="R"), name="n.ipynb")) is None
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [path for path in EXAMPLES if path != TABLES], ids=lambda path: path.stem)
 def test_the_examples_are_read(path: Path) -> None:
     """None of them asks by itself, and one that asks in the end is found behind all of its cells."""
     parsed = parse(path.read_bytes(), name=path.name)
@@ -139,3 +143,9 @@ def test_the_examples_are_read(path: Path) -> None:
     cells = [code(cell.source) if cell.kind == "code" else markdown(cell.source) for cell in parsed.cells]
     more = parse(notebook(*cells, "import vaas\nprint(vaas.visitor())"), name=path.name)
     assert first_question(more) == Question(len(cells) + 1, "it calls visitor()")
+
+
+def test_the_example_that_takes_a_basket_asks_in_its_last_cell() -> None:
+    parsed = parse(TABLES.read_bytes(), name=TABLES.name)
+    assert first_question(parsed) == Question(len(parsed.cells), "it calls basket()")
+    assert takes_basket(parsed)

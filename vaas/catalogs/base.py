@@ -42,6 +42,8 @@ class Record:
         File names and identifiers, such as a DOI.
     columns:
         What is inside data: columns, variables, bands, axes.
+    takes:
+        What an app works on when it is handed to it: "basket".
     size:
         In bytes; None: it is not known.
     begins, ends:
@@ -67,6 +69,7 @@ class Record:
     columns: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     kernel: str = ""
+    takes: tuple[str, ...] = ()
     format: str = ""
     catalog: str = ""
     licence: str = ""
@@ -80,7 +83,7 @@ class Record:
 
 
 _MOMENTS = ("changed", "begins", "ends")
-_TUPLES = ("authors", "tags", "names", "columns", "packages", "box")
+_TUPLES = ("authors", "tags", "names", "columns", "packages", "takes", "box")
 
 
 def said_of(record: Record) -> dict[str, Any]:

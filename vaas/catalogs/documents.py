@@ -28,10 +28,10 @@ __all__ = [
 ]
 
 #: Raised when the fields below change: an index of another form is made anew.
-FORM = "5"
+FORM = "6"
 #: Fields that are looked for whole, in small letters: name in a query → what a record has there.
 WHOLE = {"type": "type", "owner": "owner", "tag": "tags", "category": "category", "package": "packages"}
-WHOLE |= {"kernel": "kernel", "format": "format", "catalog": "catalog"}
+WHOLE |= {"kernel": "kernel", "format": "format", "catalog": "catalog", "takes": "takes"}
 #: So few letters begin very many words: they are looked for in titles alone, which are kept by them.
 SHORT = 3
 #: A part of a name is looked for by so many letters at a time.

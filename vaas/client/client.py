@@ -50,6 +50,10 @@ class Client:
         """Return a basket, "" for the one that is filled now, and the names of all."""
         return self._ask("basket", basket=basket)
 
+    def read(self, basket: str, thing: str, *, offset: int = 0, size: int = 2_000_000) -> Answer:
+        """Return a piece of a file in a basket: ``data`` in Base64, and ``size`` and ``etag`` of the whole."""
+        return self._ask("read", basket=basket, thing=thing, offset=offset, size=size)
+
     def basket_add(self, catalog: str, record: str, *, basket: str = "") -> Answer:
         """Put a record into a basket, and return the basket."""
         return self._ask("basket_add", catalog=catalog, record=record, basket=basket)

@@ -12,11 +12,14 @@ __all__ = ["PortalError", "api_of", "refusal"]
 
 
 class PortalError(VaasError):
-    """The portal did not do it: why, and what to do. ``kind`` is the portal's own, such as "NotFound"."""
+    """The portal did not do it: why, and what to do. ``kind`` is the portal's own, such as "NotFound".
 
-    def __init__(self, message: str, *, kind: str = "Error") -> None:
+    ``status`` is that of its answer; 0: there was none.
+    """
+
+    def __init__(self, message: str, *, kind: str = "Error", status: int = 0) -> None:
         super().__init__(message)
-        self.kind = kind
+        self.kind, self.status = kind, status
 
 
 def api_of(url: str) -> str:
@@ -37,4 +40,4 @@ def refusal(status: int, said: Any) -> PortalError:
     # What is wrong with what was sent says itself what to do.
     fix = "" if status in {400, 409} else error.get("fix", "")
     message = f"{error.get('message', 'The portal refused.')} {fix}".strip()
-    return PortalError(message, kind=str(error.get("kind", "Error")))
+    return PortalError(message, kind=str(error.get("kind", "Error")), status=status)

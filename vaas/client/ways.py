@@ -11,7 +11,7 @@ from vaas.client.wires import Rest, Visit
 from vaas.facts import Way
 from vaas.runtime import asking
 
-__all__ = ["here"]
+__all__ = ["by_visit", "here"]
 
 _NOBODY_YET = (
     "Nobody is looking yet: this notebook runs ahead of its visits. Ask the portal in a function that is given to "
@@ -41,11 +41,12 @@ def here() -> Client:
         raise PortalError(_NOBODY_YET)
     if way is None:
         raise PortalError(_NOT_HERE if asking.in_app() else _NO_PORTAL)
-    return _of_visit(way)
+    return by_visit(way)
 
 
 @lru_cache(maxsize=2)
-def _of_visit(way: Way) -> Client:
+def by_visit(way: Way) -> Client:
+    """Return the client of this visit."""
     return Client(Visit(way))
 
 

@@ -13,12 +13,14 @@ from vaas.portal.core import Core, Limits
 from vaas.portal.drafts import Drafts
 from vaas.portal.finding import Finding
 from vaas.portal.gallery import Gallery, Listed
+from vaas.portal.handing import Handing
 from vaas.portal.harvesting import Harvesting
 from vaas.portal.incidents import Incidents
 from vaas.portal.indexing import Indexing
 from vaas.portal.opening import Opening, Progress
 from vaas.portal.previewing import Previewing
 from vaas.portal.publishing import Publication
+from vaas.portal.reading import Reading
 from vaas.portal.requests import Requests
 from vaas.portal.saved import Saved
 from vaas.portal.servers import Servers
@@ -68,6 +70,8 @@ class Portal:
         self.previewing = Previewing(core, self.finding, lookers)
         self.indexing = indexing
         self.baskets = Baskets(core, self.finding, self.sharing)
+        self.handing = Handing(core, self.finding, self.baskets)
+        self.reading = Reading(core, self.baskets)
         self.requests = Requests(core, self.sharing)
         self.saved = Saved(core, self.finding, upto=(lambda: indexing.upto) if indexing else core.now)
         self.harvesting = harvesting

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from vaas.catalogs.base import Record
 from vaas.db.base import Records
-from vaas.errors import Conflict, Forbidden, Invalid, NotFound, VaasError
+from vaas.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable, VaasError
 from vaas.keeping import Basket, Thing
 from vaas.model import EVERYONE, Visitor
 from vaas.portal.core import Core
@@ -67,6 +67,19 @@ class Baskets:
             basket = replace(basket, shared_with=())
         listed = (each if each.owner == person.name else replace(each, shared_with=()) for each in baskets)
         return Look(basket, held, len(things), tuple((each, counts.get(each.id, 0)) for each in listed))
+
+    async def thing(self, visitor: Visitor, basket_id: str, thing_id: str) -> Held:
+        """Return one thing as the visitor may see it now. Raises NotFound, also for what is gone or not for them."""
+        person_of(visitor)
+        with self._core.database.begin() as records:
+            basket = self._readable(records, visitor, basket_id)
+            things = [each for each in records.things.of(basket.id) if each.id == thing_id]
+        held = next(iter(await self._held(visitor, things)), None)
+        if held is not None and held.state == "unknown":
+            raise Unavailable("Nobody can tell at the moment what this is. Try again in a minute.")
+        if held is None or held.state != "there":
+            raise NotFound("It is not in the basket any more, or you may not see it.")
+        return held
 
     async def add(self, visitor: Visitor, catalog: str, record_id: str, *, basket_id: str = "") -> Look:
         """Put a record into the basket, as it is now; no-op when it lies in there. Raises NotFound, Conflict."""

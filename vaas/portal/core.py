@@ -14,6 +14,7 @@ from vaas.backends.base import Backend, Directory
 from vaas.content import Content
 from vaas.db.base import Database, Records
 from vaas.errors import Invalid, VaasError
+from vaas.keeping import Handed
 from vaas.model import App, ServerName, User, Version, Visitor
 from vaas.network import ALL, within
 from vaas.portal.outlines import Outlines
@@ -21,7 +22,7 @@ from vaas.slug import account_of
 from vaas.stores.base import StoreSource
 from vaas.tickets import Ticket, derive_key, derive_proof_key, sign
 
-__all__ = ["Core", "Limits", "Seen", "version_server"]
+__all__ = ["Core", "Limits", "Seen", "takes", "version_server"]
 
 _log = logging.getLogger("vaas")
 _ID_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -52,6 +53,8 @@ class Limits:
     basket_things: int = 500
     baskets_each: int = 50
     basket_subjects: int = 50
+    #: How many bytes of a basket that it was handed one visit of an app may read.
+    basket_read: int = 2_000_000_000
     searches_each: int = 50
     requests_each: int = 20
     cover_bytes: int = 3_000_000
@@ -171,24 +174,29 @@ class Core:
         seconds: int = 0,
         known: bool = False,
         speaks: bool = False,
+        handed: Handed | None = None,
     ) -> str:
         """Return a signed ticket for that server, good for ``seconds`` (0: what the site says).
 
-        ``known`` lets its app know the visitor's name and groups, ``speaks`` lets it ask as them.
+        ``known`` lets its app know the visitor's name and groups, ``speaks`` lets it ask as them, and ``handed`` for
+        these things of theirs alone.
         """
         expires = self.now().timestamp() + (seconds or self.limits.ticket_seconds)
         links = tuple(sorted(visitor.links))
         groups = tuple(sorted(visitor.user.groups)) if known and visitor.user else ()
         nonce = secrets.token_urlsafe(12)
-        proof = self._proof(server, visitor) if speaks else ""
+        proof = self._proof(server, visitor, None if speaks else handed) if speaks or handed else ""
         ticket = Ticket(purpose, server.path, visitor.name, links, access, nonce, expires, known, groups, proof)
         return sign(ticket, key=derive_key(self.master_key, server))
 
-    def _proof(self, server: ServerName, visitor: Visitor) -> str:
+    def _proof(self, server: ServerName, visitor: Visitor, handed: Handed | None) -> str:
         """Return what tells us again who came. Servers know the keys of their tickets, and could make those."""
         expires = self.now().timestamp() + self.limits.proof_seconds
         links, nonce = tuple(sorted(visitor.links)), secrets.token_urlsafe(12)
-        proof = Ticket("ask", server.path, visitor.name, links, 0, nonce, expires)
+        if handed and not handed.basket:
+            raise Invalid("This is no basket.")  # a proof without one would be good for everything
+        basket, things = (handed.basket, handed.things) if handed else ("", ())
+        proof = Ticket("ask", server.path, visitor.name, links, 0, nonce, expires, basket=basket, things=things)
         return sign(proof, key=derive_proof_key(self.master_key, server))
 
     def spawn(self, work: Coroutine[None, None, None]) -> None:
@@ -219,6 +227,11 @@ class Core:
         for version in versions[:5]:
             server = version_server(app.id, version)
             self.spawn(self.poke(server, self.ticket(server, Visitor(), purpose="poke", access=0)))
+
+
+def takes(version: Version) -> tuple[str, ...]:
+    """Return what the app of this version works on when it is handed to it: "basket", or nothing."""
+    return ("basket",) if "basket" in version.report.get("takes", ()) else ()
 
 
 def version_server(app_id: str, version: Version) -> ServerName:

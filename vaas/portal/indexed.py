@@ -12,7 +12,7 @@ from vaas.catalogs.base import ADMINS, Entry, Record, record_of
 from vaas.db.base import Find, Records
 from vaas.model import App, Grant, Version
 from vaas.notebook import Notebook, parse
-from vaas.portal.core import Core
+from vaas.portal.core import Core, takes
 from vaas.prose import shown
 
 __all__ = ["IndexedApps", "IndexedFiles", "Kind"]
@@ -97,7 +97,8 @@ class IndexedApps(Kind[_Found]):
         try:
             digest = next(file.sha256 for file in version.snapshot.files if file.path == path)
             notebook = parse(self._core.content.read(digest), name=path)
-            return replace(record, text=_text(notebook), kernel=_whole(notebook.language[:_MOST_NAME]))
+            kernel = _whole(notebook.language[:_MOST_NAME])
+            return replace(record, text=_text(notebook), kernel=kernel, takes=takes(version))
         except Exception as error:
             # Whatever is wrong with one app keeps no other from being found, and nobody from losing access.
             _log.warning("%s is in the index without its notebook: %s", record.id, error)

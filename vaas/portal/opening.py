@@ -8,6 +8,7 @@ from typing import Any
 
 from vaas.errors import NotFound, VaasError
 from vaas.events import happens
+from vaas.keeping import Handed
 from vaas.model import App, Draft, ServerName, Visitor
 from vaas.policy import ACTIONS, OWNER
 from vaas.portal.core import Core, version_server
@@ -52,16 +53,19 @@ class Opening:
         #: Those that are being started, each with what tells that its start is over.
         self._starting: dict[ServerName, asyncio.Event] = {}
 
-    async def begin(self, visitor: Visitor, slug: str) -> Progress:
-        """Start the app's server unless it runs, and return how far it is; forgets an earlier failure."""
+    async def begin(self, visitor: Visitor, slug: str, *, handed: Handed | None = None) -> Progress:
+        """Start the app's server unless it runs, and return how far it is; forgets an earlier failure.
+
+        ``handed`` is what the visitor said yes to.
+        """
         app, server, access = self._find(visitor, slug)
         self._failed.pop(server, None)
-        return await self._progress(app, server, visitor, access)
+        return await self._progress(app, server, visitor, access, handed=handed)
 
-    async def progress(self, visitor: Visitor, slug: str) -> Progress:
+    async def progress(self, visitor: Visitor, slug: str, *, handed: Handed | None = None) -> Progress:
         """Return how far the opening is; after a failure it stays failed until somebody begins anew."""
         app, server, access = self._find(visitor, slug)
-        return await self._progress(app, server, visitor, access)
+        return await self._progress(app, server, visitor, access, handed=handed)
 
     async def look(self, visitor: Visitor, slug: str) -> Progress:
         """Return how far it is without starting anything."""
@@ -123,7 +127,14 @@ class Opening:
         return version_server(app.id, current)
 
     async def _progress(
-        self, app: App, server: ServerName, visitor: Visitor, access: int, *, start: bool = True
+        self,
+        app: App,
+        server: ServerName,
+        visitor: Visitor,
+        access: int,
+        *,
+        start: bool = True,
+        handed: Handed | None = None,
     ) -> Progress:
         state = await self._core.backend.state(server)
         if server in self._failed:  # looked up last: a start can fail while we ask
@@ -132,7 +143,9 @@ class Opening:
             return Progress(app, "failed", error="The app could not be started.", detail=detail)
         if state.phase == "ready":
             known, speaks = app.knows_visitor, app.speaks
-            ticket = self._core.ticket(server, visitor, purpose="visit", access=access, known=known, speaks=speaks)
+            ticket = self._core.ticket(
+                server, visitor, purpose="visit", access=access, known=known, speaks=speaks, handed=handed
+            )
             return Progress(app, "ready", 100, "Ready.", self._core.backend.url(server) + "visit", ticket)
         if not start and server not in self._starting and state.phase in {"stopped", "failed"}:
             return Progress(app, "stopped", message="The app sleeps.")

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import base64
 import binascii
+import logging
 from dataclasses import dataclass, field, replace
+from typing import Any
 
+from vaas.content import Content
 from vaas.db.base import Records
-from vaas.errors import CheckFailed, Conflict
-from vaas.model import App, Draft, User, Version, Visitor
+from vaas.errors import CheckFailed, Conflict, VaasError
+from vaas.model import App, Draft, File, Snapshot, User, Version, Visitor
+from vaas.notebook import parse
 from vaas.portal.core import Core
 from vaas.portal.gallery import clean_tags, picture_type
 from vaas.prose import clean_text
+from vaas.questions import takes_basket
 from vaas.slug import check_slug, slugify
 
-__all__ = ["Publication", "Publishing", "require_checked"]
+__all__ = ["Publication", "Publishing", "require_checked", "said_of_code"]
+
+
+_log = logging.getLogger("vaas")
+#: Of a module that is read for what it asks for: bytes, and how many there are at most.
+_MOST_MODULE, _MOST_MODULES = 1_000_000, 200
 
 
 @dataclass(frozen=True)
@@ -90,9 +100,31 @@ class Publishing:
         if any(version.snapshot.hash == draft.snapshot.hash for version in versions):
             return  # versions are named by their content: this is that one again
         report = {key: value for key, value in draft.report.items() if key != "picture"}
+        report |= said_of_code(self._core.content, draft.snapshot)
         number = versions[0].number + 1 if versions else 1
         version = Version(app.id, number, draft.snapshot, user.name, self._core.now(), said.note[:500], report)
         records.versions.add(version)
+
+
+def said_of_code(content: Content, snapshot: Snapshot) -> dict[str, Any]:
+    """Return what the notebook's code says of the app, to be kept with the version: what it ``takes``.
+
+    That its visitors may be asked for a basket gives it none: what they hand over is for them to say.
+    """
+    try:
+        digest = next(file.sha256 for file in snapshot.files if file.path == snapshot.notebook)
+        modules = (content.read(file.sha256).decode("utf-8", "replace") for file in _modules(snapshot))
+        takes = takes_basket(parse(content.read(digest), name=snapshot.notebook), modules)
+    except (VaasError, StopIteration, RecursionError) as error:
+        _log.warning("What %s takes cannot be read: %r", snapshot.notebook, error)
+        return {}
+    return {"takes": ["basket"]} if takes else {}
+
+
+def _modules(snapshot: Snapshot) -> list[File]:
+    """Return the modules that may be the notebook's own; nobody writes more than these, or larger ones."""
+    found = [file for file in snapshot.files if file.path.endswith(".py") and file.size <= _MOST_MODULE]
+    return found[:_MOST_MODULES]
 
 
 def require_checked(draft: Draft, *, anyway: bool) -> None:

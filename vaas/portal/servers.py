@@ -102,6 +102,11 @@ class _Task:
         """Whether its kernels may ask as their visitor; a draft's never."""
         return self.app is not None and self.draft is None and self.app.speaks
 
+    @property
+    def takes_basket(self) -> bool:
+        """Whether its kernels may ask for what their visitor hands over; nobody hands anything to a draft."""
+        return self.draft is None and "basket" in self.report.get("takes", ())
+
 
 class Servers:
     """The portal's side of the talk with app servers."""
@@ -137,6 +142,7 @@ class Servers:
             "network": self._network(task),
             "knows_visitor": task.knows_visitor,
             "speaks": task.speaks,
+            "takes_basket": task.takes_basket,
             # Hosts that the site names may have private addresses; "all" names none.
             "network_trusted": [] if self._core.network == network.ALL else list(self._core.network),
             "picture_sources": list(self._core.picture_sources),

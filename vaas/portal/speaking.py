@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from vaas import policy
 from vaas.errors import Forbidden, Invalid
+from vaas.keeping import Handed
 from vaas.model import App, ServerName, Visitor
-from vaas.portal.core import Core, version_server
+from vaas.portal.core import Core, takes, version_server
 from vaas.slug import ACCOUNT_PREFIX
 from vaas.tickets import Ticket, derive_proof_key, verify
 
-__all__ = ["Speaking"]
+__all__ = ["Asker", "Speaking"]
 
 _OVER = "This visit has lasted for long. Open the app again from the portal."
+_MAY_NOT = "This app may not ask for its visitor."
 _ENDED = "You may not open this app any more."
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Whom a server asks for; if they ``handed`` it something, for that alone. ``visit`` tells openings apart."""
+
+    visitor: Visitor
+    handed: Handed | None = None
+    visit: str = ""
 
 
 class Speaking:
@@ -21,8 +34,8 @@ class Speaking:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    async def visitor(self, server: ServerName, proof: str) -> Visitor:
-        """Return who came to this server with that proof.
+    async def asker(self, server: ServerName, proof: str) -> Asker:
+        """Return who came to this server with that proof, and what they gave it.
 
         Raises
         ------
@@ -36,14 +49,18 @@ class Speaking:
             came = verify(proof, key=key, purpose="ask", server=server, now=now.timestamp())
         except Invalid as error:
             raise Forbidden(_OVER, log_message=f"{server.path}: no proof of a visitor") from error
-        return await self._stays(app, came)
+        if not app.speaks and not (came.basket and came.user):
+            raise Forbidden(_MAY_NOT, log_message=f"{server.path} was handed nothing")
+        handed = Handed(came.basket, came.things) if came.basket else None
+        return Asker(await self._stays(app, came), handed, came.nonce)
 
     def _app(self, server: ServerName) -> App:
         with self._core.database.begin() as records:
             app = records.apps.by_id(server.account.removeprefix(ACCOUNT_PREFIX))
-            versions = records.versions.of(app.id) if app and app.speaks else []
-        if app is None or server not in [version_server(app.id, version) for version in versions]:
-            raise Forbidden("This app may not ask for its visitor.", log_message=f"{server.path} may not ask")
+            versions = records.versions.of(app.id) if app else []
+            asking = [each for each in versions if app and (app.speaks or "basket" in takes(each))]
+        if app is None or server not in [version_server(app.id, version) for version in asking]:
+            raise Forbidden(_MAY_NOT, log_message=f"{server.path} may not ask")
         return app
 
     async def _stays(self, app: App, came: Ticket) -> Visitor:

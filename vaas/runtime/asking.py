@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from vaas.facts import ASPECTS, EMPTY, PORTAL, QUERY, VISITOR, VISITOR_VARIABLE, Facts, Query, Way
+from vaas.facts import ASPECTS, BASKET, EMPTY, PORTAL, QUERY, VISITOR, VISITOR_VARIABLE, Facts, Query, Way
 
 __all__ = [
     "Hook",
@@ -21,6 +21,7 @@ __all__ = [
     "begin",
     "begun",
     "facts",
+    "handed",
     "hooked",
     "in_app",
     "install",
@@ -128,6 +129,12 @@ def in_app() -> bool:
 def way() -> Way | None:
     """Return how to ask the portal as the visitor, None where the app may not; it counts as asked for."""
     note(PORTAL)
+    return facts().way
+
+
+def handed() -> Way | None:
+    """Return how to ask the portal for what the visitor handed over, None where that is nothing; it counts as asked."""
+    note(BASKET)
     return facts().way
 
 

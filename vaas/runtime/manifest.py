@@ -89,6 +89,8 @@ class Manifest:
     knows_visitor: bool = False
     #: Whether its kernels may ask the portal as their visitor.
     speaks: bool = False
+    #: Whether they may ask it for a basket that their visitor hands over.
+    takes_basket: bool = False
     #: How many pages, and how many bytes of its kernels, this server may have at first of what the whole site may;
     #: None: the site sets no such limit.
     site_visits: int | None = None
@@ -120,7 +122,6 @@ class Manifest:
         """
         try:
             _, _, account, name, _ = data["server"].rsplit("/", 4)
-            padded = data["ticket_key"] + "=" * (-len(data["ticket_key"]) % 4)
             manifest = cls(
                 server=ServerName(account, name),
                 app_id=data["app"]["id"],
@@ -129,7 +130,7 @@ class Manifest:
                 hash=data["hash"],
                 notebook=data["notebook"],
                 files=tuple(File(file["path"], file["sha256"], int(file["size"])) for file in data["files"]),
-                ticket_key=base64.urlsafe_b64decode(padded),
+                ticket_key=base64.urlsafe_b64decode(data["ticket_key"] + "=="),
                 portal=data["portal"],
                 about=data["about"],
                 launch=data["launch"],
@@ -142,6 +143,7 @@ class Manifest:
                 network_trusted=tuple(data.get("network_trusted", ())),
                 knows_visitor=data.get("knows_visitor") is True,
                 speaks=data.get("speaks") is True,
+                takes_basket=data.get("takes_basket") is True,
                 site_visits=share(data, "site_visits"),
                 site_memory=share(data, "site_memory"),
             )

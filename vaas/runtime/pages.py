@@ -55,8 +55,8 @@ class NotebookPage(Guarded):
         """Send the page; the kernel ends if the visitor goes away before it is complete."""
         assert self.visit is not None
         facts = self._facts(self.visit)
-        # A page that was made for somebody of another name, or for another address, is none to come back to.
-        made_for = repr((facts.query, facts.name, facts.groups))
+        # A page that was made for somebody of another name, for another address or basket, is none to come back to.
+        made_for = repr((facts.query, facts.name, facts.groups, self.server.window.handed_to(self.visit)))
         # A browser asks for a page anew before the old one says farewell, so the old one leaves its token here.
         token = cookies.only("; ".join(self.request.headers.get_list("Cookie")), RETURN)
         former = self.server.return_to(self.visit, made_for=made_for, token=token)

@@ -84,13 +84,13 @@ class AppServer:
     ) -> None:
         limits = manifest.limits
         self.manifest = manifest
-        self.base_url = base_url
-        self.clock = clock
+        self.base_url, self.clock = base_url, clock
         self.content = folder / "content"
         patience = Patience(lost=limits.lost_after, connect=limits.connect_within, leave=limits.leave_after)
         self.visits = Visits(limit=limits.visits, patience=patience)
         self.confinement = confinement
-        self.window = Window(portal, speaks=manifest.speaks, gate=confinement.gate if confinement.sandbox else None)
+        gate = confinement.gate if confinement.sandbox else None
+        self.window = Window(portal, speaks=manifest.speaks, takes_basket=manifest.takes_basket, gate=gate)
         if confinement.gate is not None:
             confinement.gate.tell = partial(self.incident, "network")
         self.kernels = Kernels(folder=folder, notebook=manifest.notebook, environ=environ, confinement=confinement)

@@ -92,7 +92,9 @@ class Window:
     portal:
         Who is asked.
     speaks:
-        Whether the app may ask at all: else nobody is told a way here.
+        Whether the app may ask for its visitors whatever they may.
+    takes_basket:
+        Whether it may ask for what they hand over. An app of which neither holds is told no way here.
     gate:
         By which kernels come; None: there is no sandbox, and they come by a port of this machine.
     clock:
@@ -106,16 +108,18 @@ class Window:
         portal: PortalClient,
         *,
         speaks: bool,
+        takes_basket: bool = False,
         gate: Gate | None,
         clock: Callable[[], float] = time.monotonic,
         patience: float = 10.0,
     ) -> None:
         self._portal, self._clock, self._patience = portal, clock, patience
-        self.speaks, self._sandboxed = speaks, gate is not None
-        if gate is not None and speaks:
+        self.speaks, self._takes_basket, self._sandboxed = speaks, takes_basket, gate is not None
+        if gate is not None and (speaks or takes_basket):
             gate.window = self
-        #: Found by what is made of the secret: how long that takes tells nothing of it.
-        self._known: dict[bytes, tuple[Page, Visit]] = {}
+        #: Found by what is made of the secret: how long that takes tells nothing of it. What a page was handed stays
+        #: what it asks for, whatever its visitor hands to another page; "" where the visit's own proof counts.
+        self._known: dict[bytes, tuple[Page, Visit, str]] = {}
         self._keys: dict[Page, bytes] = {}
         self._allowances: dict[str, _Allowance] = {}
         self._server: asyncio.Server | None = None
@@ -126,7 +130,7 @@ class Window:
 
     async def open(self, page: Page, visit: Visit) -> Way | None:
         """Return the way here for the kernel of a page; None where the app may not ask for this visitor."""
-        if not self.speaks or not visit.proof:
+        if not (self.speaks or self._takes_basket) or not visit.proof:
             return None
         port = GATE_PORT if self._sandboxed else await self._port()
         self.close(page)
@@ -134,15 +138,21 @@ class Window:
             return None
         way = Way(port, secrets.token_urlsafe(32))
         key = self._keys[page] = _key(way.secret)
-        self._known[key] = page, visit
+        self._known[key] = page, visit, "" if self.speaks else visit.proof
         self._allowances.setdefault(visit.id, _Allowance(self._clock()))
         return way
+
+    def handed_to(self, visit: Visit) -> str:
+        """Return a mark of what the visit was handed; "" for nothing, and where that makes no difference to a page."""
+        if self.speaks or not visit.proof:
+            return ""
+        return sha256(visit.proof.encode()).hexdigest()
 
     def close(self, page: Page) -> None:
         """Hear nothing more from a page; no-op for one that has no way here."""
         key = self._keys.pop(page, None)
         if key is not None:
-            _, visit = self._known.pop(key)
+            _, visit, _ = self._known.pop(key)
             if not any(other in self._keys for other in visit.pages.values()):
                 self._allowances.pop(visit.id, None)
 
@@ -174,8 +184,8 @@ class Window:
         """Answer one question; False when the connection has to end. Whose it is, is added to ``held``."""
         goes_on = True
         try:
-            page, visit, body = await self._question(reader, writer, head, held)
-            status, told = await self._ask(page, visit, body)
+            page, proof, body = await self._question(reader, writer, head, held)
+            status, told = await self._ask(page, proof, body)
         except _Wrong as wrong:
             status, told, goes_on = wrong.status, wrong.body, wrong.goes_on
         words = f"HTTP/1.1 {status} Answer\r\nContent-Type: application/json\r\nContent-Length: {len(told)}\r\n"
@@ -187,11 +197,14 @@ class Window:
 
     async def _question(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes, held: list[_Allowance]
-    ) -> tuple[Page, Visit, bytes]:
-        """Return who asks, and what; the connection counts as its visit's from the head on, not when all is there."""
+    ) -> tuple[Page, str, bytes]:
+        """Return which page asks, by which proof, and what.
+
+        The connection counts as its visit's from the head on, not when all is there.
+        """
         secret, size = _read(head)
         try:
-            page, visit = self._asker(secret)
+            page, visit, proof = self._asker(secret)
             allowance = self._allowances.setdefault(visit.id, _Allowance(self._clock()))
             allowance.join(writer)
         except _Wrong:
@@ -205,23 +218,23 @@ class Window:
         async with asyncio.timeout(_PATIENCE):
             body = await reader.readexactly(size)
         allowance.take(self._clock())
-        return page, visit, body
+        return page, proof or visit.proof, body
 
-    def _asker(self, secret: str) -> tuple[Page, Visit]:
+    def _asker(self, secret: str) -> tuple[Page, Visit, str]:
         """Return who has this secret; who has none is not listened to."""
-        page, visit = self._known.get(_key(secret), (None, None))
+        page, visit, proof = self._known.get(_key(secret), (None, None, ""))
         if page is None or visit is None or page.ended:
             raise _Wrong(403, NOT_ALLOWED)
         if self._connections > _MOST_CONNECTIONS:
             raise _Wrong(503, "Many people are here at the moment. Please try again.")
-        return page, visit
+        return page, visit, proof
 
-    async def _ask(self, page: Page, visit: Visit, body: bytes) -> tuple[int, bytes]:
+    async def _ask(self, page: Page, proof: str, body: bytes) -> tuple[int, bytes]:
         verb, args = _question(body)
         if page.ended:
             raise _Wrong(403, NOT_ALLOWED)  # while it was still asking
         try:
-            return await self._portal.ask(visit.proof, verb, args)
+            return await self._portal.ask(proof, verb, args)
         except VaasError as error:
             log.warning("A visit asked the portal: %s", error.log_message)
             raise _Wrong(503, error.message, goes_on=True) from error

@@ -77,6 +77,21 @@ class Store(ABC):
                     raise TooLarge(f"“{path}” is larger than {limit // 1_000_000} MB.")
         return bytes(found)
 
+    async def piece(self, path: str, offset: int, size: int) -> bytes:
+        """Return up to ``size`` bytes from ``offset`` on, fewer at the file's end; Invalid for a folder.
+
+        A store that can begin anywhere does so; here all that comes before is read, too.
+        """
+        found, skipped = bytearray(), 0
+        async with aclosing(self.chunks(path)) as chunks:
+            async for chunk in chunks:
+                ahead = min(len(chunk), offset - skipped)
+                skipped += ahead
+                found += chunk[ahead:]
+                if len(found) >= size:
+                    break
+        return bytes(found[:size])
+
     def real(self, path: str) -> str:
         """Return the path at which it really is, where the store has links within itself; else the same."""
         return path

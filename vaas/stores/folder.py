@@ -88,6 +88,10 @@ class FolderStore(Store):
                     return
                 yield chunk
 
+    async def piece(self, path: str, offset: int, size: int) -> bytes:
+        """Return up to ``size`` bytes from ``offset`` on."""
+        return await asyncio.to_thread(self._piece, _visible(path), offset, size)
+
     async def write(self, path: str, data: bytes, *, if_match: str | None) -> Entry:
         """Write the whole file or nothing, and return its new entry."""
         return await asyncio.to_thread(self._write, self._new(path), data, if_match)
@@ -157,6 +161,11 @@ class FolderStore(Store):
                     return file
                 file.close()
         raise Invalid(f"“{path}” is not a file.")
+
+    def _piece(self, path: str, offset: int, size: int) -> bytes:
+        with self._errors(path), self._open(path) as file:
+            file.seek(offset)
+            return file.read(size)
 
     def _lend(self, path: str, into: Path, limit: int) -> Path:
         if self._stat(path).folder:

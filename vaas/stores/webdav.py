@@ -94,6 +94,27 @@ class WebdavStore(Store):
         except Unavailable as exc:
             raise self._unavailable(exc) from exc
 
+    async def piece(self, path: str, offset: int, size: int) -> bytes:
+        """Return up to ``size`` bytes from ``offset`` on; a server that cannot begin there is read from the start."""
+        if (entry := await self.stat(path)).folder:
+            raise Invalid(f"“{path}” is a folder, not a file.")
+        path = check_path(path)
+        if size <= 0 or offset >= entry.size > 0:
+            return b""
+        headers = {"Range": f"bytes={offset}-{offset + size - 1}", "Authorization": self._authorization}
+        try:
+            async with self._http.stream("GET", self._url(path), headers=headers, max_bytes=_FILE_BYTES) as answer:
+                if answer.status == 206 and answer.headers.get("content-range", "").startswith(f"bytes {offset}-"):
+                    found = bytearray()
+                    async for chunk in answer.chunks():
+                        found += chunk
+                        if len(found) >= size:
+                            break
+                    return bytes(found[:size])
+        except Unavailable as exc:
+            raise self._unavailable(exc) from exc
+        return await super().piece(path, offset, size)
+
     async def write(self, path: str, data: bytes, *, if_match: str | None) -> Entry:
         """Write the whole file or nothing, and return its new entry."""
         path = _new(path)

@@ -1,0 +1,327 @@
+"""A basket is handed to an app: after a yes to what was shown, these things and no others, for that opening alone."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+
+from hub_service.handlers.opening import HandPage, OpenPage
+from tests.notebooks import code, notebook
+from tests.portal_parts import ADA, BOB, World
+from tests.searchable import Searchable, searchable
+from tests.unit.test_handlers import PREFIX, client
+from vaas import tickets
+from vaas.catalogs.base import Record
+from vaas.errors import Forbidden, Invalid, NotFound, SignInNeeded, TooLarge
+from vaas.keeping import Handed
+from vaas.model import EVERYONE, SIGNED_IN, App, Visitor
+from vaas.portal import Publication
+from vaas.tickets import Ticket
+
+AS_ADA, AS_BOB, NOBODY = Visitor(ADA), Visitor(BOB), Visitor()
+TAKES = "import vaas\nbasket = vaas.basket()"
+
+
+@pytest.fixture
+def found(world: World, tmp_path: Path) -> Iterator[Searchable]:
+    with searchable(world, tmp_path) as made:
+        for name, text in (("sea.csv", "year,level\n2000,1\n"), ("air.csv", "year,co2\n2000,370\n")):
+            for user in (ADA, BOB):
+                world.put(user, name, text)
+            made.put(name, SIGNED_IN, title=name.partition(".")[0].title(), size=len(text))
+        yield made
+
+
+async def takes(found: Searchable, *cells: Any, **said: Any) -> App:
+    """Publish bob's app for everyone, and wake it."""
+    said.setdefault("title", "Look at tables")
+    app = await found.world.published(BOB, *(cells or (TAKES,)), to=(EVERYONE,), **said)
+    await found.world.core.backend.start(found.world.server(app, 1))
+    found.indexing.catch_up()
+    return app
+
+
+async def filled(found: Searchable, *names: str, visitor: Visitor = AS_ADA) -> str:
+    """Put these files into the visitor's basket and return its id."""
+    for name in names:
+        look = await found.portal.baskets.add(visitor, "here", f"file:p/{name}")
+    return look.basket.id
+
+
+def proof_in(world: World, app: App, ticket: str) -> Ticket | None:
+    """Return the proof that a ticket brings along, as only the portal can read it."""
+    server, now = world.server(app, 1), world.core.now().timestamp()
+    key = tickets.derive_key(world.core.master_key, server)
+    proof = tickets.verify(ticket, key=key, purpose="visit", server=server, now=now).proof
+    key = tickets.derive_proof_key(world.core.master_key, server)
+    return tickets.verify(proof, key=key, purpose="ask", server=server, now=now) if proof else None
+
+
+def ticket_in(page: str) -> str:
+    """Return the ticket that a page of the door holds."""
+    return re.search(r'name="ticket" value="([^"]+)"', page)[1]  # type: ignore[index]
+
+
+def mark_in(page: str) -> str:
+    return re.search(r'name="mark" value="([^"]+)"', page)[1]  # type: ignore[index]
+
+
+def below(address: str) -> str:
+    """Return an address of the portal as it is from the portal on."""
+    return address.partition(PREFIX)[2]
+
+
+async def says_yes(person: httpx.AsyncClient, app: App, basket: str, *, more: str = "") -> httpx.Response:
+    """Look at what is asked and say yes; return where that leads."""
+    page = await person.get(f"apps/{app.slug}/open?basket={basket}{more}")
+    action = re.search(r'action="([^"]+/hand[^"]*)"', page.text)[1].replace("&amp;", "&")  # type: ignore[index]
+    answer = await person.post(below(action), data={"mark": mark_in(page.text)})
+    assert answer.status_code == 303, answer.text
+    # The cookie is for https alone, which this is not.
+    (kept,) = [each for each in answer.headers.get_list("Set-Cookie") if "handed" in each]
+    assert {"HttpOnly", "Secure", "SameSite=Lax"} <= {part.strip() for part in kept.split(";")}
+    person.headers["Cookie"] = kept.partition(";")[0]
+    return answer
+
+
+class TestWhatIsAsked:
+    async def test_nothing_is_handed_over_by_an_address(self, found: Searchable, site: str) -> None:
+        app, basket = await takes(found), await filled(found, "sea.csv", "air.csv")
+        async with client(site, "ada") as ada:
+            for named in (basket, "current"):
+                page = await ada.get(f"apps/{app.slug}/open?basket={named}&yes=x&year=1")
+                assert page.status_code == 200 and 'name="ticket"' not in page.text
+                words = " ".join(re.sub("<[^>]+>", "", page.text).split())
+                assert "Look at tables by bob would like to use these 2 things" in words
+                assert "While you visit, the app can read them." in words and "nothing else of yours" in words
+                assert "Sea" in words and "Air" in words
+                assert f'href="{PREFIX}apps/{app.slug}/open?year=1"' in page.text
+                assert "frame-ancestors 'none'" in page.headers["Content-Security-Policy"]
+                assert "Set-Cookie" not in page.headers or "handed" not in page.headers["Set-Cookie"]
+
+    async def test_no_other_site_frames_the_question(self, found: Searchable, site: str) -> None:
+        """Also where a site may frame the door."""
+        assert OpenPage.framed and not HandPage.framed
+
+    async def test_a_yes_leads_in_with_what_was_shown(self, found: Searchable, site: str) -> None:
+        app, basket = await takes(found), await filled(found, "sea.csv")
+        async with client(site, "ada") as ada:
+            answer = await says_yes(ada, app, "current", more="&year=1")
+            page = await ada.get(below(answer.headers["Location"]))
+            proof = proof_in(found.world, app, ticket_in(page.text))
+            assert proof is not None and (proof.user, proof.basket, len(proof.things)) == ("ada", basket, 1)
+            assert 'name="query" value="year=1"' in page.text, "the app is told neither basket nor yes"
+            # The door of who comes without a basket, meanwhile.
+            plain = await ada.get(f"apps/{app.slug}/open")
+            assert proof_in(found.world, app, ticket_in(plain.text)) is None
+            # And a link to the same basket asks again.
+            assert 'name="mark"' in (await ada.get(f"apps/{app.slug}/open?basket=current")).text
+
+    async def test_while_the_app_wakes_the_yes_is_not_lost(self, found: Searchable, site: str) -> None:
+        app, _ = await takes(found), await filled(found, "sea.csv")
+        await found.world.core.backend.stop(found.world.server(app, 1))
+        async with client(site, "ada") as ada:
+            where = below((await says_yes(ada, app, "current", more="&year=1")).headers["Location"])
+            page = await ada.get(where)
+            events = re.search(r'data-events="([^"]+)"', page.text)[1].replace("&amp;", "&")  # type: ignore[index]
+            told = (await ada.get(below(events))).text
+            assert '"query": "year=1"' in told
+            proof = proof_in(found.world, app, re.search(r'"ticket": "([^"]+)"', told)[1])  # type: ignore[index]
+            assert proof is not None and proof.things
+
+    async def test_a_yes_is_for_its_person_basket_app_and_time(self, found: Searchable, site: str) -> None:
+        app, other = await takes(found), await takes(found, title="Another")
+        await filled(found, "sea.csv")
+        await filled(found, "sea.csv", visitor=AS_BOB)
+        named = (await found.portal.baskets.new(AS_ADA, "Other")).basket.id
+        await found.portal.baskets.add(AS_ADA, "here", "file:p/air.csv", basket_id=named)
+        async with client(site, "ada") as ada, client(site, "bob") as bob:
+            where = below((await says_yes(ada, app, "current")).headers["Location"])
+            yes = parse_qs(urlsplit(where).query)["yes"][0]
+            bob.headers["Cookie"] = ada.headers["Cookie"]
+            asks = [
+                await bob.get(where),
+                await ada.get(f"apps/{app.slug}/open?basket={named}&yes={yes}"),
+                await ada.get(f"apps/{other.slug}/open?basket=current&yes={yes}"),
+                await ada.get(f"apps/{app.slug}/open?basket=current&yes={yes}x"),
+                await ada.get(f"apps/{app.slug}/open?basket=current&yes=é"),
+            ]
+            assert all('name="mark"' in page.text and 'name="ticket"' not in page.text for page in asks)
+            assert 'name="ticket"' in (await ada.get(where)).text
+            found.world.clock.forward(minutes=16)
+            assert 'name="ticket"' not in (await ada.get(where)).text
+
+    async def test_what_came_in_since_it_was_shown_is_not_handed_over_unasked(
+        self, found: Searchable, site: str
+    ) -> None:
+        app, _ = await takes(found), await filled(found, "sea.csv")
+        async with client(site, "ada") as ada:
+            shown = mark_in((await ada.get(f"apps/{app.slug}/open?basket=current")).text)
+            where = below((await says_yes(ada, app, "current")).headers["Location"])
+            await filled(found, "air.csv")
+            answer = await ada.post(f"apps/{app.slug}/hand?basket=current", data={"mark": shown})
+            assert answer.status_code == 409 and "has changed since you looked" in answer.text
+            assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+            page = await ada.get(where)
+            assert 'name="ticket"' not in page.text and "Air" in page.text
+            for mark in ("", "x", "é"):
+                answer = await ada.post(f"apps/{app.slug}/hand?basket=current", data={"mark": mark})
+                assert answer.status_code == 409
+
+    async def test_who_has_nothing_to_hand_over_is_told_so(self, found: Searchable, site: str) -> None:
+        app, basket = await takes(found), await filled(found, "sea.csv")
+        async with client(site) as nobody, client(site, "bob") as bob:
+            page = await nobody.get(f"apps/{app.slug}/open?basket=current")
+            assert "Sign in to open" in page.text and 'name="ticket"' not in page.text
+            assert (await nobody.post(f"apps/{app.slug}/hand?basket=current", data={})).status_code in {401, 403}
+            page = await bob.get(f"apps/{app.slug}/open?basket={basket}")
+            assert "no such basket" in page.text and "Sea" not in page.text
+            assert (await bob.post(f"apps/{app.slug}/hand?basket={basket}", data={})).status_code == 404
+            page = await bob.get(f"apps/{app.slug}/open?basket=current")
+            assert "The basket is empty" in page.text
+            assert (await bob.post(f"apps/{app.slug}/hand?basket=current", data={})).status_code == 400
+
+    async def test_of_a_collection_each_hands_over_what_they_may_see(self, found: Searchable, site: str) -> None:
+        app = await takes(found)
+        found.put("secret.csv", "user:ada", title="Secret")
+        await filled(found, "sea.csv", "secret.csv")
+        basket = (await found.portal.baskets.rename(AS_ADA, "Both")).basket.id
+        await found.portal.baskets.share(AS_ADA, basket, ["user:bob"])
+        offer = await found.portal.handing.offer(AS_BOB, app.slug, basket)
+        assert [each.thing.title for each in offer.things] == ["Sea"] and offer.left == 1
+        assert len((await found.portal.handing.offer(AS_ADA, app.slug, basket)).things) == 2
+
+    async def test_an_app_that_takes_none_keeps_its_own_parameter(self, found: Searchable, site: str) -> None:
+        app = await takes(found, "x = 1")
+        await filled(found, "sea.csv")
+        async with client(site, "ada") as ada:
+            page = await ada.get(f"apps/{app.slug}/open?basket=current")
+            assert 'name="query" value="basket=current"' in page.text
+            assert proof_in(found.world, app, ticket_in(page.text)) is None
+            mark = (await found.portal.handing.offer(AS_ADA, app.slug, "")).mark
+            answer = await ada.post(f"apps/{app.slug}/hand?basket=current", data={"mark": mark})
+            assert answer.status_code == 400
+            assert await found.portal.handing.given(AS_ADA, app.slug, "", mark) is None
+
+
+class TestWhichApps:
+    @pytest.mark.parametrize(
+        ("cells", "does"),
+        [
+            ((TAKES,), True),
+            (("import vaas as v", "def later():\n    return v.basket()"), False),
+            (("import vaas as v\ndef later():\n    return v.basket()",), True),
+            (("from vaas import visitor, basket",), True),
+            (("%matplotlib inline\nimport vaas\nvaas.basket()",), True),
+            (("import vaas\nif (: vaas.basket()",), True),
+            (("basket = {}; basket.basket",), False),
+            (("import vaas; vaas.visitor() # basket",), False),
+        ],
+    )
+    async def test_it_is_read_from_the_code(self, found: Searchable, cells: tuple[str, ...], does: bool) -> None:
+        app = await takes(found, *cells)
+        assert found.portal.handing.takes_basket(AS_ADA, app.slug) is does
+
+    async def test_a_module_or_a_tag_says_it_too(self, found: Searchable) -> None:
+        for sent in (
+            {"a.ipynb": notebook("import model"), "model.py": b"import vaas\nthings = vaas.basket()"},
+            {"a.ipynb": notebook(code("x = 1", tags=["basket"]))},
+        ):
+            draft = found.portal.drafts.begin_upload(BOB, sent)
+            found.world.report(draft)
+            app, _ = found.portal.drafts.publish(BOB, draft.id, Publication(title="Module"))
+            assert found.portal.handing.takes_basket(AS_BOB, app.slug)
+
+    async def test_they_are_found_and_listed_for_who_may_open_them(self, found: Searchable, site: str) -> None:
+        app, basket = await takes(found), await filled(found, "sea.csv")
+        await found.world.published(BOB, TAKES, title="For Bob alone")
+        await found.world.published(BOB, "x = 1", title="Takes nothing", to=(EVERYONE,))
+        found.indexing.catch_up()
+        page = await found.portal.finding.search("takes:basket", visitor=AS_ADA)
+        assert [record.title for record in page.records] == ["Look at tables"]
+        async with client(site, "ada") as ada:
+            page = (await ada.get(f"basket/{basket}/apps")).text
+            assert f"apps/{app.slug}/open?basket={basket}" in page and "For Bob" not in page and "nothing" not in page
+            assert f"basket/{basket}/apps" in (await ada.get("basket/current")).text
+
+
+class TestWhatIsRead:
+    async def test_a_file_comes_in_pieces(self, found: Searchable) -> None:
+        data = bytes(range(256)) * 20_000
+        found.world.put(ADA, "large.bin", data)
+        found.put("large.bin", "user:ada")
+        basket = await filled(found, "large.bin")
+        (thing,) = (await found.portal.baskets.look(AS_ADA, basket)).things
+        read, got = found.portal.reading, b""
+        while True:
+            piece = await read.piece(AS_ADA, basket, thing.thing.id, offset=len(got), size=10**9)
+            got += piece.data
+            if len(got) >= piece.size:
+                break
+            assert len(piece.data) == 2_000_000
+        assert got == data
+        assert (await read.piece(AS_ADA, basket, thing.thing.id, offset=10**9, size=1)).data == b""
+
+    async def test_a_visit_reads_so_much_and_no_more(self, found: Searchable) -> None:
+        basket = await filled(found, "sea.csv")
+        (held,) = (await found.portal.baskets.look(AS_ADA, basket)).things
+        size = held.thing.size or 0
+        found.world.limit(basket_read=2 * size)
+        for visit in ("one", "one", "other"):
+            await found.portal.reading.piece(AS_ADA, basket, held.thing.id, offset=0, size=1000, visit=visit)
+        with pytest.raises(TooLarge, match="as much as one may"):
+            await found.portal.reading.piece(AS_ADA, basket, held.thing.id, offset=0, size=1000, visit="one")
+
+    async def test_what_is_no_file_says_what_to_do(self, found: Searchable) -> None:
+        app = await takes(found)
+        await found.portal.baskets.add(AS_ADA, "here", f"app:{app.id}")
+        found.elsewhere.kept["one"] = Record(
+            "one", "data", "Far away", url="https://far.example/one", catalog="elsewhere"
+        )
+        await found.portal.baskets.add(AS_ADA, "elsewhere", "one")
+        found.world.put(ADA, "folder/a.csv", "a")
+        found.put("folder", "user:ada", type="folder")
+        look = await found.portal.baskets.add(AS_ADA, "here", "file:p/folder")
+        said = []
+        for held in look.things:
+            with pytest.raises(Invalid) as error:
+                await found.portal.reading.piece(AS_ADA, look.basket.id, held.thing.id, offset=0, size=9)
+            said.append(error.value.message)
+        words = " ".join(said)
+        assert "can be opened at" in words and "lies elsewhere" in words and "is a folder" in words
+
+    async def test_rest_reads_ones_own_baskets(self, found: Searchable, site: str) -> None:
+        basket = await filled(found, "sea.csv")
+        thing = (await found.portal.baskets.look(AS_ADA, basket)).things[0].thing.id
+        ask = {"verb": "read", "args": {"basket": basket, "thing": thing, "size": 4}}
+        async with client(site, "ada") as ada, client(site, "bob") as bob:
+            answer = (await ada.post("api/ask", json=ask)).json()
+            assert base64.b64decode(answer["data"]) == b"year" and answer["size"] == 18
+            assert (await bob.post("api/ask", json=ask)).status_code == 404
+            for wrong in ({"offset": -1}, {"offset": "0"}, {"size": 0}, {"size": 2_000_001}, {"thing": "x"}):
+                answer = await ada.post("api/ask", json={"verb": "read", "args": {**ask["args"], **wrong}})
+                assert answer.status_code in {400, 404}
+
+    async def test_nobody_reads_without_a_name(self, found: Searchable) -> None:
+        with pytest.raises(SignInNeeded):
+            await found.portal.reading.piece(NOBODY, "", "x", offset=0, size=1)
+        with pytest.raises(NotFound):
+            await found.portal.reading.piece(AS_BOB, "", "x", offset=0, size=1)
+
+
+async def test_a_proof_for_no_basket_is_signed_for_nobody(found: Searchable) -> None:
+    """It would be good for everything."""
+    app = await takes(found)
+    with pytest.raises(Invalid):
+        found.world.core.ticket(
+            found.world.server(app, 1), AS_ADA, purpose="visit", access=1, handed=Handed("", ("x",))
+        )
+    with pytest.raises(Forbidden):
+        await found.portal.speaking.asker(found.world.server(app, 1), "")

@@ -1,0 +1,82 @@
+"""Handing a basket to an app: what a person is asked before, and what they gave when they said yes.
+
+An app's author must not come by what its visitors may see with a link alone. So a yes is for what was shown: one
+version of one app, one basket, and the things that were listed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vaas.catalogs.base import Record
+from vaas.keeping import Basket, Handed
+from vaas.model import App, Visitor
+from vaas.portal.baskets import Baskets
+from vaas.portal.core import Core, takes
+from vaas.portal.finding import Finding
+from vaas.portal.things import Held
+
+__all__ = ["Handing", "Offer"]
+
+_MOST_APPS = 100
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a person would give.
+
+    Parameters
+    ----------
+    things:
+        What they may see at this moment, and so what would be given.
+    left:
+        How many things there are more in the basket, which are not given.
+    mark:
+        Another one whenever anything else would be given, or to anything else.
+    """
+
+    app: App
+    basket: Basket
+    things: tuple[Held, ...]
+    left: int
+    mark: str
+
+    @property
+    def handed(self) -> Handed:
+        """What a yes gives."""
+        return Handed(self.basket.id, tuple(each.thing.id for each in self.things))
+
+
+class Handing:
+    """What people hand to apps."""
+
+    def __init__(self, core: Core, finding: Finding, baskets: Baskets) -> None:
+        self._core, self._finding, self._baskets = core, finding, baskets
+
+    def takes_basket(self, visitor: Visitor, slug: str) -> bool:
+        """Tell whether the version that opens now asks for a basket. Raises NotFound for who may not open the app."""
+        app = self._core.see(visitor, slug, "open").app
+        with self._core.database.begin() as records:
+            versions = records.versions.of(app.id)
+        return not app.speaks and any("basket" in takes(each) for each in versions if each.snapshot.hash == app.version)
+
+    async def offer(self, visitor: Visitor, slug: str, basket_id: str) -> Offer:
+        """Return what the visitor would give to that app. Raises NotFound for a basket that they may not look into."""
+        app = self._core.see(visitor, slug, "open").app
+        look = await self._baskets.look(visitor, basket_id)
+        things = tuple(each for each in look.things if each.state == "there")
+        said = [app.id, app.version, visitor.name, look.basket.id, *(each.thing.id for each in things)]
+        mark = hashlib.sha256("\n".join(said).encode()).hexdigest()
+        return Offer(app, look.basket, things, look.count - len(things), mark)
+
+    async def given(self, visitor: Visitor, slug: str, basket_id: str, mark: str) -> Handed | None:
+        """Return what they said yes to; None when it is not what they were shown any more, or nothing."""
+        offer = await self.offer(visitor, slug, basket_id)
+        return offer.handed if offer.mark == mark and offer.things and self.takes_basket(visitor, slug) else None
+
+    async def apps(self, visitor: Visitor) -> Sequence[Record]:
+        """Return the apps that ask for a basket and that the visitor may open, as they are found."""
+        page = await self._finding.search("catalog:here type:app takes:basket", visitor=visitor, limit=_MOST_APPS)
+        return sorted(page.records, key=lambda record: (record.title.casefold(), record.id))
