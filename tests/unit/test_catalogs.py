@@ -97,9 +97,10 @@ async def test_a_record_is_read_and_nothing_in_it_is_markup_or_a_foreign_address
     [
         ('"sea level" -old', '("sea level") AND (NOT old)'),
         ("title:sea* by:ada", "(metadata.title:sea*) AND (metadata.creators.person_or_org.name:ada)"),
-        ("type:data OR type:app", "(metadata.resource_type.id:dataset OR metadata.resource_type.id:software)"),
+        ("type:data OR type:app", "(metadata.resource_type.id:dataset OR metadata.resource_type.id:software*)"),
         ("a:b/c(d)", r"(a\:b\/c\(d\))"),
         ('x OR "y z"', '(x OR "y z")'),
+        ("sea AND not NOT TO", '(sea) AND ("AND") AND (not) AND ("NOT") AND ("TO")'),
     ],
 )
 async def test_a_search_is_written_in_its_words_and_signs_mean_nothing(text: str, query: str) -> None:
@@ -259,7 +260,7 @@ async def test_a_dataset_of_ckan_is_read() -> None:
             ),
         )
     assert requests[0].path == "/api/3/action/package_search"
-    assert asked(requests) == {"q": "(tide) AND (author:ada)", "rows": "20", "start": "0"}
+    assert asked(requests) == {"q": "(tide) AND (author:ada)", "defType": "edismax", "rows": "20", "start": "0"}
 
 
 async def test_ckan_is_paged_by_offset_and_asked_for_data_alone() -> None:
@@ -268,6 +269,7 @@ async def test_ckan_is_paged_by_offset_and_asked_for_data_alone() -> None:
         first = await ckan(port).search(parse("after:2026"), visitor=NOBODY, limit=20)
         assert asked(requests) == {
             "q": "metadata_modified:[2026-01-01T00:00:00Z TO *}",
+            "defType": "edismax",
             "rows": "20",
             "start": "0",
             "sort": "metadata_modified desc",
@@ -378,6 +380,13 @@ async def test_the_best_come_first_and_pages_follow_each_other() -> None:
         assert (first.records[0].id, first.total, first.cursor) == ("sea-heights", 5, "3")
         last = await catalog.search(parse("sea"), visitor=NOBODY, limit=3, cursor=first.cursor)
         assert (len(last.records), last.cursor) == (2, "")
+
+
+async def test_a_server_of_stac_that_sends_all_at_once_is_read_to_the_end() -> None:
+    requests: list[HTTPServerRequest] = []
+    async with web(answering(collections(*({"id": f"c{n}"} for n in range(300))), requests)) as port:
+        assert (await stac(port).search(Search(), visitor=NOBODY, limit=1)).total == 300
+    assert asked(requests) == {"limit": "100"}
 
 
 @pytest.mark.parametrize("following", ["collections", "?page={page}", "http://127.0.0.1:{other}/stac/collections"])

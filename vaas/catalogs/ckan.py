@@ -5,17 +5,19 @@ Source: CKAN's API guide, ``package_search`` and ``package_show``; what a query 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from vaas.catalogs.base import Catalog, Page, Record
-from vaas.catalogs.foreign import ask, each, get, moment, number, text, texts, turned
+from vaas.catalogs.foreign import area, ask, each, get, moment, number, prose, span, text, texts, turned
 from vaas.catalogs.lucene import unknown, written
 from vaas.errors import NotFound
 from vaas.http import Http
 from vaas.model import Visitor
-from vaas.query import Search
+from vaas.query import Clause, Search
 
 __all__ = ["CkanCatalog"]
 
@@ -50,8 +52,9 @@ class CkanCatalog(Catalog):
         if kinds and "data" not in kinds:
             return Page()
         size, start = min(limit, _MOST), turned(cursor, first=0)
-        query = written(search, _FIELDS, dated="metadata_modified", day="{}T00:00:00Z")
-        asked = {"q": query or "*:*", "rows": size, "start": start}
+        query = written(_spelled(search), _FIELDS, dated="metadata_modified", day="{}T00:00:00Z")
+        # What CKAN takes otherwise for a query without fields knows neither NOT, OR nor words that begin so.
+        asked = {"q": query or "*:*", "defType": "edismax", "rows": size, "start": start}
         asked |= {} if search.words else {"sort": "metadata_modified desc"}
         found = await self._ask(f"package_search?{urlencode(asked)}")
         hits = list(each(get(found, "result", "results")))[:size]
@@ -62,14 +65,15 @@ class CkanCatalog(Catalog):
 
     async def record(self, record_id: str, *, visitor: Visitor) -> Record:
         """Return one dataset. Raises NotFound."""
-        found = self._record(get(await self._ask(f"package_show?{urlencode({'id': record_id})}"), "result"))
+        answer = await self._ask(f"package_show?{urlencode({'id': record_id})}", one=True)
+        found = self._record(get(answer, "result"))
         if found is None:
             raise NotFound(f"{self.title} has no such record.")
         return found
 
-    async def _ask(self, action: str) -> Mapping[str, Any]:
+    async def _ask(self, action: str, *, one: bool = False) -> Mapping[str, Any]:
         url = f"{self._url}/api/3/action/{action}"
-        return await ask(self._http, url, title=self.title, headers={}, seconds=self._patience)
+        return await ask(self._http, url, title=self.title, headers={}, seconds=self._patience, one=one)
 
     def _record(self, hit: object) -> Record | None:
         name, title = text(get(hit, "name")), text(get(hit, "title")) or text(get(hit, "name"))
@@ -78,19 +82,51 @@ class CkanCatalog(Catalog):
         files = list(each(get(hit, "resources")))
         sizes = [size for file in files if (size := number(get(file, "size"))) is not None]
         formats = texts(files, "format")
+        begins, ends = span(_extra(hit, "temporal_start"))[0], span(_extra(hit, "temporal_end"))[1]
         return Record(
             id=name,
             type="data",
             title=title,
-            summary=text(get(hit, "notes"), 600),
+            summary=prose(get(hit, "notes"), 600),
             authors=tuple(filter(None, (text(get(hit, "author")), text(get(hit, "organization", "title"))))),
             tags=texts(get(hit, "tags"), "display_name") or texts(get(hit, "tags"), "name"),
             names=(name, *texts(files, "name")),
             format=formats[0] if formats else "",
             catalog=self.id,
-            licence=text(get(hit, "license_id")),
+            licence="" if get(hit, "license_id") == "notspecified" else text(get(hit, "license_id")),
             size=sum(sizes) if sizes and len(sizes) == len(files) else None,
             changed=moment(get(hit, "metadata_modified")),
+            begins=begins,
+            ends=ends,
+            box=_place(_extra(hit, "spatial")),
             # Made here: an address that a stranger gives is nowhere to send people.
             url=f"{self._url}/dataset/{quote(name, safe='')}",
         )
+
+
+def _spelled(search: Search) -> Search:
+    """Return the search so that formats, which CKAN keeps as CSV and compares to the letter, are found as csv too."""
+    groups: list[tuple[Clause, ...]] = []
+    for group in search.groups:
+        spelled = tuple(each for clause in group for each in _spellings(clause))
+        groups += [(clause,) for clause in spelled] if group[0].negated else [spelled]
+    return replace(search, groups=tuple(groups))
+
+
+def _spellings(clause: Clause) -> tuple[Clause, ...]:
+    loud = replace(clause, text=clause.text.upper())
+    return (clause, loud) if clause.field == "format" and loud != clause else (clause,)
+
+
+def _extra(hit: object, name: str) -> object:
+    """Return what a dataset says besides what CKAN has fields for: in a list of its own, or beside the fields."""
+    said = (get(extra, "value") for extra in each(get(hit, "extras")) if get(extra, "key") == name)
+    return next(said, get(hit, name))
+
+
+def _place(shape: object) -> tuple[float, float, float, float] | None:
+    """Return the box around a shape that is given as text."""
+    try:
+        return area(json.loads(shape)) if isinstance(shape, str) else area(shape)
+    except (ValueError, RecursionError):
+        return None

@@ -2,36 +2,52 @@
 
 from __future__ import annotations
 
+import calendar
 import html
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from vaas.errors import Invalid, Unavailable
+from vaas.errors import Invalid, NotFound, Unavailable
 from vaas.http import Http
-from vaas.prose import clean_text, shorten
+from vaas.prose import clean_text, paragraphs, shorten
 
-__all__ = ["ask", "box", "each", "get", "moment", "number", "text", "texts", "turned"]
+__all__ = ["area", "ask", "box", "each", "get", "moment", "number", "prose", "span", "text", "texts", "turned"]
 
 _MOST_TEXTS, _LONGEST = 100, 300
 _ANSWER = 10_000_000
 #: Nobody turns over more hits than 99,999: so many digits a cursor has.
 _LONGEST_CURSOR = 5
 _MARKUP = re.compile(r"<[^<>]{0,2000}>")
+#: How the answer to a request for one record says that there is none, or none for us: a kept secret is none.
+_NONE = frozenset({401, 403, 404, 410})
+#: How the answer to a search says that it was not understood. CKAN says 409.
+_REFUSED = frozenset({400, 409, 422})
+_DAY = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?")
+#: How deep lists of a shape's corners lie in each other, and how many of its numbers are looked at.
+_DEEP, _MOST_NUMBERS = 5, 20_000
 
 
-async def ask(http: Http, url: str, *, title: str, headers: Mapping[str, str], seconds: float) -> Mapping[str, Any]:
-    """Return the JSON object that is there.
+async def ask(
+    http: Http, url: str, *, title: str, headers: Mapping[str, str], seconds: float, one: bool = False
+) -> Mapping[str, Any]:
+    """Return the JSON object that is there; ``one``: a record is asked for, which may be none.
 
     Raises
     ------
+    NotFound
+        There is no such record, or none that we may see.
     Unavailable
         It does not answer as a catalog does; says what to do where there is something.
     """
     answer = await http.request("GET", url, headers=headers, seconds=seconds, max_bytes=_ANSWER)
     if answer.status == 429:
         raise Unavailable(f"{title} is asked too often at the moment. Try again in a minute.")
+    if one and answer.status in _NONE:
+        raise NotFound(f"{title} has no such record.")
+    if answer.status in _REFUSED:
+        raise Unavailable(f"{title} does not understand this search.", log_message=f"{title}: HTTP {answer.status}")
     if answer.status != 200:
         raise Unavailable(f"{title} does not answer as it should.", log_message=f"{title}: HTTP {answer.status}")
     found = answer.json()
@@ -54,9 +70,9 @@ def get(value: object, *path: str) -> Any:
     return value
 
 
-def each(value: object) -> Iterator[Any]:
+def each(value: object, most: int = _MOST_TEXTS) -> Iterator[Any]:
     """Yield the members of a list, as many as anybody needs; none of anything else."""
-    yield from value[:_MOST_TEXTS] if isinstance(value, list) else ()
+    yield from value[:most] if isinstance(value, list) else ()
 
 
 def text(value: object, most: int = _LONGEST) -> str:
@@ -65,6 +81,12 @@ def text(value: object, most: int = _LONGEST) -> str:
         return ""
     plain = html.unescape(_MARKUP.sub(" ", value[: 8 * most]))
     return shorten(" ".join(clean_text(plain).split()), most)
+
+
+def prose(value: object, most: int) -> str:
+    """Return the sentences of a Markdown text: what is no list, heading or table, if there is anything else."""
+    sentences = paragraphs(value[: 8 * most]) if isinstance(value, str) else ()
+    return text(" ".join(sentences), most) or text(value, most)
 
 
 def texts(values: object, *path: str) -> tuple[str, ...]:
@@ -86,6 +108,47 @@ def moment(value: object) -> datetime | None:
         return found if found is None or found.tzinfo else found.replace(tzinfo=UTC)
     except ValueError:
         return None
+
+
+def span(value: object) -> tuple[datetime | None, datetime | None]:
+    """Return the first and last moment of what a text like 2026-05-31 or 2025/2026-05 names; None: open, or none."""
+    first, slash, last = value.partition("/") if isinstance(value, str) else ("", "", "")
+    return _day(first), _day(last if slash else first, end=True)
+
+
+def _day(value: str, *, end: bool = False) -> datetime | None:
+    """Return the first moment of a day, month or year, or the last."""
+    if not (found := _DAY.fullmatch(value.strip())):
+        return moment(value.strip())
+    year, month, day = (int(part) if part else None for part in found.groups())
+    try:
+        month = month or (12 if end else 1)
+        day = day or (calendar.monthrange(int(year or 0), month)[1] if end else 1)
+        begins = datetime(int(year or 0), month, day, tzinfo=UTC)
+        return begins + timedelta(days=1, seconds=-1) if end else begins
+    except ValueError:
+        return None
+
+
+def area(shape: object) -> tuple[float, float, float, float] | None:
+    """Return the box around a shape in GeoJSON; None for what is none."""
+    places: list[tuple[float, float]] = []
+    _corners(get(shape, "coordinates"), places, _DEEP)
+    if not places:
+        return None
+    wests, souths = zip(*places, strict=True)
+    return box([min(wests), min(souths), max(wests), max(souths)])
+
+
+def _corners(value: object, places: list[tuple[float, float]], deep: int) -> None:
+    """Collect the places in lists of lists."""
+    if not isinstance(value, list) or not deep or len(places) >= _MOST_NUMBERS:
+        return
+    if len(value) >= 2 and all(isinstance(each, int | float) for each in value[:2]):
+        places.append((value[0], value[1]))
+        return
+    for member in value[:_MOST_NUMBERS]:
+        _corners(member, places, deep - 1)
 
 
 def box(value: object) -> tuple[float, float, float, float] | None:

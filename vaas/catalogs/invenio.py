@@ -6,11 +6,12 @@ Source: InvenioRDM's reference of the REST API, "Records", and of the search syn
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from vaas.catalogs.base import Catalog, Page, Record
-from vaas.catalogs.foreign import ask, each, get, moment, number, text, texts, turned
+from vaas.catalogs.foreign import area, ask, each, get, moment, number, span, text, texts, turned
 from vaas.catalogs.lucene import unknown, written
 from vaas.errors import NotFound
 from vaas.http import Http
@@ -32,7 +33,10 @@ _FIELDS = {
     "id": "pids.doi.identifier",
     "type": "metadata.resource_type.id",
 }
-_TYPES = {"data": "dataset", "app": "software", "notebook": "software"}
+#: The kinds of software, computational notebooks among them, begin with its name.
+_TYPES = {"data": "dataset", "app": "software*", "notebook": "software*"}
+#: What kinds of dates say when the data are from, the best first.
+_ABOUT = ("coverage", "collected", "valid")
 
 
 class InvenioCatalog(Catalog):
@@ -62,13 +66,14 @@ class InvenioCatalog(Catalog):
 
     async def record(self, record_id: str, *, visitor: Visitor) -> Record:
         """Return one record. Raises NotFound."""
-        found = self._record(await self._ask(f"/api/records/{quote(record_id, safe='')}"))
+        found = self._record(await self._ask(f"/api/records/{quote(record_id, safe='')}", one=True))
         if found is None:
             raise NotFound(f"{self.title} has no such record.")
         return found
 
-    async def _ask(self, path: str) -> Mapping[str, Any]:
-        return await ask(self._http, self._url + path, title=self.title, headers=self._headers, seconds=self._patience)
+    async def _ask(self, path: str, *, one: bool = False) -> Mapping[str, Any]:
+        url, headers = self._url + path, self._headers
+        return await ask(self._http, url, title=self.title, headers=headers, seconds=self._patience, one=one)
 
     def _record(self, hit: object) -> Record | None:
         record_id, said = text(get(hit, "id")), get(hit, "metadata")
@@ -77,6 +82,9 @@ class InvenioCatalog(Catalog):
             return None
         doi, files = text(get(hit, "pids", "doi", "identifier")), get(hit, "files", "entries")
         names = tuple(text(name) for name in files)[:100] if isinstance(files, Mapping) else ()
+        begins, ends = _time(said)
+        places = (area(get(one, "geometry")) for one in each(get(said, "locations", "features")))
+        details = {"doi": doi, "note": _note(get(hit, "access"))}
         return Record(
             id=record_id,
             type="data" if text(get(said, "resource_type", "id")).startswith("dataset") else "folder",
@@ -86,10 +94,36 @@ class InvenioCatalog(Catalog):
             tags=texts(get(said, "subjects"), "subject"),
             names=tuple(filter(None, (f"doi:{doi}" if doi else "", *names))),
             catalog=self.id,
-            licence=next(iter(texts(get(said, "rights"), "id")), ""),
-            size=number(get(hit, "files", "total_bytes")),
+            licence=next(filter(None, map(_licence, each(get(said, "rights")))), ""),
+            size=number(get(hit, "files", "total_bytes")) if names else None,
             changed=moment(get(hit, "updated")) or moment(get(said, "publication_date")),
+            begins=begins,
+            ends=ends,
+            box=next(filter(None, places), None),
             # Made here: an address that a stranger gives is nowhere to send people.
             url=f"{self._url}/records/{quote(record_id, safe='')}",
-            details={"doi": doi} if doi else {},
+            details={name: value for name, value in details.items() if value},
         )
+
+
+def _licence(rights: object) -> str:
+    """Return the licence's name; one that the repository does not know has a title alone."""
+    titles = get(rights, "title")
+    other = next(iter(titles.values()), "") if isinstance(titles, Mapping) else ""
+    return text(get(rights, "id")) or text(get(titles, "en")) or text(other)
+
+
+def _time(said: object) -> tuple[datetime | None, datetime | None]:
+    """Return the time that the data are about."""
+    spans = {get(one, "type", "id"): span(get(one, "date")) for one in each(get(said, "dates"))}
+    return next((spans[kind] for kind in _ABOUT if kind in spans), (None, None))
+
+
+def _note(access: object) -> str:
+    """Return why its files cannot be had, in words; "" if they can, or if there are none."""
+    until = text(get(access, "embargo", "until"))
+    notes = {
+        "restricted": "Its files are not for everybody: ask those who published it.",
+        "embargoed": f"Its files can be had from {until or 'a later day'} on.",
+    }
+    return notes.get(text(get(access, "status")), "")

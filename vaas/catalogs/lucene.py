@@ -14,6 +14,8 @@ __all__ = ["unknown", "written"]
 
 #: Signs that mean something in a query; each may be escaped.
 _SIGNS = re.compile(r'([+\-=&|><!(){}\[\]^"~*?:\\/])')
+#: Words that mean something in a query, unless they are quoted.
+_OPERATORS = frozenset({"AND", "OR", "NOT", "TO"})
 
 
 def unknown(search: Search, fields: Mapping[str, str]) -> list[str]:
@@ -48,5 +50,5 @@ def _clause(clause: Clause, fields: Mapping[str, str], kinds: Mapping[str, str])
     name, value = fields[clause.field], _SIGNS.sub(r"\\\1", clause.text)
     if clause.field == "type":
         value = kinds.get(clause.text.lower(), value)
-    value = f'"{value}"' if clause.exact or " " in value else value + "*" * clause.prefix
+    value = f'"{value}"' if clause.exact or " " in value or value in _OPERATORS else value + "*" * clause.prefix
     return f"{'NOT ' * clause.negated}{name}{':' * bool(name)}{value}"

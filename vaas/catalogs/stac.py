@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
 from vaas.catalogs.base import Catalog, Page, Record
-from vaas.catalogs.foreign import ask, box, each, get, moment, text, texts, turned
+from vaas.catalogs.foreign import ask, box, each, get, moment, prose, text, texts, turned
 from vaas.errors import NotFound
 from vaas.http import Http
 from vaas.model import Visitor
@@ -24,17 +24,19 @@ __all__ = ["StacCatalog"]
 
 #: How many pages of collections are read, and for how many seconds they are good.
 _PAGES, _KEPT = 20, 900.0
+#: How many collections one page may have: servers that do not turn pages send all at once.
+_MOST = 1_000
 #: What a word counts by where it is.
 _TITLE, _TAG, _TEXT = 3.0, 2.0, 1.0
 
 
 class StacCatalog(Catalog):
-    """One server at ``url``."""
+    """One server at ``url``, asked for ``size`` collections at a time: by themselves some give 10, and some all."""
 
     same_for_all = True
 
-    def __init__(self, catalog_id: str, title: str, url: str, *, http: Http, patience: float = 8.0):
-        self.id, self.title = catalog_id, title
+    def __init__(self, catalog_id: str, title: str, url: str, *, http: Http, patience: float = 8.0, size: int = 100):
+        self.id, self.title, self._size = catalog_id, title, size
         self._url, self._http, self._patience = url.rstrip("/"), http, patience
         self._collections: dict[str, Record] = {}
         self._until = 0.0
@@ -62,12 +64,12 @@ class StacCatalog(Catalog):
         if time.monotonic() < self._until:
             return self._collections
         found: dict[str, Record] = {}
-        address: str | None = f"{self._url}/collections"
+        address: str | None = f"{self._url}/collections?limit={self._size}"
         seen: set[str] = set()
         while address is not None and address not in seen and len(seen) < _PAGES:
             seen.add(address)
             page = await ask(self._http, address, title=self.title, headers={}, seconds=self._patience)
-            for said in each(get(page, "collections")):
+            for said in each(get(page, "collections"), _MOST):
                 if record := self._record(said):
                     found[record.id] = record
             address = self._next(page)
@@ -91,24 +93,31 @@ class StacCatalog(Catalog):
         spans = [span for span in each(get(said, "extent", "temporal", "interval")) if isinstance(span, list)]
         first, last = (spans[0] + [None, None])[:2] if spans else (None, None)
         boxes = list(each(get(said, "extent", "spatial", "bbox")))
-        bands, summaries = get(said, "summaries", "eo:bands"), get(said, "cube:variables")
-        columns = texts(bands, "name") + (texts(list(summaries)) if isinstance(summaries, Mapping) else ())
+        variables, doi = get(said, "cube:variables"), text(get(said, "sci:doi"))
+        # STAC 1.1 has bands in the collection itself, what came before in the summaries.
+        bands = [*each(get(said, "bands")), *each(get(said, "summaries", "bands"))]
+        bands += each(get(said, "summaries", "eo:bands"))
+        columns = texts(bands, "name") + (texts(list(variables)) if isinstance(variables, Mapping) else ())
+        # Who only keeps a copy is no author.
+        makers = [one for one in each(get(said, "providers")) if get(one, "roles") != ["host"]]
         return Record(
             id=name,
             type="data",
             title=text(get(said, "title")) or name,
-            summary=text(get(said, "description"), 600),
-            authors=texts(get(said, "providers"), "name"),
+            summary=prose(get(said, "description"), 600),
+            authors=texts(makers, "name"),
             tags=texts(get(said, "keywords")),
-            names=(name,),
+            names=tuple(filter(None, (name, f"doi:{doi}" if doi else ""))),
             columns=columns,
             catalog=self.id,
             licence=text(get(said, "license")),
+            changed=moment(get(said, "updated")),
             begins=moment(first),
             ends=moment(last),
             box=box(boxes[0]) if boxes else None,
             # Made here: an address that a stranger gives is nowhere to send people.
             url=f"{self._url}/collections/{quote(name, safe='')}",
+            details={"doi": doi} if doi else {},
         )
 
 
@@ -133,8 +142,8 @@ def _worth(clause: Clause, record: Record) -> float:
         "author": tuple((author, _TAG) for author in record.authors),
         "owner": tuple((author, _TAG) for author in record.authors),
         "column": tuple((column, _TAG) for column in record.columns),
-        "name": ((record.id, _TITLE),),
-        "id": ((record.id, _TITLE),),
+        "name": tuple((each, _TITLE) for each in record.names),
+        "id": tuple((each, _TITLE) for each in record.names),
     }
     words = (record.summary, *record.columns, *record.authors)
     anywhere = ((record.title, _TITLE), (record.id, _TITLE), *((tag, _TAG) for tag in record.tags))
