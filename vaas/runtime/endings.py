@@ -6,7 +6,7 @@ import signal
 from collections.abc import Mapping
 from typing import Literal
 
-__all__ = ["CLOSE_CODES", "Kind", "Trouble", "Why", "how_it_ended", "signal_of"]
+__all__ = ["CLOSE_CODES", "OUT_OF_MEMORY", "Kind", "Notice", "Trouble", "Why", "how_it_ended", "signal_of"]
 
 #: Why a page ended. The page gets it as it is while it is prepared, and as a code with the end of its websocket; what
 #: the visitor reads is in ``vaas.js``. "stalled": it stood still; "flooded": too much output; "slow": a cell took too
@@ -24,6 +24,11 @@ CLOSE_CODES: dict[Why, int] = {
     "failed": 4414,
     "greedy": 4415,
 }
+#: What a visitor is told of a page that goes on, in the words of ``vaas.js``. "unprepared": something of the author's
+#: failed when the visit began; "memory": there was not enough for what the visitor did last.
+Notice = Literal["unprepared", "memory"]
+#: Names of the errors by which Python and its libraries say that there is no memory left.
+OUT_OF_MEMORY = frozenset({"MemoryError", "_ArrayMemoryError", "ArrowMemoryError"})
 #: What the owner of an app is told about.
 Kind = Literal[
     "memory", "processes", "cpu", "disk", "output", "died", "stalled", "slow", "start", "network", "callback"

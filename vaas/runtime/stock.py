@@ -51,6 +51,8 @@ class Claim:
     page: Recorded | None = None
     #: The state of its widgets, if it is that of the run.
     state: Taken | None = None
+    #: With what functions of the author's failed when the visit began: a part of it is not as it should be.
+    failed: tuple[str, ...] = ()
 
 
 def _explained(error: Exception) -> str:
@@ -203,14 +205,14 @@ class Stock:
             kernel_id = await self._kernels.fork(ready.template.name, frozen)
         self._fill()
         try:
-            await self._kernels.begin(kernel_id, facts, seconds=self._rendering.start_seconds)
+            failed = await self._begin(kernel_id, facts)
             recorded = await ready.page(page) if whole else None
         except BaseException:
             await self._kernels.stop(kernel_id, now=True)
             raise
         # A fork says nothing unless it is asked: what it says counts from its beginning.
         state = replace(ran.state, said=0) if whole and ran.state is not None else None
-        return Claim(kernel_id, ran, recorded, state)
+        return Claim(kernel_id, ran, recorded, state, failed)
 
     async def _claim_kept(self, facts: Facts, page: Mapping[str, object]) -> Claim | None:
         # The newest first: what is old waits for one to take its place.
@@ -223,12 +225,15 @@ class Stock:
         assert ran is not None
         ready.template.held.remove(kernel_id)
         try:
-            if self._kernels.talks(kernel_id):
-                await self._kernels.begin(kernel_id, facts, seconds=self._rendering.start_seconds)
-            return Claim(kernel_id, ran, await ready.page(page), ran.state)
+            failed = await self._begin(kernel_id, facts) if self._kernels.talks(kernel_id) else ()
+            return Claim(kernel_id, ran, await ready.page(page), ran.state, failed)
         except BaseException:
             await self._kernels.stop(kernel_id, now=True)
             raise
+
+    async def _begin(self, kernel_id: str, facts: Facts) -> tuple[str, ...]:
+        beginning = await self._kernels.begin(kernel_id, facts, seconds=self._rendering.start_seconds)
+        return tuple(name for name, _ in beginning.failed)
 
     def _fits(self, ready: Ready, facts: Facts) -> bool:
         """What a kernel of another language asks for is not known: it may be anything."""
