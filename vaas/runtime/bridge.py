@@ -98,6 +98,7 @@ class Connection(ZMQChannelsWebsocketConnection):
         self._replied.set()
 
     def handle_incoming_message(self, incoming_msg: str | bytes) -> None:
+        """Hand on what the visitor may say."""
         frame = frames.admit(incoming_msg, protocol=self.subprotocol)
         if frame is None or not self.channels:
             return
@@ -108,6 +109,7 @@ class Connection(ZMQChannelsWebsocketConnection):
             super().handle_incoming_message(frame)
 
     def handle_outgoing_message(self, stream: Any, outgoing_msg: list[Any]) -> None:
+        """Hand on what the visitor may hear; errors are for the log and the owner."""
         # Not deserialize(): it takes each message once only, and the bridge has yet to read this one.
         _, (_, packed, _, _, body, *_) = self.session.feed_identities(outgoing_msg)
         if len(packed) > MOST_HEADER:

@@ -72,7 +72,7 @@ class _Kept:
         try:
             await self.stock.settled()
             await self.stock.record(_PAGE)
-            self._log.info("%s is %s. %s", self.path, self.stock.mode, " ".join(self.stock.why))
+            self._log.info("%s", " ".join([f"{self.path} is {self.stock.mode}.", *self.stock.why]))
             await tending
         finally:
             tending.cancel()

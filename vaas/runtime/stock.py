@@ -140,7 +140,10 @@ class Stock:
     @property
     def opens(self) -> Mapping[str, object]:
         """How the app opens, for the portal."""
-        return {"mode": self.mode, "why": list(self.why)}
+        if self.mode != "instant" or self._current is None:
+            return {"mode": self.mode, "why": list(self.why)}
+        mode, why = self._current.template.opens
+        return {"mode": mode, "why": why}
 
     def fits_whole(self, facts: Facts) -> bool:
         """Tell whether a visit with these facts will have its whole page at once."""
@@ -205,7 +208,7 @@ class Stock:
             kernel_id = await self._kernels.fork(ready.template.name, frozen)
         self._fill()
         try:
-            failed = await self._begin(kernel_id, facts)
+            failed = await self._begin(kernel_id, facts, ready.template)
             recorded = await ready.page(page) if whole else None
         except BaseException:
             await self._kernels.stop(kernel_id, now=True)
@@ -225,14 +228,16 @@ class Stock:
         assert ran is not None
         ready.template.held.remove(kernel_id)
         try:
-            failed = await self._begin(kernel_id, facts) if self._kernels.talks(kernel_id) else ()
+            talks = self._kernels.talks(kernel_id)
+            failed = await self._begin(kernel_id, facts, ready.template) if talks else ()
             return Claim(kernel_id, ran, await ready.page(page), ran.state, failed)
         except BaseException:
             await self._kernels.stop(kernel_id, now=True)
             raise
 
-    async def _begin(self, kernel_id: str, facts: Facts) -> tuple[str, ...]:
+    async def _begin(self, kernel_id: str, facts: Facts, template: Template) -> tuple[str, ...]:
         beginning = await self._kernels.begin(kernel_id, facts, seconds=self._rendering.start_seconds)
+        template.begun(beginning.seconds)
         return tuple(name for name, _ in beginning.failed)
 
     def _fits(self, ready: Ready, facts: Facts) -> bool:
@@ -288,7 +293,7 @@ class Stock:
             self._pool.append(Ready(template, self._rendering))
             await self._swap(None, "warm", self._hindrances)
         elif spare := await self._first_fork(template):
-            log.info("The app opens at once: its visits are forks.")
+            log.info(" ".join(["The app opens at once: its visits are forks.", *template.opens[1]]))
             await self._swap(Ready(template, self._rendering), "instant", [], spare=spare)
             self._fill()
         else:
