@@ -45,7 +45,8 @@ class Trouble(Exception):
 
 #: The signals that end processes, with what they mean here.
 _SIGNALS: Mapping[int, str] = {
-    signal.SIGKILL: "it was killed, most likely because the memory ran out",
+    signal.SIGKILL: "it was killed (SIGKILL)",
+    signal.SIGTERM: "it was told to end (SIGTERM)",
     signal.SIGXCPU: "it had used all the computing time that a kernel may use",
     signal.SIGXFSZ: "it wrote a file that is larger than allowed",
     signal.SIGSEGV: "a compiled library crashed",
@@ -62,9 +63,14 @@ def signal_of(code: int | None) -> int:
     return -(code or 0) if (code or 0) < 0 else (code or 0) - _BY_SIGNAL
 
 
-def how_it_ended(code: int | None) -> tuple[Kind, str]:
-    """Return kind and reason of a kernel's end from its exit code; None: it is not known."""
+def how_it_ended(code: int | None, *, full: bool = False) -> tuple[Kind, str]:
+    """Return kind and reason of a kernel's end from its exit code; None: it is not known.
+
+    ``full``: its memory was near its limit when it was looked at last.
+    """
     if code is None:
         return "died", "it ended"
     number = signal_of(code)
+    if number == signal.SIGKILL and full:
+        return "died", f"{_SIGNALS[number]}, most likely because the memory ran out"
     return "cpu" if number == signal.SIGXCPU else "died", _SIGNALS.get(number, f"it ended itself with code {code}")

@@ -293,7 +293,7 @@ class Kernels:
         for kernel_id in list(self.mapping.list_kernel_ids()):
             kernel = self.mapping.get_kernel(kernel_id)
             if kernel.has_kernel and not await kernel.is_alive() and not kernel.forks:
-                found[kernel_id] = _end_of(kernel.exit_code)
+                found[kernel_id] = _end_of(kernel.exit_code, full=kernel_id in self._lookout.full)
         return found
 
     def stuck(self, *, seconds: float) -> set[str]:
@@ -328,8 +328,8 @@ def _beginning(said: Mapping[str, Any], *, most: float) -> Beginning:
     return Beginning(tuple((name if name.isidentifier() else "an error", trace) for name, trace in failed), took)
 
 
-def _end_of(code: int | None) -> Excess:
-    kind, reason = how_it_ended(code)
+def _end_of(code: int | None, *, full: bool) -> Excess:
+    kind, reason = how_it_ended(code, full=full)
     return Excess(kind, f"The kernel of an open page died: {reason}.")
 
 
