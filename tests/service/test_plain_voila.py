@@ -48,6 +48,7 @@ async def test_visitors_have_forks_of_one_run_and_never_see_each_other(tmp_path:
     notebook = write_notebook(tmp_path / "nb/app.ipynb", *SLIDER)
     async with plain_voila(notebook, folder=tmp_path) as server:
         assert await server.says("app.ipynb is instant")
+        assert "app.ipynb is instant.\n" in server.log.read_text()
         one, other = await server.open(), await server.open()
         assert one.kernel != other.kernel
         # The notebook ran once: both show the process that printed, and it is neither's.

@@ -23,6 +23,8 @@ __all__ = ["children", "find", "kept_files", "open_files", "open_folders", "reop
 
 _DEVICES = re.compile(r"^/dev/(nvidia|dri/|kfd|accel)")
 _SHARED = re.compile(r"^[0-9a-f]+-[0-9a-f]+ .w.s \S+ \S+ (\d+)\s*(.*)$", re.MULTILINE)
+#: How a database of SQLite's begins, and how files beside it are named.
+_SQLITE, _BESIDE = b"SQLite format 3\0", re.compile(r"-(wal|journal|shm)$")
 #: Event counters, timers, watches of files and the like: what one process does with it, all others notice.
 _KERNEL_OBJECT = "anon_inode:"
 _MOMENT = 0.02
@@ -194,8 +196,23 @@ def _written(new: dict[int, str]) -> list[tuple[str, str]]:
         except OSError:
             continue
         if stat.S_ISREG(kind) and mode & os.O_ACCMODE != os.O_RDONLY:
-            found.append(("files", f"a file is open for writing: {os.path.basename(what)}"))
-    return found
+            name = os.path.basename(what)
+            if _is_database(fd, name):
+                found.append(("databases", f"a database is open: {_BESIDE.sub('', name)}"))
+            else:
+                found.append(("files", f"a file is open for writing: {name}"))
+    # One database is several files.
+    return list(dict.fromkeys(found))
+
+
+def _is_database(fd: int, name: str) -> bool:
+    """Tell whether the file is a database of SQLite's, or lies beside one."""
+    if _BESIDE.search(name) or name.endswith((".db", ".sqlite", ".sqlite3")):
+        return True
+    try:
+        return os.pread(fd, len(_SQLITE), 0) == _SQLITE
+    except OSError:
+        return False  # it is not open for reading
 
 
 def _shared() -> list[tuple[str, str]]:

@@ -72,7 +72,9 @@ class _Kept:
         try:
             await self.stock.settled()
             await self.stock.record(_PAGE)
-            self._log.info("%s is %s. %s", self.path, self.stock.mode, " ".join(self.stock.why))
+            why = self.stock.opens["why"]
+            assert isinstance(why, list)
+            self._log.info("%s", " ".join([f"{self.path} is {self.stock.mode}.", *map(str, why)]))
             await tending
         finally:
             tending.cancel()
