@@ -153,6 +153,31 @@ result = [each.execute("select sum(a) from t").fetchone()[0] for each in (base, 
 """,
         [3, 15],
     ),
+    "parquet read without threads": Case(
+        """
+import pandas as pd, pyarrow.parquet as pq
+pd.DataFrame({"a": range(9999), "s": ["x"] * 9999}).to_parquet("/tmp/t.parquet")
+t = pq.ParquetFile("/tmp/t.parquet").read(use_threads=False).to_pandas(use_threads=False)
+""",
+        """
+result = [int(t.a.sum()), len(pd.read_parquet("/tmp/t.parquet"))]
+""",
+        [49985001, 9999],
+    ),
+    "polars from a visit's beginning on": Case(
+        """
+import vaas
+@vaas.on_visit
+def read(visitor):
+    global pl, t
+    import polars as pl
+    t = pl.DataFrame({"k": list("abab") * 999, "v": range(3996)})
+""",
+        """
+result = int(t.lazy().filter(pl.col("k") == "a").group_by("k").agg(pl.col("v").sum()).collect()["v"][0])
+""",
+        3990006,
+    ),
 }
 #: Their threads do not survive a fork, or cannot be told from such.
 WARM = {
