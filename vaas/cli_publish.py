@@ -67,7 +67,7 @@ def _add_who(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--network",
         metavar="HOSTS",
-        help="what the app may reach: none (default), all, or hosts such as “example.org *.example.org db.org:5432”; "
+        help="what the app may reach: none (default), all, or hosts such as “*.example.org example.org:8443”; "
         "with --update the default is what the app may reach now",
     )
     parser.add_argument(

@@ -23,6 +23,7 @@ _LONGEST = 200
 #: kind of hindrance → what its author can do.
 _ADVICE: Mapping[str, str] = {
     "threads": "Start threads in a callback, or in a function that is given to vaas.on_visit().",
+    "polars": "Import polars in a callback, or in a function that is given to vaas.on_visit(), not before.",
     "tasks": "Start tasks and timers in a callback, or in a function that is given to vaas.on_visit().",
     "processes": "Wait for processes to end (joblib: n_jobs=1), or start them in a callback.",
     "connections": "Close connections after use, or open them in a function that is given to vaas.on_visit().",
