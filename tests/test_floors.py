@@ -115,7 +115,7 @@ HOMES = {
     "pandas": ("vaas.client", "vaas.widgets", "dashboards"),
     "asyncinotify": ("vaas.stores",),
     "h5py": ("vaas.insides",),
-    "pyarrow": ("vaas.insides",),
+    "pyarrow": ("vaas.insides", "vaas.runtime.arrow"),
     "astropy": ("vaas.insides",),
     "openpyxl": ("vaas.insides",),
     "numcodecs": ("vaas.insides",),

@@ -22,6 +22,7 @@ __all__ = ["add_publish", "run_publish"]
 _AUDIENCES = {"me": [], "signed-in": ["signed-in"], "everyone": ["everyone"]}
 _OPENS = {
     "instant": "instantly",
+    "partly": "partly at once: its first cells have run, the others run for each visitor",
     "warm": "quickly (warm): a few sessions that have run it are kept ready",
     "cold": "slowly (cold): it runs for each visitor",
 }
@@ -66,7 +67,7 @@ def _add_who(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--network",
         metavar="HOSTS",
-        help="what the app may reach: none (default), all, or hosts such as “example.org *.example.org db.org:5432”; "
+        help="what the app may reach: none (default), all, or hosts such as “*.example.org example.org:8443”; "
         "with --update the default is what the app may reach now",
     )
     parser.add_argument(
@@ -156,7 +157,8 @@ async def _await_opens(client: Client, draft_id: str, report: Mapping[str, Any])
 
 def _print_opens(opens: Mapping[str, Any]) -> None:
     if opens:
-        print(f"It opens {_OPENS[opens['mode']]}.")
+        but = ", with exceptions" if opens["mode"] == "instant" and opens.get("why") else ""
+        print(f"It opens {_OPENS[opens['mode']]}{but}.")
     for why in opens.get("why", []):
         print(f"? {why}")
 

@@ -270,11 +270,15 @@ class Asleep(Page):
         """Show where to go; tells nothing about whether there is such an app."""
         found = re.match(r"/user/(app-[a-z0-9]{12})/", path)
         way = f"{self.public_url}wake/{found[1]}" if found else self.public_url
+        self._show_on_its_origin("asleep.html", "This page has gone to sleep", way)
+
+    def _show_on_its_origin(self, template: str, title: str, way: str) -> None:
+        """Show a page where the app's own pages are, with the portal's style sheet and nothing else."""
         styles = origin_of(self.public_url)  # this page is shown on the app's origin
         policy = f"default-src 'none'; style-src {styles}; form-action 'none'; base-uri 'none'"
         self.set_header("Content-Security-Policy", f"{policy}; frame-ancestors {self.ancestors}")
         context = {"way": way, "portal": self.public_url, "policy": policy}
-        self.show("asleep.html", title="This page has gone to sleep", context=context)
+        self.show(template, title=title, context=context)
 
 
 class ProxyError(Asleep):
@@ -318,10 +322,11 @@ class NotThere(Asleep):
 
     def get(self) -> None:
         """Say so, or show the way back to the app."""
-        if not self.request.path.startswith("/user/app-"):
-            raise web.HTTPError(404)
         self.set_status(404)
-        self.show_way(self.request.path)
+        if self.request.path.startswith("/user/app-"):
+            self.show_way(self.request.path)
+        else:
+            self._show_on_its_origin("nowhere.html", "There is nothing here", self.public_url)
 
     def post(self) -> None:
         """Say so."""

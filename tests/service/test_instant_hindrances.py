@@ -151,3 +151,20 @@ async def test_a_server_ends_while_a_notebook_runs_ahead(tmp_path: Path) -> None
         site.app.process.terminate()
         await asyncio.wait_for(site.app.process.wait(), 8)
         assert await soon(lambda: not any(runs(each) for each in started))
+
+
+async def test_who_asks_early_reads_which_visits_are_not_instant(tmp_path: Path) -> None:
+    asks = "import time, vaas\nplace = vaas.visitor().query.get('place')"
+    async with serving(tmp_path, asks, "time.sleep(1.2)") as site:
+        assert await soon(lambda: site.portal.heartbeats and site.portal.heartbeats[-1]["opens"]["why"])
+        opens = site.portal.heartbeats[-1]["opens"]
+        assert opens["mode"] == "instant"
+        assert "With parameters in the address cells 2–3 run for each visit (1." in opens["why"][0], opens
+
+
+async def test_who_fails_without_parameters_reads_it_first(tmp_path: Path) -> None:
+    async with serving(tmp_path, "import vaas\nplace = vaas.visitor().query['place']") as site:
+        assert await soon(lambda: site.portal.heartbeats and site.portal.heartbeats[-1]["opens"]["why"])
+        opens = site.portal.heartbeats[-1]["opens"]
+        assert (opens["mode"], opens["why"][0].partition(".")[0]) == ("partly", "Cell 2 fails: KeyError"), opens
+        assert "Cell 2 fails: KeyError" in site.app.text()

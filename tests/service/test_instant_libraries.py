@@ -153,7 +153,45 @@ result = [each.execute("select sum(a) from t").fetchone()[0] for each in (base, 
 """,
         [3, 15],
     ),
+    "parquet read without threads": Case(
+        """
+import pandas as pd, pyarrow.parquet as pq
+pd.DataFrame({"a": range(9999), "s": ["x"] * 9999}).to_parquet("/tmp/t.parquet")
+t = pq.ParquetFile("/tmp/t.parquet").read(use_threads=False).to_pandas(use_threads=False)
+""",
+        """
+result = [int(t.a.sum()), len(pd.read_parquet("/tmp/t.parquet"))]
+""",
+        [49985001, 9999],
+    ),
+    "polars from a visit's beginning on": Case(
+        """
+import vaas
+@vaas.on_visit
+def read(visitor):
+    global pl, t
+    import polars as pl
+    t = pl.DataFrame({"k": list("abab") * 999, "v": range(3996)})
+""",
+        """
+result = int(t.lazy().filter(pl.col("k") == "a").group_by("k").agg(pl.col("v").sum()).collect()["v"][0])
+""",
+        3990006,
+    ),
 }
+PARQUET = """
+import pandas as pd
+pd.DataFrame({"a": range(9999), "s": ["x"] * 9999}).to_parquet("/tmp/t.parquet", row_group_size=1000)
+t = pd.read_parquet("/tmp/t.parquet")
+"""
+INSTANT["Arrow's threads"] = Case(
+    PARQUET,
+    """
+read = [pd.read_parquet("/tmp/t.parquet", filters=[("a", "<", 5000)]) for _ in range(9)]
+result = [len(read[-1]), int(pd.read_parquet("/tmp/t.parquet").a.sum()), t.s.str.upper().iloc[7]]
+""",
+    [5000, 49985001, "X"],
+)
 #: Their threads do not survive a fork, or cannot be told from such.
 WARM = {
     "polars": Case(
@@ -215,6 +253,15 @@ async def test_a_library_whose_threads_do_not_survive_is_found_and_works(tmp_pat
         visits = [await site.visit(), *await asyncio.gather(site.visit(), site.visit())]
         assert await answers(visits, case) == [case.wanted] * 3, site.app.text()
         assert "Visits are no forks: Threads of compiled libraries run: " in site.app.text()
+        assert ("Import polars in a callback" in site.app.text()) is (name == "polars")
+
+
+async def test_arrow_s_threads_hide_no_others(tmp_path: Path) -> None:
+    async with serving(
+        tmp_path, PARQUET, "import _thread, time; _thread.start_new_thread(time.sleep, (9999,))"
+    ) as site:
+        await site.visit()
+        assert "Visits are no forks: Threads of compiled libraries run: 1. Start" in site.app.text()
 
 
 @pytest.mark.parametrize("question", ["", "from voila.utils import get_query_string; get_query_string()"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -48,6 +49,7 @@ async def test_visitors_have_forks_of_one_run_and_never_see_each_other(tmp_path:
     notebook = write_notebook(tmp_path / "nb/app.ipynb", *SLIDER)
     async with plain_voila(notebook, folder=tmp_path) as server:
         assert await server.says("app.ipynb is instant")
+        assert "app.ipynb is instant.\n" in server.log.read_text()
         one, other = await server.open(), await server.open()
         assert one.kernel != other.kernel
         # The notebook ran once: both show the process that printed, and it is neither's.
@@ -181,6 +183,37 @@ async def test_idle_kernels_are_culled_and_what_is_kept_ready_is_not(tmp_path: P
         second = await server.open()
         # The same run of the notebook.
         assert second.html.replace(second.kernel, first.kernel) == first.html
+
+
+@pytest.mark.parametrize("cells", [SLIDER, THREAD], ids=["instant", "warm"])
+async def test_a_kernel_ends_some_time_after_its_page_has_gone(tmp_path: Path, cells: tuple[str, ...]) -> None:
+    # As browsers leave: plain Voilà refuses what they say then, since its pages have no token.
+    notebook = write_notebook(tmp_path / "nb/app.ipynb", *cells)
+    async with plain_voila(notebook, "--InstantKernels.patience=3", folder=tmp_path) as server:
+        assert await server.says("app.ipynb is ")
+        stays, left, never = await server.open(), await server.open(), await server.page()
+        left.socket.close()
+        assert await server.says(f"Kernel {left.kernel} ends: no page is connected")
+        (kernel,) = re.findall(r'"kernelId": "([^"]+)"', never)
+        assert await server.says(f"Kernel {kernel} ends: no page is connected")
+        assert f"Kernel {stays.kernel} ends" not in server.log.read_text()
+        assert (await stays.ask("kernel_info_request", {}, answer="kernel_info_reply"))["content"]["status"] == "ok"
+        # What is kept ready has been there for longer.
+        again = await server.open()
+        assert (await again.ask("kernel_info_request", {}, answer="kernel_info_reply"))["content"]["status"] == "ok"
+
+
+async def test_a_kernel_that_works_is_no_kernel_that_was_left(tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    works = f"import time; slow = lambda change: (time.sleep(6), open({str(done)!r}, 'w').close())"
+    notebook = write_notebook(tmp_path / "nb/app.ipynb", works, *SLIDER, "slider.observe(slow, 'value')")
+    async with plain_voila(notebook, "--InstantKernels.patience=1", folder=tmp_path) as server:
+        assert await server.says("app.ipynb is instant")
+        live = await server.open()
+        assert await moved(live, 7) == "none+7"
+        live.socket.close()
+        assert await until(done.exists, seconds=30), server.log.read_text()
+        assert await server.says(f"Kernel {live.kernel} ends: no page is connected")
 
 
 async def test_a_kernel_that_dies_takes_nobody_along(tmp_path: Path) -> None:

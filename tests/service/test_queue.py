@@ -141,7 +141,7 @@ async def test_no_more_pages_open_than_the_portal_says(start: Start) -> None:
     assert await soon(lambda: len(portal.heartbeats) > count + 1)
     await first.page()
     second = await comes(app, portal)
-    await waits(second)
+    assert "Many apps are in use here" in await waits(second)
     asking = asyncio.ensure_future(asks(second, known=1))
     portal.shares["site_visits"] = 2
     assert (await asyncio.wait_for(asking, 3))["position"] == 0

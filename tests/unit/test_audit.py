@@ -90,6 +90,21 @@ def test_writing_and_the_systems_own_files_are_no_news(watch: Watch, code: str) 
     assert watch(code) == []
 
 
+def test_our_own_library_is_no_file_of_the_author_s(tmp_path: Path, folder: Path) -> None:
+    # Installed for development it is on no path that Python looks in.
+    notes, root = tmp_path / "audit", os.getcwd()
+    code = (
+        f"import sys; sys.path.insert(0, {root!r}); from vaas.runtime import audit; del sys.path[0]\n"
+        f"audit.install({str(notes)!r}, folder={str(folder)!r}); open(audit.__file__).close()"
+    )
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code], cwd=folder, env=clean, capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 0, done.stderr
+    assert audit.read(notes) == []
+
+
 def test_a_folder_that_is_not_there_is_noted(watch: Watch, folder: Path) -> None:
     noted = watch("import glob; glob.glob('data/*.csv')")
     assert noted == [Event("list", str(folder / "data"), exists=False)]

@@ -60,5 +60,20 @@ def test_too_many_processes_at_two_looks_in_a_row_are_too_many(tree: tuple[int, 
     }
 
 
+def test_who_had_nearly_all_its_memory_is_remembered_when_it_has_died(tree: tuple[int, int]) -> None:
+    template, visit = tree
+    lookout = Lookout(Bounds(memory=2_000_000_000))
+    lookout.look({"template": template, "visit": visit})
+    assert lookout.full == set()
+    lookout = Lookout(Bounds(memory=100_000_000))
+    lookout.look({"template": template, "visit": visit})
+    assert lookout.full == {"visit"}
+    # No process has this number.
+    lookout.look({"visit": 1 << 30})
+    assert lookout.full == {"visit"}
+    lookout.look({"another": 1 << 30})
+    assert lookout.full == set()
+
+
 def test_nobody_is_looked_at_where_nobody_runs() -> None:
     assert Lookout(Bounds()).look({}) == {}

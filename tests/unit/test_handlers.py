@@ -297,6 +297,14 @@ async def test_a_sleeping_servers_address_leads_back_under_a_policy_that_lets_no
         assert "default-src 'none'" in policy and "script-src" not in policy and "form-action 'none'" in policy
 
 
+async def test_an_address_on_an_apps_host_that_is_none_says_so_without_what_that_host_has_not(site: str) -> None:
+    async with client(site) as stranger:
+        answer = await stranger.get(f"{site.removesuffix(PREFIX)}/files/rows.csv")
+        assert answer.status_code == 404 and "an app's files have no address" in answer.text
+        assert f'href="{PUBLIC_URL}static/css/portal.css"' in answer.text and "<img" not in answer.text
+        assert "script-src" not in answer.headers["Content-Security-Policy"]
+
+
 async def test_a_notice_is_shown_only_to_whom_it_was_said(site: str) -> None:
     signed = create_signed_value(SECRET, NOTICE, json.dumps(["ada", "Saved."])).decode()
     for name, shown in (("ada", "(Saved.)"), ("sam", "()"), ("", "()")):

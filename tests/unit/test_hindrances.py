@@ -57,7 +57,11 @@ LEFT = {
     "file": ("global f; f = open('written', 'w')", ("files", "a file is open for writing: written")),
     "database": (
         "import sqlite3; global b; b = sqlite3.connect('base.db'); b.execute('create table t (a)'); b.commit()",
-        ("files", "a file is open for writing: base.db"),
+        ("databases", "a database is open: base.db"),
+    ),
+    "database by its beginning": (
+        "import sqlite3; global b; b = sqlite3.connect('base'); b.execute('create table t (a)'); b.commit()",
+        ("databases", "a database is open: base"),
     ),
     "mapped": (
         "import mmap; global m; f = open('map', 'w+b'); f.truncate(99); m = mmap.mmap(f.fileno(), 99); f.close()",

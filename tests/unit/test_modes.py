@@ -24,14 +24,16 @@ def test_who_opens_connections_and_files_again_may_have_them_open_and_threads_no
 
 
 def test_temporary_files_are_copied_for_each_fork_and_so_bounded() -> None:
-    for kept in ((501, 0), (1, 50_000_001)):
+    for kept, words in (((501, 0), "501 temporary files"), ((11, 60_000_000), "60.0 MB in temporary files")):
         ((kind, text),) = Verdict.of(said(kept=kept), sandboxed=True).hindrances
-        assert kind == "space" and f"{kept[0]} temporary files" in text
+        assert kind == "space" and text == f"the notebook keeps {words}"
     assert Verdict.of(said(kept=(1, 0)), sandboxed=False).hindrances, "a fork would not find it in another folder"
 
 
 def test_what_a_kernel_says_is_bounded() -> None:
     verdict = Verdict.of(said(*[("threads", "x" * 9999)] * 99), sandboxed=True)
+    assert verdict.hindrances == (("threads", f"{'x' * 200} (99 times)"),)
+    verdict = Verdict.of(said(*[("threads", f"{number}{'x' * 9999}") for number in range(99)]), sandboxed=True)
     assert len(verdict.hindrances) <= 10 and max(len(text) for _, text in verdict.hindrances) <= 200
 
 
@@ -40,7 +42,8 @@ def test_advice_is_a_sentence_for_each_kind_and_says_what_to_do() -> None:
     assert lines == [
         "A thread runs: A; a thread runs: B. Start threads in a callback, or in a function that is given to "
         "vaas.on_visit().",
-        "A file is open. Close files after writing (with open(…) as file).",
+        "A file is open. Close files after writing (with open(…) as file), or open them in a function that is given to "
+        "vaas.on_visit().",
     ]
     assert advice([("unheard of", "something is odd")]) == ["Something is odd."]
     assert advice([]) == []

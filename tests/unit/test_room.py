@@ -58,6 +58,15 @@ def test_the_smaller_of_the_apps_limit_and_its_share_of_the_site_counts() -> Non
     assert made.free(pages=1) == 3
     made.site_visits = 50
     assert made.free(pages=1) == 9
+
+
+def test_it_is_known_whether_the_app_is_full_or_the_site() -> None:
+    made = room(visits=2)
+    assert not made.is_for_others(pages=2)
+    made.site_visits = 0
+    assert made.is_for_others(pages=0)
+    made.site_visits = 1
+    assert [made.is_for_others(pages=pages) for pages in (0, 1, 2)] == [False, True, False]
     made.site_visits = 0
     assert made.free(pages=0) == 0
 

@@ -12,7 +12,7 @@ from vaas.prose import clean_text
 __all__ = ["MODES", "clean_opens", "clean_progress", "clean_report"]
 
 #: How an app may open.
-MODES = ("instant", "warm", "cold")
+MODES = ("instant", "partly", "warm", "cold")
 
 #: list → its entries' fields and their types
 _LISTS: Mapping[str, Mapping[str, type]] = {

@@ -6,7 +6,7 @@ What a template asked for decides which visits may have a fork of it: :func:`vaa
 from __future__ import annotations
 
 import os
-import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass, field
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from vaas.facts import ASPECTS, BASKET, EMPTY, PORTAL, QUERY, VISITOR, VISITOR_VARIABLE, Facts, Query, Way
 
 __all__ = [
+    "Beginning",
     "Hook",
     "Visitor",
     "asked",
@@ -152,19 +153,32 @@ def hooked() -> bool:
     return bool(_here.hooks)
 
 
-def begin(facts: Facts) -> None:
+@dataclass(frozen=True)
+class Beginning:
+    """How a visit began: with what the author's functions failed, each as name and traceback, and how long they took.
+
+    It is 0 seconds where there was none.
+    """
+
+    failed: tuple[tuple[str, str], ...] = ()
+    seconds: float = 0.0
+
+
+def begin(facts: Facts) -> Beginning:
     """Begin a visit in this process: know its facts, set its variables, call who asked to be called.
 
-    A function that fails says so on standard error, and the others are called all the same.
+    Where a function fails, the others are called all the same.
     """
     _know(facts)
     _here.begun = True
     hooks, _here.hooks = _here.hooks, []
+    began, failed = time.monotonic(), []
     for hook in hooks:
         try:
             hook(visitor())
-        except Exception:
-            traceback.print_exc(file=sys.stderr)
+        except Exception as error:
+            failed.append((type(error).__name__, "".join(traceback.format_exception(error))))
+    return Beginning(tuple(failed), time.monotonic() - began if hooks else 0.0)
 
 
 def install(*, template: bool = False) -> None:

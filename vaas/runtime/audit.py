@@ -85,6 +85,7 @@ class _Hook:
         self._identity = _identity(self._fd)
         self._folder = _with_slash(os.path.realpath(folder))
         known = {*_SYSTEM, *sys.path, sys.prefix, sys.base_prefix, sys.exec_prefix, os.environ.get("HOME", "")}
+        known.add(str(Path(__file__).parents[1]))  # installed from a folder of its own, it is on no path
         both = (os.path.abspath, os.path.realpath)
         self._ignored = tuple({_with_slash(resolve(path)) for path in known if path for resolve in both} - {"/"})
         self._seen: set[tuple[str, str]] = set()

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Mapping
 from typing import Literal
 
-__all__ = ["CLOSE_CODES", "Kind", "Trouble", "Why", "how_it_ended", "signal_of"]
+__all__ = ["CLOSE_CODES", "OUT_OF_MEMORY", "Kind", "Notice", "Trouble", "Why", "how_it_ended", "signal_of"]
 
 #: Why a page ended. The page gets it as it is while it is prepared, and as a code with the end of its websocket; what
 #: the visitor reads is in ``vaas.js``. "stalled": it stood still; "flooded": too much output; "slow": a cell took too
@@ -24,6 +24,11 @@ CLOSE_CODES: dict[Why, int] = {
     "failed": 4414,
     "greedy": 4415,
 }
+#: What a visitor is told of a page that goes on, in the words of ``vaas.js``. "unprepared": something of the author's
+#: failed when the visit began; "memory": there was not enough for what the visitor did last.
+Notice = Literal["unprepared", "memory"]
+#: Names of the errors by which Python and its libraries say that there is no memory left.
+OUT_OF_MEMORY = frozenset({"MemoryError", "_ArrayMemoryError", "ArrowMemoryError"})
 #: What the owner of an app is told about.
 Kind = Literal[
     "memory", "processes", "cpu", "disk", "output", "died", "stalled", "slow", "start", "network", "callback"
@@ -40,7 +45,8 @@ class Trouble(Exception):
 
 #: The signals that end processes, with what they mean here.
 _SIGNALS: Mapping[int, str] = {
-    signal.SIGKILL: "it was killed, most likely because the memory ran out",
+    signal.SIGKILL: "it was killed (SIGKILL)",
+    signal.SIGTERM: "it was told to end (SIGTERM)",
     signal.SIGXCPU: "it had used all the computing time that a kernel may use",
     signal.SIGXFSZ: "it wrote a file that is larger than allowed",
     signal.SIGSEGV: "a compiled library crashed",
@@ -57,9 +63,14 @@ def signal_of(code: int | None) -> int:
     return -(code or 0) if (code or 0) < 0 else (code or 0) - _BY_SIGNAL
 
 
-def how_it_ended(code: int | None) -> tuple[Kind, str]:
-    """Return kind and reason of a kernel's end from its exit code; None: it is not known."""
+def how_it_ended(code: int | None, *, full: bool = False) -> tuple[Kind, str]:
+    """Return kind and reason of a kernel's end from its exit code; None: it is not known.
+
+    ``full``: its memory was near its limit when it was looked at last.
+    """
     if code is None:
         return "died", "it ended"
     number = signal_of(code)
+    if number == signal.SIGKILL and full:
+        return "died", f"{_SIGNALS[number]}, most likely because the memory ran out"
     return "cpu" if number == signal.SIGXCPU else "died", _SIGNALS.get(number, f"it ended itself with code {code}")

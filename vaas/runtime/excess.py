@@ -23,6 +23,8 @@ FIXES: Mapping[str, str] = {
 
 #: A kernel that comes this near to its number of processes at two looks in a row is not there to compute.
 _MANY = 0.9
+#: Who has so much of its memory may well have died of it.
+_NEARLY = 0.8
 #: So many files may be in a temporary folder: each takes memory that its size does not count.
 MOST_FILES = 50_000
 #: Threads are asked of so many processes of a kernel; where there are more, they are what is too many.
@@ -43,6 +45,8 @@ class Lookout:
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
         self._crowded: set[str] = set()
+        #: Those that had nearly as much memory as they may when they were seen last.
+        self.full: set[str] = set()
 
     def look(self, running: Mapping[str, int], places: Mapping[str, int] = MappingProxyType({})) -> dict[str, Excess]:
         """Return what is wrong with which of the kernels. May be slow.
@@ -60,9 +64,16 @@ class Lookout:
         for kernel, family in _families(running, places).items():
             if max(len(family), sum(map(threads_of, family[:_FEW]))) >= _MANY * self._bounds.processes:
                 crowded.add(kernel)
-            if excess := self._excess(family, long_crowded=kernel in crowded & self._crowded):
+            used = memory_of(family, more_than=int(_NEARLY * self._bounds.memory))
+            if used > _NEARLY * self._bounds.memory:
+                self.full.add(kernel)
+            elif used:
+                # One that is gone has none: what was seen before is what is known of it.
+                self.full.discard(kernel)
+            if excess := self._excess(family, used, long_crowded=kernel in crowded & self._crowded):
                 found[kernel] = excess
         self._crowded = crowded
+        self.full &= running.keys()
         return found
 
     def memory(self, running: Mapping[str, int], places: Mapping[str, int]) -> dict[str, int]:
@@ -71,9 +82,9 @@ class Lookout:
             return {}
         return {kernel: memory_of(family, more_than=-1) for kernel, family in _families(running, places).items()}
 
-    def _excess(self, family: list[int], *, long_crowded: bool) -> Excess | None:
+    def _excess(self, family: list[int], used: int, *, long_crowded: bool) -> Excess | None:
         most = self._bounds.memory
-        if memory_of(family, more_than=most) > most:
+        if used > most:
             text = f"A kernel was ended: it used more than the {most / 1e6:.0f} MB of memory that it may use."
             return Excess("memory", text)
         if long_crowded:

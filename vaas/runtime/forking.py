@@ -38,6 +38,8 @@ __all__ = ["Side"]
 
 #: How long (seconds) what a notebook has started may take to end.
 _FAREWELL = 0.1
+#: Of functions that fail when a visit begins, so many are told of, and so much (characters) of what each says.
+_MOST_FAILED, _LONGEST_TRACE = 5, 5000
 
 
 def _loop() -> Any:
@@ -134,11 +136,12 @@ class Side:
             elif told["do"] == "sources":
                 self._say({"sources": sources.found()})
             elif told["do"] == "begin":
-                # Nobody listens to the kernel yet: what functions of the author's say of errors is for the log.
+                # Nobody listens to the kernel yet: what functions of the author's complain of is for the log.
                 with _log() as log, contextlib.redirect_stderr(log):
-                    asking.begin(Facts.from_json(told["facts"]))
+                    beginning = asking.begin(Facts.from_json(told["facts"]))
                 self._flush()
-                self._say({"begun": True})
+                failed = [[name, trace[-_LONGEST_TRACE:]] for name, trace in beginning.failed[:_MOST_FAILED]]
+                self._say({"begun": True, "failed": failed, "seconds": beginning.seconds})
             elif told["do"] == "freeze":
                 self._freezing, self._folders = True, told["folders"]
                 loop = _loop()

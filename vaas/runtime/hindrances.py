@@ -19,10 +19,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from vaas.runtime import arrow
+
 __all__ = ["children", "find", "kept_files", "open_files", "open_folders", "reopen_files", "reopen_folders"]
 
 _DEVICES = re.compile(r"^/dev/(nvidia|dri/|kfd|accel)")
 _SHARED = re.compile(r"^[0-9a-f]+-[0-9a-f]+ .w.s \S+ \S+ (\d+)\s*(.*)$", re.MULTILINE)
+#: How a database of SQLite's begins, and how files beside it are named.
+_SQLITE, _BESIDE = b"SQLite format 3\0", re.compile(r"-(wal|journal|shm)$")
 #: Event counters, timers, watches of files and the like: what one process does with it, all others notice.
 _KERNEL_OBJECT = "anon_inode:"
 _MOMENT = 0.02
@@ -128,20 +132,24 @@ def _threads() -> list[tuple[str, str]]:
     os.waitpid(child, 0)
     named = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
     found = [("threads", f"a thread runs: {thread.name}") for thread in named]
-    if others := _unknown_threads():
+    others = _unknown_threads()
+    if others and (idle := arrow.idle_threads()):
+        others = _unknown_threads(besides=idle)
+    if others:
         # Some say what they are of; who does not has the name of the program.
         own = _name_of(str(os.getpid()))
         names = sorted({name.rstrip("-0123456789") for tid in others if (name := _name_of(tid)) not in ("", own)})
         said = f" ({', '.join(names)})" if names else ""
-        found.append(("threads", f"threads of compiled libraries run: {len(others)}{said}"))
+        kind = "polars" if any(name.startswith("polars") for name in names) else "threads"
+        found.append((kind, f"threads of compiled libraries run: {len(others)}{said}"))
     return found
 
 
-def _unknown_threads() -> list[str]:
+def _unknown_threads(*, besides: Iterable[int] = ()) -> list[str]:
     """Return the threads that Python does not know; one that has been waited for may take a moment to be gone."""
     for pause in (*[_MOMENT] * 10, 0):
         # The main thread of a fork still has the number of its parent's, in Python 3.11.
-        known = {os.getpid(), *(thread.native_id for thread in threading.enumerate())}
+        known = {os.getpid(), *besides, *(thread.native_id for thread in threading.enumerate())}
         others = [tid for tid in os.listdir(_TASKS) if int(tid) not in known]
         if not others:
             break
@@ -194,8 +202,23 @@ def _written(new: dict[int, str]) -> list[tuple[str, str]]:
         except OSError:
             continue
         if stat.S_ISREG(kind) and mode & os.O_ACCMODE != os.O_RDONLY:
-            found.append(("files", f"a file is open for writing: {os.path.basename(what)}"))
-    return found
+            name = os.path.basename(what)
+            if _is_database(fd, name):
+                found.append(("databases", f"a database is open: {_BESIDE.sub('', name)}"))
+            else:
+                found.append(("files", f"a file is open for writing: {name}"))
+    # One database is several files.
+    return list(dict.fromkeys(found))
+
+
+def _is_database(fd: int, name: str) -> bool:
+    """Tell whether the file is a database of SQLite's, or lies beside one."""
+    if _BESIDE.search(name) or name.endswith((".db", ".sqlite", ".sqlite3")):
+        return True
+    try:
+        return os.pread(fd, len(_SQLITE), 0) == _SQLITE
+    except OSError:
+        return False  # it is not open for reading
 
 
 def _shared() -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from typing import Any
 from vaas.facts import Facts
 from vaas.runtime import gate
 from vaas.runtime.activity import WatchedKernels
+from vaas.runtime.asking import Beginning
 from vaas.runtime.caches import FontCache
 from vaas.runtime.channel import Channel
 from vaas.runtime.confinement import Confinement
@@ -22,6 +24,7 @@ from vaas.runtime.endings import how_it_ended
 from vaas.runtime.environment import kernel_environment
 from vaas.runtime.excess import Excess, Lookout
 from vaas.runtime.forks import CHANNELS, ForkedKernelManager, Frozen
+from vaas.runtime.logged import Logged
 from vaas.runtime.manager import ConfinedKernelManager
 from vaas.runtime.modes import Verdict
 from vaas.runtime.printed import Printed
@@ -41,6 +44,8 @@ _FAREWELL = 10.0
 _LONGEST_SOCKET = 107
 #: How long a kernel that is idle may take to answer, in seconds: to freeze one, its memory is gone through.
 _PATIENCE = 30.0
+#: Of so many functions that fail when a visit begins something is said.
+_MOST_FAILED = 5
 
 
 class StartedKernels(WatchedKernels):
@@ -187,11 +192,15 @@ class Kernels:
         answer = await self._channel(kernel_id).ask({"do": "sources"}, "sources", seconds=_PATIENCE)
         return Sources.of(answer["sources"], roots=self._roots())
 
-    async def begin(self, kernel_id: str, facts: Facts, *, seconds: float) -> None:
+    async def begin(self, kernel_id: str, facts: Facts, *, seconds: float) -> Beginning:
         """Begin a visit in a kernel that ran ahead of it; Unavailable if what the author does then takes longer."""
         own = replace(facts, request={**facts.request, "VOILA_KERNEL_ID": kernel_id})
         told = {"do": "begin", "facts": own.to_json()}
-        await self._channel(kernel_id).ask(told, "begun", seconds=seconds)
+        beginning = _beginning(await self._channel(kernel_id).ask(told, "begun", seconds=seconds), most=seconds)
+        logged = Logged(f"Kernel {kernel_id}")
+        for _, trace in beginning.failed:
+            logged.say(f"A function given to vaas.on_visit failed:\n{trace.rstrip()}", level=logging.WARNING)
+        return beginning
 
     async def freeze(self, kernel_id: str, *, source: Frozen | None = None) -> tuple[Frozen, Verdict, Sources]:
         """Freeze a kernel that is idle; return what forks are made by, whether they may be, and what it read.
@@ -284,7 +293,7 @@ class Kernels:
         for kernel_id in list(self.mapping.list_kernel_ids()):
             kernel = self.mapping.get_kernel(kernel_id)
             if kernel.has_kernel and not await kernel.is_alive() and not kernel.forks:
-                found[kernel_id] = _end_of(kernel.exit_code)
+                found[kernel_id] = _end_of(kernel.exit_code, full=kernel_id in self._lookout.full)
         return found
 
     def stuck(self, *, seconds: float) -> set[str]:
@@ -309,8 +318,18 @@ class Kernels:
         return dict(self.mapping.kernel_model(kernel_id))
 
 
-def _end_of(code: int | None) -> Excess:
-    kind, reason = how_it_ended(code)
+def _beginning(said: Mapping[str, Any], *, most: float) -> Beginning:
+    """Return what a kernel, which is foreign, says of the beginning of its visit; a name is one of Python's."""
+    told = said.get("failed")
+    pairs = [pair for pair in told if isinstance(pair, list) and len(pair) == 2] if isinstance(told, list) else []
+    failed = [(str(name), str(trace)) for name, trace in pairs[:_MOST_FAILED]]
+    seconds = said.get("seconds")
+    took = min(max(0.0, seconds), most) if isinstance(seconds, float) else 0.0
+    return Beginning(tuple((name if name.isidentifier() else "an error", trace) for name, trace in failed), took)
+
+
+def _end_of(code: int | None, *, full: bool) -> Excess:
+    kind, reason = how_it_ended(code, full=full)
     return Excess(kind, f"The kernel of an open page died: {reason}.")
 
 

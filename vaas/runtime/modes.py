@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -22,17 +23,20 @@ _LONGEST = 200
 #: kind of hindrance → what its author can do.
 _ADVICE: Mapping[str, str] = {
     "threads": "Start threads in a callback, or in a function that is given to vaas.on_visit().",
+    "polars": "Import polars in a callback, or in a function that is given to vaas.on_visit(), not before.",
     "tasks": "Start tasks and timers in a callback, or in a function that is given to vaas.on_visit().",
     "processes": "Wait for processes to end (joblib: n_jobs=1), or start them in a callback.",
     "connections": "Close connections after use, or open them in a function that is given to vaas.on_visit().",
-    "files": "Close files after writing (with open(…) as file).",
+    "databases": "Close it, and open it in a function that is given to vaas.on_visit().",
+    "files": "Close files after writing (with open(…) as file), or open them in a function that is given to "
+    "vaas.on_visit().",
     "memory": "Read files into memory instead of mapping them for writing.",
     "devices": "Use the graphics processor in callbacks only.",
     "kernel": "Notebooks in the Python of this site open at once.",
     "space": "Keep large data in variables instead of in temporary files.",
 }
 #: What a function of the author's that is given to ``vaas.on_visit`` makes good.
-_MADE_GOOD = frozenset({"connections", "files"})
+_MADE_GOOD = frozenset({"connections", "databases", "files"})
 
 
 @dataclass(frozen=True)
@@ -46,12 +50,15 @@ class Verdict:
     @classmethod
     def of(cls, said: Mapping[str, Any], *, sandboxed: bool) -> Verdict:
         """Return the verdict on what a frozen kernel says of itself."""
-        found = [(str(each["kind"]), str(each["text"])[:_LONGEST]) for each in said["hindrances"][:_MOST_SAID]]
+        told = Counter((str(each["kind"]), str(each["text"])[:_LONGEST]) for each in said["hindrances"])
+        found = [(kind, text if times == 1 else f"{text} ({times} times)") for (kind, text), times in told.items()]
+        found = found[:_MOST_SAID]
         if said["hooked"]:
             found = [each for each in found if each[0] not in _MADE_GOOD]
         files, size = said["kept"]
         if files > (_MOST_FILES if sandboxed else _OWN_FILES) or size > _MOST_BYTES:
-            found.append(("space", f"the notebook keeps {files} temporary files, of {size / 1e6:.1f} MB"))
+            much = f"{size / 1e6:.1f} MB in temporary files" if size > _MOST_BYTES else f"{files} temporary files"
+            found.append(("space", f"the notebook keeps {much}"))
         return cls(tuple(found), bool(said["hooked"]))
 
     @classmethod

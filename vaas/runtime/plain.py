@@ -72,7 +72,9 @@ class _Kept:
         try:
             await self.stock.settled()
             await self.stock.record(_PAGE)
-            self._log.info("%s is %s. %s", self.path, self.stock.mode, " ".join(self.stock.why))
+            why = self.stock.opens["why"]
+            assert isinstance(why, list)
+            self._log.info("%s", " ".join([f"{self.path} is {self.stock.mode}.", *map(str, why)]))
             await tending
         finally:
             tending.cancel()
@@ -98,6 +100,11 @@ class InstantKernels(StartedKernels):
     spares = Int(3, config=True, help="How many forks of each notebook are kept ahead of visits.")
     refresh = Int(3600, config=True, help="After how many seconds a notebook is run again for new visits; 0: never.")
     notebooks = Int(10, config=True, help="How many notebooks of a folder are kept ready; the longest unused one goes.")
+    patience = Float(
+        120.0,
+        config=True,
+        help="After how many seconds a kernel that does nothing, and that no page is connected to, ends; 0: never.",
+    )
     heartbeat = Float(10.0, config=True, help="How often (seconds) a page that grows gives a sign of life.")
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -119,6 +126,8 @@ class InstantKernels(StartedKernels):
         self._folders: dict[Path, PlainKernels] = {}
         #: Kernels that were handed to visits, and whose they are.
         self._visits: dict[str, PlainKernels] = {}
+        #: Since when no page has been connected to a visit's kernel that does nothing.
+        self._left: dict[str, float] = {}
         self._retiring: set[asyncio.Future[None]] = set()
         self._looking: asyncio.Future[None] | None = None
         self._temporary = tempfile.TemporaryDirectory(prefix="voila_instant_", ignore_cleanup_errors=True)
@@ -151,7 +160,7 @@ class InstantKernels(StartedKernels):
         self._looking = asyncio.ensure_future(self._look())
 
     async def _look(self) -> None:
-        """Notice files that changed, and kernels of visits that died."""
+        """Notice files that changed, and kernels of visits that died or were left."""
         while True:
             await asyncio.sleep(_LOOK)
             try:
@@ -160,6 +169,7 @@ class InstantKernels(StartedKernels):
                 for kernel_id, kernels in list(self._visits.items()):
                     if not kernels.lives(kernel_id):
                         await self._bury(kernel_id)
+                await self._end_left()
             except Exception:
                 self.log.exception("Looking after notebooks that are kept ready")
 
@@ -170,6 +180,30 @@ class InstantKernels(StartedKernels):
             if connection.kernel_id == kernel_id:
                 connection.on_restart_failed()
         await self.shutdown_kernel(kernel_id, now=True)
+
+    async def _end_left(self) -> None:
+        """End the kernels of visits whose page has gone; one that has just been made has not connected yet."""
+        if self.patience <= 0:
+            return
+        now = time.monotonic()
+        idle = [each for each in self.list_kernel_ids() if self._is_visit(each) and not self._in_use(each)]
+        self._left = {each: self._left.get(each, now) for each in idle}
+        for kernel_id, since in list(self._left.items()):
+            if now - since > self.patience and not self._in_use(kernel_id):
+                self.log.info("Kernel %s ends: no page is connected to it any more.", kernel_id)
+                await self.shutdown_kernel(kernel_id)
+
+    def _in_use(self, kernel_id: str) -> bool:
+        """Tell whether a page is connected to the kernel, or it works; one that has not started yet is let alone."""
+        if kernel_id not in self or kernel_id in self._pending_kernels:
+            return True
+        # A fork that nobody has connected to has never said that it is idle.
+        busy = getattr(self.get_kernel(kernel_id), "execution_state", "") == "busy"
+        return busy or self._kernel_connections.get(kernel_id, 0) > 0
+
+    def _is_visit(self, kernel_id: str) -> bool:
+        """Tell whether the kernel is a visit's; those that are kept ready are idle by design."""
+        return kernel_id in self._visits or not any(each.owns(kernel_id) for each in self._folders.values())
 
     def kernels_in(self, folder: str) -> PlainKernels:
         """Return who starts and forks kernels in a folder below the root."""
@@ -287,9 +321,8 @@ class InstantKernels(StartedKernels):
             await kernels.clear(kernel_id)
 
     async def cull_kernel_if_idle(self, kernel_id: str) -> None:
-        """Cull a visit's kernel; those that are kept ready are idle by design."""
-        own = any(kernels.owns(kernel_id) for kernels in self._folders.values())
-        if kernel_id in self._visits or not own:
+        """Cull a visit's kernel, and none that is kept ready."""
+        if self._is_visit(kernel_id):
             await super().cull_kernel_if_idle(kernel_id)
 
     async def shutdown_all(self, now: bool = False) -> None:

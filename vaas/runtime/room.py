@@ -77,6 +77,12 @@ class Room:
         by_memory = self._by_memory() if pages else max(1, self._by_memory())
         return max(0, min(by_number - pages, by_memory))
 
+    def is_for_others(self, *, pages: int) -> bool:
+        """Tell whether it is the site that is full rather than the app: alone on it, the app would have room."""
+        alone = Room(visits=self._visits, memory=self._memory)
+        alone._seen, alone._opened = self._seen, self._opened
+        return self.free(pages=pages) < 1 <= alone.free(pages=pages)
+
     @property
     def ahead(self) -> int:
         """How many kernels may be kept ready: none that would take the room of a visit."""

@@ -214,6 +214,9 @@ class AppServer:
                 claimed = None if page.ended else await self.stock.claim(facts, page=shown)
             if claimed is not None:
                 page.state = claimed.state
+                page.unprepared = bool(claimed.failed)
+                for name in claimed.failed:
+                    self.incident("callback", f"A function given to vaas.on_visit failed with {name}.")
                 await self._give(page, claimed.kernel_id)
             return claimed
 

@@ -72,7 +72,7 @@ def refresh(every: float | None = None, *, when: Iterable[str | os.PathLike[str]
     """Have the notebook run again for new visits: ``every`` so many seconds, and ``when`` one of the files changes."""
     if every is not None:
         if not every >= _LEAST:
-            raise ValueError(f"A notebook can be run again every {_LEAST:.0f} seconds at most, not every {every}.")
+            raise ValueError(f"{_LEAST:.0f} seconds is the shortest time between two runs; every={every!r} is less.")
         _here.every = every
     for path in when:
         _note(os.path.abspath(os.fspath(path)))

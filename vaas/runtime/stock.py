@@ -51,6 +51,8 @@ class Claim:
     page: Recorded | None = None
     #: The state of its widgets, if it is that of the run.
     state: Taken | None = None
+    #: With what functions of the author's failed when the visit began: a part of it is not as it should be.
+    failed: tuple[str, ...] = ()
 
 
 def _explained(error: Exception) -> str:
@@ -138,7 +140,10 @@ class Stock:
     @property
     def opens(self) -> Mapping[str, object]:
         """How the app opens, for the portal."""
-        return {"mode": self.mode, "why": list(self.why)}
+        if self.mode != "instant" or self._current is None:
+            return {"mode": self.mode, "why": list(self.why)}
+        mode, why = self._current.template.opens
+        return {"mode": mode, "why": why}
 
     def fits_whole(self, facts: Facts) -> bool:
         """Tell whether a visit with these facts will have its whole page at once."""
@@ -203,14 +208,14 @@ class Stock:
             kernel_id = await self._kernels.fork(ready.template.name, frozen)
         self._fill()
         try:
-            await self._kernels.begin(kernel_id, facts, seconds=self._rendering.start_seconds)
+            failed = await self._begin(kernel_id, facts, ready.template)
             recorded = await ready.page(page) if whole else None
         except BaseException:
             await self._kernels.stop(kernel_id, now=True)
             raise
         # A fork says nothing unless it is asked: what it says counts from its beginning.
         state = replace(ran.state, said=0) if whole and ran.state is not None else None
-        return Claim(kernel_id, ran, recorded, state)
+        return Claim(kernel_id, ran, recorded, state, failed)
 
     async def _claim_kept(self, facts: Facts, page: Mapping[str, object]) -> Claim | None:
         # The newest first: what is old waits for one to take its place.
@@ -223,12 +228,17 @@ class Stock:
         assert ran is not None
         ready.template.held.remove(kernel_id)
         try:
-            if self._kernels.talks(kernel_id):
-                await self._kernels.begin(kernel_id, facts, seconds=self._rendering.start_seconds)
-            return Claim(kernel_id, ran, await ready.page(page), ran.state)
+            talks = self._kernels.talks(kernel_id)
+            failed = await self._begin(kernel_id, facts, ready.template) if talks else ()
+            return Claim(kernel_id, ran, await ready.page(page), ran.state, failed)
         except BaseException:
             await self._kernels.stop(kernel_id, now=True)
             raise
+
+    async def _begin(self, kernel_id: str, facts: Facts, template: Template) -> tuple[str, ...]:
+        beginning = await self._kernels.begin(kernel_id, facts, seconds=self._rendering.start_seconds)
+        template.begun(beginning.seconds)
+        return tuple(name for name, _ in beginning.failed)
 
     def _fits(self, ready: Ready, facts: Facts) -> bool:
         """What a kernel of another language asks for is not known: it may be anything."""
@@ -283,7 +293,7 @@ class Stock:
             self._pool.append(Ready(template, self._rendering))
             await self._swap(None, "warm", self._hindrances)
         elif spare := await self._first_fork(template):
-            log.info("The app opens at once: its visits are forks.")
+            log.info(" ".join(["The app opens at once: its visits are forks.", *template.opens[1]]))
             await self._swap(Ready(template, self._rendering), "instant", [], spare=spare)
             self._fill()
         else:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -24,6 +25,7 @@ from vaas.runtime.executor import Executor
 from vaas.runtime.forks import Frozen
 from vaas.runtime.kernels import Kernels
 from vaas.runtime.modes import Verdict
+from vaas.runtime.promise import Rest, promised
 from vaas.runtime.rendering import Renders
 from vaas.runtime.sources import Sources
 from vaas.runtime.states import Taken, take
@@ -105,6 +107,28 @@ class Template:
         self.verdict, self.sources = Verdict(), Sources()
         self.kernel_id = ""
         self.ran: Ran | None = None
+        #: How it failed without a visit after its stem; "": it did not. And how many seconds each cell took.
+        self.failure = ""
+        self._seconds: dict[int, float] = {}
+        self._code: list[int] = []
+        self._longest = 0
+
+    @property
+    def opens(self) -> tuple[str, list[str]]:
+        """How visits open that are made from it, and what is different for whom."""
+        stop = self.stop if self.stem is not None and self.stop is not None else 0
+        cells = [index for index in self._code if index >= stop]
+        seconds = sum(self._seconds.get(index, 0.0) for index in cells)
+        rest = Rest([index + 1 for index in cells], above=len(cells) < len(self._code), seconds=seconds)
+        asked = sorted(self.whole[1].asked) if self.whole else []
+        mode, lines = promised(rest, asked=asked, failure=self.failure, whole=self.whole is not None)
+        if self._longest:
+            lines.append(f"Functions given to vaas.on_visit took up to {self._longest} s at the beginning of a visit.")
+        return mode, lines
+
+    def begun(self, seconds: float) -> None:
+        """Note for how long the author's functions held up a visit; what is short is not worth a word."""
+        self._longest = max(self._longest, int(seconds))
 
     async def run(self, *, freeze: bool) -> None:
         """Run the notebook; ``freeze`` it, or leave its kernel as it is, for one visit.
@@ -116,6 +140,7 @@ class Template:
         """
         renderer = await self._rendering.open("", page={})
         notebook, self.name = renderer.notebook, renderer.notebook.metadata.kernelspec.name
+        self._code = [index for index, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
         try:
             ours = self._kernels.specs.is_ours(self.name)
             if freeze and not ours:
@@ -137,7 +162,8 @@ class Template:
                     ran = await self._run(notebook, kernel_id, ran, upto=None)
                 except Failed as error:
                     # It may be because there is no visit. Each runs the cells that are left.
-                    log.info("Without a visit the notebook does not run to its end: %s", error)
+                    log.warning("Without a visit the notebook does not run to its end: %s", error)
+                    self.failure = str(error)
                     self.held.remove(kernel_id)
                     await self._kernels.stop(kernel_id, now=True)
                     return
@@ -198,7 +224,7 @@ class Template:
         return before | now
 
     async def _cell(self, executor: Executor, notebook: Any, index: int, *, reporter: _Quiet) -> Any:
-        cell = notebook.cells[index]
+        cell, began = notebook.cells[index], time.monotonic()
         try:
             done = await executor.execute_cell(cell, None, index, store_history=False)
         except TimeoutError:
@@ -207,6 +233,7 @@ class Template:
             raise Failed(f"Cell {index + 1} fails: {error.ename}.") from error
         if reporter.trouble is not None:
             raise Failed(reporter.trouble.text)
+        self._seconds[index] = time.monotonic() - began
         return done
 
     def source_for(self, facts: Facts) -> tuple[Frozen, Ran] | None:

@@ -61,6 +61,8 @@ class Page:
     away_since: float | None = None
     #: Why it ended; "" while it goes on.
     ended: str = ""
+    #: Whether something of the author's failed when it began: who loads it again gets another one.
+    unprepared: bool = False
     #: The state of its widgets when it was ready, if it is known.
     state: Taken | None = None
 
@@ -210,7 +212,8 @@ class Visits:
 
         It is the one with the ``token``, that a browser names which loads it again; else the one that was left last.
         """
-        own = [page for page in visit.pages.values() if page.made_for == made_for and page.sent is not None]
+        whole = [page for page in visit.pages.values() if page.sent is not None and not page.unprepared]
+        own = [page for page in whole if page.made_for == made_for]
         left = _away(own)
         named = [page for page in own if token and hmac.compare_digest(page.token.encode(), token.encode())]
         if not left and not named:

@@ -110,7 +110,8 @@ class Waiting:
     async def page(self, visit: Visit) -> str:
         """Return what a visitor sees who waits."""
         picture = await self._looked_last()
-        return self._server.messages.waiting(standing=self.standing(visit), picture=picture)
+        others = self.room.is_for_others(pages=len(self._server.visits.pages()))
+        return self._server.messages.waiting(standing=self.standing(visit), picture=picture, others=others)
 
     async def _looked_last(self) -> str:
         """Return how the app's page looked last, as the portal has it; it is asked now and then."""

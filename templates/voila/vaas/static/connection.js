@@ -8,7 +8,7 @@
   // Until then, what the kernel says waits for the widgets that it is meant for.
   const HELD_MS = 5000;
   const Native = window.WebSocket;
-  const watcher = { over: () => false, opened() {}, closed() {} };
+  const watcher = { over: () => false, opened() {}, closed() {}, told() {} };
   const isKernel = (address) => /\/api\/kernels\/[^/]+\/channels/.test(String(address));
   const hex = (byte) => byte.toString(16).padStart(2, "0");
   const random = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), hex).join("");
@@ -55,7 +55,12 @@
         watcher.opened();
         if (this.taken) this.tell(new Event("open"));
       };
-      this.native.onmessage = ({ data }) => (this.desk ? this.desk.hear(data) : this.deliver(data));
+      this.native.onmessage = ({ data }) => {
+        const notice = typeof data === "string" && this.protocol === V1 && JSON.parse(data).notice;
+        if (notice) watcher.told(notice);
+        else if (this.desk) this.desk.hear(data);
+        else this.deliver(data);
+      };
       this.native.onerror = () => { if (this.taken) this.tell(new Event("error")); };
       this.native.onclose = ({ code, reason, wasClean }) => {
         clearTimeout(patience);

@@ -157,13 +157,18 @@
     stalled: "This page got stuck, and starting it again did not help. Try again later, or tell the owner of this app.",
     greedy: "This app used more memory or more processes than it may, so it was stopped. Tell the owner of this app.",
     flooded: "This app put out far more than a page can hold, so it was stopped. Tell the owner of this app.",
+    unprepared: "A part of this app could not be prepared. Reload the page to try again; if it stays like this, tell the owner of this app.",
+    memory: "This app needs more memory than it may have. What you did last was not finished. Try something smaller, or start over.",
     slow: "A part of this page took too long and could not be stopped. Try again; if it stays like this, tell the owner of this app.",
   };
   const codes = {
     4403: "revoked", 4408: "closing", 4410: "closing", 4411: "stalled", 4412: "flooded", 4413: "slow", 4414: "failed", 4415: "greedy",
   };
 
-  function banner(kind) {
+  // What is said of a page that goes on; it stays until somebody has read it.
+  let notice = "";
+  function banner(end) {
+    const kind = end || notice;
     const place = find("vaas-banner");
     if (!place) return;
     place.hidden = !kind;
@@ -171,7 +176,9 @@
     place.dataset.kind = kind;
     find("vaas-banner-text").textContent = words[kind];
     find("vaas-reconnect").hidden = kind !== "lost";
-    find("vaas-reload").hidden = kind === "revoked" || kind === "restarting";
+    find("vaas-reload").hidden = kind === "revoked" || kind === "restarting" || kind === "memory";
+    find("vaas-over").hidden = kind !== "memory";
+    find("vaas-close").hidden = kind !== notice;
     find("vaas-back").hidden = kind !== "revoked";
   }
 
@@ -223,6 +230,13 @@
     reconnect();
     checking = setTimeout(look, AGAIN_MS);
   }
+  function tell(kind) {
+    if (ended || !words[kind]) return;
+    notice = kind;
+    if (find("vaas-banner")) banner("");
+    else addEventListener("DOMContentLoaded", () => { if (!ended) banner(""); });
+  }
+  watcher.told = tell;
   watcher.over = () => Boolean(ended);
   watcher.opened = () => {
     open += 1;
@@ -282,7 +296,12 @@
       else document.documentElement.requestFullscreen();
     });
     addEventListener("fullscreenchange", () => full.setAttribute("aria-pressed", String(!!document.fullscreenElement)));
-    find("vaas-reload").addEventListener("click", again);
+    find("vaas-reload").addEventListener("click", () => (notice && !ended ? startOver() : again()));
+    find("vaas-over").addEventListener("click", startOver);
+    find("vaas-close").addEventListener("click", () => {
+      notice = "";
+      banner("");
+    });
     find("vaas-reconnect").addEventListener("click", reconnect);
     addEventListener("online", () => { if (!find("vaas-banner").hidden && !ended) reconnect(); });
     theme();
