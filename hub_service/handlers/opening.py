@@ -101,7 +101,11 @@ class OpenPage(_Door):
             went = await self.portal.opening.begin(self.visitor, slug)
             self.lead(went, self.request.query, events=self.request.query)
         elif handed := await self.handed(slug):
-            went = await self.portal.opening.begin(self.visitor, slug, handed=handed)
+            try:
+                went = await self.portal.opening.begin(self.visitor, slug, handed=handed)
+            except Conflict:
+                await self.ask(slug, changed=True)
+                return
             self.lead(went, self.onward(_BASKET, _YES), events=self.request.query)
         else:
             await self.ask(slug)

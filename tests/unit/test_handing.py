@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -19,10 +20,11 @@ from tests.searchable import Searchable, searchable
 from tests.unit.test_handlers import PREFIX, client
 from vaas import tickets
 from vaas.catalogs.base import Record
-from vaas.errors import Forbidden, Invalid, NotFound, SignInNeeded, TooLarge
+from vaas.errors import Conflict, Forbidden, Invalid, NotFound, SignInNeeded, TooLarge
 from vaas.keeping import Handed
 from vaas.model import EVERYONE, SIGNED_IN, App, Visitor
 from vaas.portal import Publication
+from vaas.runtime.gate import Gate
 from vaas.tickets import Ticket
 
 AS_ADA, AS_BOB, NOBODY = Visitor(ADA), Visitor(BOB), Visitor()
@@ -175,6 +177,57 @@ class TestWhatIsAsked:
                 answer = await ada.post(f"apps/{app.slug}/hand?basket=current", data={"mark": mark})
                 assert answer.status_code == 409
 
+    async def test_it_is_asked_again_when_the_app_is_not_what_was_shown(self, found: Searchable, site: str) -> None:
+        """Whose it is, what it is called, what it may reach and know, what the basket is called, and its version."""
+        app, _ = await takes(found), await filled(found, "sea.csv")
+        basket = (await found.portal.baskets.rename(AS_ADA, "Mine")).basket.id
+
+        def saved(**said: Any) -> None:
+            with found.world.core.database.begin() as records:
+                now = records.apps.by_id(app.id)
+                assert now is not None
+                records.apps.save(replace(now, **said))
+
+        async def renamed() -> None:
+            await found.portal.baskets.rename(AS_ADA, "Yours", basket_id=basket)
+
+        async with client(site, "ada") as ada:
+            for change in ({"title": "B"}, {"owner": "eve"}, {"network": ("a.example",)}, {"knows_visitor": True}, {}):
+                page = await ada.get(f"apps/{app.slug}/open?basket={basket}")
+                where = below((await says_yes(ada, app, basket)).headers["Location"])
+                saved(**change) if change else await renamed()
+                answer = await ada.post(f"apps/{app.slug}/hand?basket={basket}", data={"mark": mark_in(page.text)})
+                assert answer.status_code == 409, change
+                assert 'name="ticket"' not in (await ada.get(where)).text, change
+
+    @pytest.mark.parametrize("what", ["version", "network"])
+    async def test_a_version_that_is_published_meanwhile_gets_nothing(
+        self, found: Searchable, site: str, what: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Between the last look at the yes and the ticket."""
+        app, _ = await takes(found), await filled(found, "sea.csv")
+        given, happened = found.portal.handing.given, []
+
+        async def and_then(*said: Any) -> Any:
+            handed = await given(*said)
+            if what == "version":
+                another = TAKES + "\n# another"
+                await found.world.published(BOB, another, slug_of=app.slug, title=app.title, to=(EVERYONE,))
+                await found.world.core.backend.start(found.world.server(app, 2))
+            else:
+                found.portal.gallery.reach(AS_BOB, app.slug, ("a.example",))
+            happened.append(handed)
+            return handed
+
+        async with client(site, "ada") as ada:
+            where = below((await says_yes(ada, app, "current")).headers["Location"])
+            monkeypatch.setattr(found.portal.handing, "given", and_then)
+            page = await ada.get(where)
+            assert page.status_code == 409 and 'name="mark"' in page.text and 'name="ticket"' not in page.text
+        (handed,) = happened
+        with pytest.raises(Conflict, match="Nothing was handed over"):
+            await found.portal.opening.progress(AS_ADA, app.slug, handed=handed)
+
     async def test_who_has_nothing_to_hand_over_is_told_so(self, found: Searchable, site: str) -> None:
         app, basket = await takes(found), await filled(found, "sea.csv")
         async with client(site) as nobody, client(site, "bob") as bob:
@@ -321,7 +374,21 @@ async def test_a_proof_for_no_basket_is_signed_for_nobody(found: Searchable) -> 
     app = await takes(found)
     with pytest.raises(Invalid):
         found.world.core.ticket(
-            found.world.server(app, 1), AS_ADA, purpose="visit", access=1, handed=Handed("", ("x",))
+            found.world.server(app, 1),
+            AS_ADA,
+            purpose="visit",
+            access=1,
+            handed=Handed("", ("x",), app.id, app.version, ""),
         )
     with pytest.raises(Forbidden):
         await found.portal.speaking.asker(found.world.server(app, 1), "")
+
+
+async def test_a_server_that_was_handed_something_reaches_no_more_than_before() -> None:
+    """What is in its kernels was given for what could be reached then."""
+    handed, other = Gate(("a.example", "b.example")), Gate(("a.example",))
+    for gate, wider, reached in ((handed, False, ("b.example",)), (other, True, ("b.example", "c.example"))):
+        gate.change(("b.example", "c.example"), wider=wider)
+        assert gate.allowed == reached
+    handed.change(("*",), wider=False)
+    assert handed.allowed == ("b.example",)
