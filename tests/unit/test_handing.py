@@ -19,16 +19,35 @@ from tests.portal_parts import ADA, BOB, World
 from tests.searchable import Searchable, searchable
 from tests.unit.test_handlers import PREFIX, client
 from vaas import tickets
-from vaas.catalogs.base import Record
+from vaas.catalogs.base import Entry, Record
 from vaas.errors import Conflict, Forbidden, Invalid, NotFound, SignInNeeded, TooLarge
+from vaas.http import Http
+from vaas.insides.base import Inside, Looker
 from vaas.keeping import Handed
 from vaas.model import EVERYONE, SIGNED_IN, App, Visitor
 from vaas.portal import Publication
+from vaas.portal.previewing import Previewing
 from vaas.runtime.gate import Gate
+from vaas.stores.mounted import MountedStores, SharedFolder
 from vaas.tickets import Ticket
 
 AS_ADA, AS_BOB, NOBODY = Visitor(ADA), Visitor(BOB), Visitor()
 TAKES = "import vaas\nbasket = vaas.basket()"
+
+
+class Shows(Looker):
+    """Shows what is in a file."""
+
+    async def look(self, path: Path, *, name: str) -> Inside:
+        """Tell nothing."""
+        return Inside()
+
+    async def preview(self, path: Path, *, name: str) -> dict[str, Any]:
+        """Show all of it."""
+        return {"kind": "text", "text": path.read_text()}
+
+    async def close(self) -> None:
+        """Nothing was begun."""
 
 
 @pytest.fixture
@@ -321,6 +340,39 @@ class TestWhatIsRead:
             assert len(piece.data) == 2_000_000
         assert got == data
         assert (await read.piece(AS_ADA, basket, thing.thing.id, offset=10**9, size=1)).data == b""
+
+    async def test_of_folders_with_the_same_id_the_one_that_was_shown_is_read(self, found: Searchable) -> None:
+        """And previewed: what Team_A and team-a share has the same store's id and the same path."""
+        world, root = found.world, found.world.homes.parent / "shared"
+        for name in ("Team_A", "team-a"):
+            (root / name).mkdir(parents=True)
+            (root / name / "plan.csv").write_text(f"of {name}")
+        shared = tuple(SharedFolder("shared-team-a", name, root / name, name) for name in ("Team_A", "team-a"))
+        both = replace(ADA, groups=frozenset({"Team_A", "team-a"}))
+        stores = MountedStores(homes=world.homes, shared=shared, database=world.core.database, http=Http())
+        world.core.stores = stores
+        previewing = Previewing(world.core, found.portal.finding, [Shows()])
+        for place in (each for each in stores.places(both) if each.store.id == "shared-team-a"):
+            details = {"store": place.store.id, "path": "plan.csv"}
+            record = Record(f"file:{place.id}/plan.csv", "data", place.store.title, details=details)
+            found.index.put([Entry(record, frozenset({"user:ada"}))])
+            look = await found.portal.baskets.add(Visitor(both), "here", record.id)
+            (held,) = [each for each in look.things if each.thing.record == record.id]
+            ask = (look.basket.id, held.thing.id)
+            piece = await found.portal.reading.piece(Visitor(both), *ask, offset=0, size=99)
+            assert piece.data.decode() == f"of {place.store.title}"
+            told = await previewing.preview(Visitor(both), "here", record.id)
+            assert told["text"] == f"of {place.store.title}"
+            # Who is in the other group alone gets nothing, although they have a store of that id.
+            other = replace(ADA, groups=both.groups - {place.store.title})
+            with pytest.raises(NotFound):
+                await found.portal.reading.piece(Visitor(other), *ask, offset=0, size=99)
+            assert (await previewing.preview(Visitor(other), "here", record.id))["kind"] == "none"
+        # As if two places had one id: nobody can tell which is meant.
+        monkey = stores.places
+        stores.places = lambda *said, **named: monkey(*said, **named) * 2  # type: ignore[method-assign]
+        with pytest.raises(NotFound):
+            await found.portal.reading.piece(Visitor(both), *ask, offset=0, size=99)
 
     async def test_a_visit_reads_so_much_and_no_more(self, found: Searchable) -> None:
         basket = await filled(found, "sea.csv")
