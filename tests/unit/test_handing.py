@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -25,6 +26,7 @@ from vaas.http import Http
 from vaas.insides.base import Inside, Looker
 from vaas.keeping import Handed
 from vaas.model import EVERYONE, SIGNED_IN, App, Visitor
+from vaas.network import ALL
 from vaas.portal import Publication
 from vaas.portal.previewing import Previewing
 from vaas.runtime.gate import Gate
@@ -127,9 +129,64 @@ class TestWhatIsAsked:
                 assert "frame-ancestors 'none'" in page.headers["Content-Security-Policy"]
                 assert "Set-Cookie" not in page.headers or "handed" not in page.headers["Set-Cookie"]
 
-    async def test_no_other_site_frames_the_question(self, found: Searchable, site: str) -> None:
+    async def test_no_other_site_frames_the_question(
+        self, found: Searchable, site: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Also where a site may frame the door."""
-        assert OpenPage.framed and not HandPage.framed
+        sites = ("https://wiki.example",)
+        told = property(lambda self: {**self.application.settings, "frame_ancestors": sites})
+        app, _ = await takes(found), await filled(found, "sea.csv")
+        monkeypatch.setattr(OpenPage, "settings", told)
+        monkeypatch.setattr(HandPage, "settings", told)
+        async with client(site, "ada") as ada:
+            question = await ada.get(f"apps/{app.slug}/open?basket=current")
+            answer = await ada.post(f"apps/{app.slug}/hand?basket=current", data={"mark": "x"})
+            for page in (question, answer):
+                assert 'name="mark"' in page.text
+                assert page.headers["Content-Security-Policy"].endswith("frame-ancestors 'none'")
+            door = await ada.get(f"apps/{app.slug}/open")
+            assert door.headers["Content-Security-Policy"].endswith("frame-ancestors https://wiki.example")
+
+    @pytest.mark.parametrize(
+        ("network", "words"),
+        [((), "Nothing outside"), (("a.example", "b.example"), "a.example, b.example"), (ALL, "Anything on the")],
+    )
+    async def test_it_says_where_it_can_go_and_whose_it_is(
+        self, found: Searchable, site: str, network: tuple[str, ...], words: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        app = await takes(found)
+        found.portal.gallery.reach(AS_BOB, app.slug, network)
+        found.put("sea.csv", SIGNED_IN, title="Harmless")
+        found.put("air.csv", "user:ada")
+        await filled(found, "sea.csv", "air.csv")
+        basket = (await found.portal.baskets.rename(AS_ADA, "Both")).basket.id
+        await found.portal.baskets.share(AS_ADA, basket, ["user:bob"])
+        settings = property(lambda self: {**self.application.settings, "isolation": SimpleNamespace(holds=False)})
+        async with client(site, "ada") as ada, client(site, "bob") as bob:
+            pages = [await person.get(f"apps/{app.slug}/open?basket={basket}") for person in (ada, bob)]
+            mine, others = (" ".join(re.sub("<[^>]+>", "", page.text).split()) for page in pages)
+            assert f"It can reach: {words}" in mine and "can read what it prints" in mine
+            assert "Harmless" in mine and "File: sea.csv" in mine and "File: air.csv" in mine
+            assert "from the collection" not in mine and "from the collection “Both” of ada" in others
+            monkeypatch.setattr(OpenPage, "settings", settings)
+            assert "all that this machine reaches" in (await ada.get(f"apps/{app.slug}/open?basket={basket}")).text
+
+    async def test_a_yes_leads_in_once(self, found: Searchable, site: str) -> None:
+        app, _ = await takes(found), await filled(found, "sea.csv")
+        async with client(site, "ada") as ada:
+            where = below((await says_yes(ada, app, "current")).headers["Location"])
+            page = await ada.get(where)
+            assert 'name="ticket"' in page.text
+            assert any("handed" in each and '=""' in each for each in page.headers.get_list("Set-Cookie"))
+            # With the cookie as it was kept.
+            again, events = await ada.get(where), await ada.get(where.replace("/open?", "/events?"))
+            assert 'name="mark"' in again.text and 'name="ticket"' not in again.text
+            assert "ticket" not in events.text and "Nothing was handed over" in events.text
+            where = below((await says_yes(ada, app, "current")).headers["Location"])
+            assert "ticket" in (await ada.get(where.replace("/open?", "/events?"))).text
+            assert 'name="ticket"' not in (await ada.get(where)).text
+        yes = "one"
+        assert [found.portal.handing.spend(yes, seconds=900) for _ in range(2)] == [True, False]
 
     async def test_a_yes_leads_in_with_what_was_shown(self, found: Searchable, site: str) -> None:
         app, basket = await takes(found), await filled(found, "sea.csv")
@@ -176,6 +233,7 @@ class TestWhatIsAsked:
             ]
             assert all('name="mark"' in page.text and 'name="ticket"' not in page.text for page in asks)
             assert 'name="ticket"' in (await ada.get(where)).text
+            where = below((await says_yes(ada, app, "current")).headers["Location"])
             found.world.clock.forward(minutes=16)
             assert 'name="ticket"' not in (await ada.get(where)).text
 

@@ -61,6 +61,8 @@ class Handing:
 
     def __init__(self, core: Core, finding: Finding, baskets: Baskets) -> None:
         self._core, self._finding, self._baskets = core, finding, baskets
+        #: Yes → until when it is remembered that it was used.
+        self._spent: dict[str, float] = {}
 
     def takes_basket(self, visitor: Visitor, slug: str) -> bool:
         """Tell whether the version that opens now asks for a basket. Raises NotFound for who may not open the app."""
@@ -86,6 +88,16 @@ class Handing:
         """Return what they said yes to; None when it is not what they were shown any more, or nothing."""
         offer = await self.offer(visitor, slug, basket_id)
         return offer.handed if offer.mark == mark and offer.things and self.takes_basket(visitor, slug) else None
+
+    def is_spent(self, yes: str) -> bool:
+        """Tell whether this yes has led in before."""
+        return self._spent.get(yes, 0) > self._core.now().timestamp()
+
+    def spend(self, yes: str, *, seconds: float) -> bool:
+        """Use a yes, which is good for ``seconds`` at most; tell whether it was not used before."""
+        now = self._core.now().timestamp()
+        self._spent = {each: until for each, until in self._spent.items() if until > now}
+        return self._spent.setdefault(yes, until := now + seconds) is until
 
     async def apps(self, visitor: Visitor) -> Sequence[Record]:
         """Return the apps that ask for a basket and that the visitor may open, as they are found."""
