@@ -11,6 +11,7 @@ from typing import Any
 
 from hub_service.arguments import Arguments, Verb
 from vaas.errors import Forbidden, NotFound
+from vaas.keeping import Thing
 from vaas.loading import address
 from vaas.model import Visitor
 from vaas.portal import Portal
@@ -18,7 +19,7 @@ from vaas.portal.reading import MOST
 from vaas.portal.speaking import Asker
 from vaas.portal.things import Held
 
-__all__ = ["READING", "answer_handed"]
+__all__ = ["READING", "answer_handed", "file_name"]
 
 _ONLY = "This app may only ask for the basket that it was given."
 _TAKEN_BACK = "The basket that this app was given is gone, or not shared with you any more."
@@ -68,11 +69,20 @@ async def _piece(
     return {"data": base64.b64encode(piece.data).decode(), "size": piece.size, "etag": piece.etag}
 
 
+def file_name(thing: Thing) -> str:
+    """Return what its file is called; "" when it is no file of ours."""
+    return str(thing.access.get("via", {}).get("path", "")).rpartition("/")[2]
+
+
 def _told(held: Held, base: str) -> dict[str, Any]:
     thing = held.thing
     told = {name: getattr(thing, name) for name in ("id", "kind", "title", "size", "checksum")}
-    name = str(thing.access.get("via", {}).get("path", "")).rpartition("/")[2]
-    return {**told, "name": name, "uri": address(thing.uri, base=base), "format": thing.shown.get("format", "")}
+    return {
+        **told,
+        "name": file_name(thing),
+        "uri": address(thing.uri, base=base),
+        "format": thing.shown.get("format", ""),
+    }
 
 
 #: verb → what answers it.

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tests.portal_parts import World
+from tests.portal_parts import Homes, World
 from vaas.catalogs.base import Catalog, Entry, Page, Record
 from vaas.catalogs.own import Index, OwnCatalog
 from vaas.errors import NotFound
-from vaas.model import Visitor
+from vaas.model import User, Visitor
 from vaas.portal import Indexing, Portal
 from vaas.query import Search
+from vaas.stores.base import Place
 
 __all__ = ["Elsewhere", "Searchable", "searchable"]
 
@@ -39,6 +40,14 @@ class Elsewhere(Catalog):
         return self.kept[record_id]
 
 
+class _Put(Homes):
+    """Homes of which each person's is the place "p" too, in which lies what is put into the index."""
+
+    def places(self, user: User | None = None, *, elsewhere: bool = True) -> list[Place]:
+        own = super().places(user, elsewhere=elsewhere)
+        return own + ([replace(own[0], id="p")] if user else [])
+
+
 @dataclass
 class Searchable:
     """A world with an index; ``fresh`` says whether the index is believed."""
@@ -49,6 +58,7 @@ class Searchable:
     fresh: bool = True
 
     def __post_init__(self) -> None:
+        self.world.core.stores = _Put(self.world.homes)
         own = OwnCatalog(self.index, is_fresh=lambda: self.fresh)
         self.indexing = Indexing(self.world.core, self.index)
         self.world.portal = Portal(self.world.core, catalogs=[own, self.elsewhere], indexing=self.indexing)

@@ -63,10 +63,21 @@ class Thing:
 
 @dataclass(frozen=True)
 class Handed:
-    """What a person gave an app for one visit: of one basket these things, by their ids; none that come later."""
+    """What a person gave an app for one visit: of one basket these things, by their ids; none that come later.
+
+    Parameters
+    ----------
+    app, version:
+        To which app, by its id, and to which version of it.
+    terms:
+        Under which terms of the app's, as vaas.portal.core.terms has them.
+    """
 
     basket: str
     things: tuple[str, ...]
+    app: str
+    version: str
+    terms: str
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class Ticket:
     makes it usable once; ``expires`` is in seconds since the epoch. ``known`` says that the app's code may be told
     ``user`` and ``groups``, which is () else. ``proof`` is a ticket in the ticket, for the purpose "ask": by it the
     portal knows again who came, since its key is the portal's alone. "": the app may not ask as its visitor. A proof
-    with ``things`` is good for these things of ``basket`` and for nothing else.
+    with ``things`` is good for these things of ``basket`` and for nothing else, and as long as ``terms`` are the app's.
     """
 
     purpose: str
@@ -41,6 +41,7 @@ class Ticket:
     proof: str = field(default="", repr=False)
     basket: str = ""
     things: tuple[str, ...] = ()
+    terms: str = ""
 
     @property
     def may_read(self) -> bool:
@@ -61,7 +62,7 @@ def derive_proof_key(master: bytes, server: ServerName) -> bytes:
 def sign(ticket: Ticket, *, key: bytes) -> str:
     """Return the ticket as a string that :func:`verify` accepts."""
     fields = asdict(ticket)
-    for name in ("proof", "basket", "things"):
+    for name in ("proof", "basket", "things", "terms"):
         if not fields[name]:
             del fields[name]  # servers from before know no such thing
     body = _encode(json.dumps(fields, separators=(",", ":")).encode())

@@ -9,6 +9,7 @@ import logging
 import secrets
 from urllib.parse import parse_qsl, urlencode
 
+from hub_service.asked_reading import file_name
 from hub_service.handlers.apps import EventStream
 from hub_service.handlers.base import Page
 from hub_service.handlers.keeping import named
@@ -54,9 +55,15 @@ class _Door(Page):
         now = self.portal.core.now().timestamp()
         if given["for"] != asked or not _same(given["yes"], yes) or now > given["until"]:
             return None
+        if self.portal.handing.is_spent(yes):
+            return None
         with contextlib.suppress(NotFound):
             return await self.portal.handing.given(self.visitor, slug, named(self.asked_basket), given["mark"])
         return None
+
+    def spend_yes(self) -> bool:
+        """Use the yes that the address names, which leads in once; tell whether it was not used before."""
+        return self.portal.handing.spend(self.get_query_argument(_YES, ""), seconds=_HOLDS)
 
     def keep_yes(self, slug: str, mark: str) -> str:
         """Keep in this browser what the person said yes to, and return what an address names it by."""
@@ -83,6 +90,7 @@ class _Door(Page):
             "offer": offer,
             "problem": problem,
             "changed": changed,
+            "files": [file_name(held.thing) for held in offer.things] if offer else [],
             "things": [thing_json(held, base=self.public_url) for held in offer.things] if offer else [],
             "action": f"{self.base}apps/{slug}/hand?{self.onward(_YES)}",
             "without": f"{self.base}apps/{slug}/open" + (f"?{without}" if without else ""),
@@ -101,7 +109,16 @@ class OpenPage(_Door):
             went = await self.portal.opening.begin(self.visitor, slug)
             self.lead(went, self.request.query, events=self.request.query)
         elif handed := await self.handed(slug):
-            went = await self.portal.opening.begin(self.visitor, slug, handed=handed)
+            try:
+                went = await self.portal.opening.begin(self.visitor, slug, handed=handed)
+            except Conflict:
+                await self.ask(slug, changed=True)
+                return
+            if went.ticket:
+                if not self.spend_yes():
+                    await self.ask(slug)
+                    return
+                self.drop(_COOKIE)
             self.lead(went, self.onward(_BASKET, _YES), events=self.request.query)
         else:
             await self.ask(slug)
@@ -170,6 +187,8 @@ class OpenEvents(_Door, EventStream):
                 if handed is None:
                     raise Conflict("What is in the basket, or the app, has changed meanwhile. Nothing was handed over.")
                 went = await self.portal.opening.progress(self.visitor, self._slug, handed=handed)
+                if went.ticket and not self.spend_yes():
+                    raise Conflict("This yes was for one opening. Open the app with the basket again.")
         except VaasError as error:
             return True, {"phase": "failed", "error": {"text": error.message, "fix": "Try again in a moment."}}
         value: dict[str, object] = {"phase": went.phase, "progress": went.progress, "message": went.message}

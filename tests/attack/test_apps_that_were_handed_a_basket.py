@@ -17,6 +17,7 @@ from tests.unit.test_handlers import client, site
 from vaas import tickets
 from vaas.keeping import Handed
 from vaas.model import EVERYONE, SIGNED_IN, App, ServerName, Visitor
+from vaas.network import ALL
 
 __all__ = ["site"]
 
@@ -174,6 +175,29 @@ async def test_who_may_not_open_the_app_any_more_hands_it_nothing(found: Searcha
     with found.world.core.database.begin() as records:
         records.grants.remove(app.id, EVERYONE)
     assert (await ask(site, server, proof, "basket"))[0] == 403
+
+
+@pytest.mark.parametrize("change", ["network", "knows_visitor", "site"])
+async def test_what_it_may_reach_and_know_does_not_change_after_a_yes(
+    found: Searchable, site: str, change: str
+) -> None:
+    app, server = await published(found)
+    proof, given = await handed(found, app, await basket_of(found, "sea.csv"))
+    assert (await ask(site, server, proof, "read", thing=given.things[0]))[0] == 200
+    if change == "network":
+        found.portal.gallery.reach(AS_BOB, app.slug, ("elsewhere.example",))
+    elif change == "knows_visitor":
+        found.portal.gallery.introduce(AS_BOB, app.slug, knows_visitor=True)
+    else:
+        found.portal.gallery.reach(AS_BOB, app.slug, ALL)
+        proof, given = await handed(found, app, given.basket)
+        assert (await ask(site, server, proof, "basket"))[0] == 200
+        found.world.core.network = ("elsewhere.example",)
+    for verb, args in (("basket", {}), ("read", {"thing": given.things[0]})):
+        status, words = await ask(site, server, proof, verb, **args)
+        assert status == 403 and "was changed since you opened it" in words
+    proof, _ = await handed(found, app, given.basket)
+    assert (await ask(site, server, proof, "basket"))[0] == 200
 
 
 # ---- kernels

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -18,15 +20,36 @@ from tests.portal_parts import ADA, BOB, World
 from tests.searchable import Searchable, searchable
 from tests.unit.test_handlers import PREFIX, client
 from vaas import tickets
-from vaas.catalogs.base import Record
-from vaas.errors import Forbidden, Invalid, NotFound, SignInNeeded, TooLarge
+from vaas.catalogs.base import Entry, Record
+from vaas.errors import Conflict, Forbidden, Invalid, NotFound, SignInNeeded, TooLarge
+from vaas.http import Http
+from vaas.insides.base import Inside, Looker
 from vaas.keeping import Handed
 from vaas.model import EVERYONE, SIGNED_IN, App, Visitor
+from vaas.network import ALL
 from vaas.portal import Publication
+from vaas.portal.previewing import Previewing
+from vaas.runtime.gate import Gate
+from vaas.stores.mounted import MountedStores, SharedFolder
 from vaas.tickets import Ticket
 
 AS_ADA, AS_BOB, NOBODY = Visitor(ADA), Visitor(BOB), Visitor()
 TAKES = "import vaas\nbasket = vaas.basket()"
+
+
+class Shows(Looker):
+    """Shows what is in a file."""
+
+    async def look(self, path: Path, *, name: str) -> Inside:
+        """Tell nothing."""
+        return Inside()
+
+    async def preview(self, path: Path, *, name: str) -> dict[str, Any]:
+        """Show all of it."""
+        return {"kind": "text", "text": path.read_text()}
+
+    async def close(self) -> None:
+        """Nothing was begun."""
 
 
 @pytest.fixture
@@ -106,9 +129,64 @@ class TestWhatIsAsked:
                 assert "frame-ancestors 'none'" in page.headers["Content-Security-Policy"]
                 assert "Set-Cookie" not in page.headers or "handed" not in page.headers["Set-Cookie"]
 
-    async def test_no_other_site_frames_the_question(self, found: Searchable, site: str) -> None:
+    async def test_no_other_site_frames_the_question(
+        self, found: Searchable, site: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Also where a site may frame the door."""
-        assert OpenPage.framed and not HandPage.framed
+        sites = ("https://wiki.example",)
+        told = property(lambda self: {**self.application.settings, "frame_ancestors": sites})
+        app, _ = await takes(found), await filled(found, "sea.csv")
+        monkeypatch.setattr(OpenPage, "settings", told)
+        monkeypatch.setattr(HandPage, "settings", told)
+        async with client(site, "ada") as ada:
+            question = await ada.get(f"apps/{app.slug}/open?basket=current")
+            answer = await ada.post(f"apps/{app.slug}/hand?basket=current", data={"mark": "x"})
+            for page in (question, answer):
+                assert 'name="mark"' in page.text
+                assert page.headers["Content-Security-Policy"].endswith("frame-ancestors 'none'")
+            door = await ada.get(f"apps/{app.slug}/open")
+            assert door.headers["Content-Security-Policy"].endswith("frame-ancestors https://wiki.example")
+
+    @pytest.mark.parametrize(
+        ("network", "words"),
+        [((), "Nothing outside"), (("a.example", "b.example"), "a.example, b.example"), (ALL, "Anything on the")],
+    )
+    async def test_it_says_where_it_can_go_and_whose_it_is(
+        self, found: Searchable, site: str, network: tuple[str, ...], words: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        app = await takes(found)
+        found.portal.gallery.reach(AS_BOB, app.slug, network)
+        found.put("sea.csv", SIGNED_IN, title="Harmless")
+        found.put("air.csv", "user:ada")
+        await filled(found, "sea.csv", "air.csv")
+        basket = (await found.portal.baskets.rename(AS_ADA, "Both")).basket.id
+        await found.portal.baskets.share(AS_ADA, basket, ["user:bob"])
+        settings = property(lambda self: {**self.application.settings, "isolation": SimpleNamespace(holds=False)})
+        async with client(site, "ada") as ada, client(site, "bob") as bob:
+            pages = [await person.get(f"apps/{app.slug}/open?basket={basket}") for person in (ada, bob)]
+            mine, others = (" ".join(re.sub("<[^>]+>", "", page.text).split()) for page in pages)
+            assert f"It can reach: {words}" in mine and "can read what it prints" in mine
+            assert "Harmless" in mine and "File: sea.csv" in mine and "File: air.csv" in mine
+            assert "from the collection" not in mine and "from the collection “Both” of ada" in others
+            monkeypatch.setattr(OpenPage, "settings", settings)
+            assert "all that this machine reaches" in (await ada.get(f"apps/{app.slug}/open?basket={basket}")).text
+
+    async def test_a_yes_leads_in_once(self, found: Searchable, site: str) -> None:
+        app, _ = await takes(found), await filled(found, "sea.csv")
+        async with client(site, "ada") as ada:
+            where = below((await says_yes(ada, app, "current")).headers["Location"])
+            page = await ada.get(where)
+            assert 'name="ticket"' in page.text
+            assert any("handed" in each and '=""' in each for each in page.headers.get_list("Set-Cookie"))
+            # With the cookie as it was kept.
+            again, events = await ada.get(where), await ada.get(where.replace("/open?", "/events?"))
+            assert 'name="mark"' in again.text and 'name="ticket"' not in again.text
+            assert "ticket" not in events.text and "Nothing was handed over" in events.text
+            where = below((await says_yes(ada, app, "current")).headers["Location"])
+            assert "ticket" in (await ada.get(where.replace("/open?", "/events?"))).text
+            assert 'name="ticket"' not in (await ada.get(where)).text
+        yes = "one"
+        assert [found.portal.handing.spend(yes, seconds=900) for _ in range(2)] == [True, False]
 
     async def test_a_yes_leads_in_with_what_was_shown(self, found: Searchable, site: str) -> None:
         app, basket = await takes(found), await filled(found, "sea.csv")
@@ -155,6 +233,7 @@ class TestWhatIsAsked:
             ]
             assert all('name="mark"' in page.text and 'name="ticket"' not in page.text for page in asks)
             assert 'name="ticket"' in (await ada.get(where)).text
+            where = below((await says_yes(ada, app, "current")).headers["Location"])
             found.world.clock.forward(minutes=16)
             assert 'name="ticket"' not in (await ada.get(where)).text
 
@@ -174,6 +253,57 @@ class TestWhatIsAsked:
             for mark in ("", "x", "é"):
                 answer = await ada.post(f"apps/{app.slug}/hand?basket=current", data={"mark": mark})
                 assert answer.status_code == 409
+
+    async def test_it_is_asked_again_when_the_app_is_not_what_was_shown(self, found: Searchable, site: str) -> None:
+        """Whose it is, what it is called, what it may reach and know, what the basket is called, and its version."""
+        app, _ = await takes(found), await filled(found, "sea.csv")
+        basket = (await found.portal.baskets.rename(AS_ADA, "Mine")).basket.id
+
+        def saved(**said: Any) -> None:
+            with found.world.core.database.begin() as records:
+                now = records.apps.by_id(app.id)
+                assert now is not None
+                records.apps.save(replace(now, **said))
+
+        async def renamed() -> None:
+            await found.portal.baskets.rename(AS_ADA, "Yours", basket_id=basket)
+
+        async with client(site, "ada") as ada:
+            for change in ({"title": "B"}, {"owner": "eve"}, {"network": ("a.example",)}, {"knows_visitor": True}, {}):
+                page = await ada.get(f"apps/{app.slug}/open?basket={basket}")
+                where = below((await says_yes(ada, app, basket)).headers["Location"])
+                saved(**change) if change else await renamed()
+                answer = await ada.post(f"apps/{app.slug}/hand?basket={basket}", data={"mark": mark_in(page.text)})
+                assert answer.status_code == 409, change
+                assert 'name="ticket"' not in (await ada.get(where)).text, change
+
+    @pytest.mark.parametrize("what", ["version", "network"])
+    async def test_a_version_that_is_published_meanwhile_gets_nothing(
+        self, found: Searchable, site: str, what: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Between the last look at the yes and the ticket."""
+        app, _ = await takes(found), await filled(found, "sea.csv")
+        given, happened = found.portal.handing.given, []
+
+        async def and_then(*said: Any) -> Any:
+            handed = await given(*said)
+            if what == "version":
+                another = TAKES + "\n# another"
+                await found.world.published(BOB, another, slug_of=app.slug, title=app.title, to=(EVERYONE,))
+                await found.world.core.backend.start(found.world.server(app, 2))
+            else:
+                found.portal.gallery.reach(AS_BOB, app.slug, ("a.example",))
+            happened.append(handed)
+            return handed
+
+        async with client(site, "ada") as ada:
+            where = below((await says_yes(ada, app, "current")).headers["Location"])
+            monkeypatch.setattr(found.portal.handing, "given", and_then)
+            page = await ada.get(where)
+            assert page.status_code == 409 and 'name="mark"' in page.text and 'name="ticket"' not in page.text
+        (handed,) = happened
+        with pytest.raises(Conflict, match="Nothing was handed over"):
+            await found.portal.opening.progress(AS_ADA, app.slug, handed=handed)
 
     async def test_who_has_nothing_to_hand_over_is_told_so(self, found: Searchable, site: str) -> None:
         app, basket = await takes(found), await filled(found, "sea.csv")
@@ -269,6 +399,39 @@ class TestWhatIsRead:
         assert got == data
         assert (await read.piece(AS_ADA, basket, thing.thing.id, offset=10**9, size=1)).data == b""
 
+    async def test_of_folders_with_the_same_id_the_one_that_was_shown_is_read(self, found: Searchable) -> None:
+        """And previewed: what Team_A and team-a share has the same store's id and the same path."""
+        world, root = found.world, found.world.homes.parent / "shared"
+        for name in ("Team_A", "team-a"):
+            (root / name).mkdir(parents=True)
+            (root / name / "plan.csv").write_text(f"of {name}")
+        shared = tuple(SharedFolder("shared-team-a", name, root / name, name) for name in ("Team_A", "team-a"))
+        both = replace(ADA, groups=frozenset({"Team_A", "team-a"}))
+        stores = MountedStores(homes=world.homes, shared=shared, database=world.core.database, http=Http())
+        world.core.stores = stores
+        previewing = Previewing(world.core, found.portal.finding, [Shows()])
+        for place in (each for each in stores.places(both) if each.store.id == "shared-team-a"):
+            details = {"store": place.store.id, "path": "plan.csv"}
+            record = Record(f"file:{place.id}/plan.csv", "data", place.store.title, details=details)
+            found.index.put([Entry(record, frozenset({"user:ada"}))])
+            look = await found.portal.baskets.add(Visitor(both), "here", record.id)
+            (held,) = [each for each in look.things if each.thing.record == record.id]
+            ask = (look.basket.id, held.thing.id)
+            piece = await found.portal.reading.piece(Visitor(both), *ask, offset=0, size=99)
+            assert piece.data.decode() == f"of {place.store.title}"
+            told = await previewing.preview(Visitor(both), "here", record.id)
+            assert told["text"] == f"of {place.store.title}"
+            # Who is in the other group alone gets nothing, although they have a store of that id.
+            other = replace(ADA, groups=both.groups - {place.store.title})
+            with pytest.raises(NotFound):
+                await found.portal.reading.piece(Visitor(other), *ask, offset=0, size=99)
+            assert (await previewing.preview(Visitor(other), "here", record.id))["kind"] == "none"
+        # As if two places had one id: nobody can tell which is meant.
+        monkey = stores.places
+        stores.places = lambda *said, **named: monkey(*said, **named) * 2  # type: ignore[method-assign]
+        with pytest.raises(NotFound):
+            await found.portal.reading.piece(Visitor(both), *ask, offset=0, size=99)
+
     async def test_a_visit_reads_so_much_and_no_more(self, found: Searchable) -> None:
         basket = await filled(found, "sea.csv")
         (held,) = (await found.portal.baskets.look(AS_ADA, basket)).things
@@ -321,7 +484,21 @@ async def test_a_proof_for_no_basket_is_signed_for_nobody(found: Searchable) -> 
     app = await takes(found)
     with pytest.raises(Invalid):
         found.world.core.ticket(
-            found.world.server(app, 1), AS_ADA, purpose="visit", access=1, handed=Handed("", ("x",))
+            found.world.server(app, 1),
+            AS_ADA,
+            purpose="visit",
+            access=1,
+            handed=Handed("", ("x",), app.id, app.version, ""),
         )
     with pytest.raises(Forbidden):
         await found.portal.speaking.asker(found.world.server(app, 1), "")
+
+
+async def test_a_server_that_was_handed_something_reaches_no_more_than_before() -> None:
+    """What is in its kernels was given for what could be reached then."""
+    handed, other = Gate(("a.example", "b.example")), Gate(("a.example",))
+    for gate, wider, reached in ((handed, False, ("b.example",)), (other, True, ("b.example", "c.example"))):
+        gate.change(("b.example", "c.example"), wider=wider)
+        assert gate.allowed == reached
+    handed.change(("*",), wider=False)
+    assert handed.allowed == ("b.example",)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import logging
 import secrets
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from vaas import policy
@@ -22,7 +24,7 @@ from vaas.slug import account_of
 from vaas.stores.base import StoreSource
 from vaas.tickets import Ticket, derive_key, derive_proof_key, sign
 
-__all__ = ["Core", "Limits", "Seen", "takes", "version_server"]
+__all__ = ["Core", "Limits", "Seen", "takes", "terms", "version_server"]
 
 _log = logging.getLogger("vaas")
 _ID_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -195,8 +197,9 @@ class Core:
         links, nonce = tuple(sorted(visitor.links)), secrets.token_urlsafe(12)
         if handed and not handed.basket:
             raise Invalid("This is no basket.")  # a proof without one would be good for everything
-        basket, things = (handed.basket, handed.things) if handed else ("", ())
-        proof = Ticket("ask", server.path, visitor.name, links, 0, nonce, expires, basket=basket, things=things)
+        proof = Ticket("ask", server.path, visitor.name, links, 0, nonce, expires)
+        if handed:
+            proof = replace(proof, basket=handed.basket, things=handed.things, terms=handed.terms)
         return sign(proof, key=derive_proof_key(self.master_key, server))
 
     def spawn(self, work: Coroutine[None, None, None]) -> None:
@@ -232,6 +235,12 @@ class Core:
 def takes(version: Version) -> tuple[str, ...]:
     """Return what the app of this version works on when it is handed to it: "basket", or nothing."""
     return ("basket",) if "basket" in version.report.get("takes", ()) else ()
+
+
+def terms(app: App, site: tuple[str, ...]) -> str:
+    """Return what becomes another one when the app may reach or know something else: where what it reads can go."""
+    said = [sorted(within(app.network, site)), app.knows_visitor]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]
 
 
 def version_server(app_id: str, version: Version) -> ServerName:

@@ -6,12 +6,12 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
-from vaas.errors import NotFound, VaasError
+from vaas.errors import Conflict, NotFound, VaasError
 from vaas.events import happens
 from vaas.keeping import Handed
 from vaas.model import App, Draft, ServerName, Visitor
 from vaas.policy import ACTIONS, OWNER
-from vaas.portal.core import Core, version_server
+from vaas.portal.core import Core, terms, version_server
 from vaas.slug import ACCOUNT_PREFIX, account_of
 
 __all__ = ["Opening", "Progress"]
@@ -36,6 +36,7 @@ class Progress:
 _PREVIEW_SECONDS = 1800
 #: The page that a visitor looks at meanwhile comes first (seconds): two that start share the processor.
 _HEAD_START = 0.06
+_OTHERWISE = "The app has changed meanwhile. Nothing was handed over."
 _MESSAGES = {
     "starting": "Starting the app. It was asleep because nobody used it.",
     "stopping": "The app is just going to sleep; it is woken in a moment.",
@@ -56,15 +57,15 @@ class Opening:
     async def begin(self, visitor: Visitor, slug: str, *, handed: Handed | None = None) -> Progress:
         """Start the app's server unless it runs, and return how far it is; forgets an earlier failure.
 
-        ``handed`` is what the visitor said yes to.
+        ``handed`` is what the visitor said yes to. Raises Conflict when the app is not what they said it to any more.
         """
-        app, server, access = self._find(visitor, slug)
+        app, server, access = self._find(visitor, slug, handed)
         self._failed.pop(server, None)
         return await self._progress(app, server, visitor, access, handed=handed)
 
     async def progress(self, visitor: Visitor, slug: str, *, handed: Handed | None = None) -> Progress:
         """Return how far the opening is; after a failure it stays failed until somebody begins anew."""
-        app, server, access = self._find(visitor, slug)
+        app, server, access = self._find(visitor, slug, handed)
         return await self._progress(app, server, visitor, access, handed=handed)
 
     async def look(self, visitor: Visitor, slug: str) -> Progress:
@@ -114,8 +115,12 @@ class Opening:
         )
         return self._core.backend.url(server) + "visit", ticket
 
-    def _find(self, visitor: Visitor, slug: str) -> tuple[App, ServerName, int]:
+    def _find(self, visitor: Visitor, slug: str, handed: Handed | None = None) -> tuple[App, ServerName, int]:
         seen = self._core.see(visitor, slug, "open")
+        # A version that was published since is other code: nobody said yes to that.
+        to = (handed.app, handed.version, handed.terms) if handed else None
+        if to and to != (seen.app.id, seen.app.version, terms(seen.app, self._core.network)):
+            raise Conflict(_OTHERWISE)
         return seen.app, self._server(seen.app), seen.access
 
     def _server(self, app: App) -> ServerName:

@@ -19,6 +19,7 @@ from vaas.patience import LOOKING
 from vaas.portal.core import Core
 from vaas.portal.finding import Finding
 from vaas.portal.turns import Turn, Turns
+from vaas.portal.whereabouts import store_of
 from vaas.stores.base import Store
 
 __all__ = ["Previewing"]
@@ -90,8 +91,8 @@ class Previewing:
         """Return the store that a record of ours lies in, as the visitor's own: so it is their rights that count."""
         if visitor.user is None or "store" not in record.details:
             return None
-        mine = self._core.stores.of(visitor.user)
-        return next((store for store in mine if store.id == record.details["store"]), None)
+        path = str(record.details.get("path", ""))
+        return store_of(self._core.stores, visitor.user, record=record.id, path=path)
 
 
 async def _file(turn: Turn[Looker], store: Store, path: str) -> dict[str, Any]:

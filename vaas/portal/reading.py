@@ -10,6 +10,7 @@ from vaas.keeping import Thing
 from vaas.model import Entry, Visitor
 from vaas.portal.baskets import Baskets
 from vaas.portal.core import Core
+from vaas.portal.whereabouts import store_of
 from vaas.stores.base import Store
 
 __all__ = ["MOST", "Piece", "Reading"]
@@ -70,11 +71,11 @@ class Reading:
             raise Invalid(_ELSEWHERE.format(title=thing.title, uri=thing.uri))
         if thing.access.get("how") != "store" or visitor.user is None:
             raise Invalid(_NO_FILE.format(title=thing.title, uri=self._core.public_url + thing.uri))
-        via = thing.access["via"]
-        store = next((each for each in self._core.stores.of(visitor.user) if each.id == via["store"]), None)
+        path = str(thing.access["via"]["path"])
+        store = store_of(self._core.stores, visitor.user, record=thing.record, path=path)
         if store is None:
             raise NotFound(f"“{thing.title}” is not among your files any more.")
-        return store, str(via["path"])
+        return store, path
 
     async def _file(self, store: Store, path: str, thing: Thing) -> Entry:
         entry = await store.stat(path)

@@ -8,7 +8,7 @@ from vaas import policy
 from vaas.errors import Forbidden, Invalid
 from vaas.keeping import Handed
 from vaas.model import App, ServerName, Visitor
-from vaas.portal.core import Core, takes, version_server
+from vaas.portal.core import Core, takes, terms, version_server
 from vaas.slug import ACCOUNT_PREFIX
 from vaas.tickets import Ticket, derive_proof_key, verify
 
@@ -17,6 +17,7 @@ __all__ = ["Asker", "Speaking"]
 _OVER = "This visit has lasted for long. Open the app again from the portal."
 _MAY_NOT = "This app may not ask for its visitor."
 _ENDED = "You may not open this app any more."
+_OTHERWISE = "What this app may reach or know was changed since you opened it with the basket. Open it with that again."
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class Speaking:
         Raises
         ------
         Forbidden
-            The server's app may not ask for its visitors, the proof is none or is another server's, or its visitor
-            may not open the app any more.
+            The server's app may not ask for its visitors, the proof is none or is another server's, its visitor may
+            not open the app any more, or the app may reach or know something else than when they said yes.
         """
         app = self._app(server)
         try:
@@ -51,7 +52,9 @@ class Speaking:
             raise Forbidden(_OVER, log_message=f"{server.path}: no proof of a visitor") from error
         if not app.speaks and not (came.basket and came.user):
             raise Forbidden(_MAY_NOT, log_message=f"{server.path} was handed nothing")
-        handed = Handed(came.basket, came.things) if came.basket else None
+        if came.basket and came.terms != terms(app, self._core.network):
+            raise Forbidden(_OTHERWISE, log_message=f"{server.path}: its network or what it knows is not as it was")
+        handed = _handed(app, came) if came.basket else None
         return Asker(await self._stays(app, came), handed, came.nonce)
 
     def _app(self, server: ServerName) -> App:
@@ -72,3 +75,7 @@ class Speaking:
         if gone or not policy.decide(visitor, "open", app, grants, now=self._core.now()).allowed:
             raise Forbidden(_ENDED, log_message=f"{came.user or 'somebody'} may not open {app.slug} any more")
         return visitor
+
+
+def _handed(app: App, came: Ticket) -> Handed:
+    return Handed(came.basket, came.things, app.id, app.version, came.terms)

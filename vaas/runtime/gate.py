@@ -95,6 +95,13 @@ class Gate:
                 if host and not network.permits(network_, host, port):
                     task.cancel()
 
+    def change(self, allowed: tuple[str, ...], *, wider: bool) -> None:
+        """Change it; if not ``wider``, nothing that may not be reached now, for as long as this server runs.
+
+        What people hand over is in its kernels by then, who said yes to what they were shown.
+        """
+        self.allowed = allowed if wider else network.within(allowed, self._allowed)
+
     async def serve(self, listening: socket.socket) -> Service:
         """Serve what connects to this socket until the result is closed."""
         service = Service()

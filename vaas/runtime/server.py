@@ -362,7 +362,7 @@ class AppServer:
             raise
         self._heard = self.clock()
         if answer.network is not None and self.confinement.gate is not None:
-            self.confinement.gate.allowed = answer.network
+            self.confinement.gate.change(answer.network, wider=not self.manifest.takes_basket)
         self.knows_visitor = answer.knows_visitor
         self.waiting.told(answer)
         for visit_id in answer.revoked:
