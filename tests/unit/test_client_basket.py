@@ -19,7 +19,8 @@ from tornado.httputil import HTTPServerRequest
 
 from tests.servers import web
 from vaas.client import PortalError
-from vaas.client.basket import Basket, Thing, basket
+from vaas.client.basket import Basket, Thing, _folder_of, basket
+from vaas.facts import Way
 
 JSON = {"Content-Type": "application/json"}
 
@@ -121,7 +122,30 @@ async def test_there_may_be_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_name_leads_nowhere_else(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     path = await done(Shelf(name=name), monkeypatch, lambda things: things[0].path())
     assert path.parent.name == "0123456789abcdef" and path.parent.parent.name.startswith("basket-")
-    assert not path.name.startswith(".") and len(path.name) <= 120
+    assert not path.name.startswith(".") and len(path.name) <= 200
+
+
+@pytest.mark.parametrize(("name", "end"), [("数" * 82 + ".csv", ".csv"), ("数" * 200 + ".csv.gz", ".csv.gz")])
+async def test_a_long_name_is_cut_before_its_end(monkeypatch: pytest.MonkeyPatch, name: str, end: str) -> None:
+    path = await done(Shelf(name=name), monkeypatch, lambda things: things[0].path())
+    assert path.name.startswith("数数") and path.name.endswith(f"数{end}") and len(path.name.encode()) <= 200
+
+
+async def test_where_nothing_can_be_written_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def use(things: Basket) -> None:
+        folder = things[0]._folder
+        assert folder is not None
+        folder.rmdir()
+        folder.write_text("no folder any more")
+        things[0].path()
+
+    with pytest.raises(PortalError, match="cannot be written here"):
+        await done(Shelf(), monkeypatch, use)
+
+
+def test_a_visit_has_one_folder() -> None:
+    one, other = Way(1, "one"), Way(2, "other")
+    assert _folder_of(one) == _folder_of(one) != _folder_of(other)
 
 
 async def test_what_can_be_a_table_is_known_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
