@@ -75,7 +75,13 @@ def _told(held: Held, base: str) -> dict[str, Any]:
     thing = held.thing
     told = {name: getattr(thing, name) for name in ("id", "kind", "title", "size", "checksum")}
     name = str(thing.access.get("via", {}).get("path", "")).rpartition("/")[2]
-    return {**told, "name": name, "uri": address(thing.uri, base=base), "format": thing.shown.get("format", "")}
+    return {
+        **told,
+        "etag": held.etag,
+        "name": name,
+        "uri": address(thing.uri, base=base),
+        "format": thing.shown.get("format", ""),
+    }
 
 
 #: verb → what answers it.

@@ -32,6 +32,7 @@ class Shelf:
     data: bytes = b"a,b\n1,2\n"
     name: str = "t.csv"
     checksum: str = ""
+    seen: str = "e"
     etags: list[str] = field(default_factory=lambda: ["e"])
     busy: int = 0
     asked: list[dict[str, Any]] = field(default_factory=list)
@@ -41,7 +42,12 @@ class Shelf:
         self.asked.append(said)
         if said["verb"] == "basket":
             thing = {"id": "0123456789abcdef", "title": "T", "kind": "file", "uri": "", "size": len(self.data)}
-            thing |= {"checksum": self.checksum, "access": {"via": {"path": f"some/{self.name}"}}, "state": "there"}
+            thing |= {
+                "etag": self.seen,
+                "checksum": self.checksum,
+                "access": {"via": {"path": f"some/{self.name}"}},
+                "state": "there",
+            }
             gone = {**thing, "id": "1", "state": "gone"}
             return 200, JSON, json.dumps({"id": "b", "name": "Sea", "things": [thing, gone]}).encode()
         if self.busy:
@@ -91,7 +97,7 @@ async def test_who_asks_for_too_much_waits(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("shelf", "words"),
     [
-        (Shelf(checksum=f"sha256:{'0' * 64}"), "was changed"),
+        (Shelf(checksum=f"sha256:{'0' * 64}"), "did not arrive"),
         (Shelf(b"x" * 3_000_000, etags=["one", "other"] * 2), "was changed"),
     ],
     ids=["checksum", "etag"],
@@ -106,6 +112,12 @@ async def test_what_is_another_file_by_now_is_none(monkeypatch: pytest.MonkeyPat
         return said
 
     assert len(await done(shelf, monkeypatch, use)) == 2, "nothing of it is left behind"
+
+
+@pytest.mark.parametrize("seen", ["before", ""])
+async def test_the_checksum_of_another_state_says_nothing(monkeypatch: pytest.MonkeyPatch, seen: str) -> None:
+    shelf = Shelf(checksum=f"sha256:{'0' * 64}", seen=seen)
+    assert await done(shelf, monkeypatch, lambda things: things[0].read()) == shelf.data
 
 
 async def test_there_may_be_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
