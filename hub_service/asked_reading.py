@@ -5,6 +5,7 @@ An app that was handed a basket asks this and nothing else, and only for that ba
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Mapping
 from typing import Any
@@ -33,9 +34,9 @@ async def answer_handed(portal: Portal, asker: Asker, verb: str, args: Arguments
     Raises
     ------
     Forbidden
-        It asks for something else.
+        It asks for something else, or for the basket, which is not there any more, or not for the visitor.
     NotFound
-        The basket is not there any more, or not for the visitor.
+        It reads a thing that is not in the basket any more, or not for the visitor.
     """
     assert asker.handed is not None
     handed, named = asker.handed, args.text("basket", "")
@@ -47,6 +48,7 @@ async def answer_handed(portal: Portal, asker: Asker, verb: str, args: Arguments
             raise Forbidden(_ONLY)
         return await _piece(portal, asker.visitor, args, basket=handed.basket, thing=thing, visit=asker.visit)
     args.only("basket")
+    portal.reading.count(asker.visitor, asker.visit)
     try:
         look = await portal.baskets.look(asker.visitor, handed.basket)
     except NotFound as error:
@@ -66,7 +68,8 @@ async def _piece(
     args.only("basket", "thing", "offset", "size")
     offset, size = args.number("offset", 0, least=0, most=_LONGEST), args.number("size", MOST, most=MOST)
     piece = await portal.reading.piece(visitor, basket, thing, offset=offset, size=size, visit=visit)
-    return {"data": base64.b64encode(piece.data).decode(), "size": piece.size, "etag": piece.etag}
+    data = await asyncio.to_thread(base64.b64encode, piece.data)
+    return {"data": data.decode("ascii"), "size": piece.size, "etag": piece.etag}
 
 
 def file_name(thing: Thing) -> str:
@@ -79,6 +82,7 @@ def _told(held: Held, base: str) -> dict[str, Any]:
     told = {name: getattr(thing, name) for name in ("id", "kind", "title", "size", "checksum")}
     return {
         **told,
+        "etag": held.etag,
         "name": file_name(thing),
         "uri": address(thing.uri, base=base),
         "format": thing.shown.get("format", ""),

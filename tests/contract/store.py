@@ -280,16 +280,26 @@ class StoreContract:
         data = bytes(range(256)) * 20_000
         behind.file("large.bin", data)
         for offset, size in ((0, 10), (5_000_001, 300), (len(data) - 5, 100), (0, len(data) + 1)):
-            assert await store.piece("large.bin", offset, size) == data[offset : offset + size]
-        assert await store.piece("large.bin", len(data), 10) == b""
-        assert await store.piece("large.bin", len(data) + 7, 10) == b""
+            assert (await store.piece("large.bin", offset, size)).data == data[offset : offset + size]
+        assert (await store.piece("large.bin", len(data), 10)).data == b""
+        assert (await store.piece("large.bin", len(data) + 7, 10)).data == b""
         behind.file("empty.bin", b"")
-        assert await store.piece("empty.bin", 0, 10) == b""
+        assert (await store.piece("empty.bin", 0, 10)).data == b""
         behind.folder("folder")
         with pytest.raises(Invalid):
             await store.piece("folder", 0, 10)
         with pytest.raises(NotFound):
             await store.piece("none.bin", 0, 10)
+
+    async def test_a_piece_says_of_which_file_it_is(self, store: Store, behind: Behind) -> None:
+        behind.file("a.bin", b"first")
+        before = await store.stat("a.bin")
+        behind.file("a.bin", b"another one")
+        try:
+            piece = await store.piece("a.bin", 0, 5, before)
+        except Conflict:
+            return  # what was known of it is of another file
+        assert piece.size == 11 and piece.etag == (await store.stat("a.bin")).etag != before.etag
 
     async def test_more_than_the_limit_is_too_large(self, store: Store) -> None:
         await store.write("file.bin", b"x" * 1_000_001, if_match=None)

@@ -396,3 +396,40 @@ async def test_a_password_is_not_sent_unencrypted_to_who_is_not_configured() -> 
         with pytest.raises(Invalid, match="https://"):
             await connect(f"http://127.0.0.1:{port}", "ann", "geheim", http=Http())
     assert not asked
+
+
+def whole(data: bytes, *, size: int, etags: tuple[str, ...] = ('"1"',)) -> Answer:
+    """Answer as a server that knows no ranges; ``etags`` are said in turn."""
+    said = list(etags)
+
+    def answer(request: HTTPServerRequest) -> tuple[int, dict[str, str], bytes]:
+        if request.method == "PROPFIND":
+            etag = said.pop(0) if len(said) > 1 else said[0]
+            return 207, {}, listing(status("/dav/file.bin", size=size, etag=etag))
+        return 200, {}, data
+
+    return answer
+
+
+async def test_of_a_server_that_knows_no_ranges_it_is_said_how_much_was_read_for_nothing() -> None:
+    asked: list[HTTPServerRequest] = []
+    data = b"abc" * 100
+    async with web(recorded(asked, whole(data, size=9_000_000))) as port:
+        piece = await at(port).piece("file.bin", 30, 5)
+        assert (piece.data, piece.skipped) == (data[30:35], 30)
+        before = len([request for request in asked if "Range" not in request.headers and request.method == "GET"])
+        with pytest.raises(Invalid, match="only from their start"):
+            await at(port).piece("file.bin", 8_000_001, 5)
+        assert len([each for each in asked if "Range" not in each.headers and each.method == "GET"]) == before
+
+
+async def test_a_file_without_a_size_is_no_empty_one() -> None:
+    async with web(whole(b"abc", size=0)) as port:
+        with pytest.raises(Invalid, match="how large"):
+            await at(port).piece("file.bin", 0, 10)
+
+
+async def test_a_file_that_is_changed_while_a_piece_is_read_is_none() -> None:
+    async with web(whole(b"abc", size=3, etags=('"1"', '"1"', '"2"'))) as port:
+        with pytest.raises(Conflict, match="while it was read"):
+            await at(port).piece("file.bin", 0, 3)

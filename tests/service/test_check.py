@@ -57,7 +57,7 @@ async def check_all(folder: Path, name: str = "n.ipynb", *, seconds: int = 60) -
     lines = [json.loads(line) for line in out.splitlines()]
     assert lines and "report" in lines[-1], err.decode()
     assert process.returncode == (0 if lines[-1]["report"]["ok"] else 1)
-    assert left_behind(folder) == []
+    assert await gone(folder, seconds=30), left_behind(folder)
     return [line["progress"] for line in lines[:-1]], lines[-1]["report"]
 
 

@@ -19,7 +19,8 @@ from tornado.httputil import HTTPServerRequest
 
 from tests.servers import web
 from vaas.client import PortalError
-from vaas.client.basket import Basket, Thing, basket
+from vaas.client.basket import Basket, Thing, _folder_of, basket
+from vaas.facts import Way
 
 JSON = {"Content-Type": "application/json"}
 
@@ -31,6 +32,7 @@ class Shelf:
     data: bytes = b"a,b\n1,2\n"
     name: str = "t.csv"
     checksum: str = ""
+    seen: str = "e"
     etags: list[str] = field(default_factory=lambda: ["e"])
     busy: int = 0
     asked: list[dict[str, Any]] = field(default_factory=list)
@@ -40,7 +42,12 @@ class Shelf:
         self.asked.append(said)
         if said["verb"] == "basket":
             thing = {"id": "0123456789abcdef", "title": "T", "kind": "file", "uri": "", "size": len(self.data)}
-            thing |= {"checksum": self.checksum, "access": {"via": {"path": f"some/{self.name}"}}, "state": "there"}
+            thing |= {
+                "etag": self.seen,
+                "checksum": self.checksum,
+                "access": {"via": {"path": f"some/{self.name}"}},
+                "state": "there",
+            }
             gone = {**thing, "id": "1", "state": "gone"}
             return 200, JSON, json.dumps({"id": "b", "name": "Sea", "things": [thing, gone]}).encode()
         if self.busy:
@@ -90,7 +97,7 @@ async def test_who_asks_for_too_much_waits(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("shelf", "words"),
     [
-        (Shelf(checksum=f"sha256:{'0' * 64}"), "was changed"),
+        (Shelf(checksum=f"sha256:{'0' * 64}"), "did not arrive"),
         (Shelf(b"x" * 3_000_000, etags=["one", "other"] * 2), "was changed"),
     ],
     ids=["checksum", "etag"],
@@ -107,6 +114,12 @@ async def test_what_is_another_file_by_now_is_none(monkeypatch: pytest.MonkeyPat
     assert len(await done(shelf, monkeypatch, use)) == 2, "nothing of it is left behind"
 
 
+@pytest.mark.parametrize("seen", ["before", ""])
+async def test_the_checksum_of_another_state_says_nothing(monkeypatch: pytest.MonkeyPatch, seen: str) -> None:
+    shelf = Shelf(checksum=f"sha256:{'0' * 64}", seen=seen)
+    assert await done(shelf, monkeypatch, lambda things: things[0].read()) == shelf.data
+
+
 async def test_there_may_be_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     class Vast(Shelf):
         def __call__(self, request: HTTPServerRequest) -> tuple[int, dict[str, str], bytes]:
@@ -121,7 +134,30 @@ async def test_there_may_be_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_name_leads_nowhere_else(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     path = await done(Shelf(name=name), monkeypatch, lambda things: things[0].path())
     assert path.parent.name == "0123456789abcdef" and path.parent.parent.name.startswith("basket-")
-    assert not path.name.startswith(".") and len(path.name) <= 120
+    assert not path.name.startswith(".") and len(path.name) <= 200
+
+
+@pytest.mark.parametrize(("name", "end"), [("数" * 82 + ".csv", ".csv"), ("数" * 200 + ".csv.gz", ".csv.gz")])
+async def test_a_long_name_is_cut_before_its_end(monkeypatch: pytest.MonkeyPatch, name: str, end: str) -> None:
+    path = await done(Shelf(name=name), monkeypatch, lambda things: things[0].path())
+    assert path.name.startswith("数数") and path.name.endswith(f"数{end}") and len(path.name.encode()) <= 200
+
+
+async def test_where_nothing_can_be_written_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def use(things: Basket) -> None:
+        folder = things[0]._folder
+        assert folder is not None
+        folder.rmdir()
+        folder.write_text("no folder any more")
+        things[0].path()
+
+    with pytest.raises(PortalError, match="cannot be written here"):
+        await done(Shelf(), monkeypatch, use)
+
+
+def test_a_visit_has_one_folder() -> None:
+    one, other = Way(1, "one"), Way(2, "other")
+    assert _folder_of(one) == _folder_of(one) != _folder_of(other)
 
 
 async def test_what_can_be_a_table_is_known_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import re
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from pytest import MonkeyPatch
 
 from hub_service.handlers.opening import HandPage, OpenPage
 from tests.notebooks import code, notebook
@@ -26,10 +28,13 @@ from vaas.http import Http
 from vaas.insides.base import Inside, Looker
 from vaas.keeping import Handed
 from vaas.model import EVERYONE, SIGNED_IN, App, Visitor
+from vaas.model import Entry as FileEntry
 from vaas.network import ALL
 from vaas.portal import Publication
 from vaas.portal.previewing import Previewing
 from vaas.runtime.gate import Gate
+from vaas.stores.base import Piece
+from vaas.stores.folder import FolderStore
 from vaas.stores.mounted import MountedStores, SharedFolder
 from vaas.tickets import Ticket
 
@@ -432,15 +437,70 @@ class TestWhatIsRead:
         with pytest.raises(NotFound):
             await found.portal.reading.piece(Visitor(both), *ask, offset=0, size=99)
 
-    async def test_a_visit_reads_so_much_and_no_more(self, found: Searchable) -> None:
+    async def test_a_visit_and_a_person_read_so_much_and_no_more(self, found: Searchable) -> None:
         basket = await filled(found, "sea.csv")
         (held,) = (await found.portal.baskets.look(AS_ADA, basket)).things
-        size = held.thing.size or 0
-        found.world.limit(basket_read=2 * size)
-        for visit in ("one", "one", "other"):
-            await found.portal.reading.piece(AS_ADA, basket, held.thing.id, offset=0, size=1000, visit=visit)
-        with pytest.raises(TooLarge, match="as much as one may"):
-            await found.portal.reading.piece(AS_ADA, basket, held.thing.id, offset=0, size=1000, visit="one")
+        found.world.limit(basket_read=128_000)  # each question costs 64 kB, however little it reads
+
+        async def read(visit: str) -> None:
+            await found.portal.reading.piece(AS_ADA, basket, held.thing.id, offset=0, size=1, visit=visit)
+
+        await read("one")
+        found.portal.reading.count(AS_ADA, "one")
+        with pytest.raises(TooLarge, match="This visit"):
+            await read("one")
+        for number in range(8):
+            await read(str(number))
+        with pytest.raises(TooLarge, match="Today you"):
+            await read("another")
+
+    async def test_what_is_larger_than_what_is_left_is_refused_at_its_start(self, found: Searchable) -> None:
+        found.world.put(ADA, "large.bin", b"x" * 300_000)
+        found.put("large.bin", "user:ada")
+        basket = await filled(found, "large.bin")
+        (held,) = (await found.portal.baskets.look(AS_ADA, basket)).things
+        found.world.limit(basket_read=200_000)
+        with pytest.raises(TooLarge):
+            await found.portal.reading.piece(AS_ADA, basket, held.thing.id, offset=0, size=9, visit="one")
+
+    async def test_what_was_read_for_nothing_counts(self, found: Searchable, monkeypatch: MonkeyPatch) -> None:
+        basket = await filled(found, "sea.csv")
+        (held,) = (await found.portal.baskets.look(AS_ADA, basket)).things
+        found.world.limit(basket_read=5_000_000)
+        asked = 0
+
+        async def piece(store: FolderStore, path: str, offset: int, size: int, entry: FileEntry | None = None) -> Piece:
+            nonlocal asked
+            asked += 1
+            return Piece(b"x", 18, "e", skipped=6_000_000)
+
+        monkeypatch.setattr(FolderStore, "piece", piece)
+        for _ in range(3):
+            with pytest.raises(TooLarge):
+                await found.portal.reading.piece(AS_ADA, basket, held.thing.id, offset=1, size=1, visit="one")
+        assert asked == 1
+
+    async def test_two_are_read_at_once_for_one_person(self, found: Searchable, monkeypatch: MonkeyPatch) -> None:
+        basket = await filled(found, "sea.csv")
+        (held,) = (await found.portal.baskets.look(AS_ADA, basket)).things
+        running, most, go = 0, 0, asyncio.Event()
+
+        async def slowly(
+            store: FolderStore, path: str, offset: int, size: int, entry: FileEntry | None = None
+        ) -> Piece:
+            nonlocal running, most
+            running += 1
+            most = max(most, running)
+            if running == 2:
+                asyncio.get_running_loop().call_later(0.05, go.set)
+            await go.wait()
+            running -= 1
+            return Piece(b"", 0, "e")
+
+        monkeypatch.setattr(FolderStore, "piece", slowly)
+        reading = found.portal.reading
+        await asyncio.gather(*(reading.piece(AS_ADA, basket, held.thing.id, offset=0, size=1) for _ in range(6)))
+        assert most == 2
 
     async def test_what_is_no_file_says_what_to_do(self, found: Searchable) -> None:
         app = await takes(found)

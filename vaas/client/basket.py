@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import base64
+import contextlib
 import hashlib
 import os
 import re
@@ -12,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, overload
 from urllib.parse import unquote, urlsplit
@@ -19,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 from vaas.client.client import Client
 from vaas.client.errors import PortalError
 from vaas.client.ways import by_visit, here
+from vaas.facts import Way
 from vaas.runtime import asking
 
 if TYPE_CHECKING:
@@ -30,6 +33,8 @@ __all__ = ["Basket", "Thing", "basket"]
 _PIECE, _ROOM = 2_000_000, 20_000_000
 #: Who asks for too much at once is patient for so long (seconds), with pauses.
 _PATIENCE, _PAUSE = 30.0, 0.3
+#: Bytes of a file's name, which are fewer than any disk allows; and of its end, as in "csv.gz".
+_LONGEST, _END = 200, 20
 _NAME = re.compile(r"[^\w.,()\[\] -]+")
 #: How a table's name ends → pandas' function and what else it has to be told.
 _TABLES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -63,6 +68,7 @@ class Thing:
     format: str = ""
     name: str = ""
     _basket: str = field(default="", repr=False)
+    _etag: str = field(default="", repr=False, compare=False)
     _client: Client | None = field(default=None, repr=False, compare=False)
     _folder: Path | None = field(default=None, repr=False, compare=False)
 
@@ -78,7 +84,6 @@ class Thing:
             raise PortalError("This thing came from nowhere: take it out of vaas.basket().")
         target = self._folder / self.id / self.name
         if not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
             self._fetch(target)
         return target
 
@@ -116,8 +121,9 @@ class Thing:
 
     def _fetch(self, target: Path) -> None:
         """Write all of it, under another name until it is whole."""
-        part, digest, etag = target.with_name(f"{target.name}.part-{os.getpid()}"), hashlib.sha256(), None
+        part, digest, etag = target.parent.with_name(f"{self.id}.part-{os.getpid()}"), hashlib.sha256(), None
         try:
+            target.parent.mkdir(parents=True, exist_ok=True)
             with part.open("wb") as file:
                 while True:
                     data, size, now = self._piece(file.tell())
@@ -130,12 +136,14 @@ class Thing:
                     digest.update(data)
                     if file.tell() >= size:
                         break
-            self._check_sum(digest.hexdigest())
+            if etag and etag == self._etag:  # the checksum of another state says nothing about this one
+                self._check_sum(digest.hexdigest())
             part.replace(target)
         except OSError as error:
-            raise PortalError(f"There is no room for “{self.title}” here: {error.strerror}.") from error
+            raise PortalError(f"“{self.title}” cannot be written here: {error.strerror}.") from error
         finally:
-            part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
 
     def _piece(self, offset: int) -> tuple[bytes, int, str]:
         assert self._client is not None
@@ -160,7 +168,7 @@ class Thing:
     def _check_sum(self, found: str) -> None:
         kind, _, said = self.checksum.partition(":")
         if kind == "sha256" and said and said != found:
-            raise PortalError(_CHANGED.format(title=self.title))
+            raise PortalError(f"“{self.title}” did not arrive as it was when the portal looked at it. Try again.")
 
 
 class Basket(Sequence[Thing]):
@@ -201,7 +209,7 @@ def basket(basket: str = "") -> Basket:
         return Basket()
     told = client.basket(basket)
     there = [each for each in told["things"] if each.get("state", "there") == "there"]
-    folder = _new_folder() if there else None
+    folder = (_new_folder() if way is None else _folder_of(way)) if there else None
     return Basket([_thing(each, told["id"], client, folder) for each in there], name=told["name"])
 
 
@@ -210,12 +218,24 @@ def _thing(told: dict[str, Any], basket: str, client: Client, folder: Path | Non
     form = told.get("format") or (told.get("shown") or {}).get("format", "")
     via = (told.get("access") or {}).get("via", {})
     name = _file_name(told.get("name") or via.get("path", "") or unquote(urlsplit(told["uri"]).path)) or told["id"]
-    return Thing(**said, format=form, name=name, _basket=basket, _client=client, _folder=folder)
+    return Thing(
+        **said, format=form, name=name, _basket=basket, _etag=told.get("etag") or "", _client=client, _folder=folder
+    )
 
 
 def _file_name(path: str) -> str:
-    """Return a name that a file here can have."""
-    return _NAME.sub("_", path.rstrip("/").rpartition("/")[2]).strip(". ")[-120:]
+    """Return a name that a file here can have, with the end by which it is known what it is."""
+    name = _NAME.sub("_", path.rstrip("/").rpartition("/")[2]).strip(". ")
+    stem, dot, end = name.partition(".") if len(name.partition(".")[2].encode()) <= _END else name.rpartition(".")
+    end = f"{dot}{end}" if stem and len(end.encode()) <= _END else ""
+    stem = name.removesuffix(end)
+    return stem.encode()[: _LONGEST - len(end.encode())].decode(errors="ignore") + end
+
+
+@lru_cache(maxsize=2)
+def _folder_of(way: Way) -> Path:
+    """Return where the files of a visit go, however often it asks for its basket: each is fetched once."""
+    return _new_folder()
 
 
 def _new_folder() -> Path:

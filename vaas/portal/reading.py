@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from dataclasses import dataclass, field
+import asyncio
+from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from vaas.errors import Invalid, NotFound, TooLarge
 from vaas.keeping import Thing
@@ -11,41 +13,42 @@ from vaas.model import Entry, Visitor
 from vaas.portal.baskets import Baskets
 from vaas.portal.core import Core
 from vaas.portal.whereabouts import store_of
-from vaas.stores.base import Store
+from vaas.stores.base import Piece, Store
 
 __all__ = ["MOST", "Piece", "Reading"]
 
 #: Bytes of one piece.
 MOST = 2_000_000
-#: Of so many visits it is kept how much they have read.
+#: What each question costs at least, in bytes.
+_LEAST = 64_000
+#: So many are read at once, and so many of them for one person.
+_AT_ONCE, _EACH = 4, 2
+#: A person may read as much as so many visits, in a day.
+_VISITS = 5
+#: Of so many visits and people it is kept how much they have read.
 _MOST_VISITS = 10_000
 _ELSEWHERE = "“{title}” lies elsewhere and cannot be read through the portal. Its address is {uri}"
 _NO_FILE = "“{title}” is no file: it can be opened at {uri}"
 
 
-@dataclass(frozen=True)
-class Piece:
-    """Some bytes of a file, with the size and the etag of the whole: another etag means another file."""
-
-    data: bytes = field(repr=False)
-    size: int
-    etag: str
-
-
 class Reading:
-    """Reads files of baskets, and keeps how much each visit has read."""
+    """Reads files of baskets, and keeps how much each visit and each person has read."""
 
     def __init__(self, core: Core, baskets: Baskets) -> None:
         self._core, self._baskets = core, baskets
-        #: Visit → bytes, those that read last at the end.
+        #: Visit, or person and day → bytes, those that read last at the end.
         self._read: OrderedDict[str, int] = OrderedDict()
+        self._room = asyncio.Semaphore(_AT_ONCE)
+        #: Person → their room, and how many are read or wait, so that it is known when it is not needed any more.
+        self._rooms: dict[str, asyncio.Semaphore] = {}
+        self._busy: Counter[str] = Counter()
 
     async def piece(
         self, visitor: Visitor, basket_id: str, thing_id: str, *, offset: int, size: int, visit: str = ""
     ) -> Piece:
         """Return up to ``size`` bytes of a thing from ``offset`` on.
 
-        ``visit`` is whose bytes are counted; "": nobody's.
+        The bytes are counted, as those of ``visit`` unless it is "", and as the person's of this day.
 
         Raises
         ------
@@ -54,16 +57,33 @@ class Reading:
         Invalid
             It is nothing that can be read here.
         TooLarge
-            The visit has read as much as one may.
+            The visit or the person has read as much as one may, or would with all of this file.
         """
         thing = (await self._baskets.thing(visitor, basket_id, thing_id)).thing
         store, path = self._place(visitor, thing)
-        entry = await self._file(store, path, thing)
-        wanted = max(0, min(size, MOST, entry.size - offset))
-        if visit:
-            self._count(visit, wanted)
-        data = await store.piece(path, offset, wanted) if wanted else b""
-        return Piece(data, entry.size, entry.etag)
+        async with self._turn(visitor):
+            entry = await self._file(store, path, thing)
+            # One that has no size may be one whose store does not say it.
+            wanted = max(0, min(size, MOST, entry.size - offset)) if entry.size else min(size, MOST)
+            self.count(visitor, visit, wanted, ahead=0 if offset else entry.size)
+            piece = await store.piece(path, offset, wanted, entry)
+            if piece.skipped:
+                self.count(visitor, visit, piece.skipped)
+            return piece
+
+    @asynccontextmanager
+    async def _turn(self, visitor: Visitor) -> AsyncIterator[None]:
+        """Wait until there is room to read, for the person and in all: no more threads are taken than that."""
+        person = visitor.user.name if visitor.user else ""
+        room = self._rooms.setdefault(person, asyncio.Semaphore(_EACH))
+        self._busy[person] += 1
+        try:
+            async with room, self._room:
+                yield
+        finally:
+            self._busy[person] -= 1
+            if not self._busy[person]:
+                del self._busy[person], self._rooms[person]
 
     def _place(self, visitor: Visitor, thing: Thing) -> tuple[Store, str]:
         """Return where the file lies, in a store of the visitor's own: so it is their rights that count."""
@@ -83,10 +103,24 @@ class Reading:
             raise Invalid(f"“{thing.title}” is a folder. Put the files in it that are needed into the basket.")
         return entry
 
-    def _count(self, visit: str, size: int) -> None:
+    def count(self, visitor: Visitor, visit: str, size: int = 0, *, ahead: int = 0) -> None:
+        """Count a question that is answered with ``size`` bytes, the first of ``ahead``; TooLarge if it is too much."""
         most = self._core.limits.basket_read
-        read = self._read[visit] = self._read.pop(visit, 0) + size
+        if visit:
+            self._add(visit, size, ahead, most, "This visit has")
+        if visitor.user is not None:
+            day = f"{self._core.now():%Y-%m-%d}"
+            self._add(f"{day} {visitor.user.name}", size, ahead, _VISITS * most, "Today you have")
+
+    def _add(self, reader: str, size: int, ahead: int, most: int, who: str) -> None:
+        before = self._read.pop(reader, 0)
+        read = self._read[reader] = before + max(size, _LEAST)
         while len(self._read) > _MOST_VISITS:
             self._read.popitem(last=False)
-        if read > most:
-            raise TooLarge(f"This visit has read {most // 1_000_000} MB of baskets, as much as one may.")
+        if read <= most < before + ahead:
+            self._read[reader] = before + _LEAST  # nothing is read of what is refused at its start
+        if max(read, before + ahead) > most:
+            verb = "has" if who == "This visit" else "have"
+            raise TooLarge(
+                f"{who} {verb} read {before // 1_000_000} MB of baskets, and {most // 1_000_000} MB is the most."
+            )

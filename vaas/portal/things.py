@@ -40,6 +40,8 @@ class Held:
     thing: Thing
     state: str = "there"
     changed: bool = False
+    #: Of which state of the file the checksum is, "" where that is not known.
+    etag: str = ""
 
 
 def thing_of(record: Record, *, basket_id: str, added: datetime) -> Thing:
@@ -73,7 +75,8 @@ def access_of(record: Record) -> tuple[str, str, dict[str, Any]]:
 def as_found(kept: Thing, record: Record) -> Held:
     """Return what the record says now, of a thing that was kept."""
     now = replace(thing_of(record, basket_id=kept.basket_id, added=kept.added), id=kept.id)
-    return Held(now, changed=bool(kept.checksum and now.checksum) and kept.checksum != now.checksum)
+    changed = bool(kept.checksum and now.checksum) and kept.checksum != now.checksum
+    return Held(now, changed=changed, etag=_whole(record.details.get("etag")))
 
 
 def as_kept(kept: Thing) -> Held:

@@ -6,13 +6,17 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from vaas.errors import Forbidden, Invalid, TooLarge
+from vaas.errors import Conflict, Forbidden, Invalid, TooLarge
 from vaas.model import Entry, StoreAccount, User
 
-__all__ = ["Place", "Store", "StoreSource", "Touched", "check_path"]
+__all__ = ["Piece", "Place", "Store", "StoreSource", "Touched", "check_path"]
+
+
+#: Where each piece has to be read from the file's start, it begins at most so many bytes after it.
+_MOST_SKIPPED = 8_000_000
 
 
 def check_path(path: str) -> str:
@@ -27,6 +31,19 @@ def check_path(path: str) -> str:
     if any(part in {".", ".."} for part in parts) or any(c == "\\" or ord(c) < 32 for c in path):
         raise Invalid("This path cannot be used.")
     return "/".join(parts)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some bytes of a file, with the size and the etag of the whole: another etag means another file.
+
+    ``skipped`` is how many bytes had to be read before them, for nothing.
+    """
+
+    data: bytes = field(repr=False)
+    size: int
+    etag: str
+    skipped: int = 0
 
 
 class Store(ABC):
@@ -77,11 +94,33 @@ class Store(ABC):
                     raise TooLarge(f"“{path}” is larger than {limit // 1_000_000} MB.")
         return bytes(found)
 
-    async def piece(self, path: str, offset: int, size: int) -> bytes:
+    async def piece(self, path: str, offset: int, size: int, entry: Entry | None = None) -> Piece:
         """Return up to ``size`` bytes from ``offset`` on, fewer at the file's end; Invalid for a folder.
 
-        A store that can begin anywhere does so; here all that comes before is read, too.
+        A store that can begin anywhere does so; here all that comes before is read, too, and so Invalid is raised
+        for what begins late in a file. ``entry`` is what :meth:`stat` has just said, so that it is not asked again.
+        Conflict when the file is changed meanwhile.
         """
+        entry = entry or await self.stat(path)
+        if size <= 0 or offset >= entry.size > 0:
+            return Piece(b"", entry.size, entry.etag)
+        data, skipped = await self._from_the_start(path, offset, size)
+        return await self._whole(path, entry, data, skipped)
+
+    async def _whole(self, path: str, entry: Entry, data: bytes, skipped: int = 0) -> Piece:
+        """Return the piece, if it is of the file that ``entry`` tells of, and that file still is there."""
+        if data and not entry.size:
+            raise Invalid(f"“{self.title}” does not say how large “{path}” is, so it cannot be read from here.")
+        if (await self.stat(path)).etag != entry.etag:
+            raise Conflict(f"“{path}” was changed while it was read. Try again.")
+        return Piece(data, entry.size, entry.etag, skipped)
+
+    async def _from_the_start(self, path: str, offset: int, size: int) -> tuple[bytes, int]:
+        if offset > _MOST_SKIPPED:
+            most = _MOST_SKIPPED // 1_000_000
+            raise Invalid(
+                f"“{self.title}” reads files only from their start: “{path}” is too large for that ({most} MB)."
+            )
         found, skipped = bytearray(), 0
         async with aclosing(self.chunks(path)) as chunks:
             async for chunk in chunks:
@@ -90,7 +129,7 @@ class Store(ABC):
                 found += chunk[ahead:]
                 if len(found) >= size:
                     break
-        return bytes(found[:size])
+        return bytes(found[:size]), skipped
 
     def real(self, path: str) -> str:
         """Return the path at which it really is, where the store has links within itself; else the same."""

@@ -20,7 +20,7 @@ from typing import TypeVar
 from vaas.errors import Conflict, Forbidden, Invalid, NotFound, StorageFull, Unavailable, VaasError
 from vaas.model import Entry
 from vaas.stores import lending
-from vaas.stores.base import Store, check_path
+from vaas.stores.base import Piece, Store, check_path
 
 __all__ = ["FolderStore"]
 
@@ -88,8 +88,8 @@ class FolderStore(Store):
                     return
                 yield chunk
 
-    async def piece(self, path: str, offset: int, size: int) -> bytes:
-        """Return up to ``size`` bytes from ``offset`` on."""
+    async def piece(self, path: str, offset: int, size: int, entry: Entry | None = None) -> Piece:
+        """Return up to ``size`` bytes from ``offset`` on, of the one file that is opened for it."""
         return await asyncio.to_thread(self._piece, _visible(path), offset, size)
 
     async def write(self, path: str, data: bytes, *, if_match: str | None) -> Entry:
@@ -162,10 +162,12 @@ class FolderStore(Store):
                 file.close()
         raise Invalid(f"“{path}” is not a file.")
 
-    def _piece(self, path: str, offset: int, size: int) -> bytes:
+    def _piece(self, path: str, offset: int, size: int) -> Piece:
         with self._errors(path), self._open(path) as file:
             file.seek(offset)
-            return file.read(size)
+            data = file.read(size)
+            known = os.fstat(file.fileno())  # afterwards: what was written into it meanwhile gives it another etag
+            return Piece(data, known.st_size, _etag(known))
 
     def _lend(self, path: str, into: Path, limit: int) -> Path:
         if self._stat(path).folder:

@@ -12,7 +12,7 @@ from vaas.addresses import check_url
 from vaas.errors import Conflict, Forbidden, Invalid, NotFound, StorageFull, TooLarge, Unavailable, VaasError
 from vaas.http import Http, Response
 from vaas.model import Entry
-from vaas.stores.base import Store, check_path
+from vaas.stores.base import Piece, Store, check_path
 from vaas.stores.multistatus import PROPFIND, Found, parse_multistatus, path_parts
 
 __all__ = ["WebdavStore", "connect", "guess_roots"]
@@ -94,13 +94,13 @@ class WebdavStore(Store):
         except Unavailable as exc:
             raise self._unavailable(exc) from exc
 
-    async def piece(self, path: str, offset: int, size: int) -> bytes:
+    async def piece(self, path: str, offset: int, size: int, entry: Entry | None = None) -> Piece:
         """Return up to ``size`` bytes from ``offset`` on; a server that cannot begin there is read from the start."""
-        if (entry := await self.stat(path)).folder:
+        if (entry := entry or await self.stat(path)).folder:
             raise Invalid(f"“{path}” is a folder, not a file.")
         path = check_path(path)
         if size <= 0 or offset >= entry.size > 0:
-            return b""
+            return Piece(b"", entry.size, entry.etag)
         headers = {"Range": f"bytes={offset}-{offset + size - 1}", "Authorization": self._authorization}
         try:
             async with self._http.stream("GET", self._url(path), headers=headers, max_bytes=_FILE_BYTES) as answer:
@@ -110,10 +110,10 @@ class WebdavStore(Store):
                         found += chunk
                         if len(found) >= size:
                             break
-                    return bytes(found[:size])
+                    return await self._whole(path, entry, bytes(found[:size]))
         except Unavailable as exc:
             raise self._unavailable(exc) from exc
-        return await super().piece(path, offset, size)
+        return await super().piece(path, offset, size, entry)
 
     async def write(self, path: str, data: bytes, *, if_match: str | None) -> Entry:
         """Write the whole file or nothing, and return its new entry."""
