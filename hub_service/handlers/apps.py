@@ -200,7 +200,10 @@ class SettingsPage(Page):
         network = reach.network_in_form(self)
         if network is not None:
             self.portal.gallery.reach(self.visitor, slug, network)
-        self.done(f"apps/{slug}/settings", "Saved. Its kernels hear of it within seconds.")
+        heard = "Its kernels hear of it within seconds."
+        if self.portal.handing.takes_basket(self.visitor, slug):  # what it was handed is in them
+            heard = "What runs may reach less within seconds, and more once the app starts next."
+        self.done(f"apps/{slug}/settings", f"Saved. {heard}")
 
     async def _introduce(self, slug: str) -> None:
         knows = self.get_body_argument("knows", "") == "1"

@@ -120,7 +120,4 @@ class Reading:
         if read <= most < before + ahead:
             self._read[reader] = before + _LEAST  # nothing is read of what is refused at its start
         if max(read, before + ahead) > most:
-            verb = "has" if who == "This visit" else "have"
-            raise TooLarge(
-                f"{who} {verb} read {before // 1_000_000} MB of baskets, and {most // 1_000_000} MB is the most."
-            )
+            raise TooLarge(f"{who} read {before // 1_000_000} MB of baskets, and {most // 1_000_000} MB is the most.")
