@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from jinja2 import ChoiceLoader, DictLoader, Environment, FileSystemLoader, StrictUndefined
+from jupyterhub.httpclient import JupyterHubHTTPClient
 from jupyterhub.services.auth import HubOAuth
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPServerRequest
@@ -80,6 +81,8 @@ async def site(world: World, tmp_path: Path) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{sockets[0].getsockname()[1]}{PREFIX}"
         server.stop()
         HubOAuth.clear_instance()
+        # Its resolver watches the system's settings, of which one user may have so many.
+        await JupyterHubHTTPClient.loop_instance().close()
 
 
 def client(site: str, token: str = "", **options: Any) -> httpx.AsyncClient:
