@@ -33,10 +33,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from e2e.people import Person, Site
-from tests.portal_fixture import RunningPortal, app_python, chromium, running, until
+from tests.portal_fixture import QUIET, RunningPortal, app_python, chromium, running, until
 
 _SCRIPT = Path(__file__).with_suffix(".js")
-_QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 _PATIENCE = 60_000
 #: Seconds between what was painted and the next letter, and so long a window rests before it is typed into.
 GAP, REST = 0.15, 2.0
@@ -152,7 +151,7 @@ def _staged(folder: Path) -> Iterator[tuple[RunningPortal, Browser]]:
             asked = httpx.QueryParams(q=text)
             path = f"/services/vaas/api/search?{asked}"
             until(lambda path=path: portal.get(path, token=token).json()["total"], seconds=120, what=f"“{text}”")
-        browser = playwright.chromium.launch(executable_path=chromium(), args=_QUIET)
+        browser = playwright.chromium.launch(executable_path=chromium(), args=QUIET)
         yield portal, browser
         browser.close()
 

@@ -42,7 +42,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from bench.apps import plots
 from bench.processes import Counting, counting
 from bench.sides import POOL, voila_url
-from tests.portal_fixture import RunningPortal, app_python, chromium, until
+from tests.portal_fixture import QUIET, RunningPortal, app_python, chromium, until
 from tests.published import call
 
 PATIENCE = 90.0
@@ -52,7 +52,6 @@ LOOK, PRESS = 1.0, 0.25
 AWAY = 6.0
 STAGES = ("first_paint", "html", "scripts", "websocket", "kernel", "state", "paint", "answer")
 _SCRIPT = Path(__file__).with_suffix(".js")
-_QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 _ENTRIES = """() => {
   const [page] = performance.getEntriesByType("navigation"), all = performance.getEntriesByType("resource");
   const ends = (entries) => performance.timeOrigin + Math.max(0, ...entries.map((entry) => entry.responseEnd));
@@ -178,7 +177,7 @@ class Scene:
 async def _staged(folder: Path, counted: Counting, *, short: bool) -> AsyncIterator[Scene]:
     async with AsyncExitStack() as stack:
         playwright = await stack.enter_async_context(async_playwright())
-        browser = await playwright.chromium.launch(executable_path=chromium(), args=_QUIET)
+        browser = await playwright.chromium.launch(executable_path=chromium(), args=QUIET)
         stack.push_async_callback(browser.close)
         portal = RunningPortal(folder / "data", app_python=app_python())
         stack.callback(portal.stop)

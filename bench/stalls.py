@@ -31,7 +31,7 @@ from playwright.async_api import Browser, BrowserContext, Page, TimeoutError, as
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.notebooks import markdown, notebook
-from tests.portal_fixture import app_python, chromium, free_ports
+from tests.portal_fixture import QUIET, app_python, chromium, free_ports
 from tests.service.portal_stub import COOKIE, PortalStub, Visitor, running
 
 PATIENCE = 60.0
@@ -89,8 +89,7 @@ async def main() -> None:
     began = time.monotonic()
     found: dict[str, Result] = {}
     async with async_playwright() as playwright:
-        quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-        browser = await playwright.chromium.launch(executable_path=chromium(), args=quiet)
+        browser = await playwright.chromium.launch(executable_path=chromium(), args=QUIET)
         with tempfile.TemporaryDirectory() as folder:
             for kind, document, times in (("trivial", TRIVIAL, args.trivial), ("vois", VOIS, args.vois)):
                 if times:

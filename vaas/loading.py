@@ -5,20 +5,21 @@ All that comes from a record goes in as a literal: whatever a title or an addres
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
-__all__ = ["address", "content_address", "lines"]
+__all__ = ["TABLES", "address", "content_address", "lines"]
 
 #: How a table's name ends → pandas' function, and what else it has to be told.
-_TABLES = {
-    ".csv": ("read_csv", ""),
-    ".csv.gz": ("read_csv", ', compression="gzip"'),
-    ".tsv": ("read_csv", ', sep="\\t"'),
-    ".parquet": ("read_parquet", ""),
-    ".xlsx": ("read_excel", ""),
-    ".json": ("read_json", ""),
+TABLES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    ".csv": ("read_csv", {}),
+    ".csv.gz": ("read_csv", {"compression": "gzip"}),
+    ".tsv": ("read_csv", {"sep": "\t"}),
+    ".parquet": ("read_parquet", {}),
+    ".xlsx": ("read_excel", {}),
+    ".json": ("read_json", {}),
 }
 #: DOIs of repositories whose files pooch finds by themselves.
 _FOUND_BY_POOCH = ("10.5281/zenodo.", "10.6084/m9.figshare.")
@@ -63,10 +64,12 @@ def lines(kind: str, uri: str, access: Mapping[str, Any], *, base: str) -> str:
 
 def _of_a_store(store: str, path: str, *, base: str) -> str:
     url = _quoted(content_address(store, path, base=base))
-    ending = next((end for end in _TABLES if path.lower().endswith(end)), "")
+    ending = next((end for end in TABLES if path.lower().endswith(end)), "")
     headers = f'{{"Authorization": {_TOKEN}}}'
     if ending:
-        function, options = _TABLES[ending]
+        function, said = TABLES[ending]
+        # Texts are written alike in JSON and in Python.
+        options = "".join(f", {name}={json.dumps(value)}" for name, value in said.items())
         return (
             "import os\nimport pandas as pd\n\n"
             f"url = {url}\ndata = pd.{function}(url{options}, storage_options={headers})"

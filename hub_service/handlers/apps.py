@@ -89,7 +89,7 @@ class AppPage(Page):
             "shared_with": [subject_title(g.subject) for g in grants] if writes else [],
             "incidents": [incidents.shown(i) for i in self.portal.incidents.of(self.visitor, slug)] if writes else [],
             "network": within(seen.app.network, self.portal.core.network) if writes else (),
-            "takes": takes(version) if version else (),
+            "takes": takes(version.report) if version else (),
             "mode": version.report.get("opens", {}).get("mode", "") if version else "",
             "opens": self.portal.gallery.opens(seen),
             "request": self.portal.requests.last_for(self.visitor, seen.app),

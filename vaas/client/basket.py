@@ -11,7 +11,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +22,7 @@ from vaas.client.client import Client
 from vaas.client.errors import PortalError
 from vaas.client.ways import by_visit, here
 from vaas.facts import Way
+from vaas.loading import TABLES
 from vaas.runtime import asking
 
 if TYPE_CHECKING:
@@ -36,16 +37,11 @@ _PATIENCE, _PAUSE = 30.0, 0.3
 #: Bytes of a file's name, which are fewer than any disk allows; and of its end, as in "csv.gz".
 _LONGEST, _END = 200, 20
 _NAME = re.compile(r"[^\w.,()\[\] -]+")
-#: How a table's name ends → pandas' function and what else it has to be told.
-_TABLES: dict[str, tuple[str, dict[str, Any]]] = {
-    ".csv": ("read_csv", {}),
-    ".csv.gz": ("read_csv", {}),
-    ".tsv": ("read_csv", {"sep": "\t"}),
-    ".parquet": ("read_parquet", {}),
+#: What reads a table that is a file here, too.
+_TABLES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    **TABLES,
     ".feather": ("read_feather", {}),
     ".arrow": ("read_feather", {}),
-    ".xlsx": ("read_excel", {}),
-    ".json": ("read_json", {}),
     ".jsonl": ("read_json", {"lines": True}),
 }
 _CHANGED = "“{title}” was changed while it was read. Try again."

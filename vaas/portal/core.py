@@ -7,9 +7,10 @@ import hashlib
 import json
 import logging
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from vaas import policy
 from vaas.backends.base import Backend, Directory
@@ -232,9 +233,9 @@ class Core:
             self.spawn(self.poke(server, self.ticket(server, Visitor(), purpose="poke", access=0)))
 
 
-def takes(version: Version) -> tuple[str, ...]:
-    """Return what the app of this version works on when it is handed to it: "basket", or nothing."""
-    return ("basket",) if "basket" in version.report.get("takes", ()) else ()
+def takes(report: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what the app of a version with this report works on when it is handed to it: "basket", or nothing."""
+    return ("basket",) if "basket" in report.get("takes", ()) else ()
 
 
 def terms(app: App, site: tuple[str, ...]) -> str:

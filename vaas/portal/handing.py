@@ -69,7 +69,7 @@ class Handing:
         app = self._core.see(visitor, slug, "open").app
         with self._core.database.begin() as records:
             versions = records.versions.of(app.id)
-        return not app.speaks and any("basket" in takes(each) for each in versions if each.snapshot.hash == app.version)
+        return not app.speaks and any(takes(each.report) for each in versions if each.snapshot.hash == app.version)
 
     async def offer(self, visitor: Visitor, slug: str, basket_id: str) -> Offer:
         """Return what the visitor would give to that app. Raises NotFound for a basket that they may not look into."""

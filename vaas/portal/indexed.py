@@ -98,7 +98,7 @@ class IndexedApps(Kind[_Found]):
             digest = next(file.sha256 for file in version.snapshot.files if file.path == path)
             notebook = parse(self._core.content.read(digest), name=path)
             kernel = _whole(notebook.language[:_MOST_NAME])
-            return replace(record, text=_text(notebook), kernel=kernel, takes=takes(version))
+            return replace(record, text=_text(notebook), kernel=kernel, takes=takes(version.report))
         except Exception as error:
             # Whatever is wrong with one app keeps no other from being found, and nobody from losing access.
             _log.warning("%s is in the index without its notebook: %s", record.id, error)

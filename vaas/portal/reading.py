@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections import OrderedDict
 
 from vaas.errors import Invalid, NotFound, TooLarge
 from vaas.keeping import Thing
 from vaas.model import Entry, Visitor
 from vaas.portal.baskets import Baskets
 from vaas.portal.core import Core
+from vaas.portal.turns import Turns
 from vaas.portal.whereabouts import store_of
 from vaas.stores.base import Piece, Store
 
-__all__ = ["MOST", "Piece", "Reading"]
+__all__ = ["MOST", "Reading"]
 
 #: Bytes of one piece.
 MOST = 2_000_000
@@ -38,10 +36,8 @@ class Reading:
         self._core, self._baskets = core, baskets
         #: Visit, or person and day → bytes, those that read last at the end.
         self._read: OrderedDict[str, int] = OrderedDict()
-        self._room = asyncio.Semaphore(_AT_ONCE)
-        #: Person → their room, and how many are read or wait, so that it is known when it is not needed any more.
-        self._rooms: dict[str, asyncio.Semaphore] = {}
-        self._busy: Counter[str] = Counter()
+        #: What is read in a thread keeps its place to its end, even if who asked has gone.
+        self._turns = Turns(range(_AT_ONCE), each=_EACH)
 
     async def piece(
         self, visitor: Visitor, basket_id: str, thing_id: str, *, offset: int, size: int, visit: str = ""
@@ -61,7 +57,8 @@ class Reading:
         """
         thing = (await self._baskets.thing(visitor, basket_id, thing_id)).thing
         store, path = self._place(visitor, thing)
-        async with self._turn(visitor):
+
+        async def read(_: int) -> Piece:
             entry = await self._file(store, path, thing)
             # One that has no size may be one whose store does not say it.
             wanted = max(0, min(size, MOST, entry.size - offset)) if entry.size else min(size, MOST)
@@ -71,19 +68,8 @@ class Reading:
                 self.count(visitor, visit, piece.skipped)
             return piece
 
-    @asynccontextmanager
-    async def _turn(self, visitor: Visitor) -> AsyncIterator[None]:
-        """Wait until there is room to read, for the person and in all: no more threads are taken than that."""
-        person = visitor.user.name if visitor.user else ""
-        room = self._rooms.setdefault(person, asyncio.Semaphore(_EACH))
-        self._busy[person] += 1
-        try:
-            async with room, self._room:
-                yield
-        finally:
-            self._busy[person] -= 1
-            if not self._busy[person]:
-                del self._busy[person], self._rooms[person]
+        async with self._turns.of(visitor.name) as turn:
+            return await turn.work(read)
 
     def _place(self, visitor: Visitor, thing: Thing) -> tuple[Store, str]:
         """Return where the file lies, in a store of the visitor's own: so it is their rights that count."""

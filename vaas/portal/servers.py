@@ -15,7 +15,7 @@ from vaas.content import pack
 from vaas.errors import NotFound, Unavailable
 from vaas.model import App, Draft, Grant, Isolation, ServerName, Snapshot, Version, Visitor
 from vaas.portal.capacity import Capacity, Load
-from vaas.portal.core import Core, version_server
+from vaas.portal.core import Core, takes, version_server
 from vaas.portal.incidents import Incidents
 from vaas.portal.outlines import clean_outline
 from vaas.portal.reports import clean_progress, clean_report
@@ -105,7 +105,7 @@ class _Task:
     @property
     def takes_basket(self) -> bool:
         """Whether its kernels may ask for what their visitor hands over; nobody hands anything to a draft."""
-        return self.draft is None and "basket" in self.report.get("takes", ())
+        return self.draft is None and bool(takes(self.report))
 
 
 class Servers:

@@ -61,7 +61,7 @@ class Speaking:
         with self._core.database.begin() as records:
             app = records.apps.by_id(server.account.removeprefix(ACCOUNT_PREFIX))
             versions = records.versions.of(app.id) if app else []
-            asking = [each for each in versions if app and (app.speaks or "basket" in takes(each))]
+            asking = [each for each in versions if app and (app.speaks or takes(each.report))]
         if app is None or server not in [version_server(app.id, version) for version in asking]:
             raise Forbidden(_MAY_NOT, log_message=f"{server.path} may not ask")
         return app

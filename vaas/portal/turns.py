@@ -1,4 +1,4 @@
-"""Turns: work for people at so many places, one thing of each person's at a time.
+"""Turns: work for people at so many places, little of each person's at a time.
 
 Whoever has much to be done waits for themselves alone; all others come before what is left of it.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from vaas.errors import Unavailable
@@ -21,7 +21,7 @@ _Answer = TypeVar("_Answer")
 
 @dataclass
 class _Person:
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    room: asyncio.Semaphore
     #: How much of theirs is under way or waits.
     count: int = 0
 
@@ -65,26 +65,28 @@ class Turns(Generic[_Place]):
     ----------
     places:
         Where work is done, one thing at a time in each; the last that was used is used first.
+    each:
+        How much of one person's may be under way.
     most:
-        How much of one person's may be under way or wait.
+        How much of one person's may be under way or wait; None: as much as they like.
     """
 
-    def __init__(self, places: Iterable[_Place], *, most: int) -> None:
+    def __init__(self, places: Iterable[_Place], *, each: int = 1, most: int | None = None) -> None:
         self._free: asyncio.Queue[_Place] = asyncio.LifoQueue()
         for place in places:
             self._free.put_nowait(place)
-        self._most = most
+        self._each, self._most = each, most
         self._people: dict[str, _Person] = {}
 
     @asynccontextmanager
     async def of(self, whose: str) -> AsyncIterator[Turn[_Place]]:
-        """Give the person a turn when what they asked for before is done. Raises Unavailable when too much waits."""
-        person = self._people.setdefault(whose, _Person())
-        if person.count >= self._most:
+        """Give the person a turn when enough of what they asked for is done. Raises Unavailable when too much waits."""
+        person = self._people.setdefault(whose, _Person(asyncio.Semaphore(self._each)))
+        if self._most is not None and person.count >= self._most:
             raise Unavailable("You look at many things at once. Wait a moment, then try again.")
         person.count += 1
         try:
-            await person.lock.acquire()
+            await person.room.acquire()
         except BaseException:
             self._forget(whose, person)
             raise
@@ -95,7 +97,7 @@ class Turns(Generic[_Place]):
             turn.over(lambda: self._end(whose, person))
 
     def _end(self, whose: str, person: _Person) -> None:
-        person.lock.release()
+        person.room.release()
         self._forget(whose, person)
 
     def _forget(self, whose: str, person: _Person) -> None:

@@ -72,9 +72,7 @@ class _Kept:
         try:
             await self.stock.settled()
             await self.stock.record(_PAGE)
-            why = self.stock.opens["why"]
-            assert isinstance(why, list)
-            self._log.info("%s", " ".join([f"{self.path} is {self.stock.mode}.", *map(str, why)]))
+            self._log.info("%s", " ".join([f"{self.path} is {self.stock.mode}.", *self.stock.opens["why"]]))
             await tending
         finally:
             tending.cancel()

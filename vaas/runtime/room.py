@@ -73,20 +73,21 @@ class Room:
         A first page may always be opened as far as memory goes: its kernel has a limit of its own, and an app that is
         too large for its share would not open at all.
         """
-        by_number = self._visits if self.site_visits is None else min(self._visits, self.site_visits)
-        by_memory = self._by_memory() if pages else max(1, self._by_memory())
-        return max(0, min(by_number - pages, by_memory))
+        return self._free(pages, self.site_visits, self.site_memory)
 
     def is_for_others(self, *, pages: int) -> bool:
         """Tell whether it is the site that is full rather than the app: alone on it, the app would have room."""
-        alone = Room(visits=self._visits, memory=self._memory)
-        alone._seen, alone._opened = self._seen, self._opened
-        return self.free(pages=pages) < 1 <= alone.free(pages=pages)
+        return self.free(pages=pages) < 1 <= self._free(pages, None, None)
+
+    def _free(self, pages: int, site_visits: int | None, site_memory: int | None) -> int:
+        by_number = self._visits if site_visits is None else min(self._visits, site_visits)
+        by_memory = self._by_memory(site_memory)
+        return max(0, min(by_number - pages, by_memory if pages else max(1, by_memory)))
 
     @property
     def ahead(self) -> int:
         """How many kernels may be kept ready: none that would take the room of a visit."""
-        return max(0, self._by_memory())
+        return max(0, self._by_memory(self.site_memory))
 
     def excess(self) -> int | None:
         """Return which of the measured pages has to end because all have more memory than they may; None: none has.
@@ -98,8 +99,8 @@ class Room:
             return None
         return self._seen.pages.index(max(self._seen.pages))
 
-    def _by_memory(self) -> int:
-        bounds = [bound for bound in (self._memory or None, self.site_memory) if bound is not None]
+    def _by_memory(self, site: int | None) -> int:
+        bounds = [bound for bound in (self._memory or None, site) if bound is not None]
         if not bounds:
             return _MANY
         # What is kept ready makes room: it becomes a page, or is ended.

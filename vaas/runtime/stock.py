@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Any
 
 from vaas.errors import VaasError
 from vaas.events import happens
@@ -138,11 +139,10 @@ class Stock:
         await self._settled.wait()
 
     @property
-    def opens(self) -> Mapping[str, object]:
+    def opens(self) -> Mapping[str, Any]:
         """How the app opens, for the portal."""
-        if self.mode != "instant" or self._current is None:
-            return {"mode": self.mode, "why": list(self.why)}
-        mode, why = self._current.template.opens
+        instant = self._current if self.mode == "instant" else None
+        mode, why = instant.template.opens if instant else (self.mode, list(self.why))
         return {"mode": mode, "why": why}
 
     def fits_whole(self, facts: Facts) -> bool:
