@@ -7,12 +7,14 @@ BENCH ?= $(wildcard bench/bench_*.py) bench/opening.py bench/interactive.py benc
 
 ROOT := $(CURDIR)
 APP_PYTHON := $(ROOT)/.venvs/app/bin/python
+LAB_PYTHON := $(ROOT)/.venvs/lab/bin/python
 PIP := -m pip --quiet --disable-pip-version-check --no-input install --no-deps
 
 # An environment is rebuilt when its lock file, the project file or the place of this folder changes.
 key = $(shell { pwd; cat $(1) pyproject.toml; } | cksum | cut -d" " -f1)
 HUB := .venvs/hub/.ready-$(call key,requirements/hub.lock)
 APP := .venvs/app/.ready-$(call key,requirements/app.lock)
+LAB := .venvs/lab/.ready-$(call key,requirements/lab.lock)
 TEST := .venvs/test/.ready-$(call key,requirements/test.lock)
 PANEL := .venvs/bench/.ready-$(call key,requirements/bench.lock)
 PROXY := .venvs/proxy/.ready-$(call key,requirements/node.lock hub_service/proxy/package-lock.json)
@@ -29,8 +31,8 @@ help:
 	@echo "make clean   stop, and remove the environments and caches (not ./data)"
 
 up: check-python
-	@$(MAKE) -s --no-print-directory -j3 $(HUB) $(APP) $(PROXY)
-	$(call link,hub app)
+	@$(MAKE) -s --no-print-directory -j4 $(HUB) $(APP) $(LAB) $(PROXY)
+	$(call link,hub app lab)
 	@.venvs/hub/bin/vaas up $(ARGS)
 
 down:
@@ -40,18 +42,18 @@ status:
 	@if [ -x .venvs/hub/bin/vaas ]; then .venvs/hub/bin/vaas status $(ARGS); else echo "Nothing is installed here."; fi
 
 test-env: check-python
-	@$(MAKE) -s --no-print-directory -j3 $(TEST) $(APP) $(PROXY)
-	$(call link,test app)
+	@$(MAKE) -s --no-print-directory -j4 $(TEST) $(APP) $(LAB) $(PROXY)
+	$(call link,test app lab)
 
 test: test-env check-system lint
-	@VAAS_APP_PYTHON="$(APP_PYTHON)" .venvs/test/bin/python -m pytest $(PYTEST_ARGS)
+	@VAAS_APP_PYTHON="$(APP_PYTHON)" VAAS_LAB_PYTHON="$(LAB_PYTHON)" .venvs/test/bin/python -m pytest $(PYTEST_ARGS)
 
 attack: test-env check-system
-	@VAAS_APP_PYTHON="$(APP_PYTHON)" .venvs/test/bin/python -m pytest -m attack $(PYTEST_ARGS)
+	@VAAS_APP_PYTHON="$(APP_PYTHON)" VAAS_LAB_PYTHON="$(LAB_PYTHON)" .venvs/test/bin/python -m pytest -m attack $(PYTEST_ARGS)
 
 # Half an hour: ARGS names a part of the defences, such as ARGS=cookie.
 attack-proof: test-env check-system
-	@VAAS_APP_PYTHON="$(APP_PYTHON)" .venvs/test/bin/python -m tests.attack.proof $(ARGS)
+	@VAAS_APP_PYTHON="$(APP_PYTHON)" VAAS_LAB_PYTHON="$(LAB_PYTHON)" .venvs/test/bin/python -m tests.attack.proof $(ARGS)
 
 lint: test-env
 	@.venvs/test/bin/python -m ruff check .
@@ -60,7 +62,7 @@ lint: test-env
 
 # The peers that are not in the app environment have one of their own, which nobody else needs.
 bench: test-env check-system $(if $(filter bench/opening.py,$(BENCH)),$(PANEL))
-	@for file in $(BENCH); do VAAS_APP_PYTHON="$(APP_PYTHON)" .venvs/test/bin/python "$$file" $(ARGS) || exit 1; done
+	@for file in $(BENCH); do VAAS_APP_PYTHON="$(APP_PYTHON)" VAAS_LAB_PYTHON="$(LAB_PYTHON)" .venvs/test/bin/python "$$file" $(ARGS) || exit 1; done
 
 clean:
 	@if [ -x .venvs/hub/bin/vaas ]; then .venvs/hub/bin/vaas down >/dev/null 2>&1 || true; fi
@@ -71,7 +73,7 @@ clean:
 # Made for every platform at once. rfc3987-syntax is left out: optional to all who name it, and importing it
 # costs each server start more than a second.
 locks:
-	@for name in hub app test node bench; do \
+	@for name in hub app lab test node bench; do \
 	  echo "Locking $$name…"; \
 	  (cd requirements && uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-header --no-emit-index-url --no-emit-find-links \
@@ -84,6 +86,9 @@ $(HUB): requirements/hub.lock
 
 $(APP): requirements/app.lock
 	$(call install,app,about a minute)
+
+$(LAB): requirements/lab.lock
+	$(call install,lab,half a minute)
 
 $(TEST): requirements/test.lock
 	$(call install,test,about a minute)

@@ -23,6 +23,7 @@ from hub_service.catalog_file import Elsewhere, read_catalogs
 from hub_service.handlers.base import filters, masked
 from hub_service.hub_cookies import PortalOAuth, xsrf_cookie
 from hub_service.isolation import KernelIsolation, sandbox_environ, warning
+from hub_service.offered import default_offering
 from hub_service.settings import ROOT, Settings
 from hub_service.site import bounds, frame_ancestors, limits, picture_sources
 from vaas.backends.hub import HubApi, HubBackend, HubDirectory
@@ -85,6 +86,7 @@ def make_core(settings: Settings, environ: Mapping[str, str]) -> Core:
         stores=_stores(data, database, _http(environ)),
         master_key=ensure_secret(settings.secrets / "tickets"),
         limits=limits(environ),
+        offering=default_offering(settings),
         public_url=settings.portal_url,
         network=settings.network,
         picture_sources=picture_sources(environ),

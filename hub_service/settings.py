@@ -37,6 +37,7 @@ class Settings:
     data: Path
     app_python: Path
     proxy: Path
+    lab_python: Path = ROOT / ".venvs" / "lab" / "bin" / "python"
     host: str = "vaas.localhost"
     bind: str = "127.0.0.1"
     port: int = 8000
@@ -49,6 +50,7 @@ class Settings:
     hosted_proxy: bool = False
     site_config: Path | None = None
     catalogs: Path | None = None
+    facilities: Path | None = None
     sandbox: str = "auto"
     network: tuple[str, ...] = network.ALL
     local_apps: bool = True
@@ -62,6 +64,7 @@ class Settings:
             data=_path(environ, "VAAS_DATA", root / "data"),
             app_python=_path(environ, "VAAS_APP_PYTHON", root / ".venvs" / "app" / "bin" / "python"),
             proxy=_path(environ, "VAAS_PROXY", _default_proxy(root)),
+            lab_python=_path(environ, "VAAS_LAB_PYTHON", root / ".venvs" / "lab" / "bin" / "python"),
             host=host,
             bind=environ.get("VAAS_BIND", "127.0.0.1"),
             port=port,
@@ -74,6 +77,7 @@ class Settings:
             hosted_proxy=environ.get("VAAS_HOSTED_PROXY", "0") == "1",
             site_config=_path(environ, "VAAS_SITE_CONFIG", Path()) if environ.get("VAAS_SITE_CONFIG") else None,
             catalogs=_path(environ, "VAAS_CATALOGS", Path()) if environ.get("VAAS_CATALOGS") else None,
+            facilities=_path(environ, "VAAS_FACILITIES", Path()) if environ.get("VAAS_FACILITIES") else None,
             sandbox=environ.get("VAAS_SANDBOX") or "auto",
             network=_network(environ.get("VAAS_NETWORK", "all")),
             local_apps=environ.get("VAAS_LOCAL_APPS", "1") == "1",
@@ -105,6 +109,7 @@ class Settings:
         values = {
             "VAAS_DATA": str(self.data),
             "VAAS_APP_PYTHON": str(self.app_python),
+            "VAAS_LAB_PYTHON": str(self.lab_python),
             "VAAS_PROXY": str(self.proxy),
             "VAAS_HOST": self.host,
             "VAAS_BIND": self.bind,
@@ -120,7 +125,11 @@ class Settings:
             "VAAS_NETWORK": network.text_of(self.network),
             "VAAS_LOCAL_APPS": "1" if self.local_apps else "0",
         }
-        files = {"VAAS_SITE_CONFIG": self.site_config, "VAAS_CATALOGS": self.catalogs}
+        files = {
+            "VAAS_SITE_CONFIG": self.site_config,
+            "VAAS_CATALOGS": self.catalogs,
+            "VAAS_FACILITIES": self.facilities,
+        }
         return values | {name: str(path) for name, path in files.items() if path}
 
     @property

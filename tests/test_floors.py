@@ -19,7 +19,7 @@ MOST_LINES, MOST_FUNCTION_LINES = 400, 40
 NOUNS = frozenset({"nouns"})
 THOUGHT = NOUNS | {"thought"}
 PORTS = THOUGHT | {"ports"}
-ADAPTERS = PORTS | {"http", "stores", "catalogs", "backends", "db", "ocm"}
+ADAPTERS = PORTS | {"http", "stores", "catalogs", "backends", "executors", "db", "ocm"}
 FLOORS = {
     # The package itself: what notebooks call leads to the kernel that they run in.
     "": frozenset({"runtime", "client"}),
@@ -33,11 +33,14 @@ FLOORS = {
     "stores": PORTS | {"http"},
     "catalogs": PORTS | {"http"},
     "backends": PORTS | {"http"},
+    "executors": PORTS | {"http"},
     "db": PORTS,
     "ocm": PORTS | {"http"},
     # In the app environment, in the sandbox that kernels have.
     "insides": PORTS | {"runtime"},
     "runtime": THOUGHT | {"wires"},
+    # In the launch environment: beside a person's JupyterLab, and what runs their notebooks as jobs.
+    "lab": THOUGHT | {"wires"},
     # As the package itself: what the kernel knows of its visit says how the portal is asked.
     "client": THOUGHT | {"runtime", "wires"},
     "widgets": THOUGHT | {"client"},
@@ -50,6 +53,7 @@ AREAS = {
     "vaas.errors": "nouns",
     "vaas.events": "nouns",
     "vaas.keeping": "nouns",
+    "vaas.launching": "nouns",
     "vaas.model": "nouns",
     "vaas.policy": "thought",
     "vaas.query": "thought",
@@ -67,11 +71,14 @@ AREAS = {
     "vaas.facts": "thought",
     "vaas.loading": "thought",
     "vaas.patience": "thought",
+    "vaas.plans": "thought",
     "vaas.questions": "thought",
     "vaas.stores.base": "ports",
     "vaas.catalogs.base": "ports",
     "vaas.backends.base": "ports",
+    "vaas.executors.base": "ports",
     "vaas.db.base": "ports",
+    "vaas.db.launched": "ports",
     "vaas.db.places": "ports",
     "vaas.insides": "insides",
     "vaas.insides.base": "ports",
@@ -84,9 +91,11 @@ AREAS = {
     "vaas.stores": "stores",
     "vaas.catalogs": "catalogs",
     "vaas.backends": "backends",
+    "vaas.executors": "executors",
     "vaas.db": "db",
     "vaas.ocm": "ocm",
     "vaas.runtime": "runtime",
+    "vaas.lab": "lab",
     "vaas.client": "client",
     "vaas.widgets": "widgets",
     "vaas.__main__": "cli",

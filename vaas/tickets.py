@@ -10,12 +10,14 @@ import base64
 import hashlib
 import hmac
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from vaas.errors import Invalid
 from vaas.model import Access, ServerName
 
-__all__ = ["Ticket", "derive_key", "derive_proof_key", "sign", "verify"]
+__all__ = ["Ticket", "derive_key", "derive_proof_key", "read_statement", "sign", "sign_statement", "verify"]
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,25 @@ def sign(ticket: Ticket, *, key: bytes) -> str:
     for name in ("proof", "basket", "things", "terms"):
         if not fields[name]:
             del fields[name]  # servers from before know no such thing
+    return sign_statement(fields, key=key)
+
+
+def sign_statement(fields: Mapping[str, Any], *, key: bytes) -> str:
+    """Return fields of JSON as a string that :func:`read_statement` accepts."""
     body = _encode(json.dumps(fields, separators=(",", ":")).encode())
     return f"{body}.{_encode(_mac(body, key))}"
+
+
+def read_statement(text: str, *, key: bytes) -> dict[str, Any]:
+    """Return the fields. Raises ValueError for what is forged or damaged."""
+    body, _, signature = text.partition(".")
+    # As text: base64 has several spellings of the same bytes, and only ours may pass.
+    if not hmac.compare_digest(signature.encode(), _encode(_mac(body, key)).encode()):
+        raise ValueError("This is not signed with our key.")
+    fields = json.loads(_decode(body))
+    if not isinstance(fields, dict):
+        raise ValueError("This is no statement.")
+    return fields
 
 
 def verify(text: str, *, key: bytes, purpose: str, server: ServerName, now: float) -> Ticket:
@@ -78,12 +97,8 @@ def verify(text: str, *, key: bytes, purpose: str, server: ServerName, now: floa
         Forged, damaged, expired, for another purpose or for another server. Using it once is up to the caller.
     """
     refused = Invalid("This way in is no longer valid. Open the app again from the portal.")
-    body, _, signature = text.partition(".")
     try:
-        # As text: base64 has several spellings of the same bytes, and only ours may pass.
-        if not hmac.compare_digest(signature.encode(), _encode(_mac(body, key)).encode()):
-            raise refused
-        fields = json.loads(_decode(body))
+        fields = read_statement(text, key=key)
         lists = {"links": tuple(fields["links"]), "groups": tuple(fields.get("groups", ()))}
         ticket = Ticket(**{**fields, **lists, "things": tuple(fields.get("things", ()))})
         fits = ticket.purpose == purpose and ticket.server == server.path and now < ticket.expires

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 
 from tests.contract.database import DatabaseContract
 from tests.contract.keeping import KeepingContract
+from tests.contract.launched import LaunchedContract
 from tests.portal_parts import ADA, BOB, Homes, made
 from vaas.catalogs.own import Index, OwnCatalog
 from vaas.db import schema
@@ -101,7 +102,7 @@ def upgraded(server: str) -> Iterator[SqlDatabase]:
     database.close()
 
 
-class TestPostgresqlDatabase(DatabaseContract, KeepingContract):
+class TestPostgresqlDatabase(DatabaseContract, KeepingContract, LaunchedContract):
     """The contract, on a real server."""
 
     @pytest.fixture

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from tests.contract.database import NOW, DatabaseContract, app
 from tests.contract.keeping import KeepingContract
+from tests.contract.launched import LaunchedContract
 from vaas.db import schema
 from vaas.db.base import Query
 from vaas.db.seal import Seal, ensure_secret
@@ -32,7 +33,7 @@ def database(empty_database: bytes, tmp_path: Path) -> Iterator[SqlDatabase]:
     made.close()
 
 
-class TestSqliteDatabase(DatabaseContract, KeepingContract):
+class TestSqliteDatabase(DatabaseContract, KeepingContract, LaunchedContract):
     """The contract, on a file."""
 
     @pytest.fixture

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from vaas.db.launched import Launches, Runs, Schedules
 from vaas.db.places import MOST_KEY, Find, Finds, Lease, Leases, Walks
 from vaas.keeping import AccessRequest, Basket, SavedSearch, Thing
 from vaas.model import Access, App, Draft, Grant, Incident, Link, StoreAccount, Version, Visitor
@@ -25,6 +26,7 @@ __all__ = [
     "Finds",
     "Grants",
     "Incidents",
+    "Launches",
     "Lease",
     "Leases",
     "Links",
@@ -32,6 +34,8 @@ __all__ = [
     "Query",
     "Records",
     "Requests",
+    "Runs",
+    "Schedules",
     "Searches",
     "Things",
     "Versions",
@@ -343,6 +347,9 @@ class Records:
     things: Things
     searches: Searches
     requests: Requests
+    launches: Launches
+    runs: Runs
+    schedules: Schedules
     finds: Finds
     walks: Walks
     leases: Leases

@@ -35,10 +35,13 @@ __all__ = [
     "finds",
     "grants",
     "incidents",
+    "launches",
     "leases",
     "links",
     "metadata",
     "requests",
+    "runs",
+    "schedules",
     "searches",
     "storable",
     "things",
@@ -319,4 +322,65 @@ leases = Table(
     Column("holder", Words(40), nullable=False),
     Column("until", Moment, nullable=False),
     Column("said", JSON, nullable=False),
+)
+
+
+def _head() -> list[Column[Any]]:
+    """What launches, runs and schedules begin with: what, whose, called how."""
+    owner: Column[Any] = Column("owner", Words(255), nullable=False, index=True)
+    return [Column("id", Words(20), primary_key=True), owner, Column("title", Words(300), nullable=False)]
+
+
+def _where() -> list[Column[Any]]:
+    """Return what was chosen, by id."""
+    return [Column(name, Words(80), nullable=False) for name in ("environment", "size", "facility")]
+
+
+def _what() -> list[Column[Any]]:
+    """Return which notebook is run, with which values."""
+    text = [Column("hash", Words(64), nullable=False), Column("notebook", LongWords, nullable=False)]
+    return text + [Column(name, JSON, nullable=False) for name in ("files", "parameters", "asked")]
+
+
+#: Full servers that people asked for.
+launches = Table(
+    "launches",
+    metadata,
+    *_head(),
+    *_where(),
+    Column("asked", JSON, nullable=False),
+    Column("progress", JSON, nullable=False),
+    *(Column(name, LongWords, nullable=False) for name in ("folder", "notebook", "error")),
+    Column("state", Words(20), nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("changed", Moment, nullable=False),
+)
+#: Notebooks that are run once.
+runs = Table(
+    "runs",
+    metadata,
+    *_head(),
+    *_where(),
+    *_what(),
+    Column("progress", JSON, nullable=False),
+    *(Column(name, LongWords, nullable=False) for name in ("ref", "error", "result_path")),
+    Column("state", Words(20), nullable=False, index=True),
+    Column("result_store", Words(60), nullable=False),
+    Column("series", Words(20), nullable=False, index=True),
+    Column("schedule", Words(20), nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("started", Moment),
+    Column("ended", Moment),
+)
+#: When runs are repeated.
+schedules = Table(
+    "schedules",
+    metadata,
+    *_head(),
+    *_where(),
+    *_what(),
+    Column("cron", Words(200), nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("until", Moment, nullable=False),
+    Column("due", Moment, index=True),
 )

@@ -16,7 +16,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy.exc import IntegrityError
 
-from vaas.db import base, keeping, schema
+from vaas.db import base, keeping, running, schema
 from vaas.db.finds import SqlFinds, SqlLeases, SqlWalks
 from vaas.db.rows import SqlChanges, SqlRows
 from vaas.db.seal import Seal
@@ -63,6 +63,9 @@ class SqlDatabase(base.Database):
                 things=keeping.Things(c),
                 searches=keeping.Searches(c),
                 requests=keeping.Requests(c),
+                launches=running.Launches(c),
+                runs=running.Runs(c),
+                schedules=running.Schedules(c),
             )
 
     def close(self) -> None:

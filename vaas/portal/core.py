@@ -18,6 +18,7 @@ from vaas.content import Content
 from vaas.db.base import Database, Records
 from vaas.errors import Invalid, VaasError
 from vaas.keeping import Handed
+from vaas.launching import Offering
 from vaas.model import App, ServerName, User, Version, Visitor
 from vaas.network import ALL, within
 from vaas.portal.outlines import Outlines
@@ -130,6 +131,8 @@ class Core:
     frame_ancestors: tuple[str, ...] = ()
     #: The most that any app may reach, as vaas.network writes it.
     network: tuple[str, ...] = ALL
+    #: Where people may launch and run what, and with which environments.
+    offering: Offering = Offering()
     now: Callable[[], datetime] = _now
     #: Tells an app server to ask again at once; takes its name and a ticket for "poke".
     poke: Callable[[ServerName, str], Coroutine[None, None, None]] = _no_poke

@@ -1,0 +1,1 @@
+"""What runs notebooks as batch jobs: one module for each system."""

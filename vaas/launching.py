@@ -1,0 +1,224 @@
+"""Launches and runs as frozen values: a full server for a person, a notebook run once, and where both can be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from vaas.model import Snapshot
+
+__all__ = [
+    "ENDED",
+    "LAUNCH_STATES",
+    "RUN_STATES",
+    "Environment",
+    "Facility",
+    "Launch",
+    "Offering",
+    "Run",
+    "Schedule",
+    "Size",
+    "launch_server",
+]
+
+#: How a launch can be doing, in the order in which it goes.
+LAUNCH_STATES = ("asked", "queued", "starting", "placing", "ready", "stopped", "failed")
+#: How a run can be doing.
+RUN_STATES = ("queued", "running", "done", "failed", "cancelled")
+#: The states of a run in which nothing happens any more.
+ENDED = frozenset({"done", "failed", "cancelled"})
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much a launch or a run gets: cores, bytes of memory, GPUs, and seconds until it must end (0: none)."""
+
+    id: str
+    title: str
+    cores: float = 1
+    memory: int = 2_000_000_000
+    gpus: int = 0
+    seconds: int = 0
+
+
+@dataclass(frozen=True)
+class Environment:
+    """An allowed runtime, named in the site's configuration or made from a lock that travels with a notebook.
+
+    Parameters
+    ----------
+    kind:
+        "python" (an interpreter with ipykernel), "kernelspec" (a folder with a kernel.json), "lock" (made from
+        requirements, ``where`` is its digest) or "image" (of a container).
+    where:
+        The interpreter, the folder, the digest or the image's name, as the site wrote it.
+    packages:
+        What is in it, distribution → version; empty while that is not known.
+    state:
+        "ready", "building", "broken" (``why`` says what is wrong) or "unknown", while nobody has looked.
+    """
+
+    id: str
+    title: str
+    kind: str
+    where: str
+    language: str = "python"
+    packages: Mapping[str, str] = field(default_factory=dict)
+    digest: str = ""
+    state: str = "unknown"
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Facility:
+    """A place of the site where launches and runs can be, and what it has.
+
+    Parameters
+    ----------
+    kind:
+        "local", "slurm", "htcondor", "docker" or "kubernetes".
+    environments, sizes:
+        What may be chosen there, by id; the first is what is suggested.
+    groups:
+        Who may use it; empty: everybody who can sign in.
+    stores:
+        Which stores lie there already, so that nothing of them is copied: "home", "shared".
+    interactive, batch:
+        Whether it takes launches, and whether it takes runs.
+    about:
+        What else is told of it: hardware, technology, storage, status.
+    """
+
+    id: str
+    title: str
+    kind: str
+    environments: tuple[str, ...]
+    sizes: tuple[str, ...]
+    groups: tuple[str, ...] = ()
+    stores: tuple[str, ...] = ()
+    interactive: bool = True
+    batch: bool = True
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Offering:
+    """What the site offers: places, and what can be chosen there, each with an id of its own."""
+
+    facilities: tuple[Facility, ...] = ()
+    environments: tuple[Environment, ...] = ()
+    sizes: tuple[Size, ...] = ()
+
+    def facility(self, id: str) -> Facility | None:
+        """Return the facility, or None."""
+        return next((each for each in self.facilities if each.id == id), None)
+
+    def environment(self, id: str) -> Environment | None:
+        """Return the environment, or None."""
+        return next((each for each in self.environments if each.id == id), None)
+
+    def size(self, id: str) -> Size | None:
+        """Return the size, or None."""
+        return next((each for each in self.sizes if each.id == id), None)
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A full server asked for by a person, with content and data placed in it.
+
+    Parameters
+    ----------
+    asked:
+        Of what: "app" and "version" (slug and hash), or "store" and "path", and "basket"; "given" is what travels along
+        from a running app. What is not asked for is not in it.
+    folder, notebook:
+        Where the working copy lies in the person's home there, and the notebook in it that is opened.
+    state:
+        One of :data:`LAUNCH_STATES`; ``progress`` has "percent", "step" and "message", and what is staged.
+    """
+
+    id: str
+    owner: str
+    title: str
+    asked: Mapping[str, Any]
+    environment: str
+    size: str
+    facility: str
+    created: datetime
+    changed: datetime
+    folder: str = ""
+    notebook: str = ""
+    state: str = "asked"
+    progress: Mapping[str, Any] = field(default_factory=dict)
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A notebook run once, with these values for its parameters.
+
+    Parameters
+    ----------
+    asked:
+        Where the notebook is from and which things fill its slots, as a launch's.
+    state:
+        One of :data:`RUN_STATES`; ``progress`` has "cell", "of" and "message".
+    ref:
+        What its executor calls it; "" while it was not handed over.
+    result_store, result_path:
+        The folder with the executed notebook, its outputs and a page of the result; "" until they are there.
+    series, schedule:
+        The ids of the table of values and of the schedule that it is one of, or "".
+    """
+
+    id: str
+    owner: str
+    title: str
+    snapshot: Snapshot
+    parameters: Mapping[str, Any]
+    environment: str
+    size: str
+    facility: str
+    created: datetime
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    state: str = "queued"
+    progress: Mapping[str, Any] = field(default_factory=dict)
+    ref: str = ""
+    started: datetime | None = None
+    ended: datetime | None = None
+    error: str = ""
+    result_store: str = ""
+    result_path: str = ""
+    series: str = ""
+    schedule: str = ""
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing happens to it any more."""
+        return self.state in ENDED
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When a run is repeated: ``cron`` in UTC, until ``until`` at the latest; ``due`` is the next time, or None."""
+
+    id: str
+    owner: str
+    title: str
+    cron: str
+    snapshot: Snapshot
+    parameters: Mapping[str, Any]
+    environment: str
+    size: str
+    facility: str
+    created: datetime
+    until: datetime
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    due: datetime | None = None
+
+
+def launch_server(launch_id: str) -> str:
+    """Return the name of the Hub server of a launch."""
+    return f"l{launch_id}"
