@@ -227,6 +227,13 @@ async def test_a_failing_cell_shows_no_traceback_and_the_log_has_it(start: Start
     assert "RuntimeError" in app.text() and "hunter2hunter2" in app.text()
 
 
+async def test_a_cell_that_runs_out_of_memory_says_so_to_the_visitor(start: Start) -> None:
+    _, _, visitor = await start("raise MemoryError", "print('later')")
+    html = (await visitor.page()).html
+    assert "This part needs more memory than it is allowed" in html
+    assert "could not be shown" not in html
+
+
 async def test_an_output_widget_keeps_no_traceback(start: Start) -> None:
     cells = (
         "import ipywidgets, sys; out = ipywidgets.Output()",

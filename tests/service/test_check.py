@@ -165,6 +165,14 @@ async def test_a_cell_that_installs_packages_is_told_and_installs_nothing(tmp_pa
     assert [hint["text"].split(" installs")[0] for hint in report["hints"]] == ["Cell 2", "Cell 3"]
 
 
+async def test_a_link_to_a_file_is_named_since_it_leads_nowhere_in_an_app(tmp_path: Path) -> None:
+    report = await check(
+        tmp_path, "from IPython.display import FileLink\nopen('/tmp/a', 'w').close()\nFileLink('/tmp/a')"
+    )
+    assert [hint["kind"] for hint in report["hints"]] == ["link"]
+    assert report["hints"][0]["text"].startswith("Cell 1 shows a link to a file.")
+
+
 async def test_a_module_that_a_local_module_misses_is_named_too(tmp_path: Path) -> None:
     (tmp_path / "helpers.py").write_text("import nowhere_to_be_found\n")
     report = await check(tmp_path, "import helpers")

@@ -44,6 +44,8 @@ _log = logging.getLogger(__name__)
 
 #: A cell that changes the environment: by a magic, by the shell, or by starting pip.
 _INSTALLS = re.compile(r"^\s*[%!]{1,2}\s*(?:pip3?|conda|mamba)\s+(?:un)?install|[\"']pip[\"']\s*,\s*[\"']install", re.M)
+#: A cell that shows where files are, which nobody can open in an app.
+_LINKS = re.compile(r"\bFileLinks?\(")
 _PROGRESS_SECONDS = 0.5
 _MAX_ENTRIES = 100
 _MAX_FILE = 1_000_000
@@ -162,10 +164,26 @@ def _problem(kind: str, text: str, fix: str) -> dict[str, str]:
 
 def _hints(notebook: Notebook) -> list[dict[str, str]]:
     """Return what works and does not do what its author may think."""
-    installs = [cell.index for cell in notebook.code if _INSTALLS.search(cell.source)]
-    text = "Cell {} installs packages. Apps cannot: they run with what is installed for all of them."
-    fix = "Take the line out; ask for what is missing to be installed."
-    return [_problem("install", text.format(index), fix) for index in installs]
+    found = (
+        (
+            *("install", _INSTALLS, "Cell {} installs packages. Apps cannot: they run with what is installed for all."),
+            "Take the line out; ask for what is missing to be installed.",
+        ),
+        (
+            *(
+                "link",
+                _LINKS,
+                "Cell {} shows a link to a file. In an app it leads nowhere: files have no address there.",
+            ),
+            "Put what is small into the link itself, as a data: address with “download”.",
+        ),
+    )
+    return [
+        _problem(kind, text.format(cell.index), fix)
+        for kind, looks, text, fix in found
+        for cell in notebook.code
+        if looks.search(cell.source)
+    ]
 
 
 def _static_problems(notebook: Notebook, kernel: str | None) -> list[dict[str, str]]:
