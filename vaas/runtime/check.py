@@ -42,10 +42,19 @@ __all__ = ["main", "run_check"]
 Report = dict[str, Any]
 _log = logging.getLogger(__name__)
 
-#: A cell that changes the environment: by a magic, by the shell, or by starting pip.
-_INSTALLS = re.compile(r"^\s*[%!]{1,2}\s*(?:pip3?|conda|mamba)\s+(?:un)?install|[\"']pip[\"']\s*,\s*[\"']install", re.M)
-#: A cell that shows where files are, which nobody can open in an app.
-_LINKS = re.compile(r"\bFileLinks?\(")
+#: kind of a hint → what a cell looks like that it is for, what it says, and what helps.
+_HINTS = {
+    "install": (
+        re.compile(r"^\s*[%!]{1,2}\s*(?:pip3?|conda|mamba)\s+(?:un)?install|[\"']pip[\"']\s*,\s*[\"']install", re.M),
+        "Cell {} installs packages. Apps cannot: they run with what is installed for all of them.",
+        "Take the line out; ask for what is missing to be installed.",
+    ),
+    "link": (
+        re.compile(r"\bFileLinks?\("),
+        "Cell {} shows a link to a file. In an app it leads nowhere: files have no address there.",
+        "Put what is small into the link itself, as a data: address with “download”.",
+    ),
+}
 _PROGRESS_SECONDS = 0.5
 _MAX_ENTRIES = 100
 _MAX_FILE = 1_000_000
@@ -164,23 +173,9 @@ def _problem(kind: str, text: str, fix: str) -> dict[str, str]:
 
 def _hints(notebook: Notebook) -> list[dict[str, str]]:
     """Return what works and does not do what its author may think."""
-    found = (
-        (
-            *("install", _INSTALLS, "Cell {} installs packages. Apps cannot: they run with what is installed for all."),
-            "Take the line out; ask for what is missing to be installed.",
-        ),
-        (
-            *(
-                "link",
-                _LINKS,
-                "Cell {} shows a link to a file. In an app it leads nowhere: files have no address there.",
-            ),
-            "Put what is small into the link itself, as a data: address with “download”.",
-        ),
-    )
     return [
         _problem(kind, text.format(cell.index), fix)
-        for kind, looks, text, fix in found
+        for kind, (looks, text, fix) in _HINTS.items()
         for cell in notebook.code
         if looks.search(cell.source)
     ]

@@ -32,6 +32,7 @@ import vaas
 from vaas.errors import Unavailable, VaasError
 from vaas.notebook import parse
 from vaas.questions import first_question
+from vaas.runtime.endings import OUT_OF_MEMORY
 from vaas.runtime.executor import Executor, Reporter
 from vaas.runtime.kernels import Kernels
 from vaas.runtime.libraries import Libraries
@@ -113,6 +114,7 @@ class Renderer(NotebookRenderer):
                 if executor.should_strip_error():
                     strip_code_cell_warnings(cell)
                     executor.strip_code_cell_errors(cell)
+                    _say_memory(cell, error.ename)
                 yield cell
                 break
             yield cell
@@ -121,6 +123,13 @@ class Renderer(NotebookRenderer):
     async def _jinja_notebook_execute(self, nb: Any, kernel_id: str) -> None:
         """Do so for a template that wants all cells at once."""
         nb.cells = [cell async for cell in self._jinja_cell_generator(nb, kernel_id)]
+
+
+def _say_memory(cell: Any, error: str) -> None:
+    """Let the page say that memory ran out: of an error that is hidden, its name tells no secret."""
+    for output in cell.outputs if error in OUT_OF_MEMORY else ():
+        if output.output_type == "error":
+            output["ename"] = "MemoryError"
 
 
 class _VersionRenderer(Renderer):
