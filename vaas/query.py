@@ -47,6 +47,8 @@ _MOST_CHARACTERS, _MOST_CLAUSES = 1_000, 32
 _PIECE = re.compile(
     r"""(?P<minus>-)?(?:(?P<field>[A-Za-z]{2,12}):(?=\S))?(?:"(?P<phrase>[^"]*)(?P<closed>")?|(?P<word>[^\s"]+))"""
 )
+#: In capital letters these are no words. “AND” changes nothing: all that is asked for must be there anyway.
+_SIGNS = frozenset({"AND", "NOT", "OR", "|"})
 _AGO = re.compile(r"(\d{1,4})([dwmy])")
 _DAYS = {"d": 1, "w": 7, "m": 30, "y": 365}
 
@@ -174,20 +176,24 @@ class _Reading:
         self.before: date | None = None
         #: Whether the next clause is an alternative to the last.
         self.joins = False
+        #: Whether the next clause must not be there.
+        self._denies = False
         self._count = 0
 
     def take(self, piece: re.Match[str]) -> None:
         """Take the next piece."""
         name, word, phrase = piece["field"] or "", piece["word"], piece["phrase"]
-        if piece[0] in {"OR", "|"}:
-            self.joins = bool(self.groups)
+        if piece[0] in _SIGNS:
+            self.joins = piece[0] in {"OR", "|"} and bool(self.groups)
+            self._denies = piece[0] == "NOT"
         elif name.lower() in _DATES and not piece["minus"]:
             self._bound(_DATES[name.lower()], word or phrase or "")
         else:
             known = FIELDS.get(name.lower(), "")
             clause = self._clause(word, phrase, before="" if known or not name else f"{name}:")
             if clause is not None:
-                self._add(replace(clause, field=known, negated=bool(piece["minus"])))
+                self._add(replace(clause, field=known, negated=bool(piece["minus"]) or self._denies))
+                self._denies = False
 
     def _clause(self, word: str | None, phrase: str | None, *, before: str) -> Clause | None:
         if word is None:

@@ -100,7 +100,7 @@ async def test_a_record_is_read_and_nothing_in_it_is_markup_or_a_foreign_address
         ("type:data OR type:app", "(metadata.resource_type.id:dataset OR metadata.resource_type.id:software*)"),
         ("a:b/c(d)", r"(a\:b\/c\(d\))"),
         ('x OR "y z"', '(x OR "y z")'),
-        ("sea AND not NOT TO", '(sea) AND ("AND") AND (not) AND ("NOT") AND ("TO")'),
+        ('sea "AND" not "NOT" TO', '(sea) AND ("AND") AND (not) AND ("NOT") AND ("TO")'),
     ],
 )
 async def test_a_search_is_written_in_its_words_and_signs_mean_nothing(text: str, query: str) -> None:

@@ -53,6 +53,14 @@ def test_all_clauses_must_hold_and_of_alternatives_one() -> None:
     assert [each.text for each in parse('sea "level rise" -old tag:x').words] == ["sea", "level rise"]
 
 
+def test_and_changes_nothing_and_not_denies_what_follows_in_capital_letters_alone() -> None:
+    assert parse("sea AND tide") == parse("sea tide")
+    assert parse("sea AND NOT tag:old level") == parse("sea -tag:old level") == parse("sea NOT -tag:old level")
+    assert parse("rock and roll") != parse("rock roll")
+    assert parse('"AND" not') != parse("not")
+    assert not parse("AND NOT")
+
+
 @pytest.mark.parametrize("text", ["OR", "OR sea", "sea OR", "| | sea", "*", "- -", '""', "…", "(", "sea ( )"])
 def test_what_means_nothing_is_left_out(text: str) -> None:
     assert [[each.text for each in group] for group in groups(text)] == ([["sea"]] if "sea" in text else [])

@@ -173,7 +173,7 @@ async def test_pages_of_inveniordm_follow_each_other_to_the_last() -> None:
         ("versions", "title:baltic", 2, 1, "Ice of the Baltic, second version"),
         ("software", "type:app -tag:tides", 1, 1, "Notebook of the ocean"),
         ("since", "after:2026", 2, 1, "Ice of the Baltic, second version"),
-        ("nothing", "AND", 2, 0, None),
+        ("nothing", '"AND"', 2, 0, None),
     ],
 )
 async def test_what_inveniordm_found(name: str, text: str, limit: int, total: int, first: str | None) -> None:
@@ -257,7 +257,7 @@ async def test_pages_of_ckan_follow_each_other_to_the_last() -> None:
         ("beginning", "surv*", 1, 4, "Survey of the harbour 3"),
         ("format", "format:csv -format:xls title:tide", 1, 1, "Tide gauges of the North Sea"),
         ("everything", "", 1, 8, "Survey of the harbour 3"),
-        ("nothing", "NOT", 2, 0, None),
+        ("nothing", '"NOT"', 2, 0, None),
     ],
 )
 async def test_what_ckan_found(name: str, text: str, limit: int, total: int, first: str | None) -> None:
