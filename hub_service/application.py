@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -45,7 +46,7 @@ from vaas.slug import slugify
 from vaas.stores.lending import remove_leftovers
 from vaas.stores.mounted import MountedStores, SharedFolder
 
-__all__ = ["main", "make_application", "make_core", "make_index", "make_portal"]
+__all__ = ["main", "make_application", "make_core", "make_index", "make_portal", "shared_ids"]
 
 _log = logging.getLogger("vaas")
 _SWEEP_SECONDS = 3600
@@ -252,12 +253,21 @@ def _shared(data: Path) -> tuple[SharedFolder, ...]:
     root = data / "shared"
     root.mkdir(parents=True, exist_ok=True)
     found = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    ids = shared_ids([path.name for path in found])
     return tuple(
-        SharedFolder(
-            f"shared-{slugify(path.name)}", f"Shared: {path.name}", path, "" if path.name == "everyone" else path.name
-        )
+        SharedFolder(ids[path.name], f"Shared: {path.name}", path, "" if path.name == "everyone" else path.name)
         for path in found
     )
+
+
+def shared_ids(names: Sequence[str]) -> dict[str, str]:
+    """Return what each shared folder is called in addresses: of names that look alike there, one as it is written."""
+    ids: dict[str, str] = {}
+    for name in sorted(names, key=lambda each: (slugify(each) != each, each)):
+        plain = f"shared-{slugify(name)}"
+        told = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:8]
+        ids[name] = f"{plain}-{told}" if plain in ids.values() else plain
+    return ids
 
 
 def _words(text: str) -> tuple[str, ...]:

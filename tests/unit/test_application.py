@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hub_service.application import app_origin, last_lines
+from hub_service.application import app_origin, last_lines, shared_ids
 from hub_service.site import bounds, frame_ancestors, limits, picture_sources
 from vaas.errors import Invalid
 
@@ -97,3 +97,11 @@ def test_a_frame_of_another_site_needs_https() -> None:
     with pytest.raises(Invalid, match="https"):
         frame_ancestors({"VAAS_FRAME_ANCESTORS": "https://lms.example.org"}, public_url="http://vaas.example.net")
     assert frame_ancestors({"VAAS_FRAME_ANCESTORS": "https://lms.example.org"}, public_url="http://vaas.localhost:8000")
+
+
+def test_shared_folders_with_like_names_have_addresses_of_their_own() -> None:
+    alike = shared_ids(["Team_A", "team-a", "physics", "TEAM A", "Éte"])
+    assert alike["team-a"] == "shared-team-a" and alike["physics"] == "shared-physics" and alike["Éte"] == "shared-ete"
+    assert len(set(alike.values())) == 5
+    assert all(each.startswith("shared-team-a-") for each in (alike["Team_A"], alike["TEAM A"]))
+    assert shared_ids(["Team_A"]) == {"Team_A": "shared-team-a"}
