@@ -21,10 +21,12 @@ from tornado.httpserver import HTTPServer
 from hub_service import demo_content, discovery, openapi, routes
 from hub_service.bodies import SizedApplication
 from hub_service.catalog_file import Elsewhere, read_catalogs
+from hub_service.facilities_file import declared
 from hub_service.handlers.base import filters, masked
 from hub_service.hub_cookies import PortalOAuth, xsrf_cookie
 from hub_service.isolation import KernelIsolation, sandbox_environ, warning
-from hub_service.offered import default_offering
+from hub_service.portals import OtherPortals
+from hub_service.probing import Probing
 from hub_service.settings import ROOT, Settings
 from hub_service.site import bounds, frame_ancestors, limits, picture_sources
 from vaas.backends.hub import HubApi, HubBackend, HubDirectory
@@ -41,6 +43,7 @@ from vaas.db.sql import SqlDatabase
 from vaas.errors import VaasError
 from vaas.http import Http, internal_http
 from vaas.portal import Core, Harvesting, Indexing, Portal, Sweeping
+from vaas.portal.facilities import Facilities
 from vaas.portal.outlines import Outlines
 from vaas.slug import slugify
 from vaas.stores.lending import remove_leftovers
@@ -87,7 +90,7 @@ def make_core(settings: Settings, environ: Mapping[str, str]) -> Core:
         stores=_stores(data, database, _http(environ)),
         master_key=ensure_secret(settings.secrets / "tickets"),
         limits=limits(environ),
-        offering=default_offering(settings),
+        offering=declared(settings).offering,
         public_url=settings.portal_url,
         network=settings.network,
         picture_sources=picture_sources(environ),
@@ -107,7 +110,11 @@ def make_portal(settings: Settings, environ: Mapping[str, str]) -> Portal:
     said = {**environ, **sandbox_environ(settings, environ)}
     looker, *beside = (AppLooker(settings.app_python, environ=said) for _ in range(1 + _PREVIEWS))
     harvesting = Harvesting(core, looker, bounds=bounds(environ))
-    return Portal(core, catalogs=catalogs, indexing=indexing, harvesting=harvesting, lookers=beside)
+    said_of_site = declared(settings)
+    facilities = Facilities(core, said_of_site.site, OtherPortals(said_of_site.portals, _http(environ)))
+    return Portal(
+        core, catalogs=catalogs, indexing=indexing, harvesting=harvesting, lookers=beside, facilities=facilities
+    )
 
 
 def make_index(settings: Settings, environ: Mapping[str, str]) -> Index:
@@ -195,8 +202,10 @@ async def serve(portal: Portal, settings: Settings, *, with_demo: bool) -> None:
         demo_content.ensure_demo(portal, settings.data)
     assert portal.indexing is not None and portal.harvesting is not None
     sweeping = Sweeping(portal.core, portal.harvesting)
-    works = (_until_orphaned(stop), _sweep(portal), _look_at_isolation(isolation))
-    background = [asyncio.create_task(work) for work in (*works, portal.indexing.follow(), sweeping.keep_up())]
+    probing = Probing(portal.core, portal.core.offering, settings.data / "probed.json", own=settings.lab_python)
+    works = (_until_orphaned(stop), _sweep(portal), _look_at_isolation(isolation), probing.follow())
+    follow = (portal.indexing.follow(), sweeping.keep_up(), portal.facilities.neighbours.follow())
+    background = [asyncio.create_task(work) for work in (*works, *follow)]
     _log.info("The portal answers at %s", settings.portal_url)
     await stop.wait()
     server.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 
 import psutil
 
@@ -20,5 +21,7 @@ def default_offering(settings: Settings) -> Offering:
     small = Size("small", "Small", 1, min(2 * _GB, memory // 2))
     large = Size("large", "Large", max(1, cores // 2), max(small.memory, min(16 * _GB, memory // 2)))
     apps = Environment("apps", "As in apps", "python", str(settings.app_python))
-    here = Facility("here", "This machine", "local", (apps.id,), (small.id, large.id), stores=("home", "shared"))
+    about = {"hardware": {"cores": cores, "memory": memory, "architecture": platform.machine()}}
+    chosen = (apps.id,), (small.id, large.id)
+    here = Facility("here", "This machine", "local", *chosen, stores=("home", "shared"), about=about)
     return Offering((here,), (apps,), (small, large))

@@ -72,6 +72,7 @@ _BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("post", "api/stores"): {n: {"type": "string"} for n in ("title", "url", "username", "password")},
 }
 _QUERIES = {
+    "api/facilities": ("all",),
     "api/apps": ("q", "category", "show"),
     "api/people": ("q",),
     "api/search": ("q", "limit", "cursor", "typing"),

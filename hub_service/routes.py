@@ -15,6 +15,7 @@ from hub_service.handlers import (
     api,
     apps,
     drafts,
+    facilities,
     files,
     health,
     incidents,
@@ -120,6 +121,7 @@ PAGES = (
     Route("logout", "anyone", session.Logout),
     Route("favicon.ico", "anyone", session.Favicon),
     Route("health", "anyone", health.HealthPage),
+    Route("facilities", "anyone", facilities.FacilitiesPage),
 )
 API = (
     Route("api/openapi.json", "anyone", api.OpenApiJson),
@@ -142,6 +144,8 @@ API = (
     Route("api/stores/{store}", "signed-in", api.StoreJson),
     Route("api/stores/{store}/files/{path}", "signed-in", api.FilesJson),
     Route("api/people", "signed-in", api.PeopleJson),
+    Route("api/facilities", "anyone", facilities.FacilitiesJson),
+    Route("api/facilities/schema.json", "anyone", facilities.FacilitiesSchemaJson),
     Route("api/search", "anyone", search.SearchJson),
     Route("api/search/suggest", "anyone", search.SuggestJson),
     Route("api/records/{catalog}/{record}", "anyone", search.RecordJson),

@@ -70,6 +70,7 @@ AREAS = {
     "vaas.network": "thought",
     "vaas.facts": "thought",
     "vaas.loading": "thought",
+    "vaas.packages": "thought",
     "vaas.patience": "thought",
     "vaas.plans": "thought",
     "vaas.questions": "thought",

@@ -58,6 +58,10 @@ class Environment:
         What is in it, distribution → version; empty while that is not known.
     state:
         "ready", "building", "broken" (``why`` says what is wrong) or "unknown", while nobody has looked.
+    version:
+        Of its language, "" while that is not known.
+    modules:
+        What can be imported in it, module → the distribution that brings it ("" where that is not known).
     """
 
     id: str
@@ -69,6 +73,8 @@ class Environment:
     digest: str = ""
     state: str = "unknown"
     why: str = ""
+    version: str = ""
+    modules: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,8 @@ class Facility:
     interactive, batch:
         Whether it takes launches, and whether it takes runs.
     about:
-        What else is told of it: hardware, technology, storage, status.
+        What else there is to know: "description", "hardware", "technology", "storage", "status" and "note" are told;
+        "profile" is what its spawner or batch system calls what it starts, and is not.
     """
 
     id: str

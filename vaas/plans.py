@@ -47,7 +47,7 @@ class Plan:
 def sign_plan(plan: Plan, *, master: bytes) -> str:
     """Return the plan as a string that :func:`read_plan` accepts."""
     fields = asdict(plan)
-    fields["environment"] |= {"packages": {}}  # what is in it is not what is started
+    fields["environment"] |= {"packages": {}, "modules": {}}  # what is in it is not what is started
     return sign_statement(fields, key=_key(master, plan.server))
 
 

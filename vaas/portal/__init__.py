@@ -11,6 +11,7 @@ from vaas.portal.baskets import Baskets
 from vaas.portal.copies import Copies
 from vaas.portal.core import Core, Limits
 from vaas.portal.drafts import Drafts
+from vaas.portal.facilities import Facilities
 from vaas.portal.finding import Finding
 from vaas.portal.gallery import Gallery, Listed
 from vaas.portal.handing import Handing
@@ -45,6 +46,8 @@ class Portal:
         What keeps the database as the stores are; None: what is in them is not found.
     lookers:
         What looks into files for previews, each into one at a time; none: there are no previews of files.
+    facilities:
+        What tells what the site offers; None: without a word on the site and on others.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Portal:
         indexing: Indexing | None = None,
         harvesting: Harvesting | None = None,
         lookers: Sequence[Looker] = (),
+        facilities: Facilities | None = None,
     ) -> None:
         self.core = core
         self.gallery = Gallery(core)
@@ -66,6 +70,7 @@ class Portal:
         self.servers = Servers(core)
         self.speaking = Speaking(core)
         self.incidents = Incidents(core)
+        self.facilities = facilities or Facilities(core)
         self.finding = Finding(catalogs)
         self.previewing = Previewing(core, self.finding, lookers)
         self.indexing = indexing

@@ -1,0 +1,243 @@
+"""The site's file of what it offers (``VAAS_FACILITIES``), read strictly: what is wrong is named with its line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hub_service.offered import default_offering
+from hub_service.settings import Settings
+from hub_service.toml_file import Table, TomlFile
+from vaas.launching import Environment, Facility, Offering, Size
+from vaas.portal.facilities import Site
+
+__all__ = ["DOWN", "UP", "Declared", "PortalElsewhere", "declared", "read_facilities"]
+
+_HOW = "There are [site], [[portal]], [[size]], [[environment]] and [[facility]]."
+_ID = re.compile(r"(?=.{1,40}\Z)[a-z](?:-?[a-z0-9])*")
+_KINDS = ("local", "slurm", "htcondor", "docker", "kubernetes")
+#: Kinds of environments, and where each of them can be.
+_RUNS_IN: Mapping[str, tuple[str, ...]] = {
+    "python": ("local", "slurm", "htcondor"),
+    "kernelspec": ("local", "slurm", "htcondor"),
+    "image": ("slurm", "htcondor", "docker", "kubernetes"),
+}
+_STORES = ("home", "shared")
+UP, DOWN = "up", "down"
+_UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12, "PB": 10**15, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "PiB": 2**50}
+_MEMORY = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)\s*([A-Za-z]{2,3})")
+_MOST_HOURS, _MOST_COUNT = 8784, 10**7
+#: What a site may say of a facility's hardware: in numbers, and in words.
+_COUNTS, _WORDS = ("nodes", "cores", "gpus"), ("architecture", "processor", "accelerator", "network")
+_SIZE = ("title", "cores", "memory", "gpus", "hours")
+_ENVIRONMENT = ("kind", "title", "path", "image", "language", "packages", "probe")
+_ABOUT = ("description", "hardware", "technology", "storage", "status", "note", "profile")
+_FACILITY = ("title", "kind", "environments", "sizes", "groups", "stores", "interactive", "batch", *_ABOUT)
+_STORAGE = ("title", "size", "protocols", "about")
+_Named = TypeVar("_Named", Size, Environment, Facility)
+
+
+@dataclass(frozen=True)
+class PortalElsewhere:
+    """Another site's portal, which is asked what that site offers."""
+
+    title: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Declared:
+    """All that the file says. Nobody has looked yet at its environments, and a pattern stands for all that fit it."""
+
+    site: Site
+    portals: tuple[PortalElsewhere, ...]
+    offering: Offering
+
+
+def declared(settings: Settings) -> Declared:
+    """Return what the site says; without a file, that this machine is offered. Raises Invalid."""
+    if settings.facilities is None:
+        return Declared(Site(), (), default_offering(settings))
+    return read_facilities(settings.facilities, apps=settings.app_python)
+
+
+def read_facilities(path: Path, *, apps: Path) -> Declared:
+    """Return what the file says; ``apps`` is the Python of an environment that names none.
+
+    Raises
+    ------
+    Invalid
+        It cannot be read, or something in it cannot be used; the message says in which line.
+    """
+    file = TomlFile(path, variable="VAAS_FACILITIES")
+    file.only(("site", "portal", "size", "environment", "facility"), _HOW)
+    sizes = _unique(file, "size", _size, _SIZE)
+    environments = _unique(file, "environment", lambda table: _environment(table, apps), _ENVIRONMENT)
+    facilities = _unique(file, "facility", lambda table: _facility(table, environments, sizes), _FACILITY)
+    if not facilities:
+        raise file.wrong(1, "It names no place to run. Begin one with [[facility]].")
+    offering = Offering(tuple(facilities.values()), tuple(environments.values()), tuple(sizes.values()))
+    return Declared(_site(file), _portals(file), offering)
+
+
+def _unique(file: TomlFile, name: str, make: Callable[[Table], _Named], fields: Collection[str]) -> dict[str, _Named]:
+    """Return what the tables of that name say, by id."""
+    found: dict[str, _Named] = {}
+    must = ("id", "title", *(("kind",) if "kind" in fields else ()))
+    for table in file.tables(name, noun=name, known=("id", *fields), must=must):
+        given = table.text("id")
+        if not _ID.fullmatch(given):
+            raise table.wrong("id", f"“{given}” is no id: use small letters, digits and single hyphens.")
+        if given in found:
+            raise table.wrong("id", f"There are two with the id “{given}”.")
+        found[given] = make(table)
+    return found
+
+
+def _site(file: TomlFile) -> Site:
+    table = file.table("site", noun="site", known=("name", "description", "contact", "url"), must=("name",))
+    if table is None:
+        return Site()
+    url = table.address("url") if "url" in table.said else ""
+    return Site(table.text("name"), table.text("description", most=2000), table.text("contact"), url)
+
+
+def _portals(file: TomlFile) -> tuple[PortalElsewhere, ...]:
+    tables = file.tables("portal", noun="portal", known=("title", "url"), must=("title", "url"))
+    return tuple(PortalElsewhere(each.text("title"), each.address("url").rstrip("/") + "/") for each in tables)
+
+
+def _size(table: Table) -> Size:
+    return Size(
+        id=table.text("id"),
+        title=table.text("title"),
+        cores=table.number("cores", Size.cores, least=0.1, most=10_000),
+        memory=_memory(table, "memory") if "memory" in table.said else Size.memory,
+        gpus=_count(table, "gpus"),
+        seconds=round(3600 * table.number("hours", 0, least=0, most=_MOST_HOURS, unit="hours")),
+    )
+
+
+def _memory(table: Table, key: str) -> int:
+    """Return the bytes that a text such as “2 GB” means."""
+    found = _MEMORY.fullmatch(table.text(key))
+    if found is None or found[2] not in _UNITS or not float(found[1]):
+        raise table.wrong(key, f"“{key}” is written like “2 GB”, with one of {', '.join(_UNITS)}.")
+    return round(float(found[1]) * _UNITS[found[2]])
+
+
+def _count(table: Table, key: str) -> int:
+    value = table.number(key, 0, least=0, most=_MOST_COUNT)
+    if value != int(value):
+        raise table.wrong(key, f"“{key}” is a whole number.")
+    return int(value)
+
+
+def _environment(table: Table, apps: Path) -> Environment:
+    kind = table.choice("kind", tuple(_RUNS_IN))
+    own, other = ("image", "path") if kind == "image" else ("path", "image")
+    if other in table.said:
+        raise table.wrong(other, f"An environment of kind “{kind}” has “{own}”, not “{other}”.")
+    if own not in table.said and kind != "python":
+        raise table.wrong("", f"This environment has no “{own}”.")
+    where = _path(table) if kind != "image" and "path" in table.said else table.text("image", str(apps))
+    looked_at = table.flag("probe", kind != "image")
+    if looked_at and (kind == "image" or "packages" in table.said):
+        key = "probe" if "probe" in table.said else "packages"
+        raise table.wrong(key, "Nobody looks into this: say “packages” for images, and with “probe = false”.")
+    if not looked_at and "*" in where and kind != "image":
+        raise table.wrong("path", "A path with “*” has to be looked at: leave “probe” out.")
+    language = table.text("language", "python").lower()
+    state = "unknown" if looked_at else "ready"
+    return Environment(
+        table.text("id"), table.text("title"), kind, where, language, packages=_packages(table), state=state
+    )
+
+
+def _path(table: Table) -> str:
+    """Return an absolute path, perhaps a pattern. Nobody touches what is there: it may hang."""
+    path = table.text("path", most=1000)
+    if not path.startswith("/") or ".." in path.split("/"):
+        raise table.wrong("path", f"“{path}” is no path from the root on.")
+    if "**" in path or any(character in path for character in "?[]"):
+        raise table.wrong("path", f"“{path}”: of patterns “*” alone is known, within one name.")
+    return path
+
+
+def _packages(table: Table) -> dict[str, str]:
+    value = table.said.get("packages", {})
+    usable = isinstance(value, dict) and all(isinstance(each, str) and len(each) < 100 for each in value.values())
+    if not usable:
+        raise table.wrong("packages", '“packages” is a table such as { numpy = "2.1", pandas = "" }.')
+    return dict(value)
+
+
+def _facility(table: Table, environments: Mapping[str, Environment], sizes: Mapping[str, Size]) -> Facility:
+    kind = table.choice("kind", _KINDS)
+    chosen = _known(table, "environments", environments)
+    for each in chosen:
+        if kind not in _RUNS_IN[environments[each].kind]:
+            what = (
+                f"“{each}” is of kind “{environments[each].kind}”, which does not run at a facility of kind “{kind}”."
+            )
+            raise table.wrong("environments", what)
+    stores = table.texts("stores", _STORES if kind == "local" else ())
+    for store in stores:
+        if store not in _STORES:
+            raise table.wrong("stores", f"“{store}” is no store. There are {', '.join(_STORES)}.")
+    return Facility(
+        id=table.text("id"),
+        title=table.text("title"),
+        kind=kind,
+        environments=chosen,
+        sizes=_known(table, "sizes", sizes),
+        groups=table.texts("groups"),
+        stores=stores,
+        interactive=table.flag("interactive", True),
+        batch=table.flag("batch", True),
+        about=_about(table, kind),
+    )
+
+
+def _known(table: Table, key: str, known: Collection[str]) -> tuple[str, ...]:
+    """Return the ids, one at least, each of which is one that the file has."""
+    ids = table.texts(key)
+    if not ids:
+        raise table.wrong(key, f"This facility has no “{key}”: name one at least.")
+    for each in ids:
+        if each not in known:
+            raise table.wrong(key, f"There is no “{each}” among the {key}. There are {', '.join(known) or 'none'}.")
+    return ids
+
+
+def _about(table: Table, kind: str) -> dict[str, Any]:
+    if "profile" in table.said and kind == "local":
+        raise table.wrong("profile", "This machine’s spawner has no profiles.")
+    said: dict[str, Any] = {
+        "description": table.text("description", most=2000),
+        "hardware": _hardware(table.inner("hardware", ("memory", *_COUNTS, *_WORDS))),
+        "technology": list(table.texts("technology")),
+        "storage": _storage(table),
+        "status": table.choice("status", (UP, DOWN), UP),
+        "note": table.text("note"),
+        "profile": table.text("profile"),
+    }
+    return {name: value for name, value in said.items() if value}
+
+
+def _hardware(table: Table) -> dict[str, Any]:
+    memory = {"memory": _memory(table, "memory")} if "memory" in table.said else {}
+    counts = {key: _count(table, key) for key in _COUNTS if key in table.said}
+    return memory | counts | {key: table.text(key) for key in _WORDS if key in table.said}
+
+
+def _storage(table: Table) -> list[dict[str, Any]]:
+    made = []
+    for each in table.inners("storage", _STORAGE, ("title",)):
+        size = {"size": _memory(each, "size")} if "size" in each.said else {}
+        words = {key: each.text(key) for key in ("title", "about") if key in each.said}
+        made.append(words | size | {"protocols": list(each.texts("protocols"))})
+    return made

@@ -1,0 +1,171 @@
+"""What fits: needs are read from code and baskets, and what is offered is ordered by them, with reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.notebooks import notebook
+from tests.portal_parts import ADA, EVE
+from vaas.content import Content
+from vaas.keeping import Thing
+from vaas.launching import Environment, Facility, Offering, Size
+from vaas.model import File, Snapshot
+from vaas.notebook import Notebook, parse
+from vaas.portal.offering import Choice, Needs, choices, lacking, needs_of, needs_of_snapshot, suggested
+from vaas.portal.things import Held
+
+SMALL, LARGE = Size("small", "Small", 1, 2_000), Size("large", "Large", 8, 8_000)
+BASIC = Environment("basic", "Basic", "python", "/basic", state="ready", modules={"numpy": "numpy"})
+FULL = Environment(
+    "full", "Full", "python", "/full", state="ready", modules={"numpy": "numpy", "sklearn": "scikit-learn"}
+)
+R = Environment("r", "R", "kernelspec", "/r", language="R", state="ready")
+HERE = Facility("here", "This machine", "local", ("basic", "full"), ("small", "large"), stores=("home", "shared"))
+FAR = Facility("far", "Cluster", "slurm", ("full",), ("large",))
+
+
+def offering(*facilities: Facility, environments: tuple[Environment, ...] = (BASIC, FULL, R)) -> Offering:
+    return Offering(facilities or (HERE, FAR), environments, (SMALL, LARGE))
+
+
+def read(*cells: Any, **said: Any) -> Notebook:
+    return parse(notebook(*cells, **said), name="n.ipynb")
+
+
+def held(size: int | None = None, *, store: str = "", state: str = "there") -> Held:
+    access: Mapping[str, Any] = {"how": "store", "via": {"store": store}} if store else {"how": "http", "via": {}}
+    return Held(
+        Thing("1", "b", "file", "u", "t", "here", "r", datetime(2026, 1, 1, tzinfo=UTC), size, access=access), state
+    )
+
+
+def named(found: tuple[Choice, ...]) -> list[str]:
+    return [f"{each.facility.id} {each.environment.id} {each.size.id}" for each in found if each.possible]
+
+
+def test_it_needs_what_its_code_imports_and_neither_the_language_nor_its_own_modules() -> None:
+    book = read(
+        "import os, numpy as np\nfrom sklearn.svm import SVC\nimport mine\nfrom pkg import deep", "%matplotlib inline"
+    )
+    own = {
+        "mine.py": "import pandas\nimport other\ntry:\n    import polars\nexcept ImportError:\n    pass",
+        "other.py": "import mine, xarray",
+        "src/pkg/deep.py": "import netCDF4",
+        "setup.py": "import setuptools",
+        "tests/test_mine.py": "import pytest",
+    }
+    needs = needs_of(book, own=own)
+    assert needs.modules == {"numpy", "sklearn", "pandas", "xarray", "netCDF4"}
+    assert needs.optional == {"polars"} and needs.language == "python" and needs.data == {}
+
+
+def test_a_notebook_in_another_language_needs_that_language() -> None:
+    needs = needs_of(read("library(dplyr)", language="R"))
+    assert (needs.language, needs.modules) == ("r", frozenset())
+    found = choices(offering(replace(HERE, environments=("r", "basic"))), needs, ADA)
+    assert named(found) == ["here r small", "here r large"]
+    assert {each.why_not for each in found[2:]} == {"The notebook is in R, and this runs Python."}
+
+
+def test_data_counts_where_it_lies() -> None:
+    things = [held(5, store="home"), held(7, store="home"), held(3, store="shared-open"), held(11), held(None)]
+    things += [held(2, store="webdav1"), held(99, store="home", state="gone")]
+    needs = needs_of(None, held=things)
+    assert needs.data == {"home": 12, "shared": 3, "elsewhere": 13} and needs.unsized == {"elsewhere"}
+    here, far = (each for each in choices(offering(), needs, ADA) if each.environment is FULL and each.size is LARGE)
+    assert (here.facility.id, here.copied, here.unsized) == ("here", 13, True)
+    assert (far.facility.id, far.copied, far.unsized) == ("far", 28, True)
+
+
+def test_a_version_is_read_as_it_is_kept(tmp_path: Path) -> None:
+    content = Content(tmp_path)
+    kept = {"n.ipynb": notebook("import numpy, mine"), "mine.py": b"import astropy", "huge.py": b"#" * 3_000_000}
+    files = tuple(File(path, *content.add(data)) for path, data in kept.items())
+    needs = needs_of_snapshot(content, Snapshot("h", "n.ipynb", files), report={"peak_bytes": 3_000, "ok": True})
+    assert needs.modules == {"numpy", "astropy"} and needs.memory == 3_000
+    assert needs_of_snapshot(content, Snapshot("h", "gone.ipynb", files)) == Needs()
+    broken = (File("n.ipynb", *content.add(b"{")),)
+    assert needs_of_snapshot(content, Snapshot("h", "n.ipynb", broken)) == Needs()
+
+
+@pytest.mark.parametrize("peak", [None, "much", -1, []])
+def test_a_report_that_says_nothing_of_memory_needs_none(peak: Any) -> None:
+    assert needs_of(None, report={"peak_bytes": peak}).memory == 0
+
+
+def test_what_lacks_least_comes_first_and_names_what_it_lacks() -> None:
+    needs = Needs(modules=frozenset({"numpy", "sklearn", "PIL"}))
+    found = choices(offering(), needs, ADA)
+    assert named(found)[0] == "here full small" and named(found)[-1] == "here basic large"
+    missing = {each.environment.id: each.missing for each in found}
+    assert missing == {"full": ("pillow",), "basic": ("pillow", "scikit-learn")}
+
+
+def test_a_module_is_found_by_what_can_be_imported_else_by_the_packages_name() -> None:
+    needs = Needs(modules=frozenset({"sklearn", "PIL", "dateutil"}))
+    listed = Environment("e", "E", "image", "i", packages={"Scikit_Learn": "1", "Pillow": "12", "python.dateutil": ""})
+    assert lacking(listed, needs) == ()
+    assert lacking(replace(listed, packages={"sklearn": "0"}), needs) == ("pillow", "python-dateutil", "scikit-learn")
+    assert lacking(replace(listed, modules={"sklearn": ""}), needs) == ("pillow", "python-dateutil")
+
+
+def test_what_nobody_knows_comes_behind_what_fits_and_before_what_lacks_something() -> None:
+    unknown = Environment("unknown", "Unknown", "image", "i")
+    needs = Needs(modules=frozenset({"sklearn"}))
+    one = replace(HERE, environments=("basic", "unknown", "full"), sizes=("small",))
+    found = choices(offering(one, environments=(BASIC, FULL, unknown)), needs, ADA)
+    assert named(found) == ["here full small", "here unknown small", "here basic small"]
+    assert found[1].missing is None and lacking(unknown, Needs()) == ()
+
+
+def test_among_equals_the_data_decides_then_the_sites_order() -> None:
+    near = replace(FAR, id="near", stores=("home",))
+    needs = Needs(data={"home": 10})
+    assert named(choices(offering(FAR, near), needs, ADA)) == ["near full large", "far full large"]
+    assert named(choices(offering(FAR, near), Needs(), ADA)) == ["far full large", "near full large"]
+    assert named(choices(offering(HERE), Needs(), ADA))[:2] == ["here basic small", "here basic large"]
+    unsized = Needs(unsized=frozenset({"home"}))
+    assert named(choices(offering(FAR, near), unsized, ADA))[0] == "near full large"
+
+
+def test_what_took_more_memory_gets_a_size_that_has_it() -> None:
+    found = choices(offering(HERE), Needs(memory=3_000), ADA)
+    assert named(found)[0] == "here basic large"
+    assert {each.size.id for each in found if each.tight} == {"small"} and all(each.possible for each in found)
+
+
+@pytest.mark.parametrize(
+    ("change", "batch", "why"),
+    [
+        ({"groups": ("physics",)}, False, "It is for members of physics."),
+        ({"groups": ("physics", "staff", "chemistry")}, False, "It is for members of physics, staff or chemistry."),
+        ({"interactive": False}, False, "It takes batch jobs only."),
+        ({"batch": False}, True, "It takes no batch jobs."),
+        ({"about": {"status": "down"}}, False, "It is closed at the moment."),
+        ({"about": {"status": "down", "note": "Closed until May."}}, True, "Closed until May."),
+    ],
+)
+def test_what_cannot_be_chosen_says_why_and_comes_last(change: dict[str, Any], batch: bool, why: str) -> None:
+    found = choices(offering(replace(HERE, **change), FAR), Needs(), EVE, batch=batch)
+    assert named(found) == ["far full large"] and suggested(found) is found[0]
+    assert {each.why_not for each in found[1:]} == {why} and len(found) == 5
+
+
+def test_a_group_opens_what_is_for_it_and_nothing_opens_what_is_broken() -> None:
+    mine = replace(HERE, groups=("physics",), environments=("basic",), sizes=("small",))
+    assert named(choices(offering(mine), Needs(), ADA)) == ["here basic small"]
+    broken = replace(BASIC, state="broken", why="It does not answer.")
+    found = choices(offering(mine, environments=(broken,)), Needs(), ADA)
+    assert [each.why_not for each in found] == ["It cannot be used at the moment. It does not answer."]
+    assert suggested(found) is None
+
+
+def test_what_a_facility_names_and_nobody_knows_is_no_choice() -> None:
+    assert choices(offering(replace(HERE, environments=("gone",))), Needs(), ADA) == ()
+    assert choices(offering(replace(HERE, sizes=("gone",))), Needs(), ADA) == ()

@@ -1,0 +1,251 @@
+"""What fits: what an app, a notebook or a basket needs against what the site offers, the best first."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from vaas.content import Content
+from vaas.errors import VaasError
+from vaas.launching import Environment, Facility, Offering, Size
+from vaas.model import File, Snapshot, User
+from vaas.notebook import Notebook, parse
+from vaas.packages import normal, package_of
+from vaas.portal.things import Held
+from vaas.source import read_python
+
+__all__ = ["ELSEWHERE", "Choice", "Needs", "choices", "closed", "lacking", "needs_of", "needs_of_snapshot", "suggested"]
+
+#: Where data lies that lies in no store of ours.
+ELSEWHERE = "elsewhere"
+#: Bytes of modules that are read for what they import.
+_MOST_OWN = 2_000_000
+#: What counts as missing where nobody knows: more than nothing, less than one that is known to be.
+_PERHAPS = 0.5
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What something needs to run.
+
+    Parameters
+    ----------
+    modules, optional:
+        What its code imports, by top-level names: what must be there, and what it can do without. Neither what is of
+        the language itself nor modules of its own.
+    data:
+        Where what it works on lies, "home", "shared" or "elsewhere", and how many bytes.
+    unsized:
+        Where something of it lies of which nobody knows how large it is.
+    memory:
+        How many bytes it took when it was run for its check; 0: that is not known.
+    """
+
+    language: str = "python"
+    modules: frozenset[str] = frozenset()
+    optional: frozenset[str] = frozenset()
+    data: Mapping[str, int] = field(default_factory=dict)
+    unsized: frozenset[str] = frozenset()
+    memory: int = 0
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One way to run it.
+
+    Parameters
+    ----------
+    missing:
+        The packages that the environment lacks; None: nobody knows what is in it.
+    copied, unsized:
+        How many bytes of the data have to be copied there, and whether more of which the size is not known.
+    tight:
+        Whether it took more memory than this when it was checked.
+    why_not:
+        Why it cannot be chosen, in a sentence; "" where it can.
+    """
+
+    facility: Facility
+    environment: Environment
+    size: Size
+    missing: tuple[str, ...] | None = ()
+    copied: int = 0
+    unsized: bool = False
+    tight: bool = False
+    why_not: str = ""
+
+    @property
+    def possible(self) -> bool:
+        """Whether it can be chosen."""
+        return not self.why_not
+
+
+def needs_of(
+    book: Notebook | None,
+    *,
+    own: Mapping[str, str] | None = None,
+    held: Iterable[Held] = (),
+    report: Mapping[str, Any] | None = None,
+) -> Needs:
+    """Return what a notebook needs, or nothing but data.
+
+    Parameters
+    ----------
+    own:
+        The Python files that come along, path → source: what it imports of these is not missing, and what they
+        import in their turn is needed, too.
+    held:
+        What it is to work on.
+    report:
+        What the check of the app's version said.
+    """
+    data: dict[str, int] = {}
+    unsized: set[str] = set()
+    for thing in (each.thing for each in held if each.state == "there"):
+        place = _place(thing.access)
+        data[place] = data.get(place, 0) + (thing.size or 0)
+        unsized |= {place} if thing.size is None else set()
+    peak = (report or {}).get("peak_bytes", 0)
+    memory = int(peak) if isinstance(peak, int | float) and peak > 0 else 0
+    if book is None or book.language != "python":
+        language = book.language if book else Needs.language
+        return Needs(language, data=data, unsized=frozenset(unsized), memory=memory)
+    modules, optional = _imports(book, own or {})
+    return Needs(book.language, modules, optional - modules, data, frozenset(unsized), memory)
+
+
+def needs_of_snapshot(
+    content: Content, snapshot: Snapshot, *, held: Iterable[Held] = (), report: Mapping[str, Any] | None = None
+) -> Needs:
+    """Return what a version of an app needs, by its files as they are kept. What cannot be read needs nothing."""
+    try:
+        own = {each.path: content.read(each.sha256).decode("utf-8", "replace") for each in _modules(snapshot)}
+        digest = next(each.sha256 for each in snapshot.files if each.path == snapshot.notebook)
+        book = parse(content.read(digest), name=snapshot.notebook)
+    except (VaasError, StopIteration, RecursionError):
+        return needs_of(None, held=held, report=report)
+    return needs_of(book, own=own, held=held, report=report)
+
+
+def _modules(snapshot: Snapshot) -> Iterator[File]:
+    """Yield the Python files that may be the notebook's own, the small ones first, as many as anybody writes."""
+    left = _MOST_OWN
+    for each in sorted(snapshot.files, key=lambda file: (file.size, file.path)):
+        if each.path.endswith(".py") and each.size <= left:
+            left -= each.size
+            yield each
+
+
+def choices(offering: Offering, needs: Needs, user: User, *, batch: bool = False) -> tuple[Choice, ...]:
+    """Return every way to run it, those that can be chosen first, and the best of these at their beginning.
+
+    Better is what lacks fewer packages, has the memory that it takes, and lies where the data lies; among equals it
+    goes by the site's order. ``batch`` asks for a run, else it is a launch.
+    """
+    found = list(_all(offering, needs, user, batch=batch))
+    order = {id(each): place for place, each in enumerate(found)}
+    return tuple(sorted(found, key=lambda each: (*_worth(each), order[id(each)])))
+
+
+def suggested(found: Iterable[Choice]) -> Choice | None:
+    """Return the first that can be chosen, None where nothing can."""
+    return next((each for each in found if each.possible), None)
+
+
+def lacking(environment: Environment, needs: Needs) -> tuple[str, ...] | None:
+    """Return the packages that are needed and not there, by the names to install them by; None: that is not known."""
+    if environment.modules:
+        absent = {each for each in needs.modules if each not in environment.modules}
+    elif environment.packages:
+        there = {normal(each) for each in environment.packages}
+        absent = {each for each in needs.modules if normal(package_of(each)) not in there}
+    else:
+        return None if needs.modules else ()
+    return tuple(sorted({package_of(each) for each in absent}, key=str.casefold))
+
+
+def closed(facility: Facility, user: User, *, batch: bool | None = None) -> str:
+    """Return why the person cannot use the facility, "" where they can; ``batch`` asks for runs, or for launches."""
+    if facility.about.get("status") == "down":
+        return str(facility.about.get("note") or "It is closed at the moment.")
+    if facility.groups and not user.groups & set(facility.groups):
+        return f"It is for members of {_either(facility.groups)}."
+    if batch and not facility.batch:
+        return "It takes no batch jobs."
+    if batch is False and not facility.interactive:
+        return "It takes batch jobs only."
+    return ""
+
+
+def _all(offering: Offering, needs: Needs, user: User, *, batch: bool) -> Iterator[Choice]:
+    for facility in offering.facilities:
+        shut = closed(facility, user, batch=batch)
+        copied = sum(size for place, size in needs.data.items() if place not in facility.stores)
+        unsized = any(place not in facility.stores for place in needs.unsized)
+        environments = filter(None, map(offering.environment, facility.environments))
+        sizes = [size for size in map(offering.size, facility.sizes) if size]
+        for environment in environments:
+            missing, why = lacking(environment, needs), shut or _unfit(environment, needs)
+            for size in sizes:
+                tight = 0 < size.memory < needs.memory
+                yield Choice(facility, environment, size, missing, copied, unsized, tight, why)
+
+
+def _worth(choice: Choice) -> tuple[bool, float, bool, int, bool]:
+    """Return what it is sorted by, the least first."""
+    missing = _PERHAPS if choice.missing is None else len(choice.missing)
+    return not choice.possible, missing, choice.tight, choice.copied, choice.unsized
+
+
+def _unfit(environment: Environment, needs: Needs) -> str:
+    if environment.state == "broken":
+        return f"It cannot be used at the moment. {environment.why}".strip()
+    if environment.language.casefold() != needs.language.casefold():
+        return f"The notebook is in {_called(needs.language)}, and this runs {_called(environment.language)}."
+    return ""
+
+
+def _called(language: str) -> str:
+    return language[:1].upper() + language[1:40]
+
+
+def _either(names: tuple[str, ...]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def _place(access: Mapping[str, Any]) -> str:
+    """Return where a thing lies: "home", "shared" or "elsewhere"."""
+    via = access.get("via")
+    store = via.get("store") if access.get("how") == "store" and isinstance(via, Mapping) else None
+    if store == "home":
+        return "home"
+    return "shared" if isinstance(store, str) and store.startswith("shared-") else ELSEWHERE
+
+
+def _imports(book: Notebook, own: Mapping[str, str]) -> tuple[frozenset[str], frozenset[str]]:
+    """Return what the notebook imports, and through it the modules that come along."""
+    wanted, perhaps = set[str](), set[str]()
+    for source in book.sources.values():
+        wanted |= source.imports
+        perhaps |= source.optional
+    mine = _by_module(own)
+    left, seen = dict(own), set[str]()
+    while new := (wanted & mine.keys()) - seen:
+        seen |= new
+        for path in {path for name in new for path in mine[name]} & left.keys():
+            source = read_python(left.pop(path))
+            wanted |= source.imports
+            perhaps |= source.optional
+    known = sys.stdlib_module_names | mine.keys()
+    return frozenset(wanted - known), frozenset(perhaps - known)
+
+
+def _by_module(own: Mapping[str, str]) -> dict[str, set[str]]:
+    """Return module → paths of its sources: a folder counts as one, wherever it lies, for the path is the code's."""
+    paths: dict[str, set[str]] = {}
+    for path in own:
+        for name in path.removesuffix(".py").split("/"):
+            paths.setdefault(name, set()).add(path)
+    return paths
