@@ -26,7 +26,7 @@ from hub_service.handlers.base import filters, masked
 from hub_service.hub_cookies import PortalOAuth, xsrf_cookie
 from hub_service.isolation import KernelIsolation, sandbox_environ, warning
 from hub_service.portals import OtherPortals
-from hub_service.probing import Probing
+from hub_service.probing import Probe, Probing
 from hub_service.settings import ROOT, Settings
 from hub_service.site import bounds, frame_ancestors, limits, picture_sources
 from vaas.backends.hub import HubApi, HubBackend, HubDirectory
@@ -202,10 +202,9 @@ async def serve(portal: Portal, settings: Settings, *, with_demo: bool) -> None:
         demo_content.ensure_demo(portal, settings.data)
     assert portal.indexing is not None and portal.harvesting is not None
     sweeping = Sweeping(portal.core, portal.harvesting)
-    probing = Probing(portal.core, portal.core.offering, settings.data / "probed.json", own=settings.lab_python)
-    works = (_until_orphaned(stop), _sweep(portal), _look_at_isolation(isolation), probing.follow())
-    follow = (portal.indexing.follow(), sweeping.keep_up(), portal.facilities.neighbours.follow())
-    background = [asyncio.create_task(work) for work in (*works, *follow)]
+    offered = (_probing(portal.core, settings).follow(), portal.facilities.neighbours.follow())
+    works = (_until_orphaned(stop), _sweep(portal), _look_at_isolation(isolation), *offered)
+    background = [asyncio.create_task(work) for work in (*works, portal.indexing.follow(), sweeping.keep_up())]
     _log.info("The portal answers at %s", settings.portal_url)
     await stop.wait()
     server.stop()
@@ -214,6 +213,12 @@ async def serve(portal: Portal, settings: Settings, *, with_demo: bool) -> None:
     # What they hold is given back.
     await asyncio.gather(*background, return_exceptions=True)
     await portal.close()
+
+
+def _probing(core: Core, settings: Settings) -> Probing:
+    """Return what keeps the offering as the environments are."""
+    probe = Probe(seconds=core.limits.probe_seconds)
+    return Probing(core, core.offering, settings.data / "probed.json", settings.lab_python, probe)
 
 
 async def _until_orphaned(stop: asyncio.Event) -> None:

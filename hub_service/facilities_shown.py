@@ -38,11 +38,13 @@ def shown(told: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "site": {**site, "contact_url": _contact(site["contact"])},
         "facilities": _facilities(told),
-        "portals": [
-            {**each, "facilities": _facilities(each), "site": each.get("site", {}), "answered": "facilities" in each}
-            for each in told["portals"]
-        ],
+        "portals": [{**each, "facilities": _facilities(each), **_answered(each)} for each in told["portals"]],
     }
+
+
+def _answered(portal: Mapping[str, Any]) -> dict[str, Any]:
+    """Return whether it ever answered, and what it said of itself then."""
+    return {"answered": "facilities" in portal, "description": portal.get("site", {}).get("description", "")}
 
 
 def _facilities(told: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -55,6 +57,7 @@ def _facilities(told: Mapping[str, Any]) -> list[dict[str, Any]]:
             "takes": " and ".join(_ACCEPTS[one] for one in each["accepts"]),
             "figures": _figures(each["hardware"]),
             "words": {title: each["hardware"][key] for key, title in _WORDS.items() if key in each["hardware"]},
+            "storage": [{**one, "words": _storage(one)} for one in each["storage"]],
             "near": " and ".join(_STORES[one] for one in each["stores"]),
             "environments": [_environment(environments[one]) for one in each["environments"] if one in environments],
             "sizes": [{**sizes[one], "words": _size(sizes[one])} for one in each["sizes"] if one in sizes],
@@ -65,7 +68,7 @@ def _facilities(told: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _figures(hardware: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     found = ((*_FIGURES[key], key, hardware[key]) for key in _FIGURES if hardware.get(key))
-    return [(title, icon, size_words(value) if key == "memory" else f"{value:,}") for title, icon, key, value in found]
+    return [(title, icon, _bytes(value) if key == "memory" else f"{value:,}") for title, icon, key, value in found]
 
 
 def _environment(environment: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,10 +80,19 @@ def _environment(environment: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _size(size: Mapping[str, Any]) -> str:
-    """Return "2 cores, 4.0 GB of memory, 8 hours"."""
-    parts = [_many(size["cores"], "core"), f"{size_words(size['memory'])} of memory"]
+    """Return "2 cores, 4 GB of memory, up to 8 hours"."""
+    parts = [_many(size["cores"], "core"), f"{_bytes(size['memory'])} of memory"]
     parts += [_many(size["gpus"], "GPU")] if size["gpus"] else []
     return ", ".join([*parts, *([f"up to {_many(size['hours'], 'hour')}"] if size["hours"] else [])])
+
+
+def _storage(storage: Mapping[str, Any]) -> str:
+    """Return "1 PB, NFS, WebDAV"."""
+    return ", ".join([*([_bytes(storage["size"])] if "size" in storage else []), *storage.get("protocols", ())])
+
+
+def _bytes(size: float) -> str:
+    return size_words(size).replace(".0 ", " ")
 
 
 def _many(count: float, noun: str) -> str:

@@ -69,8 +69,9 @@ class OtherPortals(Neighbours):
         except TimeoutError:
             why = f"{before.title} does not answer in time."
         except VaasError as error:
+            # What went wrong may name machines of ours.
             _log.warning("Portal %s: %s", before.url, error.log_message)
-            why = error.message
+            why = f"{before.title} cannot be reached, or does not answer as a portal does."
         except Exception:
             _log.exception("Portal %s", before.url)
             why = f"{before.title} sent an answer that cannot be read."
@@ -80,13 +81,12 @@ class OtherPortals(Neighbours):
 
     async def _answer(self, portal: Neighbour) -> Mapping[str, Any]:
         address = f"{portal.url}api/facilities"
-        answer = await self._http.request("GET", address, seconds=self._patience, max_bytes=_ANSWER)
+        answer = await self._http.request("GET", address, max_bytes=_ANSWER)
         if answer.status != 200:
-            log = f"{address}: HTTP {answer.status}"
-            raise Unavailable(f"{portal.title} does not answer as a portal does.", log_message=log)
+            raise Unavailable(f"HTTP {answer.status}")
         said = answer.json()
         if not isinstance(said, Mapping) or not isinstance(said.get("facilities"), list):
-            raise Unavailable(f"{portal.title} does not answer as a portal does.", log_message=f"{address}: no list")
+            raise Unavailable("It names no list of facilities.")
         return rebuilt(said)
 
 

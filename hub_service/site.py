@@ -18,7 +18,7 @@ _ANCESTOR = re.compile(r"https?://(\*\.)?([a-z0-9-]+(?:\.[a-z0-9-]+)*)(?::[0-9]{
 #: Limits of which 0 would let nobody in, or nothing run.
 _AT_LEAST_ONE = frozenset(
     {"visits", "cell_seconds", "check_seconds", "output", "ticket_seconds", "lost_after", "heartbeat", "server_memory"}
-    | {"kernel_memory", "kernel_disk", "kernel_file", "kernel_open_files", "kernel_cpu"}
+    | {"probe_seconds", "kernel_memory", "kernel_disk", "kernel_file", "kernel_open_files", "kernel_cpu"}
 )
 
 

@@ -23,8 +23,8 @@ def ago(when: datetime | None, *, now: datetime | None = None) -> str:
 
 def size_words(size: float) -> str:
     """Say a number of bytes with a decimal unit."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 999.5 or unit == "GB":  # above, it would round to 1000
+    for unit in ("bytes", "kB", "MB", "GB", "TB", "PB"):
+        if size < 999.5 or unit == "PB":  # above, it would round to 1000
             return f"{size:.0f} {unit}" if unit == "bytes" or size >= 99.95 else f"{size:.1f} {unit}"
         size /= 1000
     raise AssertionError

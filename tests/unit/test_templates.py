@@ -20,6 +20,7 @@ PAGES = [
     "draft",
     "enter",
     "error",
+    "facilities",
     "failed",
     "files",
     "gallery",

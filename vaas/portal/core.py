@@ -92,6 +92,8 @@ class Limits:
     ping: int = 20
     #: After how long without a word a page that is being prepared counts as stalled.
     stalled_after: int = 20
+    #: How long one look into an environment may take.
+    probe_seconds: int = 30
 
 
 @dataclass(frozen=True)

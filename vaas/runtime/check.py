@@ -25,12 +25,11 @@ from jupyter_core.paths import jupyter_path
 from vaas.errors import Invalid
 from vaas.events import happens
 from vaas.notebook import Notebook, parse
-from vaas.packages import package_of
 from vaas.runtime import patches
 from vaas.runtime.excess import FIXES
 from vaas.runtime.outline import outline
 from vaas.runtime.outputs import Outcome
-from vaas.runtime.packages import is_missing
+from vaas.runtime.packages import is_missing, package_of
 from vaas.runtime.sandbox import find_isolation
 from vaas.runtime.secrets import Secret, find_secrets
 from vaas.runtime.specs import AppSpecs

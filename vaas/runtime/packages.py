@@ -1,4 +1,4 @@
-"""Which modules are there."""
+"""Which modules are there, and which package to install for those that are not."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import importlib
 import importlib.util
 import sys
 
-__all__ = ["is_missing"]
+from vaas.packages import package_of
+
+__all__ = ["is_missing", "package_of"]
 
 
 def is_missing(module: str) -> bool:
