@@ -217,7 +217,7 @@ async def serve(portal: Portal, settings: Settings, *, with_demo: bool) -> None:
 
 def _probing(core: Core, settings: Settings) -> Probing:
     """Return what keeps the offering as the environments are."""
-    probe = Probe(seconds=core.limits.probe_seconds)
+    probe = Probe(seconds=core.limits.probe_seconds, sandbox=settings.sandbox, hidden=(settings.data,))
     return Probing(core, core.offering, settings.data / "probed.json", settings.lab_python, probe)
 
 

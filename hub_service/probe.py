@@ -9,6 +9,7 @@ import glob
 import json
 import os
 import re
+import resource
 import shlex
 import shutil
 import subprocess
@@ -23,6 +24,8 @@ __all__ = ["ANSWER", "answer", "main"]
 #: An answer has at most so many bytes.
 ANSWER = 8_000_000
 _MOST, _SPEC = 100, 1_000_000
+#: Bytes of each process, and seconds in which a sandbox shows whether it works.
+_MEMORY, _TRIAL = 4_000_000_000, 5.0
 #: Beginnings of an argument after which a kernel's own Python runs what it is told.
 _LAUNCHERS = re.compile(r"-m\s+ipykernel(?:_launcher)?\b")
 #: Jupyter starts these as its own Python.
@@ -34,6 +37,7 @@ _MARK = "vaas-probe:"
 def main() -> int:
     """Answer one question."""
     os.nice(10)
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     print(json.dumps(answer(json.load(sys.stdin))), flush=True)
     return 0
 
@@ -43,9 +47,13 @@ def answer(asked: Mapping[str, Any]) -> dict[str, Any]:
     if asked["verb"] == "list":
         found = _expanded(str(asked["path"]), spec=asked["kind"] == "kernelspec")
         return {"found": list(islice(found, _MOST))}
+    path, sandbox = str(asked["path"]), str(asked.get("sandbox", "off"))
+    walls = [] if sandbox == "off" else _walls(path, [str(each) for each in asked.get("hidden", ())])
+    if not walls and sandbox == "required":
+        return {"broken": "no sandbox"}
     if asked["kind"] == "kernelspec":
-        return _look_at_spec(Path(str(asked["path"])), own=str(asked["own"]))
-    return _look_at_python([str(asked["path"])], {})
+        return _look_at_spec(Path(path), own=str(asked["own"]), walls=walls)
+    return _look_at_python([path], {}, walls)
 
 
 def _expanded(pattern: str, *, spec: bool) -> Iterator[dict[str, str]]:
@@ -73,7 +81,32 @@ def _natural(text: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d{1,18})", text) if part]
 
 
-def _look_at_spec(folder: Path, *, own: str) -> dict[str, Any]:
+def _walls(path: str, hidden: list[str]) -> list[str]:
+    """Return what begins a command that sees the machine without what is hidden, its processes and its network.
+
+    An environment may lie where others can write, and its code is not to become the portal's account. Nothing is
+    returned where bubblewrap cannot do so: the kernels of notebooks are not kept apart there, either.
+    """
+    program = shutil.which("bwrap")
+    if program is None:
+        return []
+    walls = [program, "--unshare-all", "--die-with-parent", "--cap-drop", "ALL", "--ro-bind", "/", "/"]
+    walls += ["--dev", "/dev", "--proc", "/proc"]
+    for folder in ("/run", *hidden):
+        if os.path.isdir(folder):
+            walls += ["--tmpfs", folder]
+        inner = os.path.relpath(path, folder).split("/")[0]
+        if inner not in {".", ".."}:
+            walls += ["--ro-bind-try", *[os.path.join(folder, inner)] * 2]
+    walls += ["--chdir", "/", "--"]
+    try:
+        works = subprocess.run([*walls, "/bin/sh", "-c", ":"], capture_output=True, timeout=_TRIAL).returncode == 0
+    except (OSError, subprocess.SubprocessError):
+        works = False
+    return walls if works else []
+
+
+def _look_at_spec(folder: Path, *, own: str, walls: list[str]) -> dict[str, Any]:
     try:
         with (folder / "kernel.json").open("rb") as file:
             spec = json.loads(file.read(_SPEC))
@@ -91,7 +124,7 @@ def _look_at_spec(folder: Path, *, own: str) -> dict[str, Any]:
     if shutil.which(program) is None:
         return told | {"broken": "no program"}
     looking = _looking([program, *argv[1:]]) if language == "python" else None
-    return told | (_look_at_python(looking, environ) if looking else {})
+    return told | (_look_at_python(looking, environ, walls) if looking else {})
 
 
 def _looking(argv: list[str]) -> list[str] | None:
@@ -104,7 +137,7 @@ def _looking(argv: list[str]) -> list[str] | None:
     return [each.replace("{connection_file}", os.devnull) for each in within] if within != argv else None
 
 
-def _look_at_python(command: list[str], environ: Mapping[str, str]) -> dict[str, Any]:
+def _look_at_python(command: list[str], environ: Mapping[str, str], walls: list[str]) -> dict[str, Any]:
     """Return what an environment's own Python says. Nothing of our environment is handed on to it."""
     if shutil.which(command[0]) is None:
         return {"broken": "no program"}
@@ -114,7 +147,7 @@ def _look_at_python(command: list[str], environ: Mapping[str, str]) -> dict[str,
     quiet = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONNOUSERSITE": "1"}
     try:
         process = subprocess.Popen(
-            command,
+            [*walls, *command],
             env={**clean, **quiet, **environ},
             cwd="/",
             stdin=subprocess.DEVNULL,

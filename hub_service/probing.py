@@ -45,15 +45,26 @@ _WHY: Mapping[str, str] = {
     "no program": "The program that it begins with is not there.",
     "no start": "The program that it begins with cannot be started.",
     "no answer": "Its Python does not say what is in it.",
+    "no sandbox": "It is looked at in a sandbox alone, and there is none here.",
     "no kernel": "It has no ipykernel, without which no notebook runs in it.",
 }
 
 
 class Probe:
-    """Asks one question at a time of each environment, in a new process, for so many seconds."""
+    """Asks one question at a time of each environment, in a new process.
 
-    def __init__(self, *, seconds: float = _SECONDS) -> None:
-        self._seconds = seconds
+    Parameters
+    ----------
+    seconds:
+        How long an answer may take.
+    sandbox:
+        "auto", "required" or "off": whether an environment's own code runs in one.
+    hidden:
+        Folders that it sees nothing of, but for itself.
+    """
+
+    def __init__(self, *, seconds: float = _SECONDS, sandbox: str = "auto", hidden: Sequence[Path] = ()) -> None:
+        self._seconds, self._more = seconds, {"sandbox": sandbox, "hidden": [str(each) for each in hidden]}
         #: What could not be ended: it sits in the system, on a mount that does not answer.
         self._stuck: dict[str, asyncio.subprocess.Process] = {}
 
@@ -77,7 +88,7 @@ class Probe:
         try:
             async with asyncio.timeout(self._seconds):
                 assert process.stdin is not None and process.stdout is not None
-                process.stdin.write(json.dumps(question).encode() + b"\n")
+                process.stdin.write(json.dumps({**question, **self._more}).encode() + b"\n")
                 process.stdin.close()
                 answer = json.loads(await process.stdout.readuntil(b"\n"))
         except (TimeoutError, ValueError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:

@@ -98,7 +98,7 @@ def test_an_environment_that_hangs_is_named_while_the_portal_answers(offering: R
     until(lambda: told(offering)["environments"][1]["state"] == "broken", seconds=30, what="the look to be given up")
     assert told(offering)["facilities"][0]["status"] == {
         "state": "limited",
-        "text": "Not to be used at the moment: Hanging.",
+        "text": "Not to be used at the moment: “Hanging”.",
     }
     (hanging,) = told(offering, offering.token_for("ada"))["environments"][1:]
     assert hanging["why"] == "It does not answer: the place where it lies may be away."

@@ -137,7 +137,7 @@ def test_nobody_hears_where_anything_lies(offers: World, visitor: Visitor) -> No
         (
             {"note": "New: GPUs."},
             ("ready", "broken"),
-            {"state": "limited", "text": "Not to be used at the moment: LCG."},
+            {"state": "limited", "text": "Not to be used at the moment: “LCG”."},
         ),
         ({}, ("broken", "broken"), {"state": "down", "text": "None of its environments can be used at the moment."}),
         ({"status": "down"}, ("ready", "ready"), {"state": "down", "text": "It is closed at the moment."}),
@@ -190,7 +190,7 @@ async def test_the_page_says_it_in_words(offers: World, site: str) -> None:
             "Python 3.11.7",
             "For some of the people who can sign in here.",
             "Lakes does not answer in time.",
-            "Not to be used at the moment: LCG.",
+            "Not to be used at the moment: “LCG”.",
         ):
             assert words in seen, words
         assert "numpy" not in seen and "secret" not in seen and "physics" not in seen

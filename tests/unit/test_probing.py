@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import contextlib
 import io
 import json
 import os
@@ -66,8 +67,8 @@ class Clock:
 
 @pytest.fixture
 def probing(world: World, tmp_path: Path) -> Callable[..., Probing]:
-    def made(*environments: Environment, seconds: float = 10.0, **more: Any) -> Probing:
-        kept, probe = tmp_path / "probed.json", Probe(seconds=seconds)
+    def made(*environments: Environment, seconds: float = 10.0, sandbox: str = "off", **more: Any) -> Probing:
+        kept, probe = tmp_path / "probed.json", Probe(seconds=seconds, sandbox=sandbox)
         return Probing(world.core, offering(*environments), kept, Path(sys.executable), probe, **more)
 
     return made
@@ -82,10 +83,11 @@ def env(kind: str, where: object, id: str = "e") -> Environment:
     return Environment(id, id.upper(), kind, str(where))
 
 
+@pytest.mark.parametrize("sandbox", ["auto", "off"])
 async def test_a_python_says_what_is_in_it_by_package_and_by_what_is_imported(
-    probing: Callable[..., Probing], tmp_path: Path
+    probing: Callable[..., Probing], tmp_path: Path, sandbox: str
 ) -> None:
-    one = probing(env("python", python(tmp_path / "env" / "bin" / "python")))
+    one = probing(env("python", python(tmp_path / "env" / "bin" / "python")), sandbox=sandbox)
     assert [each.state for each in one.core.offering.environments] == ["unknown"]
     (found,) = await looked(one)
     assert (found.state, found.why) == ("ready", "") and found.version.startswith(f"3.{sys.version_info[1]}.")
@@ -99,7 +101,7 @@ async def test_a_python_says_what_is_in_it_by_package_and_by_what_is_imported(
 async def test_the_environment_of_apps_is_ready(probing: Callable[..., Probing]) -> None:
     from tests.portal_fixture import app_python
 
-    (found,) = await looked(probing(env("python", app_python())))
+    (found,) = await looked(probing(env("python", app_python()), sandbox="auto"))
     assert found.state == "ready" and found.modules["PIL"] == "pillow" and found.packages["voila"]
 
 
@@ -187,6 +189,47 @@ async def test_the_look_gets_nothing_of_what_the_portal_knows(
 
 
 @pytest.mark.attack
+async def test_an_environment_that_others_write_into_becomes_nobody_else(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    (data / "secrets").mkdir(parents=True)
+    (data / "secrets" / "tickets").write_text("master-key\n")
+    own = python(data / "environments" / "env" / "bin" / "python")
+    # What it can get at comes out as its version.
+    spy = (
+        f"cat {data}/secrets/tickets",
+        f"ls {data}",
+        f"test -r /proc/{os.getpid()}/environ && echo environ",
+        f"touch {tmp_path}/written && echo written",
+        "grep -c eth /proc/net/dev",
+    )
+    seen = f"$( ({'; '.join(spy)}) 2>/dev/null | tr '\\n' ' ')"
+    script(own, f'#!/bin/sh\nprintf \'vaas-probe:{{"kernel": true, "version": "%s"}}\\n\' "{seen}"\n')
+    question = {"verb": "look", "kind": "python", "path": str(own)}
+    open_to_it = await Probe(sandbox="off").ask("e", question)
+    assert {"master-key", "environ", "written"} <= set(open_to_it["version"].split()), "our spy can see"
+    (tmp_path / "written").unlink()
+    said = await Probe(hidden=(data,), sandbox="required").ask("e", question)
+    if said.get("broken") == "no sandbox":
+        pytest.skip("There is no sandbox here.")
+    assert said["version"].split() == ["environments", "0"]
+    assert not (tmp_path / "written").exists()
+
+
+async def test_where_a_sandbox_is_required_and_cannot_be_nobody_looks(
+    probing: Callable[..., Probing], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    where = python(tmp_path / "env" / "bin" / "python")
+    one = probing(env("python", where))
+    one.probe = Probe(sandbox="required")
+    (found,) = await looked(one)
+    assert found.why == "It is looked at in a sandbox alone, and there is none here."
+    one.probe, one.bad = Probe(sandbox="auto"), 0.0
+    assert [each.state for each in await looked(one)] == ["ready"]
+
+
+@pytest.mark.attack
 async def test_what_an_environment_says_is_bounded(probing: Callable[..., Probing], tmp_path: Path) -> None:
     said = {
         "kernel": True,
@@ -211,7 +254,7 @@ async def test_what_an_environment_says_is_bounded(probing: Callable[..., Probin
     assert len(found.version) <= 45 and "<" not in found.version
 
 
-@pytest.mark.parametrize("way", ["interpreter", "fifo"])
+@pytest.mark.parametrize("way", ["interpreter", "sandbox", "fifo"])
 async def test_what_hangs_is_broken_in_time_while_the_portal_goes_on_and_comes_back_by_itself(
     probing: Callable[..., Probing], tmp_path: Path, way: str
 ) -> None:
@@ -223,8 +266,9 @@ async def test_what_hangs_is_broken_in_time_while_the_portal_goes_on_and_comes_b
         os.mkfifo(where / "kernel.json")
         hanging = env("kernelspec", where, "hanging")
     else:
-        hanging = env("python", script(where, f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 60\n"), "hanging")
-    one = probing(hanging, env("python", good, "good"), seconds=1.5, bad=0.0, good=1000.0)
+        hanging = env("python", script(where, "#!/bin/sh\nsleep 60\n"), "hanging")
+    sandbox = "auto" if way == "sandbox" else "off"
+    one = probing(hanging, env("python", good, "good"), seconds=1.5, bad=0.0, good=1000.0, sandbox=sandbox)
     began, ticks = time.monotonic(), 0
 
     async def tick() -> None:
@@ -242,9 +286,8 @@ async def test_what_hangs_is_broken_in_time_while_the_portal_goes_on_and_comes_b
         "broken",
         "It does not answer: the place where it lies may be away.",
     )
-    if way == "interpreter":
-        pid = int((tmp_path / "pid").read_text())
-        until(lambda: not _runs(pid), seconds=5, what="the process that hung to end")
+    if way != "fifo":
+        until(lambda: not _running(where), seconds=5, what="what hung to end")
         where.unlink()
         python(where.parent / "hanging.env" / "bin" / "python").rename(where)
     else:
@@ -254,11 +297,14 @@ async def test_what_hangs_is_broken_in_time_while_the_portal_goes_on_and_comes_b
     assert (states["hanging"].state, states["hanging"].why) == ("ready", "")
 
 
-def _runs(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+def _running(program: Path) -> list[str]:
+    """Return the processes that were started by that name."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if str(program) in each.read_bytes().decode(errors="replace").split("\0"):
+                found.append(each.parent.name)
+    return found
 
 
 async def test_of_a_tree_that_hangs_only_the_first_are_waited_for(

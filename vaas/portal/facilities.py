@@ -124,7 +124,7 @@ class Facilities:
         if facility.about.get("status") == "down":
             return {"state": "down", "text": note or "It is closed at the moment."}
         found = [each for name in facility.environments if (each := self._core.offering.environment(name))]
-        broken = [each.title for each in found if each.state == "broken"]
+        broken = [f"“{each.title}”" for each in found if each.state == "broken"]
         if broken and len(broken) == len(found):
             return {"state": "down", "text": "None of its environments can be used at the moment."}
         if broken:
