@@ -30,6 +30,8 @@ _MEMORY, _TRIAL = 4_000_000_000, 5.0
 _LAUNCHERS = re.compile(r"-m\s+ipykernel(?:_launcher)?\b")
 #: Jupyter starts these as its own Python.
 _OWN = re.compile(r"python(?:3(?:\.\d+)?)?")
+#: Nothing of what the portal knows is in the environment of this process, so it can be handed on with this.
+_QUIET = {"HOME": "/nonexistent", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONNOUSERSITE": "1"}
 _INSIDE = Path(__file__).with_name("probe_inside.py")
 _MARK = "vaas-probe:"
 
@@ -138,17 +140,15 @@ def _looking(argv: list[str]) -> list[str] | None:
 
 
 def _look_at_python(command: list[str], environ: Mapping[str, str], walls: list[str]) -> dict[str, Any]:
-    """Return what an environment's own Python says. Nothing of our environment is handed on to it."""
+    """Return what an environment's own Python says."""
     if shutil.which(command[0]) is None:
         return {"broken": "no program"}
     if len(command) == 1:
         command = [*command, str(_INSIDE)]
-    clean = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "HOME": "/nonexistent"}
-    quiet = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONNOUSERSITE": "1"}
     try:
         process = subprocess.Popen(
             [*walls, *command],
-            env={**clean, **quiet, **environ},
+            env={**os.environ, **_QUIET, **environ},
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,11 @@ id = "hanging"
 title = "Hanging"
 kind = "kernelspec"
 path = "{hanging}"
+[[environment]]
+id = "spy"
+title = "Spy"
+kind = "python"
+path = "{spy}"
 [[facility]]
 id = "here"
 title = "This machine"
@@ -43,7 +49,7 @@ sizes = ["small"]
 id = "cluster"
 title = "Cluster"
 kind = "slurm"
-environments = ["real"]
+environments = ["real", "spy"]
 sizes = ["small"]
 groups = ["physics"]
 profile = "secret-profile"
@@ -57,8 +63,12 @@ def offering(hub: RunningPortal, tmp_path_factory: pytest.TempPathFactory) -> It
     hanging = folder / "hanging"
     hanging.mkdir()
     os.mkfifo(hanging / "kernel.json")
+    spy = folder / "spy"
+    seen = f"$(ls {folder / 'data'} 2>&1 | tr '\\n' ' ' | head -c 30)"
+    spy.write_text(f'#!/bin/sh\nprintf \'vaas-probe:{{"kernel": true, "version": "%s"}}\\n\' "{seen}"\n')
+    spy.chmod(0o755)
     file = folder / "facilities.toml"
-    file.write_text(FILE.format(other=hub.url, python=app_python(), hanging=hanging))
+    file.write_text(FILE.format(other=hub.url, python=app_python(), hanging=hanging, spy=spy))
     environ = {"VAAS_FACILITIES": str(file), "VAAS_ALLOWED_PRIVATE": f"vaas.localhost:{hub.settings.port}"}
     environ["VAAS_LIMIT_PROBE_SECONDS"] = "3"
     with running(folder / "data", app_python=stand_in_app(folder), environ=environ) as portal:
@@ -86,6 +96,14 @@ def test_the_file_is_what_is_offered_and_its_environments_are_looked_at(offering
     assert str(app_python()) not in text and str(offering.data.parent) not in text and "secret-profile" not in text
 
 
+@pytest.mark.attack
+def test_an_environment_that_looks_around_sees_nothing_of_the_data_folder(offering: RunningPortal) -> None:
+    if shutil.which("bwrap") is None:
+        pytest.skip("There is no sandbox here.")
+    until(lambda: told(offering)["environments"][2]["state"] == "ready", seconds=30, what="a look at the environments")
+    assert told(offering)["environments"][2]["language"] == {"name": "python", "version": ""}
+
+
 def test_the_groups_of_the_hub_say_who_may(offering: RunningPortal) -> None:
     for person, may in (("ada", True), ("emil", False)):
         cluster = told(offering, offering.token_for(person))["facilities"][1]
@@ -100,7 +118,7 @@ def test_an_environment_that_hangs_is_named_while_the_portal_answers(offering: R
         "state": "limited",
         "text": "Not to be used at the moment: “Hanging”.",
     }
-    (hanging,) = told(offering, offering.token_for("ada"))["environments"][1:]
+    (hanging,) = told(offering, offering.token_for("ada"))["environments"][1:2]
     assert hanging["why"] == "It does not answer: the place where it lies may be away."
     assert offering.get(f"{HERE}facilities").status_code == 200
 

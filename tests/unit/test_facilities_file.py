@@ -168,6 +168,7 @@ def test_without_a_file_this_machine_is_offered(tmp_path: Path) -> None:
         ('image = "registry.example.org/r:4.5"\n', "", 34, "This environment has no “image”"),
         ('{ dplyr = "1.1" }', '["dplyr"]', 40, "is a table such as"),
         ('kind = "local"', 'kind = "cloud"', 45, "no kind of facility. There are local, slurm, htcondor"),
+        ('environments = ["apps", "lcg"]\n', "", 42, "name one at least"),
         ('environments = ["apps", "lcg"]', "environments = []", 46, "name one at least"),
         ('environments = ["apps", "lcg"]', 'environments = "apps"', 46, "list of texts"),
         ('["apps", "lcg"]', '["apps", "lgc"]', 46, "no “lgc” among the environments. There are apps, lcg, r"),

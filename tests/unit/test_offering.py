@@ -85,7 +85,8 @@ def test_data_counts_where_it_lies() -> None:
 
 def test_a_version_is_read_as_it_is_kept(tmp_path: Path) -> None:
     content = Content(tmp_path)
-    kept = {"n.ipynb": notebook("import numpy, mine"), "mine.py": b"import astropy", "huge.py": b"#" * 3_000_000}
+    huge = b"import netCDF4\n" + b"#" * 3_000_000
+    kept = {"n.ipynb": notebook("import numpy, mine, huge"), "mine.py": b"import astropy", "huge.py": huge}
     files = tuple(File(path, *content.add(data)) for path, data in kept.items())
     needs = needs_of_snapshot(content, Snapshot("h", "n.ipynb", files), report={"peak_bytes": 3_000, "ok": True})
     assert needs.modules == {"numpy", "astropy"} and needs.memory == 3_000
@@ -108,11 +109,17 @@ def test_what_lacks_least_comes_first_and_names_what_it_lacks() -> None:
 
 
 def test_a_module_is_found_by_what_can_be_imported_else_by_the_packages_name() -> None:
-    needs = Needs(modules=frozenset({"sklearn", "PIL", "dateutil"}))
-    listed = Environment("e", "E", "image", "i", packages={"Scikit_Learn": "1", "Pillow": "12", "python.dateutil": ""})
+    needs = Needs(modules=frozenset({"sklearn", "PIL", "dateutil", "yaml"}))
+    packages = {"Scikit_Learn": "1", "Pillow": "12", "python.dateutil": "", "pyyaml": "6"}
+    listed = Environment("e", "E", "image", "i", packages=packages)
     assert lacking(listed, needs) == ()
-    assert lacking(replace(listed, packages={"sklearn": "0"}), needs) == ("pillow", "python-dateutil", "scikit-learn")
-    assert lacking(replace(listed, modules={"sklearn": ""}), needs) == ("pillow", "python-dateutil")
+    assert lacking(replace(listed, packages={"sklearn": "0"}), needs) == (
+        "pillow",
+        "python-dateutil",
+        "PyYAML",
+        "scikit-learn",
+    )
+    assert lacking(replace(listed, modules={"sklearn": ""}), needs) == ("pillow", "python-dateutil", "PyYAML")
 
 
 def test_what_nobody_knows_comes_behind_what_fits_and_before_what_lacks_something() -> None:

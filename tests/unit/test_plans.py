@@ -18,7 +18,7 @@ PLAN = Plan(
     100.0,
     "here",
     "local",
-    Environment("apps", "Apps", "python", "/opt/python", packages={"numpy": "2.4"}),
+    Environment("apps", "Apps", "python", "/opt/python", packages={"numpy": "2.4"}, modules={"np": "numpy"}),
     Size("small", "Small", 0.5, 10**9),
     home="ada",
     shared=("everyone", "physics"),
@@ -27,7 +27,7 @@ PLAN = Plan(
 
 def test_a_plan_comes_back_as_it_was_signed_without_the_list_of_packages() -> None:
     said = read_plan(sign_plan(PLAN, master=MASTER), master=MASTER, server=SERVER, now=99.0)
-    assert said == replace(PLAN, environment=replace(PLAN.environment, packages={}))
+    assert said == replace(PLAN, environment=replace(PLAN.environment, packages={}, modules={}))
 
 
 @pytest.mark.attack

@@ -181,7 +181,10 @@ async def test_the_look_gets_nothing_of_what_the_portal_knows(
 ) -> None:
     monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "secret-token")
     monkeypatch.setenv("VAAS_DATABASE_URL", "postgresql://vaas:secret@db")
-    spy = script(tmp_path / "python", f"#!/bin/sh\nenv > {tmp_path}/seen\nls -l /proc/self/fd >> {tmp_path}/seen\n")
+    spy = script(
+        tmp_path / "python",
+        f"#!/bin/sh\nenv > {tmp_path}/seen\ntr '\\0' ' ' < /proc/$PPID/environ >> {tmp_path}/seen\n",
+    )
     await looked(probing(env("python", spy)))
     seen = (tmp_path / "seen").read_text()
     assert "PATH=" in seen
@@ -268,7 +271,7 @@ async def test_what_hangs_is_broken_in_time_while_the_portal_goes_on_and_comes_b
     else:
         hanging = env("python", script(where, "#!/bin/sh\nsleep 60\n"), "hanging")
     sandbox = "auto" if way == "sandbox" else "off"
-    one = probing(hanging, env("python", good, "good"), seconds=1.5, bad=0.0, good=1000.0, sandbox=sandbox)
+    one = probing(hanging, env("python", good, "good"), seconds=3, bad=0.0, good=1000.0, sandbox=sandbox)
     began, ticks = time.monotonic(), 0
 
     async def tick() -> None:
@@ -280,7 +283,7 @@ async def test_what_hangs_is_broken_in_time_while_the_portal_goes_on_and_comes_b
     ticking = asyncio.create_task(tick())
     states = {each.id: each for each in await looked(one)}
     ticking.cancel()
-    assert time.monotonic() - began < 6 and ticks > 50
+    assert time.monotonic() - began < 12 and ticks > 50
     assert states["good"].state == "ready", "what is well waits for nothing"
     assert (states["hanging"].state, states["hanging"].why) == (
         "broken",
@@ -313,9 +316,9 @@ async def test_of_a_tree_that_hangs_only_the_first_are_waited_for(
     for number in range(9):
         script(tmp_path / f"v{number}" / "python", f"#!/bin/sh\necho {number} >> {tmp_path}/asked\nexec sleep 60\n")
     began = time.monotonic()
-    found = await looked(probing(env("python", tmp_path / "v*" / "python"), seconds=0.5))
+    found = await looked(probing(env("python", tmp_path / "v*" / "python"), seconds=1.5))
     assert [each.state for each in found] == ["broken"] * 9
-    assert (tmp_path / "asked").read_text().split() == ["8", "7"] and time.monotonic() - began < 5
+    assert (tmp_path / "asked").read_text().split() == ["8", "7"] and time.monotonic() - began < 8
 
 
 @pytest.mark.attack
@@ -391,6 +394,11 @@ async def test_what_goes_away_keeps_what_was_known_of_it(probing: Callable[..., 
     (tmp_path / "away").rename(tmp_path / "tree")
     (back,) = await looked(one)
     assert (back.state, back.why) == ("ready", "")
+    # It stays, and hangs.
+    one.probe = Probe(seconds=1.5, sandbox="off")
+    script(tmp_path / "env" / "bin" / "python", "#!/bin/sh\nsleep 60\n")
+    (hanging,) = await looked(one)
+    assert hanging.state == "broken" and hanging.packages == {"scikit-learn": "1.7.2"}
 
 
 async def test_it_follows_until_it_is_cancelled(probing: Callable[..., Probing], tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from vaas.content import Content
 from vaas.errors import VaasError
 from vaas.launching import Environment, Facility, Offering, Size
-from vaas.model import File, Snapshot, User
+from vaas.model import Snapshot, User
 from vaas.notebook import Notebook, parse
 from vaas.packages import normal, package_of
 from vaas.portal.things import Held
@@ -121,7 +121,9 @@ def needs_of_snapshot(
 ) -> Needs:
     """Return what a version of an app needs, by its files as they are kept. What cannot be read needs nothing."""
     try:
-        own = {each.path: content.read(each.sha256).decode("utf-8", "replace") for each in _modules(snapshot)}
+        own = {
+            path: content.read(sha256).decode("utf-8", "replace") if sha256 else "" for path, sha256 in _own(snapshot)
+        }
         digest = next(each.sha256 for each in snapshot.files if each.path == snapshot.notebook)
         book = parse(content.read(digest), name=snapshot.notebook)
     except (VaasError, StopIteration, RecursionError):
@@ -129,13 +131,13 @@ def needs_of_snapshot(
     return needs_of(book, own=own, held=held, report=report)
 
 
-def _modules(snapshot: Snapshot) -> Iterator[File]:
-    """Yield the Python files that may be the notebook's own, the small ones first, as many as anybody writes."""
+def _own(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+    """Yield the Python files with their hash, the small ones first; "" for those that are more than anybody writes."""
     left = _MOST_OWN
     for each in sorted(snapshot.files, key=lambda file: (file.size, file.path)):
-        if each.path.endswith(".py") and each.size <= left:
+        if each.path.endswith(".py"):
             left -= each.size
-            yield each
+            yield each.path, each.sha256 if left >= 0 else ""
 
 
 def choices(offering: Offering, needs: Needs, user: User, *, batch: bool = False) -> tuple[Choice, ...]:
