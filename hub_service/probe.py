@@ -33,6 +33,7 @@ _OWN = re.compile(r"python(?:3(?:\.\d+)?)?")
 #: Nothing of what the portal knows is in the environment of this process, so it can be handed on with this.
 _QUIET = {"HOME": "/nonexistent", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONNOUSERSITE": "1"}
 _INSIDE = Path(__file__).with_name("probe_inside.py")
+#: As what runs inside writes it: neither script can import the other.
 _MARK = "vaas-probe:"
 
 

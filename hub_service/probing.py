@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from hub_service.probe import ANSWER
 from vaas.catalogs import foreign
 from vaas.errors import Unavailable
 from vaas.launching import Environment, Offering
@@ -28,13 +29,14 @@ __all__ = ["Probe", "Probing", "assembled"]
 
 _log = logging.getLogger("vaas")
 _SCRIPT = Path(__file__).with_name("probe.py")
-#: So many of the file's are looked at beside each other, each for so many seconds; of a pattern that many in a row may
-#: say nothing until the others of it are not asked.
-_GIVEN_UP = 2
+#: So many of the file's are looked at beside each other, and each answer may take so many seconds.
 _AT_ONCE, _SECONDS = 6, 30.0
+#: So many of a pattern's in a row may say nothing until its others are not asked.
+_GIVEN_UP = 2
 #: After how many seconds it is looked at again: what can be used, and what cannot.
 _GOOD, _BAD = 900.0, 60.0
-_ANSWER, _LAST = 8_000_000, 2.0
+#: Seconds that a process may take to end.
+_LAST = 2.0
 _MOST_PACKAGES, _MOST_MODULES, _NAME = 5_000, 20_000, 100
 #: Raised when another answer is wanted of what was looked at already.
 _FORMAT = 1
@@ -83,7 +85,7 @@ class Probe:
             env={"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"},
             cwd="/",
             start_new_session=True,
-            limit=_ANSWER,
+            limit=ANSWER,
         )
         try:
             async with asyncio.timeout(self._seconds):
@@ -184,7 +186,7 @@ class Probing:
             except Unavailable as error:
                 # What was there is still what is meant, but nobody can use it.
                 members, why = tuple(_broken(each, error) for each in before.members), error.message
-                _log.warning("Environment %s: %s", declared.id, error.log_message)
+                _note(declared.id, error, known=before.why == error.message)
         looked = self._looked[_key(declared)] = _Looked(self.now(), members, why)
         _tell(before, looked)
         self._publish()
@@ -221,8 +223,9 @@ class Probing:
                 members.append(_rebuilt(member, await self.probe.ask(member.id, question)))
                 silent = 0
             except Unavailable as error:
-                _log.warning("Environment %s: %s", member.id, error.log_message)
-                members.append(_broken(before.get(member.id, member), error))
+                known = before.get(member.id, member)
+                _note(member.id, error, known=known.why == error.message)
+                members.append(_broken(known, error))
                 silent += 1
         return tuple(members)
 
@@ -278,6 +281,11 @@ def _broken(environment: Environment, error: Unavailable) -> Environment:
     return replace(environment, state="broken", why=error.message)
 
 
+def _note(name: str, error: Unavailable, *, known: bool) -> None:
+    """Write into the log why there was no answer, once: it is asked again each minute."""
+    _log.log(logging.DEBUG if known else logging.WARNING, "Environment %s: %s", name, error.log_message)
+
+
 def _tell(before: _Looked, now: _Looked) -> None:
     """Write into the log what is another state than before."""
     known = {each.id: each.state for each in before.members}
@@ -296,7 +304,7 @@ def _read(kept: Path) -> dict[str, _Looked]:
     try:
         said = json.loads(kept.read_bytes())
         return {
-            name: _Looked(one["when"], tuple(Environment(**member) for member in one["members"]), one["why"])
+            name: _Looked(float(one["when"]), tuple(Environment(**member) for member in one["members"]), one["why"])
             for name, one in said.items()
         }
     except (OSError, ValueError, TypeError, KeyError, AttributeError):

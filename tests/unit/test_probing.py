@@ -8,6 +8,7 @@ import contextlib
 import io
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ import pytest
 from hub_service.probing import Probe, Probing, assembled
 from tests.portal_fixture import until
 from tests.portal_parts import World
+from vaas.errors import Unavailable
 from vaas.launching import Environment, Facility, Offering, Size
 
 SIZE = Size("small", "Small")
@@ -308,6 +310,30 @@ def _running(program: Path) -> list[str]:
             if str(program) in each.read_bytes().decode(errors="replace").split("\0"):
                 found.append(each.parent.name)
     return found
+
+
+async def test_what_cannot_even_be_ended_is_left_alone_until_it_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As on a mount that holds a process in the system, where no signal reaches it.
+    ended = os.killpg
+    left: list[int] = []
+    monkeypatch.setattr(os, "killpg", lambda pid, _signal: left.append(pid))
+    where = script(tmp_path / "python", f"#!/bin/sh\necho . >> {tmp_path}/asked\nsleep 60\n")
+    probe, question = Probe(seconds=1.0, sandbox="off"), {"verb": "look", "kind": "python", "path": str(where)}
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            await probe.ask("e", question)
+    assert len(left) == 1 and (tmp_path / "asked").read_text().split() == ["."], "there is one process, and no second"
+    monkeypatch.undo()
+    ended(left[0], signal.SIGKILL)
+    where.write_text("#!/bin/sh\n")
+    async with asyncio.timeout(10):
+        while True:
+            with contextlib.suppress(Unavailable):
+                assert await probe.ask("e", question) == {"broken": "no answer"}
+                return
+            await asyncio.sleep(0.05)
 
 
 async def test_of_a_tree_that_hangs_only_the_first_are_waited_for(
