@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from hub_service.facilities_schema import KINDS
 from hub_service.offered import default_offering
 from hub_service.settings import Settings
 from hub_service.toml_file import Table, TomlFile
@@ -18,7 +19,8 @@ __all__ = ["DOWN", "UP", "Declared", "PortalElsewhere", "declared", "read_facili
 
 _HOW = "There are [site], [[portal]], [[size]], [[environment]] and [[facility]]."
 _ID = re.compile(r"(?=.{1,40}\Z)[a-z](?:-?[a-z0-9])*")
-_KINDS = ("local", "slurm", "htcondor", "docker", "kubernetes")
+#: “other” is what others may have.
+_KINDS = KINDS[:-1]
 #: Kinds of environments, and where each of them can be.
 _RUNS_IN: Mapping[str, tuple[str, ...]] = {
     "python": ("local", "slurm", "htcondor"),

@@ -12,7 +12,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from hub_service.facilities_schema import schema
+from hub_service.facilities_schema import KINDS, schema
 from hub_service.facilities_shown import shown
 from hub_service.portals import rebuilt
 from tests.portal_parts import ADA, EVE, NOBODY, PUBLIC_URL, World
@@ -163,6 +163,12 @@ def test_other_portals_are_told_of_when_asked_for(offers: World) -> None:
         "why": "Lakes does not answer in time.",
         "asked": None,
     }
+
+
+@pytest.mark.parametrize("kind", KINDS[:-1])
+def test_every_kind_has_words(offers: World, kind: str) -> None:
+    offers.core.offering = replace(OFFERING, facilities=(replace(HERE, kind=kind),))
+    assert shown(told(offers, everywhere=True))["facilities"][0]["kind_words"]
 
 
 async def test_rest_answers_by_its_schema_and_serves_it(offers: World, site: str) -> None:
