@@ -21,6 +21,7 @@ from tornado.httpserver import HTTPServer
 from hub_service import demo_content, discovery, openapi, routes
 from hub_service.bodies import SizedApplication
 from hub_service.catalog_file import Elsewhere, read_catalogs
+from hub_service.environments import make_maker
 from hub_service.facilities_file import declared
 from hub_service.handlers.base import filters, masked
 from hub_service.hub_cookies import PortalOAuth, xsrf_cookie
@@ -91,6 +92,7 @@ def make_core(settings: Settings, environ: Mapping[str, str]) -> Core:
         master_key=ensure_secret(settings.secrets / "tickets"),
         limits=limits(environ),
         offering=declared(settings).offering,
+        maker=make_maker(settings, environ, limits(environ)),
         public_url=settings.portal_url,
         network=settings.network,
         picture_sources=picture_sources(environ),
@@ -236,6 +238,10 @@ async def _sweep(portal: Portal) -> None:
             portal.drafts.sweep()
         except VaasError as error:
             _log.warning("Old drafts could not be thrown away: %s", error.log_message)
+        try:
+            await asyncio.to_thread(portal.environments.sweep)
+        except (VaasError, OSError) as error:
+            _log.warning("Environments that nobody uses could not be removed: %s", error)
         await asyncio.sleep(_SWEEP_SECONDS)
 
 

@@ -18,6 +18,7 @@ from urllib.parse import urljoin, urlsplit
 from hub_service.catalog_file import read_catalogs
 from hub_service.data_folder import PRIVATE, ensure_folder
 from hub_service.demo_people import ADMIN, GROUPS, PEOPLE
+from hub_service.environments import package_index
 from hub_service.facilities_file import declared
 from hub_service.isolation import probe, require, warning
 from hub_service.running import Note, is_held, stop_leftovers
@@ -152,6 +153,7 @@ def _check_said(settings: Settings, environ: Mapping[str, str]) -> None:
     read_catalogs(settings.catalogs)
     declared(settings)
     picture_sources(environ)
+    package_index(environ)
     frame_ancestors(environ, public_url=settings.public_url)
 
 

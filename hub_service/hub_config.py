@@ -19,6 +19,7 @@ from traitlets.config import Config
 from hub_service.accounts import APP_GROUP, CUSTOM_SCOPES, ORIGIN, with_app_accounts
 from hub_service.demo_authenticator import DemoAuthenticator
 from hub_service.demo_people import ADMIN, GROUPS, PEOPLE
+from hub_service.environments import for_app_servers
 from hub_service.hub_cookies import keep_session_at_home, xsrf_cookie
 from hub_service.isolation import require, sandbox_environ
 from hub_service.settings import ROOT, Settings, find_node
@@ -233,6 +234,7 @@ def app_servers(c: Config, settings: Settings, environ: Mapping[str, str]) -> No
         "PYTHONUNBUFFERED": "1",
         "VAAS_PORTAL_URL": settings.portal_internal_url,
         **sandbox_environ(settings, environ),
+        **for_app_servers(settings, environ),
         **given,
     }
     _local_processes(c, run=settings.run, logs=settings.logs)

@@ -19,7 +19,7 @@ MOST_LINES, MOST_FUNCTION_LINES = 400, 40
 NOUNS = frozenset({"nouns"})
 THOUGHT = NOUNS | {"thought"}
 PORTS = THOUGHT | {"ports"}
-ADAPTERS = PORTS | {"http", "stores", "catalogs", "backends", "executors", "db", "ocm"}
+ADAPTERS = PORTS | {"http", "stores", "catalogs", "backends", "executors", "environments", "db", "ocm"}
 FLOORS = {
     # The package itself: what notebooks call leads to the kernel that they run in.
     "": frozenset({"runtime", "client"}),
@@ -34,6 +34,7 @@ FLOORS = {
     "catalogs": PORTS | {"http"},
     "backends": PORTS | {"http"},
     "executors": PORTS | {"http"},
+    "environments": PORTS,
     "db": PORTS,
     "ocm": PORTS | {"http"},
     # In the app environment, in the sandbox that kernels have.
@@ -72,12 +73,15 @@ AREAS = {
     "vaas.loading": "thought",
     "vaas.packages": "thought",
     "vaas.patience": "thought",
+    "vaas.locks": "thought",
     "vaas.plans": "thought",
+    "vaas.requirements": "thought",
     "vaas.questions": "thought",
     "vaas.stores.base": "ports",
     "vaas.catalogs.base": "ports",
     "vaas.backends.base": "ports",
     "vaas.executors.base": "ports",
+    "vaas.environments.base": "ports",
     "vaas.db.base": "ports",
     "vaas.db.launched": "ports",
     "vaas.db.places": "ports",
@@ -93,6 +97,7 @@ AREAS = {
     "vaas.catalogs": "catalogs",
     "vaas.backends": "backends",
     "vaas.executors": "executors",
+    "vaas.environments": "environments",
     "vaas.db": "db",
     "vaas.ocm": "ocm",
     "vaas.runtime": "runtime",
@@ -130,6 +135,7 @@ HOMES = {
     "openpyxl": ("vaas.insides",),
     "numcodecs": ("vaas.insides",),
     "tifffile": ("vaas.insides",),
+    "packaging": ("vaas.environments",),
     "plotly": ("vaas.widgets", "dashboards"),
 }
 #: Areas that stand on the standard library alone.

@@ -11,6 +11,7 @@ from vaas.portal.baskets import Baskets
 from vaas.portal.copies import Copies
 from vaas.portal.core import Core, Limits
 from vaas.portal.drafts import Drafts
+from vaas.portal.environments import Environments
 from vaas.portal.facilities import Facilities
 from vaas.portal.finding import Finding
 from vaas.portal.gallery import Gallery, Listed
@@ -63,6 +64,7 @@ class Portal:
         self.core = core
         self.gallery = Gallery(core)
         self.drafts = Drafts(core)
+        self.environments = Environments(core)
         self.versions = Versions(core)
         self.sharing = Sharing(core)
         self.opening = Opening(core)

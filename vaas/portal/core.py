@@ -16,6 +16,7 @@ from vaas import policy
 from vaas.backends.base import Backend, Directory
 from vaas.content import Content
 from vaas.db.base import Database, Records
+from vaas.environments.base import Maker
 from vaas.errors import Invalid, VaasError
 from vaas.keeping import Handed
 from vaas.launching import Offering
@@ -86,6 +87,12 @@ class Limits:
     kernel_open_files: int = 1024
     #: Computing time of one process.
     kernel_cpu: int = 3600
+    #: Of the environment that a notebook asks for: how long it may take to be made, and how large it may be.
+    environment_seconds: int = 600
+    environment_bytes: int = 8_000_000_000
+    #: Of those that no version uses: how many bytes are kept, with what was fetched, and for how many days.
+    environments_bytes: int = 20_000_000_000
+    environment_days: int = 30
     #: What one page may put out while it is prepared.
     output: int = 50_000_000
     #: Between two pings of a websocket, so that no proxy on the way takes it for dead.
@@ -135,6 +142,8 @@ class Core:
     network: tuple[str, ...] = ALL
     #: Where people may launch and run what, and with which environments.
     offering: Offering = Offering()
+    #: Makes the environments that notebooks ask for; None: this site makes none.
+    maker: Maker | None = None
     now: Callable[[], datetime] = _now
     #: Tells an app server to ask again at once; takes its name and a ticket for "poke".
     poke: Callable[[ServerName, str], Coroutine[None, None, None]] = _no_poke

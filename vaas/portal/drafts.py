@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from vaas import notebook
 from vaas.content import snapshot_of
@@ -14,6 +16,7 @@ from vaas.db.base import Query, Records
 from vaas.errors import Conflict, Invalid, NotFound, TooLarge, VaasError
 from vaas.model import Access, App, Draft, Entry, File, Grant, Link, Snapshot, User, Visitor
 from vaas.portal.core import Core
+from vaas.portal.environments import Environments
 from vaas.portal.gathering import LEFT_OUT, check_sizes, choose_notebook, fetch, is_chosen, suggested, without_top
 from vaas.portal.opening import draft_server
 from vaas.portal.publishing import Publication, Publishing, require_checked
@@ -24,6 +27,11 @@ from vaas.stores.base import Store, check_path
 
 __all__ = ["Drafts", "Publication"]
 
+_log = logging.getLogger("vaas")
+#: What to do about a check that ended before it was done.
+_AGAIN = "Check again. If it happens again, the notebook may need less memory."
+_MEND = "Mend the file that says what the notebook needs, then check it again."
+
 
 class Drafts:
     """Drafts of one person at a time; nobody else sees them."""
@@ -31,6 +39,7 @@ class Drafts:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._publishing = Publishing(core)
+        self._environments = Environments(core)
         self._starting: set[str] = set()
 
     async def around(
@@ -247,12 +256,39 @@ class Drafts:
         try:
             if again:
                 await self._stop(draft)
-            await self._core.backend.start(draft_server(draft))
+            if await self._equip(draft):
+                await self._core.backend.start(draft_server(draft))
         except VaasError as error:
             self._end(draft, f"The check could not start. {error.message}")
             raise
         finally:
             self._starting.discard(draft.id)
+
+    async def _equip(self, draft: Draft) -> bool:
+        """Have the environment ready that the draft asks for; False: the draft has ended over it, or is gone."""
+
+        def told(step: str) -> None:
+            self._change(draft.id, state="running", progress={"stage": "environment", "text": step})
+
+        with self._core.database.begin() as records:
+            app = records.apps.by_id(draft.app_id)
+            versions = records.versions.of(app.id) if app else []
+        before = next((each.snapshot for each in versions if app and each.snapshot.hash == app.version), None)
+        try:
+            snapshot = await self._environments.equip(draft.snapshot, before=before, told=told)
+        except VaasError as error:
+            _log.info("No environment for draft %s: %s", draft.id, error.log_message)
+            self._end(draft, error.message, kind="environment", fix=_MEND)
+            return False
+        return self._change(draft.id, state="waiting", progress={}, snapshot=snapshot)
+
+    def _change(self, draft_id: str, **changed: Any) -> bool:
+        """Keep what has changed of the draft; False when it is gone."""
+        with self._core.database.begin() as records:
+            kept = records.drafts.get(draft_id)
+            if kept is not None:
+                records.drafts.save(replace(kept, **changed))
+        return kept is not None
 
     async def _stop(self, draft: Draft) -> None:
         await self._core.backend.stop(draft_server(draft))
@@ -261,12 +297,8 @@ class Drafts:
                 break
             await asyncio.sleep(0.1)
 
-    def _end(self, draft: Draft, text: str) -> Draft:
-        problem = {
-            "kind": "died",
-            "text": text,
-            "fix": "Check again. If it happens again, the notebook may need less memory.",
-        }
+    def _end(self, draft: Draft, text: str, *, kind: str = "died", fix: str = _AGAIN) -> Draft:
+        problem = {"kind": kind, "text": text, "fix": fix}
         report = {"ok": False, "errors": [], "problems": [problem]}
         ended = replace(draft, state="done", report=report)
         with self._core.database.begin() as records:

@@ -9,9 +9,10 @@ from typing import Any
 from vaas.errors import Conflict, NotFound, VaasError
 from vaas.events import happens
 from vaas.keeping import Handed
-from vaas.model import App, Draft, ServerName, Visitor
+from vaas.model import App, Draft, ServerName, Snapshot, Version, Visitor
 from vaas.policy import ACTIONS, OWNER
 from vaas.portal.core import Core, terms, version_server
+from vaas.portal.environments import Environments
 from vaas.slug import ACCOUNT_PREFIX, account_of
 
 __all__ = ["Opening", "Progress"]
@@ -51,6 +52,9 @@ class Opening:
         self._core = core
         #: What the Hub said of each failure; it may quote the app's log, so that it is for those who may read that.
         self._failed: dict[ServerName, str] = {}
+        self._environments = Environments(core)
+        #: What is done of an environment that has to be made again before its server starts.
+        self._making: dict[ServerName, str] = {}
         #: Those that are being started, each with what tells that its start is over.
         self._starting: dict[ServerName, asyncio.Event] = {}
 
@@ -124,12 +128,15 @@ class Opening:
         return seen.app, self._server(seen.app), seen.access
 
     def _server(self, app: App) -> ServerName:
+        return version_server(app.id, self._current(app))
+
+    def _current(self, app: App) -> Version:
         with self._core.database.begin() as records:
             versions = records.versions.of(app.id)
         current = next((version for version in versions if version.snapshot.hash == app.version), None)
         if current is None:
             raise NotFound("This app has no version to open. Its owner can publish one.")
-        return version_server(app.id, current)
+        return current
 
     async def _progress(
         self,
@@ -156,18 +163,24 @@ class Opening:
             return Progress(app, "stopped", message="The app sleeps.")
         if state.phase in {"stopped", "failed"} and server not in self._starting:
             self._starting[server] = asyncio.Event()
-            self._core.spawn(self._start(server))
-        message = state.message or _MESSAGES.get(state.phase, _MESSAGES["starting"])
+            self._core.spawn(self._start(server, self._current(app).snapshot))
+        message = self._making.get(server) or state.message or _MESSAGES.get(state.phase, _MESSAGES["starting"])
         return Progress(app, "starting", state.progress, message)
 
-    async def _start(self, server: ServerName) -> None:
+    async def _start(self, server: ServerName, snapshot: Snapshot) -> None:
+        def told(step: str) -> None:
+            self._making[server] = f"Making the app’s environment again: {step[:1].lower()}{step[1:]}."
+
         try:
             await asyncio.sleep(_HEAD_START)
+            await self._environments.ready(snapshot, told=told)
+            self._making.pop(server, None)
             await self._core.backend.start(server)
         except VaasError as error:
             self._failed[server] = error.message
             raise
         finally:
+            self._making.pop(server, None)
             self._starting.pop(server).set()
 
 

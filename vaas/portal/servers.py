@@ -13,6 +13,7 @@ from typing import Any
 from vaas import network, policy
 from vaas.content import pack
 from vaas.errors import NotFound, Unavailable
+from vaas.locks import digest_of
 from vaas.model import App, Draft, Grant, Isolation, ServerName, Snapshot, Version, Visitor
 from vaas.portal.capacity import Capacity, Load
 from vaas.portal.core import Core, takes, version_server
@@ -142,6 +143,7 @@ class Servers:
             "network": self._network(task),
             "knows_visitor": task.knows_visitor,
             "speaks": task.speaks,
+            "environment": digest_of(task.snapshot),
             "takes_basket": task.takes_basket,
             # Hosts that the site names may have private addresses; "all" names none.
             "network_trusted": [] if self._core.network == network.ALL else list(self._core.network),

@@ -27,9 +27,9 @@ from vaas.events import happens
 from vaas.notebook import Notebook, parse
 from vaas.runtime import patches
 from vaas.runtime.excess import FIXES
+from vaas.runtime.missing import missing_modules
 from vaas.runtime.outline import outline
 from vaas.runtime.outputs import Outcome
-from vaas.runtime.packages import is_missing, package_of
 from vaas.runtime.sandbox import find_isolation
 from vaas.runtime.secrets import Secret, find_secrets
 from vaas.runtime.specs import AppSpecs
@@ -121,7 +121,7 @@ async def _check(
             outcome = await execution.run(seconds=seconds, on_cell=on_cell)
     problems += outcome.problems + _writes(outcome) + _memory(outcome, confinement.bounds.memory)
     if notebook.language == "python":
-        problems += _missing_modules(notebook, outcome, folder=folder, cwd=path.parent)
+        problems += missing_modules(notebook, outcome, folder=folder, cwd=path.parent, python=confinement.python)
     return _report(
         outcome,
         problems=problems,
@@ -217,37 +217,6 @@ def _memory(outcome: Outcome, most: int) -> list[dict[str, str]]:
     text = f"Cell {{}} needs more memory than the {most / 1e6:.0f} MB that an app may use."
     failed = [error["cell"] for error in outcome.errors if error["name"] == "MemoryError"]
     return [_problem("memory", text.format(cell), FIXES["memory"]) for cell in failed[:1]]
-
-
-def _missing_modules(notebook: Notebook, outcome: Outcome, *, folder: Path, cwd: Path) -> list[dict[str, str]]:
-    """Return a problem for each module that is not there."""
-    wanted: dict[str, int] = {}
-    for cell, source in notebook.sources.items():
-        wanted.update({module: cell for module in sorted(source.imports) if module not in wanted})
-    for error in outcome.errors:
-        # A local module or a library may need what the notebook does not name.
-        found = re.match(r"No module named '(\w+)'$", error["message"])
-        if error["name"] == "ModuleNotFoundError" and found:
-            wanted.setdefault(found[1], error["cell"])
-    problems = []
-    for module, cell in wanted.items():
-        if _is_local(module, folder, cwd) or not is_missing(module):
-            continue
-        package = package_of(module)
-        told = f"“{module}”" if package == module else f"“{module}” (package {package})"
-        text = f"Cell {cell} needs the module {told}, which is not installed where apps run."
-        fix = f"Ask for “{package}” to be installed, or add {module}.py if it is a file of your own."
-        problems.append(_problem("module", text, fix))
-    return problems
-
-
-def _is_local(module: str, folder: Path, cwd: Path) -> bool:
-    names = (f"{module}.py", f"{module}.so", module)
-    if any((place / name).exists() for place in (cwd, folder) for name in names):
-        return True
-    # What lies deeper is reached when the notebook extends sys.path.
-    return next(folder.rglob(f"{module}.py"), None) is not None or (next(folder.rglob(f"{module}/__init__.py"), None)
-                                                                    is not None)  # fmt: skip
 
 
 def _missing_files(notebook: Notebook, outcome: Outcome, *, folder: Path, cwd: Path) -> list[dict[str, Any]]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from vaas.runtime.gate import Gate
 from vaas.runtime.manifest import Manifest
+from vaas.runtime.python import HERE, KernelPython, find_python
 from vaas.runtime.sandbox import Bounds, Isolation, Sandbox, View
 
 __all__ = ["Confinement", "confine"]
@@ -26,6 +28,8 @@ class Confinement:
     view: View = View()
     gate: Gate | None = None
     copies: Mapping[str, str] = field(default_factory=dict)
+    #: The Python that they are; what it takes to run is in ``view``.
+    python: KernelPython = HERE
 
     @property
     def open_gate(self) -> Gate | None:
@@ -34,8 +38,10 @@ class Confinement:
         return gate if gate is not None and (gate.allowed or gate.window is not None) else None
 
 
-def confine(manifest: Manifest, sandbox: Sandbox | None, isolation: Isolation) -> Confinement:
-    """Return the confinement that the portal asks for."""
+def confine(
+    manifest: Manifest, sandbox: Sandbox | None, isolation: Isolation, environ: Mapping[str, str] = os.environ
+) -> Confinement:
+    """Return the confinement that the portal asks for. Raises Unavailable when its environment is not here."""
     limits = manifest.limits
     bounds = Bounds(
         memory=limits.kernel_memory,
@@ -46,4 +52,5 @@ def confine(manifest: Manifest, sandbox: Sandbox | None, isolation: Isolation) -
         cpu=limits.kernel_cpu,
     )
     gate = Gate(manifest.network, trusted=manifest.network_trusted)
-    return Confinement(sandbox, isolation, bounds, gate=gate)
+    python = find_python(manifest.environment, environ)
+    return Confinement(sandbox, isolation, bounds, View(read=python.folders), gate=gate, python=python)

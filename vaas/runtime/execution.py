@@ -153,7 +153,7 @@ class Execution:
             # A kernel that died is told of; another in its place would run nothing.
             autorestart=False,
             kernel_name=self._kernel,
-            kernel_spec_manager=AppSpecs(),
+            kernel_spec_manager=AppSpecs(python=self._confinement.python.executable),
             # Nobody else on this machine can listen at a socket in a private folder; its path has to be short.
             transport="ipc" if len(connection) < _MAX_SOCKET_PATH else "tcp",
             connection_file=connection,
@@ -229,7 +229,8 @@ class Execution:
         home = private / "home" if self._confinement.sandbox is None else HOME
         if self._confinement.sandbox is None:
             (home / "tmp").mkdir(parents=True, mode=0o700)
-        env = kernel_environment(os.environ, home=home, fonts=home / ".config/matplotlib", request={})
+        environ = self._confinement.python.environ(os.environ)
+        env = kernel_environment(environ, home=home, fonts=home / ".config/matplotlib", request={})
         env |= {AUDIT_FILE: str(private / "audit"), AUDIT_FOLDER: str(self._folder)}
         if gate := self._confinement.open_gate:
             gate.heard = self._hear

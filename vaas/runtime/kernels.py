@@ -28,6 +28,7 @@ from vaas.runtime.logged import Logged
 from vaas.runtime.manager import ConfinedKernelManager
 from vaas.runtime.modes import Verdict
 from vaas.runtime.printed import Printed
+from vaas.runtime.python import KernelPython
 from vaas.runtime.sandbox import HOME
 from vaas.runtime.sources import Sources
 from vaas.runtime.specs import AppSpecs
@@ -95,7 +96,7 @@ class Kernels:
         self._cwd = (folder / "content" / notebook).parent
         self._homes = folder / "homes"
         self._shared = folder / "shared"
-        self._environ = environ
+        self._environ = confinement.python.environ(environ)
         self._connections = folder / "connections"
         for made in (self._homes, self._shared, self._connections):
             made.mkdir(mode=0o700)
@@ -107,7 +108,7 @@ class Kernels:
         # Its own: what fills the common threads must not keep it from looking.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lookout")
         self._printed: dict[str, Printed] = {}
-        self.specs = AppSpecs()
+        self.specs = AppSpecs(python=confinement.python.executable)
         # None is ever restarted: a restarted kernel is empty behind a page full of widgets.
         self._traits = {
             "autorestart": False,
@@ -116,6 +117,11 @@ class Kernels:
             "transport": _transport(self._connections),
         }
         self.mapping = self._own_mapping() if mapping is None else mapping
+
+    @property
+    def python(self) -> KernelPython:
+        """The Python that kernels are."""
+        return self._confinement.python
 
     def _own_mapping(self) -> StartedKernels:
         return StartedKernels(

@@ -10,6 +10,7 @@ found under its own address.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -219,8 +220,12 @@ class Libraries:
 
 
 def _find(name: str, load: str, *, roots: Sequence[str]) -> Path | None:
-    folders = (Path(root) / name for root in roots)
-    return next((folder for folder in folders if (folder / load).is_file()), None)
+    """Return the folder of a library; what it calls itself may be a stranger's, and leads nowhere else."""
+    folders = ((root, os.path.normpath(f"{root}/{name}")) for root in roots)
+    within = (folder for root, folder in folders if folder.startswith(os.path.normpath(root) + os.sep))
+    scripts = ((folder, os.path.normpath(f"{folder}/{load}")) for folder in within)
+    found = (folder for folder, script in scripts if script.startswith(folder + os.sep) and os.path.isfile(script))
+    return next(map(Path, found), None)
 
 
 def _closure(main: Path) -> list[Path]:

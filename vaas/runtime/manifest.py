@@ -91,6 +91,8 @@ class Manifest:
     speaks: bool = False
     #: Whether they may ask it for a basket that their visitor hands over.
     takes_basket: bool = False
+    #: The digest of the environment in which its notebook runs; "": the one that all apps share.
+    environment: str = ""
     #: How many pages, and how many bytes of its kernels, this server may have at first of what the whole site may;
     #: None: the site sets no such limit.
     site_visits: int | None = None
@@ -144,6 +146,7 @@ class Manifest:
                 knows_visitor=data.get("knows_visitor") is True,
                 speaks=data.get("speaks") is True,
                 takes_basket=data.get("takes_basket") is True,
+                environment=str(data.get("environment") or ""),
                 site_visits=share(data, "site_visits"),
                 site_memory=share(data, "site_memory"),
             )

@@ -231,7 +231,7 @@ class Rendering(Renders):
         self.used: list[str] = []
         notebook = folder / "content" / manifest.notebook
         self._images = _Images(notebook.parent, listed)
-        _announce_template(folder / "jupyter")
+        _announce(folder / "jupyter", extensions=kernels.python.extensions)
         config = Config(
             {
                 "VoilaExecutor": {"timeout": manifest.limits.cell_seconds, "cell_error_instruction": ""},
@@ -321,11 +321,16 @@ class Rendering(Renders):
         return page_config
 
 
-def _announce_template(folder: Path) -> None:
-    """Make our template visible to Voilà, which looks for templates in Jupyter's data folders only."""
+def _announce(folder: Path, *, extensions: Path | None) -> None:
+    """Make our template visible to Voilà, which looks in Jupyter's data folders only, and the widgets' scripts.
+
+    Of the notebook's environment these scripts alone: a template of it would run here.
+    """
     templates = folder / "voila" / "templates"
     templates.mkdir(mode=0o700, parents=True)
     (templates / _TEMPLATE).symlink_to(_TEMPLATES / _TEMPLATE)
+    if extensions is not None:
+        (folder / "labextensions").symlink_to(extensions)
     os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [str(folder), os.environ.get("JUPYTER_PATH", "")]))
 
 

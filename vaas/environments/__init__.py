@@ -1,0 +1,1 @@
+"""Environments that are made for a notebook of what it says that it needs."""

@@ -1,0 +1,152 @@
+"""Environments that travel: what a notebook asks for becomes a lock among its files, and the lock what it runs in."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+
+from vaas.content import snapshot_of
+from vaas.db.base import Query, Records
+from vaas.environments.base import Made, Maker, Told
+from vaas.errors import Invalid, Unavailable, VaasError
+from vaas.launching import Environment
+from vaas.locks import LOCK, Lock, digest_of, lock_file, read_lock
+from vaas.model import File, Snapshot, User, Visitor
+from vaas.portal.core import Core
+from vaas.requirements import read_requirements, requirements_path
+
+__all__ = ["Environments"]
+
+_log = logging.getLogger("vaas")
+#: All apps, however many there are.
+_ALL = 1_000_000
+_MOST_BYTES = 4_000_000
+_CENTURY = timedelta(days=36_500)
+
+
+def _nobody(_step: str) -> None:
+    """Tell nobody."""
+
+
+class Environments:
+    """The environments of snapshots."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def asks(self, snapshot: Snapshot) -> str:
+        """Return the path of the file by which the snapshot asks for packages of its own; "" if it has none."""
+        return requirements_path({file.path for file in snapshot.files}, snapshot.notebook)
+
+    async def equip(self, snapshot: Snapshot, *, before: Snapshot | None = None, told: Told = _nobody) -> Snapshot:
+        """Return the snapshot with the lock of what it asks for, when its environment is made.
+
+        A lock that it brings along, or that ``before`` has, is taken as it is where the same is asked for, so nothing
+        changes unasked. One that asks for nothing gets none, and none where the site makes no environments.
+
+        Raises
+        ------
+        Invalid, TooLarge
+            What it asks for cannot be had; the message names the line.
+        Unavailable, StorageFull
+            It cannot be had now.
+        """
+        bare, maker, path = _without_lock(snapshot), self._core.maker, self.asks(snapshot)
+        if maker is None or not path:
+            return bare
+        file = next(file for file in snapshot.files if file.path == path)
+        asked = read_requirements(self._read(file), path=path)
+        if not asked.asked:
+            return bare
+        known = [lock for each in (snapshot, before) if each and (lock := self._lock(each))]
+        for lock in known:
+            if lock.wanted == maker.wanted(asked) and await self._may_be_had(lock, maker, told):
+                return self._with_lock(bare, lock)
+        lock = await maker.lock(asked, before=known[0] if known else None, told=told)
+        await maker.make(lock, told=told)
+        return self._with_lock(bare, lock)
+
+    async def ready(self, snapshot: Snapshot, *, told: Told = _nobody) -> Made | None:
+        """Return the snapshot's environment, made again of its lock if it is not there; None for the apps' own.
+
+        Raises
+        ------
+        Unavailable, Invalid, TooLarge, StorageFull
+            It is not there, and cannot be made.
+        """
+        lock, maker = self._lock(snapshot), self._core.maker
+        if not digest_of(snapshot):
+            return None
+        if maker is None or lock is None:
+            raise Unavailable("It has an environment of its own, and this site makes none. Tell the people who run it.")
+        return maker.find(lock.digest) or await maker.make(lock, told=told)
+
+    def of(self, snapshot: Snapshot) -> Environment | None:
+        """Return the snapshot's own environment, as launches and runs may choose it; None if it has none."""
+        lock, maker = self._lock(snapshot), self._core.maker
+        if lock is None:
+            return None
+        state = "ready" if maker and maker.find(lock.digest) else "unknown" if maker else "broken"
+        why = "" if maker else "This site makes no environments."
+        title, digest = "As published", lock.digest
+        return Environment(
+            f"lock-{digest[:12]}", title, "lock", digest, packages=lock.packages, digest=digest, state=state, why=why
+        )
+
+    def packages(self, snapshot: Snapshot) -> Mapping[str, str]:
+        """Return what is in the snapshot's own environment; nothing if it has none."""
+        lock = self._lock(snapshot)
+        return lock.packages if lock else {}
+
+    def sweep(self) -> int:
+        """Remove environments that nobody has used for long, but none of a version, a draft, a run or a schedule."""
+        if self._core.maker is None:
+            return 0
+        with self._core.database.begin() as records:
+            kept = {digest for snapshot in self._snapshots(records) if (digest := digest_of(snapshot))}
+        gone = self._core.maker.sweep(keep=kept)
+        if gone:
+            _log.info("%d environments that nobody used are removed.", gone)
+        return gone
+
+    def _snapshots(self, records: Records) -> Iterator[Snapshot]:
+        now = self._core.now()
+        everything = Visitor(User("", admin=True))
+        for app in records.apps.visible(everything, Query(limit=_ALL), now=now):
+            yield from (version.snapshot for version in records.versions.of(app.id))
+        yield from (draft.snapshot for draft in records.drafts.older(now + _CENTURY))
+        yield from (run.snapshot for run in records.runs.open())
+        yield from (schedule.snapshot for schedule in records.schedules.due(now + _CENTURY))
+
+    async def _may_be_had(self, lock: Lock, maker: Maker, told: Told) -> bool:
+        """Make the environment of a lock that is there already. False: it is of no use any more."""
+        try:
+            await maker.make(lock, told=told)
+        except Invalid as error:
+            _log.info("A lock that travelled along is of no use, and is made anew: %s", error.log_message)
+            return False
+        return True
+
+    def _lock(self, snapshot: Snapshot) -> Lock | None:
+        """Return the snapshot's lock, which may be a stranger's; None if it has none."""
+        found = lock_file(snapshot)
+        try:
+            return read_lock(self._read(found).decode()) if found else None
+        except (VaasError, ValueError):
+            return None
+
+    def _read(self, file: File) -> bytes:
+        if file.size > _MOST_BYTES:
+            raise Invalid(f"“{file.path}” is larger than such a file may be.")
+        return self._core.content.read(file.sha256)
+
+    def _with_lock(self, bare: Snapshot, lock: Lock) -> Snapshot:
+        digest, size = self._core.content.add(lock.text.encode())
+        return snapshot_of(bare.notebook, (*bare.files, File(LOCK, digest, size)))
+
+
+def _without_lock(snapshot: Snapshot) -> Snapshot:
+    if lock_file(snapshot) is None:
+        return snapshot
+    return snapshot_of(snapshot.notebook, (file for file in snapshot.files if file.path != LOCK))
