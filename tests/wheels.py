@@ -9,7 +9,10 @@ import base64
 import csv
 import hashlib
 import io
+import os
 import re
+import shutil
+import sys
 import threading
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -20,10 +23,13 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from hub_service.settings import ROOT
 from tests.portal_fixture import app_python
+from vaas.environments.base import Bounds
+from vaas.environments.uv import UvMaker
 from vaas.locks import name_of
 
-__all__ = ["Packages", "packages", "wheel"]
+__all__ = ["Packages", "maker", "packages", "wheel"]
 
 _LINK = '<a href="/files/{file}#sha256={sha256}" data-core-metadata="true">{file}</a>'
 
@@ -112,6 +118,23 @@ class Packages:
         found = [file for file in self._files if name_of(file.split("-")[0]) == name_of(name)]
         links = (_LINK.format(file=file, sha256=hashlib.sha256(self._files[file]).hexdigest()) for file in found)
         return f"<!DOCTYPE html><html><body>{' '.join(links)}</body></html>".encode() if found else None
+
+
+def maker(folder: Path, index: Packages, *, bounds: Bounds | None = None) -> UvMaker:
+    """Return what makes environments in the folder from the index, as the portal does."""
+    uv = shutil.which("uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    assert uv, "There is no uv in the test environment: run make test-env."
+    core, known = (ROOT / "requirements" / name for name in ("core.in", "app.lock"))
+    return UvMaker(
+        folder,
+        uv=Path(uv),
+        python=app_python(),
+        core=core.read_text(),
+        known=known.read_text(),
+        index=index.url,
+        environ=os.environ,
+        bounds=bounds,
+    )
 
 
 def _repacked(found: Distribution) -> tuple[str, bytes]:

@@ -77,7 +77,7 @@ class Requirements:
         found = [each for each in self.asked if each.name == name_of(name)]
         places = (f"line {each.line} of {self.file}" if each.line else self.file for each in found)
         said = ", ".join(f"{place} (“{each.text}”)" for place, each in zip(places, found, strict=True))
-        return said[:1].upper() + said[1:]
+        return f"L{said[1:]}" if said.startswith("line ") else said
 
 
 def requirements_path(paths: Collection[str], notebook: str) -> str:

@@ -12,6 +12,7 @@ from hub_service.handlers.reach import network_in_json
 from hub_service.handlers.sharing import access_named
 from vaas.db.base import Query
 from vaas.errors import Invalid
+from vaas.locks import digest_of
 from vaas.model import Access, App, Draft, Entry, Grant, Link, StoreAccount, Version
 from vaas.portal import Publication
 from vaas.portal.gallery import Appearance
@@ -51,14 +52,14 @@ def version_json(version: Version) -> dict[str, Any]:
     """Return the version as REST shows it."""
     shown: dict[str, Any] = plain(asdict(version))
     snapshot = shown.pop("snapshot")
-    return {**shown, **snapshot}
+    return {**shown, **snapshot, "environment": digest_of(version.snapshot)}
 
 
 def draft_json(draft: Draft) -> dict[str, Any]:
     """Return the draft as REST shows it."""
     shown: dict[str, Any] = plain(asdict(draft))
     shown["files"] = shown.pop("snapshot")["files"]
-    return shown
+    return {**shown, "environment": digest_of(draft.snapshot)}
 
 
 def grant_json(grant: Grant) -> dict[str, Any]:

@@ -92,6 +92,7 @@ class AppPage(Page):
             "takes": takes(version.report) if version else (),
             "mode": version.report.get("opens", {}).get("mode", "") if version else "",
             "opens": self.portal.gallery.opens(seen),
+            "environment": self.portal.environments.shown(version) if version else None,
             "request": self.portal.requests.last_for(self.visitor, seen.app),
         }
         self.show("app.html", title=seen.app.title, context=context)

@@ -52,6 +52,7 @@ class DraftPage(Page):
             "reach": shown(draft.network, site=site),
             "wanted": wanted(draft, site=site),
             "files": list(draft.snapshot.files),
+            "environment": self.portal.environments.shown(draft),
             "other_files": await self._others(draft),
             "preview": await self._preview(draft),
             "app": seen.app if seen else None,

@@ -7,6 +7,8 @@ const RETRY_MS = 3000;
 function follow(section, done = false) {
   const part = (name) => section.querySelector(`[data-check-${name}]`);
   const started = performance.now();
+  // Whether its environment is being made: when that is done, it starts.
+  let prepared = false;
   const source = new EventSource(section.dataset.events);
   const clock = setInterval(() => {
     if (!done) part("time").textContent = `${duration(Math.floor((performance.now() - started) / 1000))} so far.`;
@@ -16,14 +18,15 @@ function follow(section, done = false) {
     if (!done) part("lost").hidden = !isLost;
   }
 
-  function show({ stage, cell, cells }) {
+  function show({ stage, text, cell, cells }) {
     const bar = part("progress");
     if (cell && cells) {
       bar.max = cells;
       bar.value = cell;
     }
     part("text").textContent =
-      stage === "finishing" ? "Looking at the result…"
+      stage === "environment" ? `${text}…`
+      : stage === "finishing" ? "Looking at the result…"
       : cell && cells ? `Running cell ${cell} of ${cells}…`
       : "Starting…";
   }
@@ -40,7 +43,8 @@ function follow(section, done = false) {
     lost(false);
     const { state, progress, report, over } = JSON.parse(event.data);
     if (over) source.close();
-    if (state === "running") show(progress ?? {});
+    if (state !== "done" && (state === "running" || prepared)) show(progress ?? {});
+    prepared ||= progress?.stage === "environment";
     if (state !== "done") return;
     clearInterval(clock);
     const first = !done;

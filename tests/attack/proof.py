@@ -24,7 +24,7 @@ __all__ = ["DEFENCES", "Defence", "Edit", "main", "read"]
 ROOT = Path(__file__).resolve().parents[2]
 DEFENCES = Path(__file__).with_name("defences.toml")
 #: What a test needs beside itself; environments are linked, so that nothing is installed anew.
-_COPIED = ("vaas", "hub_service", "templates", "static", "tests", "e2e", "dashboards", "bench")
+_COPIED = ("vaas", "hub_service", "templates", "static", "tests", "e2e", "dashboards", "bench", "requirements")
 _FILES = ("conftest.py", "pyproject.toml", "README.md", "Makefile")
 _PATIENCE = 900
 

@@ -69,6 +69,8 @@ class PortalStub:
     speaks: bool = False
     #: Whether they may ask for a basket that a ticket hands over.
     takes_basket: bool = False
+    #: The digest of the environment in which the notebook runs.
+    environment: str = ""
     proofs: str = "proof-of"
     asked: list[dict[str, Any]] = field(default_factory=list)
     answer: Callable[[dict[str, Any]], tuple[int, Any]] = lambda asked: (200, asked)
@@ -144,6 +146,7 @@ class PortalStub:
             "knows_visitor": self.knows_visitor,
             "speaks": self.speaks,
             "takes_basket": self.takes_basket,
+            "environment": self.environment,
             **self.shares,
         }
 

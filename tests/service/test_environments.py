@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,16 +87,61 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 def test_an_app_runs_with_the_packages_that_it_brings(place: Place) -> None:
-    app = place.published("tiny\ncycler==0.0.1\n", title="Own")
+    at = "tinylab-1.0.data/data/share/jupyter/labextensions/tinylab"
+    about = {"name": "tinylab", "version": "1.0", "jupyterlab": {"_build": {"load": "static/remoteEntry.1.js"}}}
+    scripts = {f"{at}/package.json": json.dumps(about), f"{at}/static/remoteEntry.1.js": "/* tiny lab */"}
+    place.index.add(wheel("tinylab", "1.0", {"tinylab.py": "", **scripts}))
+    app = place.published("tiny\ncycler==0.0.1\ntinylab", title="Own")
     assert re.fullmatch(r"[0-9a-f]{64}", app["lock"])
-    assert "tiny 1.0 cycler 0.0.1" in place.page("own")
-    environment = place.environments / app["lock"]
-    assert (environment / "bin" / "python").exists()
-    # The server runs in the apps' own Python; kernels in the other one, as forks of one that has run.
+    with Browser(place.portal) as browser:
+        page = browser.get(browser.enters("own"))
+        assert "tiny 1.0 cycler 0.0.1" in page.text
+        # Its widgets' scripts are those of its packages.
+        base = re.search(r"(.*/user/app-[a-z0-9]{12}/v1/)", str(page.url))
+        assert base and '"tinylab"' in page.text
+        script = browser.get(f"{base[1]}voila/labextensions/tinylab/static/remoteEntry.1.js")
+        assert "tiny lab" in script.text
     until(lambda: _opens(place, "own"), seconds=30, what="how it opens")
     assert _opens(place, "own")["mode"] == "instant", _opens(place, "own")
+    about_it = place.portal.get("/services/vaas/apps/own/").text
+    assert re.search(r"Its own, locked on \d+ \w+ \d{4}, 32 packages", about_it), about_it
 
 
 def _opens(place: Place, slug: str) -> dict[str, Any]:
     found: dict[str, Any] = call(place.portal, "GET", f"apps/{slug}", place.token).get("opens") or {}
     return found
+
+
+def test_a_year_later_it_runs_with_what_it_was_published_with(place: Place) -> None:
+    app = place.published("tiny\n", "import tiny; print('tiny', tiny.VERSION)", title="Later")
+    place.index.add(wheel("tiny", "2.0", {"tiny.py": "VERSION = '2.0'"}))
+    place.stop(app)
+    # What was made, and what was fetched for it, is lost.
+    shutil.rmtree(place.environments)
+    assert "tiny 1.0" in place.page("later")
+    assert (place.environments / app["lock"] / "bin" / "python").exists()
+
+
+def test_apps_that_ask_for_nothing_are_as_they_were(place: Place) -> None:
+    cells = ("import cycler; print('cycler', cycler.__version__)",)
+    app = place.published("", *cells, title="Shared")
+    assert app["lock"] == "" and "cycler 0.0.1" not in place.page("shared")
+    draft = place.checked("", LESSON)
+    (problem,) = [each for each in draft["report"]["problems"] if each["kind"] == "module"]
+    assert "“tiny”, which is not installed where apps run" in problem["text"]
+    assert "requirements.txt" in problem["fix"] and "2 lines: cycler, tiny" in problem["fix"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("tiny\nnosuchpackage", "Line 2 of requirements.txt (“nosuchpackage”): there is no package"),
+        ("tiny==7", "Line 1 of requirements.txt (“tiny==7”): there is no such version"),
+        ("cycler==0.0.1\n-e .", "Line 2 of requirements.txt (“-e .”) asks for a folder"),
+    ],
+)
+def test_what_cannot_be_had_is_said_with_its_line_before_anything_runs(place: Place, asked: str, said: str) -> None:
+    draft = place.checked(asked)
+    (problem,) = draft["report"]["problems"]
+    assert problem["kind"] == "environment" and said in problem["text"], problem
+    assert "vaas.lock" not in {file["path"] for file in draft["files"]}

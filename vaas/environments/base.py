@@ -9,10 +9,14 @@ from dataclasses import dataclass
 from vaas.locks import Lock
 from vaas.requirements import Requirements
 
-__all__ = ["Bounds", "Made", "Maker", "Told"]
+__all__ = ["Bounds", "Made", "Maker", "Told", "nobody"]
 
 #: Hears what is done at the moment, in words for who waits.
 Told = Callable[[str], None]
+
+
+def nobody(step: str) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +46,14 @@ class Maker(ABC):
         """Return what a lock of this has as ``wanted``: another one when what we add to it has changed."""
 
     @abstractmethod
-    async def lock(self, asked: Requirements, *, before: Lock | None = None, told: Told = print) -> Lock:
+    async def lock(self, asked: Requirements, *, before: Lock | None = None, told: Told = nobody) -> Lock:
         """Return exact packages for what is asked; those of ``before`` wherever they fit.
 
         Raises Invalid where nothing fits, with the line, and Unavailable where the index does not answer.
         """
 
     @abstractmethod
-    async def make(self, lock: Lock, *, told: Told = print) -> Made:
+    async def make(self, lock: Lock, *, told: Told = nobody) -> Made:
         """Return the environment of the lock; made once, however many ask for it at the same time.
 
         Raises Invalid where the lock cannot be installed, TooLarge, StorageFull and Unavailable.

@@ -17,6 +17,8 @@ _UNREACHABLE = re.compile(
     r"|HTTP status server error|failed to download|tls handshake",
     re.I,
 )
+#: What a terminal would show in colour, and who asks an index with which password.
+_COLOURS, _SECRET = re.compile(r"\x1b\[[0-9;]*m"), re.compile(r"://[^/@\s]{1,500}@")
 _FULL = re.compile(r"No space left on device|os error 28|Disk quota exceeded", re.I)
 _LARGE = re.compile(r"File too large|os error 27", re.I)
 #: What the resolver says → how we put it.
@@ -37,7 +39,7 @@ _MOST = 600
 
 def explain(said: str, asked: Requirements | None, *, core: Sequence[str] = ()) -> VaasError:
     """Return the error that ``said``, an installer's last words, means for the person who asked."""
-    text = clean_text(re.sub(r"\x1b\[[0-9;]*m", "", said[-20_000:])).strip()
+    text = clean_text(_SECRET.sub("://", _COLOURS.sub("", said[-20_000:]))).strip()
     if _FULL.search(text):
         return StorageFull("The portal's disk is full. Nothing was changed; tell the people who run it.")
     if _LARGE.search(text):
@@ -59,6 +61,10 @@ def explain(said: str, asked: Requirements | None, *, core: Sequence[str] = ()) 
     return Unavailable("The environment could not be made. Tell the people who run this site.", log_message=text)
 
 
+_NO_WHEEL = (
+    ": “{}” is not there ready-made for this system in a version that fits, and nothing is built from source here. "
+    "Ask for another version, or for another package."
+)
 #: How a failure reads → what follows the words for where its package is asked for.
 _MEANINGS: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (
@@ -69,13 +75,8 @@ _MEANINGS: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
         rf"Because there is no version of {_NAME}[^ ]* and you require",
         lambda found: f": there is no such version of “{found[1]}”.",
     ),
-    (
-        rf"Wheels are required for `{_NAME}`",
-        lambda found: (
-            f": “{found[1]}” is not there ready-made for this system in a version that fits, and nothing is built from "
-            "source here. Ask for another version, or for another package."
-        ),
-    ),
+    (rf"Wheels are required for `{_NAME}`", lambda found: _NO_WHEEL.format(found[1])),
+    (rf"cause: Because {_NAME}[^ ]* has no wheels with a matching", lambda found: _NO_WHEEL.format(found[1])),
     (
         rf"Couldn't parse requirement[^\n]*\n\s*cause: [^\n]*\n\s*{_NAME}",
         lambda found: " cannot be read. Write it like “pandas>=2”.",

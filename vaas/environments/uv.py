@@ -17,7 +17,7 @@ from pathlib import Path
 from packaging.specifiers import SpecifierSet
 
 from vaas.environments import files
-from vaas.environments.base import Bounds, Made, Maker, Told
+from vaas.environments.base import Bounds, Made, Maker, Told, nobody
 from vaas.environments.explaining import explain
 from vaas.environments.process import Confined, find_bubblewrap
 from vaas.errors import Invalid, StorageFull, TooLarge, Unavailable
@@ -90,12 +90,12 @@ class UvMaker(Maker):
         """Return the digest of what is asked for and what every environment has."""
         return asked.digest(*sorted(self._core.values()))
 
-    async def lock(self, asked: Requirements, *, before: Lock | None = None, told: Told = print) -> Lock:
+    async def lock(self, asked: Requirements, *, before: Lock | None = None, told: Told = nobody) -> Lock:
         """Return exact packages for what is asked, of the apps' own versions wherever they fit."""
         apps = await self._ask()
         if asked.python and not SpecifierSet(asked.python).contains(f"{apps.python}.99"):
             raise Invalid(f"{asked.file} asks for Python {asked.python}, and notebooks run with {apps.python} here.")
-        told("Finding versions that go together")
+        told("finding versions that go together")
         async with self._turns:
             with _Folder(self.folder / files.WORKSHOP) as work:
                 (work / "asked.txt").write_text("\n".join([*self._core, *(each.text for each in asked.asked), ""]))
@@ -107,7 +107,7 @@ class UvMaker(Maker):
                 await self._run(command, work, asked=asked, apps=apps)
                 return self._locked((work / "lock.txt").read_text(), asked=asked, apps=apps)
 
-    async def make(self, lock: Lock, *, told: Told = print) -> Made:
+    async def make(self, lock: Lock, *, told: Told = nobody) -> Made:
         """Return the environment of the lock, which is made unless it is there or is being made."""
         if found := self.find(lock.digest):
             return found
@@ -141,19 +141,19 @@ class UvMaker(Maker):
 
     async def _make(self, lock: Lock, told: Told) -> Made:
         apps = await self._ask()
-        told("Waiting for its turn")
+        told("waiting for its turn")
         async with self._turns:
             with _Folder(self.folder / files.WORKSHOP) as work:
                 environment = work / "environment"
                 python = str(self._python) if lock.python == apps.python else lock.python
-                told(f"Fetching {len(lock.pins)} packages")
+                told(f"fetching {len(lock.pins)} packages")
                 command = ["venv", "--quiet", "--relocatable", "--no-project", "--python", python, "environment"]
                 await self._run(command, work, apps=apps)
                 (work / "lock.txt").write_text(lock.text)
                 command = ["pip", "install", "--quiet", "--only-binary", ":all:", "--require-hashes", "--no-deps"]
                 command += ["--python", "environment/bin/python", "--requirement", "lock.txt", "--no-sources"]
                 await self._run(command, work, apps=apps)
-                told("Putting it together")
+                told("putting it together")
                 size = await asyncio.to_thread(self._finish, environment, lock, apps)
                 return Made(lock.digest, lock.python, size)
 

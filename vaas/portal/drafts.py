@@ -268,7 +268,9 @@ class Drafts:
         """Have the environment ready that the draft asks for; False: the draft has ended over it, or is gone."""
 
         def told(step: str) -> None:
-            self._change(draft.id, state="running", progress={"stage": "environment", "text": step})
+            self._change(
+                draft.id, state="running", progress={"stage": "environment", "text": f"Making its environment: {step}"}
+            )
 
         with self._core.database.begin() as records:
             app = records.apps.by_id(draft.app_id)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from vaas.content import snapshot_of
 from vaas.db.base import Query, Records
-from vaas.environments.base import Made, Maker, Told
+from vaas.environments.base import Made, Maker, Told, nobody
 from vaas.errors import Invalid, Unavailable, VaasError
 from vaas.launching import Environment
 from vaas.locks import LOCK, Lock, digest_of, lock_file, read_lock
-from vaas.model import File, Snapshot, User, Visitor
+from vaas.model import Draft, File, Snapshot, User, Version, Visitor
 from vaas.portal.core import Core
 from vaas.requirements import read_requirements, requirements_path
 
-__all__ = ["Environments"]
+__all__ = ["Environments", "Shown"]
 
 _log = logging.getLogger("vaas")
 #: All apps, however many there are.
@@ -25,8 +26,26 @@ _MOST_BYTES = 4_000_000
 _CENTURY = timedelta(days=36_500)
 
 
-def _nobody(_step: str) -> None:
-    """Tell nobody."""
+@dataclass(frozen=True)
+class Shown:
+    """What people are told of an environment.
+
+    Parameters
+    ----------
+    asked:
+        The path of the file that asks for it, "" if there is none.
+    packages:
+        What is in it, if it is the notebook's own; nothing: it runs with what is installed for all apps.
+    since:
+        When it was locked.
+    makes:
+        Whether this site makes environments at all.
+    """
+
+    asked: str
+    packages: Mapping[str, str]
+    since: datetime
+    makes: bool
 
 
 class Environments:
@@ -39,7 +58,7 @@ class Environments:
         """Return the path of the file by which the snapshot asks for packages of its own; "" if it has none."""
         return requirements_path({file.path for file in snapshot.files}, snapshot.notebook)
 
-    async def equip(self, snapshot: Snapshot, *, before: Snapshot | None = None, told: Told = _nobody) -> Snapshot:
+    async def equip(self, snapshot: Snapshot, *, before: Snapshot | None = None, told: Told = nobody) -> Snapshot:
         """Return the snapshot with the lock of what it asks for, when its environment is made.
 
         A lock that it brings along, or that ``before`` has, is taken as it is where the same is asked for, so nothing
@@ -67,7 +86,7 @@ class Environments:
         await maker.make(lock, told=told)
         return self._with_lock(bare, lock)
 
-    async def ready(self, snapshot: Snapshot, *, told: Told = _nobody) -> Made | None:
+    async def ready(self, snapshot: Snapshot, *, told: Told = nobody) -> Made | None:
         """Return the snapshot's environment, made again of its lock if it is not there; None for the apps' own.
 
         Raises
@@ -94,10 +113,14 @@ class Environments:
             f"lock-{digest[:12]}", title, "lock", digest, packages=lock.packages, digest=digest, state=state, why=why
         )
 
-    def packages(self, snapshot: Snapshot) -> Mapping[str, str]:
-        """Return what is in the snapshot's own environment; nothing if it has none."""
-        lock = self._lock(snapshot)
-        return lock.packages if lock else {}
+    def shown(self, version: Version | Draft) -> Shown:
+        """Return what people are told of the environment of a version or a draft."""
+        lock, since = self._lock(version.snapshot), version.created
+        if lock and isinstance(version, Version):
+            with self._core.database.begin() as records:
+                before = records.versions.of(version.app_id)
+            since = min((each.created for each in before if digest_of(each.snapshot) == lock.digest), default=since)
+        return Shown(self.asks(version.snapshot), lock.packages if lock else {}, since, self._core.maker is not None)
 
     def sweep(self) -> int:
         """Remove environments that nobody has used for long, but none of a version, a draft, a run or a schedule."""

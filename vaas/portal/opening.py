@@ -169,7 +169,7 @@ class Opening:
 
     async def _start(self, server: ServerName, snapshot: Snapshot) -> None:
         def told(step: str) -> None:
-            self._making[server] = f"Making the app’s environment again: {step[:1].lower()}{step[1:]}."
+            self._making[server] = f"Making the app’s environment again: {step}."
 
         try:
             await asyncio.sleep(_HEAD_START)

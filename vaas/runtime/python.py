@@ -50,7 +50,9 @@ class KernelPython:
         if self.made is None:
             return dict(source)
         path = os.pathsep.join([str(self.made / "bin"), source.get("PATH", os.defpath)])
-        return {**source, "PATH": path, "VIRTUAL_ENV": str(self.made)}
+        # Where the server's own packages are: in front of those of the notebook they would take their place.
+        others = {name: value for name, value in source.items() if name != "PYTHONPATH"}
+        return {**others, "PATH": path, "VIRTUAL_ENV": str(self.made)}
 
     def is_missing(self, module: str) -> bool:
         """Tell whether a top-level module cannot be imported."""
