@@ -12,6 +12,7 @@ import io
 import os
 import re
 import shutil
+import subprocess
 import sys
 import threading
 import zipfile
@@ -96,8 +97,9 @@ class Packages:
         self._add_installed({"ipykernel", "jupyter-client", "tornado", "traitlets"})
 
     def _add_installed(self, names: set[str]) -> None:
-        (site,) = app_python().parent.parent.glob("lib/python3.*/site-packages")
-        known = {name_of(found.metadata["Name"]): found for found in distributions(path=[str(site)])}
+        ask = [app_python(), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+        site = subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip()
+        known = {name_of(found.metadata["Name"]): found for found in distributions(path=[site])}
         seen: set[str] = set()
         while names:
             seen |= names

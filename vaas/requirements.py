@@ -28,7 +28,8 @@ _REQUIREMENT = re.compile(
     r"(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?) ?"
     r"(?P<extras>\[[A-Za-z0-9._, -]{0,300}\])? ?"
     r"(?P<versions>\(?[<>=!~][<>=!~, A-Za-z0-9.*+!_-]{0,300}\)?)? ?"
-    r"(?P<marker>;[A-Za-z0-9_ .'\"<>=!~()-]{1,500})?"
+    r"(?P<marker>; ?\(?(?:python|os|sys|platform|implementation|extra)[a-z_]* ?(?:[<>=!~]|in |not in )"
+    r"[A-Za-z0-9_ .'\"<>=!~()-]{1,500})?"
 )
 _HASHES = re.compile(r" --hash[= ]\S+")
 _COMMENT = re.compile(r"(?:^|\s)#.*$")
