@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 
 from hub_service.settings import ROOT, Settings
 from vaas.environments.base import Bounds, Maker
-from vaas.environments.uv import UvMaker
+from vaas.environments.uv import WAY, UvMaker
 from vaas.errors import Invalid
 from vaas.portal import Limits
 
-__all__ = ["environments_folder", "for_app_servers", "make_maker", "package_index"]
+__all__ = ["environments_folder", "for_app_servers", "make_maker", "package_index", "way_to_index"]
 
 _log = logging.getLogger("vaas")
 _WISHES = ("on", "off")
@@ -69,6 +69,11 @@ def for_app_servers(settings: Settings, environ: Mapping[str, str]) -> dict[str,
     makes = _wanted(environ) and _find_uv(environ) is not None
     folder = str(environments_folder(settings))
     return {"VAAS_ENVIRONMENTS_FOLDER": folder, "VAAS_ENVIRONMENTS": "on" if makes else "off"}
+
+
+def way_to_index(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables by which the portal reaches an index; the Hub hands its services few by itself."""
+    return {name: environ[name] for name in WAY if name in environ}
 
 
 def _wanted(environ: Mapping[str, str]) -> bool:

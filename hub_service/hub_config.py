@@ -19,7 +19,7 @@ from traitlets.config import Config
 from hub_service.accounts import APP_GROUP, CUSTOM_SCOPES, ORIGIN, with_app_accounts
 from hub_service.demo_authenticator import DemoAuthenticator
 from hub_service.demo_people import ADMIN, GROUPS, PEOPLE
-from hub_service.environments import for_app_servers
+from hub_service.environments import for_app_servers, way_to_index
 from hub_service.hub_cookies import keep_session_at_home, xsrf_cookie
 from hub_service.isolation import require, sandbox_environ
 from hub_service.settings import ROOT, Settings, find_node
@@ -199,7 +199,7 @@ def _look_closely() -> None:
 
 def _for_portal(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that only the portal reads: its limits, its database, what WebDAV may reach."""
-    return {name: value for name, value in environ.items() if name.startswith("VAAS_")}
+    return {name: value for name, value in environ.items() if name.startswith("VAAS_")} | way_to_index(environ)
 
 
 def app_servers(c: Config, settings: Settings, environ: Mapping[str, str]) -> None:

@@ -104,7 +104,7 @@ def test_an_app_runs_with_the_packages_that_it_brings(place: Place) -> None:
     until(lambda: _opens(place, "own"), seconds=30, what="how it opens")
     assert _opens(place, "own")["mode"] == "instant", _opens(place, "own")
     about_it = place.portal.get("/services/vaas/apps/own/").text
-    assert re.search(r"Its own, locked on \d+ \w+ \d{4}, 32 packages", about_it), about_it
+    assert re.search(r"Its own, locked on \d+ \w{3} \d{4}, 32 packages", about_it), about_it
 
 
 def _opens(place: Place, slug: str) -> dict[str, Any]:

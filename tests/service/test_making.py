@@ -96,8 +96,8 @@ async def test_an_environment_is_made_once_for_all_who_want_it(made: UvMaker) ->
     [
         (("nosuchpackage",), "Line 1 of requirements.txt (“nosuchpackage”): there is no package “nosuchpackage”"),
         (("# more", "tiny==7"), "Line 2 of requirements.txt (“tiny==7”): there is no such version of “tiny”."),
-        (("tiny>1.5", "tiny<1.5"), "This does not go together: Line 1 of requirements.txt (“tiny>1.5”), line 2 of"),
-        (("tiny==2.0", "wants-tiny"), "This does not go together: Line 2 of requirements.txt (“wants-tiny”)"),
+        (("tiny>1.5", "tiny<1.5"), "This does not go together: line 1 of requirements.txt (“tiny>1.5”), line 2 of"),
+        (("tiny==2.0", "wants-tiny"), "This does not go together: line 2 of requirements.txt (“wants-tiny”)"),
         (("elsewhere",), "Line 1 of requirements.txt (“elsewhere”)"),
         (("tiny~=1",), "Line 1 of requirements.txt (“tiny~=1”) cannot be read."),
     ],

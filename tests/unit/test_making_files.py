@@ -93,7 +93,7 @@ def test_what_leads_out_of_an_environment_is_not_kept(tmp_path: Path) -> None:
             "error: No solution found\n  cause: Because pandas depends on numpy>=1.21\n         And because you "
             "require pandas>=2,<3 and numpy<1.20, we can conclude that your requirements are unsatisfiable.",
             Invalid,
-            "Line 1 of requirements.txt (“pandas>=2,<3”); Line 2 of requirements.txt (“numpy<1.20”). Because pandas "
+            "line 1 of requirements.txt (“pandas>=2,<3”), line 2 of requirements.txt (“numpy<1.20”). Because pandas "
             "depends on numpy>=1.21 And because pandas>=2,<3 and numpy<1.20 was asked for, that cannot be.",
         ),
     ],

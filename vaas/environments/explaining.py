@@ -88,11 +88,12 @@ def _together(text: str, asked: Requirements | None) -> str:
     """Say which lines do not go together."""
     named = re.findall(r"you require (.+?), we can conclude", " ".join(text.split()))
     names = re.findall(rf"(?:^| |,){_NAME}(?=[<>=!~\[ ,]|$)", named[-1]) if named else []
-    lines = [place for name in dict.fromkeys(names) if asked and (place := asked.where(name))]
+    places = [place for name in dict.fromkeys(names) if asked and (place := asked.where(name))]
+    lines = [f"l{place[1:]}" if place.startswith("Line ") else place for place in places]
     file = asked.file if asked else "the lock"
     if not lines:
         return f"What {file} asks for does not go together."
-    return f"This does not go together: {'; '.join(lines)}."
+    return f"This does not go together: {', '.join(lines)}."
 
 
 def _plainly(text: str) -> str:

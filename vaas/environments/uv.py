@@ -24,13 +24,13 @@ from vaas.errors import Invalid, StorageFull, TooLarge, Unavailable
 from vaas.locks import Lock, Pin, name_of, python_in, read_lock
 from vaas.requirements import Requirements
 
-__all__ = ["UvMaker"]
+__all__ = ["WAY", "UvMaker"]
 
 #: So many are made at once.
 _AT_ONCE = 2
-#: Of the portal's own variables: what the way to an index may need.
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
-_KEPT = ("PATH", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", *_PROXIES, *map(str.lower, _PROXIES))
+#: The variables that say by which way an index is reached, and whom to trust on it.
+WAY = ("SSL_CERT_FILE", "SSL_CERT_DIR", *_PROXIES, *map(str.lower, _PROXIES))
 _ASK = (
     "import json,os,sys,vaas;"
     "print(json.dumps(['%d.%d'%sys.version_info[:2],sys.base_prefix,os.path.dirname(os.path.abspath(vaas.__file__))]))"
@@ -192,13 +192,15 @@ class UvMaker(Maker):
     async def _confined(self) -> Confined:
         if self._bubblewrap is None:
             self._bubblewrap = await asyncio.to_thread(find_bubblewrap, self._environ)
-        environ = {name: self._environ[name] for name in _KEPT if name in self._environ}
+        environ = {name: self._environ[name] for name in ("PATH", "LANG", *WAY) if name in self._environ}
         environ |= {
             "HOME": "/nowhere",
             "UV_CACHE_DIR": str(self.folder / files.CACHE),
             "UV_HTTP_TIMEOUT": "30",
             "UV_NO_CONFIG": "1",
             "UV_NO_PROGRESS": "1",
+            # A site may have an authority of its own.
+            "UV_SYSTEM_CERTS": "1",
             "UV_PYTHON_DOWNLOADS": "never",
             "NO_COLOR": "1",
         }

@@ -267,7 +267,10 @@ class Drafts:
     async def _equip(self, draft: Draft) -> bool:
         """Have the environment ready that the draft asks for; False: the draft has ended over it, or is gone."""
 
+        steps: list[str] = []
+
         def told(step: str) -> None:
+            steps.append(step)
             self._change(
                 draft.id, state="running", progress={"stage": "environment", "text": f"Making its environment: {step}"}
             )
@@ -280,8 +283,10 @@ class Drafts:
             snapshot = await self._environments.equip(draft.snapshot, before=before, told=told)
         except VaasError as error:
             _log.info("No environment for draft %s: %s", draft.id, error.log_message)
-            self._end(draft, error.message, kind="environment", fix=_MEND)
+            self._end(draft, *_explained(error), kind="environment")
             return False
+        if not steps and snapshot == draft.snapshot:
+            return True
         return self._change(draft.id, state="waiting", progress={}, snapshot=snapshot)
 
     def _change(self, draft_id: str, **changed: Any) -> bool:
@@ -299,7 +304,7 @@ class Drafts:
                 break
             await asyncio.sleep(0.1)
 
-    def _end(self, draft: Draft, text: str, *, kind: str = "died", fix: str = _AGAIN) -> Draft:
+    def _end(self, draft: Draft, text: str, fix: str = _AGAIN, *, kind: str = "died") -> Draft:
         problem = {"kind": kind, "text": text, "fix": fix}
         report = {"ok": False, "errors": [], "problems": [problem]}
         ended = replace(draft, state="done", report=report)
@@ -310,3 +315,10 @@ class Drafts:
 
     def _link(self, user: User, app: App) -> Link:
         return Sharing(self._core).make_link(Visitor(user), app.slug)
+
+
+def _explained(error: VaasError) -> tuple[str, str]:
+    """Return what is wrong with an environment, and what to do about it, with the reasons that were given."""
+    text, because, reasons = error.message.partition(" Because ")
+    fix = _MEND if isinstance(error, Invalid | TooLarge) else "Check again in a moment."
+    return text, f"{fix} The reasons: {reasons}" if because else fix
