@@ -42,6 +42,16 @@ def test_where_there_is_too_much_the_oldest_go_first_and_what_was_fetched_last(t
     assert (tmp_path / kept).exists() and not (tmp_path / files.CACHE).exists()
 
 
+def test_what_a_portal_left_half_made_goes_after_a_day(tmp_path: Path) -> None:
+    new, left = (tmp_path / files.WORKSHOP / name for name in ("0a", "0b"))
+    for folder in (new, left, tmp_path / files.CACHE):
+        folder.mkdir(parents=True, exist_ok=True)
+    for folder in (left, tmp_path / files.CACHE):
+        os.utime(folder, (1, 1))
+    assert files.clear(tmp_path, keep=(), older=50, most=10**9) == 0
+    assert sorted(path.name for path in (tmp_path / files.WORKSHOP).iterdir()) == ["0a", "cache"]
+
+
 def test_what_is_there_by_two_names_counts_once(tmp_path: Path) -> None:
     (tmp_path / "one").write_bytes(b"x" * 1000)
     os.link(tmp_path / "one", tmp_path / "two")

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import stat
+import time
 from collections.abc import Collection, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +20,7 @@ __all__ = ["CACHE", "WORKSHOP", "clear", "look_over", "note", "noted", "size_of"
 #: Where environments are made, and in it where what was fetched is kept. One folder, since the installer sees it as one
 #: disk: it links what it has fetched before, which takes no time and no room.
 WORKSHOP, CACHE = ".making", ".making/cache"
+_DAY = 86_400
 #: In the environment's own packages: how its Python finds ours, and nothing else of where that lies.
 _TEACH = '''"""Where this Python finds the package of the portal; written by the portal."""
 import sys
@@ -125,6 +127,10 @@ def clear(folder: Path, *, keep: Collection[str], older: float, most: int) -> in
         (folder / f"{digest}.json").unlink(missing_ok=True)
         shutil.rmtree(folder / digest, ignore_errors=True)
         gone += 1
+    for left in (folder / WORKSHOP).glob("*"):
+        # Of a portal that ended meanwhile; nothing takes a day to be made.
+        if left != folder / CACHE and left.stat().st_mtime < time.time() - _DAY:
+            shutil.rmtree(left, ignore_errors=True)
     if size_of(folder) > most:
         shutil.rmtree(folder / CACHE, ignore_errors=True)
     return gone
