@@ -14,7 +14,9 @@ from typing import Any
 from vaas import cli_client
 from vaas.cli_client import Client
 from vaas.errors import Invalid, VaasError
+from vaas.locks import LOCK
 from vaas.network import connects, parse, text_of
+from vaas.requirements import FILES
 from vaas.slug import check_slug
 
 __all__ = ["add_publish", "run_publish"]
@@ -136,13 +138,18 @@ async def _await_check(client: Client, draft_id: str) -> Mapping[str, Any]:
         if draft["state"] == "done":
             report: Mapping[str, Any] = draft["report"]
             return report
-        progress = draft["progress"]
-        told = f"code cell {progress.get('cell', 0)} of {progress.get('cells', '?')}" if progress else ""
-        line = f"Checking: {told}" if told else "Checking…"
+        line = _told(draft["progress"])
         if line != shown:
             print(line)
         shown = line
         await asyncio.sleep(0.5)
+
+
+def _told(progress: Mapping[str, Any]) -> str:
+    """Return a line that says how far a check is."""
+    if progress.get("stage") == "environment":
+        return f"{progress['text']}…"
+    return f"Checking: code cell {progress.get('cell', 0)} of {progress.get('cells', '?')}" if progress else "Checking…"
 
 
 async def _await_opens(client: Client, draft_id: str, report: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -197,7 +204,9 @@ def _collect(path: Path, include: list[Path], notebook: str) -> tuple[dict[str, 
         return _read(path, [path]), notebook
     if path.suffix != ".ipynb":
         raise Invalid(f"{path} is neither a notebook (.ipynb) nor a folder.")
-    return _read(path.parent, [path, *include]), path.name
+    beside = (path.parent / name for name in (*FILES, LOCK))
+    asking = [each for each in beside if each.is_file() and not each.is_symlink()]
+    return _read(path.parent, [path, *asking, *include]), path.name
 
 
 def _read(base: Path, wanted: list[Path]) -> dict[str, bytes]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.notebooks import write_notebook
-from vaas.cli_publish import add_publish, run_publish
+from vaas.cli_publish import _told, add_publish, run_publish
 
 
 def run(*words: str) -> int:
@@ -43,6 +44,30 @@ def test_what_is_included_lies_beside_the_notebook(tmp_path: Path, capsys: pytes
         assert run(str(lesson), "--include", str(include)) == 2
         said = capsys.readouterr().err
         assert include.name in said and "Traceback" not in said
+
+
+def test_what_says_which_packages_a_notebook_needs_is_sent_along(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lesson = write_notebook(tmp_path / "course" / "lesson.ipynb", "x")
+    (tmp_path / "secret").write_text("x")
+    (tmp_path / "course" / "requirements.txt").write_text("tiny")
+    (tmp_path / "course" / "pyproject.toml").symlink_to(tmp_path / "secret")
+    run(str(lesson))
+    assert capsys.readouterr().out == "Sending 2 files…\n"
+
+
+@pytest.mark.parametrize(
+    ("progress", "line"),
+    [
+        ({}, "Checking…"),
+        ({"stage": "environment", "text": "Making its environment: fetching 3 packages"},
+         "Making its environment: fetching 3 packages…"),
+        ({"stage": "running", "cell": 2, "cells": 5}, "Checking: code cell 2 of 5"),
+    ],
+)  # fmt: skip
+def test_how_far_a_check_is_is_one_line(progress: dict[str, Any], line: str) -> None:
+    assert _told(progress) == line
 
 
 @pytest.mark.parametrize("network", ["https://example.org/data", "all example.org", "example.org:0"])

@@ -20,6 +20,7 @@ def asked(text: str, *, path: str = "requirements.txt") -> list[str]:
         ("pandas", ["pandas"]),
         ("Pandas >= 2, < 3  # the newest", ["pandas>=2,<3"]),
         ("numpy (>=1.20)", ["numpy>=1.20"]),
+        ("\tnumpy \t  >=  1.20", ["numpy>=1.20"]),
         ("scikit_learn[extra, more]~=1.5 ; python_version < '3.13'",
          ["scikit-learn[extra,more]~=1.5 ; python_version < '3.13'"]),
         ("# nothing\n\n   \n", []),
