@@ -28,7 +28,7 @@ from hub_service.settings import ROOT
 from tests.portal_fixture import app_python
 from vaas.environments.base import Bounds
 from vaas.environments.uv import UvMaker
-from vaas.locks import name_of
+from vaas.packages import normal
 
 __all__ = ["Packages", "maker", "packages", "wheel"]
 
@@ -90,7 +90,7 @@ class Packages:
 
     def remove(self, name: str) -> None:
         """Offer no file of this package any more."""
-        self._files = {file: data for file, data in self._files.items() if name_of(file.split("-")[0]) != name}
+        self._files = {file: data for file, data in self._files.items() if normal(file.split("-")[0]) != name}
 
     def add_kernel(self) -> None:
         """Offer what every environment has, as the app environment has it."""
@@ -99,14 +99,14 @@ class Packages:
     def _add_installed(self, names: set[str]) -> None:
         ask = [app_python(), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
         site = subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip()
-        known = {name_of(found.metadata["Name"]): found for found in distributions(path=[site])}
+        known = {normal(found.metadata["Name"]): found for found in distributions(path=[site])}
         seen: set[str] = set()
         while names:
             seen |= names
             for name in names:
                 self.add(_repacked(known[name]))
             wanted = (Requirement(each) for name in names for each in known[name].requires or ())
-            needed = {name_of(each.name) for each in wanted if not each.marker or each.marker.evaluate({"extra": ""})}
+            needed = {normal(each.name) for each in wanted if not each.marker or each.marker.evaluate({"extra": ""})}
             names = needed - seen
 
     def answer(self, path: str) -> bytes | None:
@@ -117,7 +117,7 @@ class Packages:
             if name.endswith(".metadata"):
                 return _metadata(self._files[name.removesuffix(".metadata")])
             return self._files.get(name)
-        found = [file for file in self._files if name_of(file.split("-")[0]) == name_of(name)]
+        found = [file for file in self._files if normal(file.split("-")[0]) == normal(name)]
         links = (_LINK.format(file=file, sha256=hashlib.sha256(self._files[file]).hexdigest()) for file in found)
         return f"<!DOCTYPE html><html><body>{' '.join(links)}</body></html>".encode() if found else None
 

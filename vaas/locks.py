@@ -15,7 +15,7 @@ from pathlib import Path
 from vaas.errors import Invalid
 from vaas.model import File, Snapshot
 
-__all__ = ["LOCK", "Lock", "Pin", "digest_of", "lock_file", "name_of", "python_in", "read_lock"]
+__all__ = ["LOCK", "Lock", "Pin", "digest_of", "lock_file", "python_in", "read_lock"]
 
 #: What the file is called, at the top of a snapshot.
 LOCK = "vaas.lock"
@@ -107,11 +107,6 @@ def _pins(lines: list[str]) -> list[Pin]:
     if len({name for name, _, _ in found}) != len(found) or len(found) > _MOST_PINS:
         return []
     return [Pin(name, version, tuple(hashes)) for name, version, hashes in found if hashes]
-
-
-def name_of(package: str) -> str:
-    """Return a package's name as indexes compare them."""
-    return re.sub(r"[-_.]+", "-", package).lower()
 
 
 def lock_file(snapshot: Snapshot) -> File | None:

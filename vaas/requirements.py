@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from posixpath import dirname, join
 
 from vaas.errors import Invalid
-from vaas.locks import name_of
+from vaas.packages import normal
 from vaas.prose import clean_text
 
 __all__ = ["FILES", "Requirement", "Requirements", "read_requirements", "requirements_path"]
@@ -75,7 +75,7 @@ class Requirements:
 
     def where(self, name: str) -> str:
         """Return where that package is asked for, in words; "" if it is not."""
-        found = [each for each in self.asked if each.name == name_of(name)]
+        found = [each for each in self.asked if each.name == normal(name)]
         places = (f"line {each.line} of {self.file}" if each.line else self.file for each in found)
         said = ", ".join(f"{place} (“{each.text}”)" for place, each in zip(places, found, strict=True))
         return f"L{said[1:]}" if said.startswith("line ") else said
@@ -151,7 +151,7 @@ def _requirement(line: str, number: int, *, file: str) -> Requirement | None:
         place = f"Line {number} of {file}" if number else file
         why = next((why for begins, why in _REFUSED if begins.match(text)), "cannot be read. Write it like “pandas>=2”")
         raise Invalid(f"{place} (“{clean_text(text[:80])}”) {why}.")
-    name = name_of(found["name"])
+    name = normal(found["name"])
     if name in OURS:
         return None
     extras, versions = "".join((found["extras"] or "").split()), "".join((found["versions"] or "").strip("()").split())

@@ -21,7 +21,8 @@ from vaas.environments.base import Bounds, Made, Maker, Told, nobody
 from vaas.environments.explaining import explain
 from vaas.environments.process import Confined, find_bubblewrap
 from vaas.errors import Invalid, StorageFull, TooLarge, Unavailable
-from vaas.locks import Lock, Pin, name_of, python_in, read_lock
+from vaas.locks import Lock, Pin, python_in, read_lock
+from vaas.packages import normal
 from vaas.requirements import Requirements
 
 __all__ = ["WAY", "UvMaker"]
@@ -78,7 +79,7 @@ class UvMaker(Maker):
     ) -> None:
         self.folder, self._uv, self._python = folder, uv, python
         lines = (_COMMENT.sub("", line).strip() for line in core.splitlines())
-        self._core = {name_of(re.split(r"[<>=!~ ]", line)[0]): line for line in lines if line}
+        self._core = {normal(re.split(r"[<>=!~ ]", line)[0]): line for line in lines if line}
         self._known, self._index, self._environ = known, index, environ
         self._bounds = bounds or Bounds()
         self._making: dict[str, asyncio.Task[Made]] = {}
@@ -260,7 +261,7 @@ def _pinned(text: str) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         if found := _PIN.match(line):
             if name:
                 yield name, version, tuple(hashes)
-            name, version, hashes = name_of(found["name"]), found["version"], []
+            name, version, hashes = normal(found["name"]), found["version"], []
         elif hashed := _HASH.search(line):
             hashes.append(hashed[1])
     if name:
