@@ -31,7 +31,7 @@ _DONE = {"", "0", "None"}
 _OUTPUTS = {"stream", "display_data", "execute_result", "update_display_data", "error"}
 
 
-class Keeper(NotebookExecutionManager):  # type: ignore[misc]
+class Keeper(NotebookExecutionManager):
     """Keeps the executed notebook and says at which cell it is; cells count from 1, as they are in the notebook."""
 
     def __init__(self, nb: Any, path: Path, *, cells: int, tell: Callable[..., None]) -> None:
@@ -88,7 +88,7 @@ class Keeper(NotebookExecutionManager):  # type: ignore[misc]
         os.replace(new, self._path)
 
 
-class Watched(PapermillNotebookClient):  # type: ignore[misc]
+class Watched(PapermillNotebookClient):
     """Writes what cells print as it comes, and ends what puts out without end."""
 
     _left = _MOST_OUTPUT
@@ -108,7 +108,7 @@ class Watched(PapermillNotebookClient):  # type: ignore[misc]
         return super().process_message(msg, *args, **named)
 
 
-class _Chosen(KernelSpecManager):  # type: ignore[misc]
+class _Chosen(KernelSpecManager):
     """Knows one kernel: the one that was chosen."""
 
     spec: KernelSpec
