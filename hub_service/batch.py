@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from hub_service.clusters import runs_folder, slurm_of
 from hub_service.post import post
 from hub_service.settings import Settings
 from hub_service.site import limits
@@ -32,16 +33,17 @@ def executors(settings: Settings, environ: Mapping[str, str]) -> dict[str, Execu
         environ=_told(environ),
         bounds=Bounds(bytes=said.run_disk, seconds=said.run_seconds),
     )
-    return {"local": local}
+    slurm = slurm_of(settings, environ)
+    return {"local": local, **({"slurm": slurm} if slurm else {})}
 
 
 def batch(settings: Settings, environ: Mapping[str, str]) -> Callable[[Core, Baskets], Running]:
     """Return what makes the portal's runs. Raises Invalid for what the site says of them."""
     known, sends = executors(settings, environ), post(environ)
+    folder = runs_folder(settings, environ)
     inspector = Inspector(settings.lab_python, environ=_told(environ))
 
     def made(core: Core, baskets: Baskets) -> Running:
-        folder = settings.data / "runs"
         return Running(core, known, folder, baskets=baskets, inspect=inspector, next_time=next_time, post=sends)
 
     return made
