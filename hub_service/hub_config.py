@@ -18,6 +18,7 @@ from traitlets import import_item
 from traitlets.config import Config
 
 from hub_service.accounts import APP_GROUP, CUSTOM_SCOPES, ORIGIN, with_app_accounts
+from hub_service.cluster_servers import mixin_for
 from hub_service.demo_authenticator import DemoAuthenticator
 from hub_service.demo_people import ADMIN, GROUPS, PEOPLE
 from hub_service.hub_cookies import keep_session_at_home, xsrf_cookie
@@ -222,7 +223,7 @@ def app_servers(c: Config, settings: Settings, environ: Mapping[str, str]) -> No
     chosen = _spawner(c)
     if issubclass(chosen, LocalProcessSpawner):
         require(settings, environ)
-    c.JupyterHub.spawner_class = with_app_servers(chosen)
+    c.JupyterHub.spawner_class = with_app_servers(chosen, mixin_for(chosen))
     c.JupyterHub.allow_named_servers = True
     c.JupyterHub.redirect_to_server = False
     # "down" stops app servers; a Hub that is killed leaves them, and the next one adopts them.

@@ -234,11 +234,11 @@ async def _answers(host: str, port: int, *, path: str) -> bool:
         return False
 
 
-def with_app_servers(cls: type[Any]) -> type[Any]:
+def with_app_servers(cls: type[Any], mixin: type[AppServers] = AppServers) -> type[Any]:
     """Return ``cls`` so that it runs app servers; ``cls`` itself when it does already."""
     if issubclass(cls, AppServers):
         return cls
-    return type(cls.__name__, (AppServers, cls), {"__doc__": cls.__doc__, "__module__": cls.__module__})
+    return type(cls.__name__, (mixin, cls), {"__doc__": cls.__doc__, "__module__": cls.__module__})
 
 
 def _last_line(path: Path) -> str:

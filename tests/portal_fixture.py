@@ -75,6 +75,12 @@ class RunningPortal:
         self.hub_api = f"http://127.0.0.1:{self.settings.hub_port}/hub/api"
         self.process: subprocess.Popen[bytes] | None = None
 
+    def configure(self, text: str) -> None:
+        """Add to the site's configuration; what runs does not notice."""
+        assert self.settings.site_config is not None
+        with self.settings.site_config.open("a") as file:
+            file.write(text)
+
     def start(self, *, seconds: float = 60.0) -> RunningPortal:
         """Start it, and return when the portal's page answers."""
         self.data.mkdir(parents=True, exist_ok=True)

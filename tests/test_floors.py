@@ -92,6 +92,7 @@ AREAS = {
     "vaas.insides.answers": "ports",
     "vaas.http": "http",
     "vaas.wires": "wires",
+    "vaas.batched": "wires",
     "vaas.machine": "machine",
     "vaas.portal": "portal",
     "vaas.stores": "stores",
