@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from hub_service.settings import ROOT, Settings
@@ -127,6 +128,10 @@ class Cluster:
             until(lambda: not self.jobs(), seconds=10, what="the jobs to end")
         for name in ("slurmd", "slurmctld", "munged"):
             self._end(name)
+        for process in psutil.process_iter():  # what has not ended with its job
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get("SLURM_CONF") == self.environ["SLURM_CONF"]:
+                    process.kill()
 
     def _run(self, name: str, *command: str) -> None:
         with (self.folder / f"{name}.out").open("ab") as out:
@@ -184,7 +189,7 @@ def a_person(folder: Path) -> Iterator[str]:
         os.chown(home, entry.pw_uid, entry.pw_gid)
         yield name
     finally:
-        subprocess.run(["userdel", name], check=True, stderr=subprocess.DEVNULL)
+        subprocess.run(["userdel", "--force", name], check=True, stderr=subprocess.DEVNULL)
 
 
 def _readable(folder: Path) -> str:

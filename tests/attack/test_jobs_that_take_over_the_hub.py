@@ -157,6 +157,8 @@ def test_a_server_is_told_what_it_needs_and_no_more(server: dict[str, str]) -> N
         *("JUPYTERHUB_API_TOKEN", "JUPYTERHUB_API_URL", "JUPYTERHUB_SERVER_NAME", "JUPYTERHUB_SERVICE_PREFIX"),
         *("JUPYTERHUB_SERVICE_URL", "JUPYTERHUB_USER", "VAAS_PORTAL_URL"),
     }
+    # It listens where the site says, rather than everywhere.
+    assert server["JUPYTERHUB_SERVICE_URL"].startswith("http://127.0.0.1:0/")
 
 
 def test_a_job_that_dies_says_the_end_of_its_log(site: Site) -> None:
