@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 PYTEST_ARGS ?=
 BENCH ?= $(wildcard bench/bench_*.py) bench/opening.py bench/interactive.py bench/search.py bench/insides.py \
-         bench/dashboard.py
+         bench/dashboard.py bench/launch.py
 
 ROOT := $(CURDIR)
 APP_PYTHON := $(ROOT)/.venvs/app/bin/python
@@ -121,7 +121,8 @@ check-python:
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(call fail,$(no_venv))
 	@mkdir -p .venvs 2>/dev/null && [ -w .venvs ] && [ -w . ] || $(call fail,$(read_only))
 
-# What the tests need of the system: a browser, and bubblewrap for the sandbox of kernels.
+# What the tests need of the system: a browser, and bubblewrap for the sandbox of kernels. For root where there is apt
+# also Slurm, which the tests start for themselves; the services that Debian would start for it stay off.
 check-system:
 	@wanted=""; \
 	[ -n "$$VAAS_CHROMIUM" ] || command -v chromium chromium-browser google-chrome >/dev/null 2>&1 || wanted="chromium"; \
@@ -133,6 +134,15 @@ check-system:
 	else $(call fail,$(no_system)); fi; \
 	{ $$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
 	    --no-install-recommends $$wanted >/dev/null; } </dev/null || $(call fail,$(no_system))
+	@[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || exit 0; \
+	command -v slurmctld >/dev/null && command -v munged >/dev/null && exit 0; \
+	echo "Installing for the tests: slurm-wlm munge…"; \
+	if ! [ -e /usr/sbin/policy-rc.d ]; then \
+	  trap 'rm -f /usr/sbin/policy-rc.d' EXIT; \
+	  printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d && chmod 755 /usr/sbin/policy-rc.d; \
+	fi; \
+	{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	    slurm-wlm munge >/dev/null 2>&1; } </dev/null || echo "  It cannot be installed: the tests of Slurm are skipped."
 
 # $(1): environment, $(2): how long it takes.
 define install

@@ -1,12 +1,15 @@
-"""The fixture that service and browser tests share: one running portal for all of them."""
+"""The fixtures that service, browser tests and attacks share: one running portal, and one running Slurm."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.portal_fixture import RunningPortal, app_python, running
+from tests.slurm import Cluster, a_cluster, a_person
+from tests.slurm_jobs import Jobs
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +17,26 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPortal]:
     """Return a running portal with real app servers and the demo's content."""
     with running(tmp_path_factory.mktemp("hub") / "data", app_python=app_python()) as portal:
         yield portal
+
+
+@pytest.fixture(scope="session")
+def slurm() -> Iterator[Cluster]:
+    """Return a running Slurm."""
+    with a_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def slurm_person(slurm: Cluster) -> Iterator[str]:
+    """Return the name of somebody with an account on the cluster."""
+    with a_person(slurm.folder) as name:
+        yield name
+
+
+@pytest.fixture
+def slurm_jobs(slurm: Cluster, slurm_person: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Jobs]:
+    """Return jobs of a person on the running cluster; those that are left are ended."""
+    for name, value in slurm.environ.items():
+        monkeypatch.setenv(name, value)
+    yield Jobs(slurm, slurm.folder / f"runs-{tmp_path.name}", slurm_person)
+    slurm.command("scancel", f"--user={slurm_person}")

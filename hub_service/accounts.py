@@ -18,6 +18,7 @@ from jupyterhub.scopes import define_custom_scopes, needs_scope
 from tornado import web
 
 from hub_service.origins import is_forged
+from hub_service.ports import PATH, PortHandler
 from vaas.slug import ACCOUNT_PREFIX, is_account
 
 __all__ = ["APP_GROUP", "CUSTOM_SCOPES", "ORIGIN", "AccountHandler", "AppAccounts", "with_app_accounts"]
@@ -131,11 +132,14 @@ class AppAccounts(Authenticator):
         return None if is_account(user.name) else super().post_spawn_stop(user, spawner)
 
     def get_handlers(self, app: Any) -> list[Any]:
-        """Add the accounts API, and a sign-out that no other page can cause; the Hub mounts both under ``/hub/``."""
+        """Add the accounts API, what takes ports of jobs, and a sign-out that no other page can cause, under ``/hub/``.
+
+        The Hub puts them before all others: before batchspawner's own, too.
+        """
         given = super().get_handlers(app)
         sign_out = next((handler for path, handler, *_ in given if path == "/logout"), LogoutHandler)
         accounts = rf"/api/vaas/accounts/({ACCOUNT_PREFIX}[a-z0-9]{{12}})"
-        return [(accounts, AccountHandler), ("/logout", with_asking(sign_out)), *given]
+        return [(accounts, AccountHandler), (PATH, PortHandler), ("/logout", with_asking(sign_out)), *given]
 
 
 def with_app_accounts(cls: type[Any]) -> type[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from traitlets import import_item
 from traitlets.config import Config
 
 from hub_service.accounts import APP_GROUP, CUSTOM_SCOPES, ORIGIN, with_app_accounts
+from hub_service.cluster_servers import mixin_for
 from hub_service.demo_authenticator import DemoAuthenticator
 from hub_service.demo_people import ADMIN, GROUPS, PEOPLE
 from hub_service.environments import for_app_servers, way_to_index
@@ -47,8 +49,17 @@ PORTAL_SCOPES = (
     f"start:servers!group={APP_GROUP}",
 )
 
-#: What a person lends the portal when they sign in to it: who they are, and the portal's own scopes.
-LENT_SCOPES = ("custom:vaas:read", "custom:vaas:write", "read:users:groups!user", "read:users:name!user")
+#: What a person lends the portal when they sign in to it: who they are, the portal's own scopes, and to start, watch
+#: and stop their own servers.
+LENT_SCOPES = (
+    "custom:vaas:read",
+    "custom:vaas:write",
+    "delete:servers!user",
+    "read:servers!user",
+    "read:users:groups!user",
+    "read:users:name!user",
+    "start:servers!user",
+)
 
 #: Seconds between looks at a process: the portal comes back this soon when it dies, and the proxy gets its routes back.
 WATCH = 5
@@ -213,7 +224,7 @@ def app_servers(c: Config, settings: Settings, environ: Mapping[str, str]) -> No
     chosen = _spawner(c)
     if issubclass(chosen, LocalProcessSpawner):
         require(settings, environ)
-    c.JupyterHub.spawner_class = with_app_servers(chosen)
+    c.JupyterHub.spawner_class = with_app_servers(chosen, mixin_for(chosen))
     c.JupyterHub.allow_named_servers = True
     c.JupyterHub.redirect_to_server = False
     # "down" stops app servers; a Hub that is killed leaves them, and the next one adopts them.
@@ -237,7 +248,29 @@ def app_servers(c: Config, settings: Settings, environ: Mapping[str, str]) -> No
         **for_app_servers(settings, environ),
         **given,
     }
+    launches(c, settings, environ)
     _local_processes(c, run=settings.run, logs=settings.logs)
+
+
+def launches(c: Config, settings: Settings, environ: Mapping[str, str]) -> None:
+    """Set how people's own servers run: what the portal's signed plans say, in the launch environment."""
+    lab = c.Launches
+    ensure_secret(settings.secrets / "tickets")
+    lab.plan_key_file = str(settings.secrets / "tickets")
+    lab.homes_root, lab.shared_root = str(settings.data / "homes"), str(settings.data / "shared")
+    lab.made_root = lab.get("made_root") or str(settings.data / "environments")
+    lab.lab_cmd = lab.get("lab_cmd") or [str(settings.lab_python), "-P", "-s", "-m", "vaas.lab"]
+    given = dict(lab.get("lab_environment") or {})
+    # Where cookies are named "__Host-…", browsers take those of the sign-in only as secure ones, from localhost too.
+    cookies = {"JUPYTERHUB_COOKIE_OPTIONS": json.dumps({"secure": True})} if settings.secure else {}
+    lab.lab_environment = {
+        **cookies,
+        "PATH": os.environ.get("PATH", os.defpath),
+        "PYTHONUNBUFFERED": "1",
+        "VAAS_PORTAL_URL": settings.portal_internal_url,
+        **sandbox_environ(settings, environ),
+        **given,
+    }
 
 
 def _spawner(c: Config) -> type[Any]:
@@ -250,6 +283,8 @@ def _spawner(c: Config) -> type[Any]:
 def _local_processes(c: Config, *, run: Path, logs: Path) -> None:
     c.AppProcess.home_root = str(run / "apps")
     c.AppProcess.log_root = str(logs / "apps")
+    c.AppProcess.launch_home_root = str(run / "launches")
+    c.AppProcess.launch_log_root = str(logs / "launches")
     c.LocalProcessSpawner.interrupt_timeout = 5
     c.LocalProcessSpawner.term_timeout = 5
     c.LocalProcessSpawner.kill_timeout = 5

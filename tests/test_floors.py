@@ -29,6 +29,8 @@ FLOORS = {
     "http": THOUGHT,
     # The standard library's, for those who have nothing else: notebooks, and app servers for them.
     "wires": NOUNS,
+    # Processes and sandboxes, as those know them who start foreign code.
+    "machine": NOUNS,
     "portal": PORTS,
     "stores": PORTS | {"http"},
     "catalogs": PORTS | {"http"},
@@ -38,10 +40,10 @@ FLOORS = {
     "db": PORTS,
     "ocm": PORTS | {"http"},
     # In the app environment, in the sandbox that kernels have.
-    "insides": PORTS | {"runtime"},
-    "runtime": THOUGHT | {"wires"},
+    "insides": PORTS | {"runtime", "machine"},
+    "runtime": THOUGHT | {"wires", "machine"},
     # In the launch environment: beside a person's JupyterLab, and what runs their notebooks as jobs.
-    "lab": THOUGHT | {"wires"},
+    "lab": THOUGHT | {"wires", "machine"},
     # As the package itself: what the kernel knows of its visit says how the portal is asked.
     "client": THOUGHT | {"runtime", "wires"},
     "widgets": THOUGHT | {"client"},
@@ -70,8 +72,10 @@ AREAS = {
     "vaas.cookies": "thought",
     "vaas.network": "thought",
     "vaas.facts": "thought",
+    "vaas.jobs": "thought",
     "vaas.loading": "thought",
     "vaas.packages": "thought",
+    "vaas.orders": "thought",
     "vaas.patience": "thought",
     "vaas.locks": "thought",
     "vaas.plans": "thought",
@@ -92,6 +96,8 @@ AREAS = {
     "vaas.insides.answers": "ports",
     "vaas.http": "http",
     "vaas.wires": "wires",
+    "vaas.batched": "wires",
+    "vaas.machine": "machine",
     "vaas.portal": "portal",
     "vaas.stores": "stores",
     "vaas.catalogs": "catalogs",
@@ -115,12 +121,14 @@ AREAS = {
 #: package from elsewhere → the only places that may import it.
 HOMES = {
     "tornado": ("vaas.http", "vaas.runtime", "hub_service"),
-    "jupyterhub": ("vaas.backends.hub", "hub_service"),
+    "jupyterhub": ("vaas.backends.hub", "vaas.lab.server", "hub_service"),
     "voila": ("vaas.runtime",),
     "ipykernel": ("vaas.runtime",),
-    "jupyter_client": ("vaas.runtime",),
-    "nbconvert": ("vaas.runtime",),
-    "nbclient": ("vaas.runtime",),
+    "jupyter_client": ("vaas.runtime", "vaas.lab"),
+    "nbconvert": ("vaas.runtime", "vaas.lab"),
+    "nbclient": ("vaas.runtime", "vaas.lab"),
+    "papermill": ("vaas.lab",),
+    "cronsim": ("hub_service",),
     "sqlalchemy": ("vaas.db",),
     "alembic": ("vaas.db",),
     "sqlite3": ("vaas.db",),
@@ -139,7 +147,7 @@ HOMES = {
     "plotly": ("vaas.widgets", "dashboards"),
 }
 #: Areas that stand on the standard library alone.
-BARE = {"nouns", "thought", "ports", "portal", "wires"}
+BARE = {"nouns", "thought", "ports", "portal", "wires", "machine"}
 _SQL = re.compile(
     r"\b(SELECT\s.+\sFROM|INSERT\s+INTO|UPDATE\s+\w+\s+SET|DELETE\s+FROM|CREATE\s+TABLE|DROP\s+TABLE)\b", re.S
 )

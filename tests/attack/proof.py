@@ -24,7 +24,7 @@ __all__ = ["DEFENCES", "Defence", "Edit", "main", "read"]
 ROOT = Path(__file__).resolve().parents[2]
 DEFENCES = Path(__file__).with_name("defences.toml")
 #: What a test needs beside itself; environments are linked, so that nothing is installed anew.
-_COPIED = ("vaas", "hub_service", "templates", "static", "tests", "e2e", "dashboards", "bench", "requirements")
+_COPIED = ("vaas", "hub_service", "templates", "static", "tests", "e2e", "dashboards", "bench", "docs", "requirements")
 _FILES = ("conftest.py", "pyproject.toml", "README.md", "Makefile")
 _PATIENCE = 900
 
@@ -68,7 +68,8 @@ def read(path: Path = DEFENCES) -> list[Defence]:
 
 
 def copied(folder: Path) -> Path:
-    """Copy the code into ``folder``, with links to the environments."""
+    """Copy the code into ``folder``, with links to the environments; jobs of other accounts read it, too."""
+    folder.chmod(0o755)
     for name in _COPIED:
         if (ROOT / name).exists():
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))

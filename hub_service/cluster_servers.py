@@ -1,0 +1,251 @@
+"""App servers and launches as jobs of a batch system, by the spawners of batchspawner, which a site may name."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import os
+import pwd
+import re
+import shlex
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from jupyterhub.spawner import SpawnException
+from traitlets import Unicode, default
+
+from hub_service.spawner import AppServers
+from vaas.errors import Forbidden
+from vaas.executors.accounts import account_of
+from vaas.executors.programs import bare_environment
+from vaas.executors.slurm import ENDS, seconds_until, why_waiting
+from vaas.jobs import read_tail
+from vaas.plans import Plan
+
+__all__ = ["BatchServers", "SlurmServers", "mixin_for"]
+
+_FAILED = "The server could not be started:"
+_DOWN = "The batch system does not take the job at the moment. Try again, or ask those who run this site."
+#: Kinds of facilities whose launches can be jobs.
+_CLUSTERS = ("slurm", "htcondor")
+_STATE = re.compile(r"[A-Z_]+[| ]")
+#: Time, level and logger, which a person need not read.
+_LOG_HEAD = re.compile(r"^[\d:., -]+(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) [\w.]+: ")
+
+
+def mixin_for(cls: type[Any]) -> type[AppServers]:
+    """Return what makes this spawner run app servers; batchspawner itself is imported by who names it."""
+    named = {base.__name__ for base in cls.__mro__ if base.__module__.partition(".")[0] == "batchspawner"}
+    if "SlurmSpawner" in named:
+        return SlurmServers
+    return BatchServers if "BatchSpawnerBase" in named else AppServers
+
+
+class BatchServers(AppServers):
+    """A mixin for the spawners of batchspawner.
+
+    Nothing that anybody asks for reaches the job's script or a command: what is filled in is the site's, a plan's size,
+    and an account that the system knows. Jobs run as the person; those of apps as one account of the site.
+    """
+
+    app_username = Unicode(help="The account of the system as which the jobs of apps run.").tag(config=True)
+    listen = Unicode("0.0.0.0", help="The address at which a server listens on its node.").tag(config=True)
+    job_log = Unicode(help="Where the log of a job is, with {homedir} and {job_id}; empty: not read.").tag(config=True)
+
+    #: Number and state of the job as they were last seen; batchspawner forgets those of a job that is over.
+    last_job = ("", "")
+
+    @property
+    def account(self) -> pwd.struct_passwd:
+        """As whom the job runs.
+
+        Raises
+        ------
+        SpawnException
+            The system has no such account, or it is one of its own.
+        """
+        try:
+            return account_of(str(self.app_username) if self.for_app else self.user.name)
+        except Forbidden as error:
+            self.log.error("%s", error.log_message)
+            raise SpawnException(error.message, reason="no-account", status_code=403) from error
+
+    @default("req_username")
+    def _account_name(self) -> str:
+        return self.account.pw_name
+
+    @default("req_homedir")
+    def _account_home(self) -> str:
+        return self.account.pw_dir
+
+    @default("req_keepvars")
+    def _no_names_yet(self) -> str:
+        # What asks how a job is doing needs none, and after a restart of the Hub nobody knows its plan any more.
+        return ""
+
+    def user_env(self, env: dict[str, str]) -> dict[str, str]:
+        """Name the account and its home."""
+        return env | {"USER": self.account.pw_name, "HOME": self.account.pw_dir}
+
+    def get_env(self) -> dict[str, str]:
+        """Return what the server may know, and where on its node it listens."""
+        env = super().get_env()
+        parts = urlsplit(env["JUPYTERHUB_SERVICE_URL"])
+        return env | {"JUPYTERHUB_SERVICE_URL": urlunsplit(parts._replace(netloc=f"{self.listen}:0"))}
+
+    def cmd_formatted_for_batch(self) -> str:
+        """Return the command of the job: the server, behind what tells the Hub its port."""
+        return shlex.join([self.cmd[0], "-P", "-m", "vaas.batched", *self.cmd, *self.get_args()])
+
+    def prepare_launch(self, plan: Plan) -> None:
+        """Set what is started; on a node there is nothing of this machine's, its people's homes least of all."""
+        if plan.kind not in _CLUSTERS:
+            words = "Launches run on the cluster here. Choose it, or tell those who run this site."
+            raise SpawnException(words, reason="facility", status_code=400)
+        super().prepare_launch(plan)
+
+    async def submit_batch_script(self) -> Any:
+        """Submit the job; batchspawner would fill in what the caller sent."""
+        self.user_options: dict[str, Any] = {}
+        self.req_keepvars = ",".join(self.get_env())
+        return await super().submit_batch_script()
+
+    async def run_command(self, cmd: str, input: str | None = None, env: dict[str, str] | None = None) -> Any:
+        """Run one of the batch system's programs with nothing of the Hub's environment: it runs as the person."""
+        return await super().run_command(cmd, input=input, env=bare_environment(os.environ) | (env or {}))
+
+    async def start(self) -> Any:
+        """Submit the job and return when its server listens.
+
+        Raises
+        ------
+        SpawnException
+            The batch system does not take it, or it ended before; the message says why.
+        """
+        account, self.last_job = self.account, ("", "")
+        self.req_username, self.req_homedir = account.pw_name, account.pw_dir
+        starting = asyncio.ensure_future(super().start())
+        try:
+            while not starting.done():
+                await asyncio.wait({starting}, timeout=max(0.2, self.startup_poll_interval))
+                await self._going_on(starting)
+            address = starting.result()
+            await self._listening(*address)
+        except RuntimeError as error:
+            self.log.error("The job of %s: %s", self._log_name, error)
+            raise SpawnException(await self.why_failed(str(error)), reason="batch", status_code=500) from error
+        finally:
+            starting.cancel()
+        return address
+
+    async def stop(self, now: bool = False) -> Any:
+        """End the job; one that is not known is none."""
+        return await super().stop(now=now) if self.job_id else None
+
+    async def poll(self) -> Any:
+        """Tell how the job is doing as the spawner does."""
+        return await super().poll()
+
+    async def why_failed(self, said: str) -> str:
+        """Return in words why the job did not become a server; ``said`` is what the batch system's programs wrote."""
+        last = await asyncio.to_thread(self._last_line)
+        if not self.last_job[0]:
+            return _DOWN
+        return f"{_FAILED} {last or 'its job ended without a word.'}"
+
+    async def query_job_status(self) -> Any:
+        """Ask how the job is doing, and keep the answer."""
+        status = await super().query_job_status()
+        if self.job_id:
+            self.last_job = (str(self.job_id), str(self.job_status))
+        return status
+
+    async def ended(self) -> bool:
+        """Tell whether the batch system says that the job is over; False while it does not answer."""
+        return (await self.query_job_status()).name == "NOTFOUND"
+
+    async def _going_on(self, starting: asyncio.Future[Any]) -> None:
+        """Raise RuntimeError when the job is over and has not said where it listens: it never will."""
+        if not starting.done() and self.job_id and not self.port and self.state_isrunning() and await self.ended():
+            raise RuntimeError("The job has ended.")
+
+    async def _listening(self, host: str, port: int) -> None:
+        """Wait until something listens there, a little less long than the Hub, which would give no reason."""
+        deadline = time.monotonic() + max(1, self.start_timeout - 2)
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(2):
+                    _, writer = await asyncio.open_connection(host, port)
+                writer.close()
+                return
+            if await self.ended():
+                break
+            await asyncio.sleep(self.startup_poll_interval)
+        raise RuntimeError("Nothing listens where the job said.")
+
+    def _last_line(self) -> str:
+        number = self.last_job[0]
+        if not self.job_log or not number:
+            return ""
+        path = Path(str(self.job_log).format(homedir=self.req_homedir, job_id=number))
+        lines = [line.strip() for line in read_tail(path, most=4000).splitlines() if line.strip()]
+        return _LOG_HEAD.sub("", lines[-1])[:300] if lines else ""
+
+
+class SlurmServers(BatchServers):
+    """A mixin for batchspawner's SlurmSpawner, which asks Slurm more and says more of what it answers."""
+
+    batch_query_cmd = Unicode(
+        "squeue --noheader --states=all --jobs={job_id} --format='%T|%r|%S| %B'",
+        help="State, reason, start, and behind a blank the host; of jobs that are over, too.",
+    ).tag(config=True)
+    job_log = Unicode("{homedir}/jupyterhub_slurmspawner_{job_id}.log", help="Where a job's log is.").tag(config=True)
+
+    def prepare_launch(self, plan: Plan) -> None:
+        """Ask for the size of the plan."""
+        super().prepare_launch(plan)
+        size = plan.size
+        self.req_memory, self.req_nprocs = f"{max(1, size.memory >> 20)}M", str(max(1, math.ceil(size.cores)))
+        self.req_runtime = str(math.ceil(size.seconds / 60)) if size.seconds else ""
+        self.req_gres = f"gpu:{size.gpus}" if size.gpus else ""
+
+    def state_isunknown(self) -> Any:
+        """Tell whether Slurm did not answer: anything but a state, or that it knows no such job."""
+        status = str(self.job_status or "")
+        return bool(status) and not _STATE.match(status) and "Invalid job id" not in status
+
+    async def why_failed(self, said: str) -> str:
+        """Return in words why: what Slurm says of the job, else the end of its log."""
+        refused = re.search(r"Batch job submission failed: (.{1,200})", said)
+        if refused:
+            return f"The cluster does not take the job: {refused[1]}."
+        end = ENDS.get(self.last_job[1].partition("|")[0])
+        if end and end.state == "cancelled":
+            return f"{_FAILED} its job was cancelled on the cluster."
+        return f"{_FAILED} {end.message}" if end and end.message else await super().why_failed(said)
+
+    async def progress(self) -> AsyncIterator[dict[str, Any]]:
+        """Say why the job waits and for how long, until it runs."""
+        while not self.state_isrunning():
+            _, _, told = str(self.job_status or "").partition("|")
+            reason, _, start = told.partition("|")
+            seconds = seconds_until(start.partition("|")[0])
+            yield {"progress": 10, "message": _queued(why_waiting(reason), seconds)}
+            await asyncio.sleep(1)
+        yield {"progress": 40, "message": "It starts on the cluster."}
+
+
+def _queued(why: str, seconds: float | None) -> str:
+    words = f"In the queue of the cluster. {why}".strip()
+    return words if seconds is None else f"{words} It should begin in {_about(seconds)}."
+
+
+def _about(seconds: float) -> str:
+    minutes = math.ceil(seconds / 60)
+    if minutes <= 1:
+        return "a minute"
+    return f"about {minutes} minutes" if minutes < 120 else f"about {round(minutes / 60)} hours"

@@ -1,0 +1,136 @@
+"""App servers on a real Slurm, with the configuration that docs/slurm.md shows."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.launched import Launches
+from tests.portal_fixture import RunningPortal, app_python, until
+from tests.published import Browser, publish
+from tests.slurm import Cluster, a_person, site_config
+
+pytestmark = [pytest.mark.hub, pytest.mark.app]
+
+
+@pytest.fixture(scope="module")
+def apps_account(slurm: Cluster) -> Iterator[str]:
+    """Return the account of the system as which apps run."""
+    with a_person(slurm.folder) as name:
+        yield name
+
+
+@pytest.fixture(scope="module")
+def on_slurm(slurm: Cluster, apps_account: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPortal]:
+    """Return a portal whose servers are jobs."""
+    data = tmp_path_factory.mktemp("on-slurm") / "data"
+    portal = RunningPortal(data, app_python=app_python(), environ=slurm.environ)
+    portal.configure(site_config(portal.settings, apps_as=apps_account))
+    try:
+        yield portal.start()
+    finally:
+        portal.stop()
+
+
+@pytest.fixture(scope="module")
+def app(on_slurm: RunningPortal) -> dict[str, Any]:
+    """Return an app that everybody may open."""
+    return publish(on_slurm, on_slurm.token_for("ada"), "print(6 * 7)", title="On a node", to="everyone")
+
+
+def _opens(portal: RunningPortal, app: dict[str, Any]) -> bool:
+    """Tell whether a visitor sees what the notebook prints."""
+    with Browser(portal) as browser:
+        return ">42\n<" in browser.get(browser.enters(app["slug"])).text
+
+
+def _running(slurm: Cluster, account: str) -> list[str]:
+    """Return the numbers of the account's jobs that run."""
+    return [line.split()[0] for line in slurm.jobs("%i %u %T") if line.endswith(f" {account} RUNNING")]
+
+
+def _server(portal: RunningPortal) -> str:
+    """Return the path of the one server that runs or starts, in the Hub's REST API."""
+    servers = [
+        f"/users/{user['name']}/servers/{name}"
+        for user in portal.hub("GET", "/users?state=active").json()
+        for name in user["servers"]
+    ]
+    (path,) = servers
+    return path
+
+
+def _told(portal: RunningPortal, server: str, *, until_it_says: str) -> list[str]:
+    """Return what the Hub says while the server starts, as far as it says that."""
+    headers = {"Authorization": f"token {portal.admin_token}"}
+    told = []
+    with httpx.stream("GET", f"{portal.hub_api}{server}/progress", headers=headers, timeout=20) as answer:
+        for line in answer.iter_lines():
+            if line.startswith("data:"):
+                told.append(json.loads(line.removeprefix("data:"))["message"])
+                if until_it_says in told[-1]:
+                    break
+    return told
+
+
+def test_an_app_is_a_job_of_the_sites_own_account_and_opens(
+    on_slurm: RunningPortal, app: dict[str, Any], slurm: Cluster, apps_account: str
+) -> None:
+    assert _opens(on_slurm, app)
+    assert len(_running(slurm, apps_account)) == 1
+
+
+def test_a_hub_that_dies_finds_its_jobs_again(
+    on_slurm: RunningPortal, app: dict[str, Any], slurm: Cluster, apps_account: str
+) -> None:
+    assert _opens(on_slurm, app)
+    before, note = _running(slurm, apps_account), on_slurm.note
+    os.kill(note.hub.pid, signal.SIGKILL)
+    until(lambda: on_slurm.note.hub.pid != note.hub.pid and on_slurm.answers(), seconds=30, what="the Hub")
+    assert _opens(on_slurm, app)
+    assert _running(slurm, apps_account) == before
+    assert on_slurm.hub("DELETE", _server(on_slurm)).status_code in {202, 204}
+    until(lambda: _running(slurm, apps_account) == [], seconds=20, what="the job to end")
+
+
+def test_a_stopped_queue_is_said_and_what_ends_in_it_can_be_started_again(
+    on_slurm: RunningPortal, app: dict[str, Any], slurm: Cluster, apps_account: str
+) -> None:
+    assert _opens(on_slurm, app)
+    server = _server(on_slurm)
+    on_slurm.hub("DELETE", server)
+    until(lambda: _running(slurm, apps_account) == [], seconds=20, what="the job to end")
+    slurm.command("scontrol", "update", "PartitionName=main", "State=DOWN")
+    try:
+        until(lambda: on_slurm.hub("POST", server, token=on_slurm.portal_token).status_code == 202, seconds=10)
+        stopped = "In the queue of the cluster. The queue is stopped; the job waits until it goes on."
+        assert _told(on_slurm, server, until_it_says=stopped)[-1] == stopped
+        slurm.command("scancel", f"--user={apps_account}")
+        assert "its job was cancelled on the cluster" in _told(on_slurm, server, until_it_says="cancelled")[-1]
+    finally:
+        slurm.command("scontrol", "update", "PartitionName=main", "State=UP")
+    assert _opens(on_slurm, app)
+
+
+async def test_a_launch_is_a_job_of_the_person_in_their_own_home(
+    on_slurm: RunningPortal, slurm: Cluster, slurm_person: str
+) -> None:
+    on_slurm.hub("POST", f"/users/{slurm_person}").raise_for_status()
+    launches = Launches(on_slurm, slurm_person)
+    launch = launches.new(app="world-map", title="On a node")
+    launches.start(launch, kind="slurm", home="", shared=())
+    assert slurm.jobs("%u %C %m %T").count(f"{slurm_person} 1 1907M RUNNING") == 1
+    code = "import getpass, json, os; print(json.dumps([getpass.getuser(), os.getcwd(), sorted(os.listdir())]))"
+    user, there, files = json.loads(await launches.run(launch, code))
+    folder = slurm.folder / slurm_person / launches.get(launch).folder
+    assert (user, there) == (slurm_person, str(folder))
+    assert {"world-map.ipynb", "gapminder.csv"} <= set(files)
+    assert folder.owner() == slurm_person
+    launches.stop(launch)
+    until(lambda: _running(slurm, slurm_person) == [], seconds=20, what="the job to end")

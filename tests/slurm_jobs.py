@@ -1,0 +1,74 @@
+"""Jobs of shell scripts on the tests' Slurm, as a person's."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from zlib import crc32
+
+from tests.run_parts import lab_python
+from tests.slurm import Cluster as RunningCluster
+from vaas.executors.base import Job, JobState
+from vaas.executors.slurm import Cluster, SlurmExecutor
+from vaas.launching import Environment, Size
+
+__all__ = ["SMALL", "Jobs", "OnePersons", "with_lab"]
+
+SMALL = Size("small", "Small", 1, 100_000_000, seconds=600)
+
+
+class Jobs:
+    """Jobs of a shell script each, in a folder on the cluster, through an executor."""
+
+    def __init__(self, cluster: RunningCluster, folder: Path, person: str) -> None:
+        self.cluster, self.folder, self.person = cluster, folder, person
+        folder.mkdir()
+        runner = folder / "runner"
+        # What stands where the launch environment's Python is: it gets "-P -m vaas.lab.run FOLDER".
+        runner.write_text('#!/bin/sh\necho "$1 $2 $3" >called\nexec sh "$4/script"\n')
+        runner.chmod(0o755)
+        self.place = Cluster(folder, python=runner, prefix=("runuser", "-u", "{owner}", "--"), partition="main")
+        self.kept = folder.with_suffix(".kept")
+        self.executor = SlurmExecutor(self.place, self.kept, clock=lambda: time.monotonic() * 100)
+
+    def job(self, script: str, *, size: Size = SMALL, variables: Mapping[str, str] | None = None) -> Job:
+        """Return a job that runs the script."""
+        name = f"j{secrets.token_hex(4)}"
+        folder = self.folder / name
+        folder.mkdir()
+        (folder / "script").write_text(script)
+        environment = Environment("apps", "Apps", "python", "/usr/bin/python3")
+        return Job(name, self.person, "A run", folder, environment, size, variables or {})
+
+    async def until(
+        self, ref: str, state: str, *, and_so: Callable[[JobState], object] = lambda found: True
+    ) -> JobState:
+        """Return how it is doing once it is in that state, and so."""
+        async with asyncio.timeout(20):
+            while (found := await self.executor.poll(ref)).state != state or not and_so(found):
+                await asyncio.sleep(0.05)
+        return found
+
+
+class OnePersons(SlurmExecutor):
+    """All jobs are those of one person, who has an account here, and called after their folders.
+
+    The first job of each contract test is “j1”, and Slurm remembers that of another test.
+    """
+
+    person = ""
+
+    async def submit(self, job: Job) -> str:
+        """Submit it as theirs."""
+        return await super().submit(replace(job, owner=self.person, id=f"j{crc32(bytes(job.folder))}"))
+
+
+def with_lab(jobs: Jobs, folder: Path) -> OnePersons:
+    """Return an executor that runs notebooks of that folder in the launch environment."""
+    executor = OnePersons(replace(jobs.place, folder=folder, python=lab_python()), jobs.kept)
+    executor.person = jobs.person
+    return executor

@@ -1,0 +1,77 @@
+"""Spawners of batchspawner as VaaS wraps them: which is wrapped how, and what they make of the answers of Slurm."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import batchspawner
+import pytest
+from jupyterhub.spawner import SimpleLocalProcessSpawner
+
+from hub_service.cluster_servers import BatchServers, SlurmServers, mixin_for
+from hub_service.spawner import AppServers, with_app_servers
+
+SLURM = with_app_servers(batchspawner.SlurmSpawner, mixin_for(batchspawner.SlurmSpawner))
+
+
+@pytest.mark.parametrize(
+    ("spawner", "mixin"),
+    [
+        (batchspawner.SlurmSpawner, SlurmServers),
+        (type("OfASite", (batchspawner.SlurmSpawner,), {}), SlurmServers),
+        (batchspawner.PBSSpawner, BatchServers),
+        (batchspawner.CondorSpawner, BatchServers),
+        (SimpleLocalProcessSpawner, AppServers),
+    ],
+)
+def test_each_spawner_is_wrapped_by_what_it_is(spawner: type[Any], mixin: type[Any]) -> None:
+    assert mixin_for(spawner) is mixin
+
+
+@pytest.mark.parametrize(
+    ("said", "state"),
+    [
+        ("PENDING|Resources|N/A| n/a", "pending"),
+        ("RUNNING|None|2026-11-28T07:00:00| node-1.cluster", "running"),
+        ("COMPLETING|None|2026-11-28T07:00:00| node-1", "running"),
+        ("OUT_OF_MEMORY|OutOfMemory|2026-11-28T07:00:00| node-1", "over"),
+        ("slurm_load_jobs error: Invalid job id specified", "over"),
+        ("", "over"),
+        ("slurm_load_jobs error: Unable to contact slurm controller (connect failure)", "unknown"),
+        ("slurm_load_jobs error: Zero Bytes were transmitted or received", "unknown"),
+        ("sudo: a password is required", "unknown"),
+    ],
+)
+def test_only_slurms_own_word_ends_a_server(said: str, state: str) -> None:
+    spawner = SLURM(job_id="42", job_status=said)
+    found = {
+        "pending": spawner.state_ispending(),
+        "running": spawner.state_isrunning(),
+        "unknown": spawner.state_isunknown(),
+    }
+    assert [name for name, is_so in found.items() if is_so] == ([state] if state != "over" else [])
+
+
+def test_the_host_is_where_slurm_says() -> None:
+    spawner = SLURM(job_id="42", job_status="RUNNING|None|2026-11-28T07:00:00| node-1.cluster")
+    assert spawner.state_gethost() == "node-1.cluster"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "a minute"),
+        (61, "about 2 minutes"),
+        (7100, "about 119 minutes"),
+        (7200, "about 2 hours"),
+        (90_000, "about 25 hours"),
+    ],
+)
+async def test_how_long_it_waits_is_told_in_words(seconds: int, words: str) -> None:
+    begins = (datetime.now() + timedelta(seconds=seconds)).isoformat()
+    spawner = SLURM(job_id="42", job_status=f"PENDING|Priority|{begins}| n/a")
+    said = await anext(spawner.progress())
+    assert said["message"] == (
+        f"In the queue of the cluster. Others are before it in the queue. It should begin in {words}."
+    )

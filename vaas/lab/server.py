@@ -1,0 +1,131 @@
+"""``python -m vaas.lab.server``: JupyterLab with the Hub's sign-in, as quick to start as it can be.
+
+What every start would import or ask for and nobody needs here is left out: of the Hub its database, its log and its
+older kind of server; of JupyterLab the question to yarn, its news, and extensions that are not named.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import types
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from vaas.errors import VaasError
+from vaas.lab.kernelspec import FOLDER, write_kernel
+from vaas.orders import ORDER, Order, read_order
+
+__all__ = ["arguments", "main", "prepare", "without_ballast"]
+
+#: The extensions that are loaded, besides the Hub's sign-in.
+_EXTENSIONS = ("jupyterlab", "jupyter_server_terminals")
+#: Parts of JupyterLab's page that ask for what is not served here.
+_WITHOUT = (
+    "@jupyterlab/apputils-extension:announcements",
+    "@jupyterlab/extensionmanager-extension",
+    "@jupyterlab/fileeditor-extension:language-server",
+    "@jupyterlab/lsp-extension",
+    "@jupyterlab/notebook-extension:language-server",
+)
+#: What of the Hub's package only the Hub needs: its tables, and an older kind of server.
+_BALLAST = ("orm", "singleuser.mixins")
+
+
+class _Unused:
+    """Stands for what nobody uses here."""
+
+
+def without_ballast() -> None:
+    """Put stand-ins where the Hub's package imports what only the Hub needs; its database is a fifth of a start."""
+    importlib.import_module("jupyterhub")
+    for name in _BALLAST:
+        module = types.ModuleType(f"jupyterhub.{name}")
+        module.__dict__["__getattr__"] = lambda _name: _Unused
+        sys.modules[module.__name__] = module
+    log = types.ModuleType("jupyterhub.log")
+    log.__dict__["log_request"] = _log_request
+    sys.modules[log.__name__] = log
+
+
+def _log_request(handler: Any) -> None:
+    """Log what went wrong, without the query: it may hold what is secret."""
+    if (status := handler.get_status()) >= 500:
+        request = handler.request
+        handler.log.error("%d %s %s", status, request.method, urlsplit(request.uri).path)
+
+
+def prepare(order: Order, own: Path) -> dict[str, str]:
+    """Make what JupyterLab reads, in a folder that goes with the launch; return the variables that say where."""
+    write_kernel(own / "kernels", order.environment)
+    config = own / "config"
+    (config / "labconfig").mkdir(parents=True)
+    page = {"disabledExtensions": dict.fromkeys(_WITHOUT, True)}
+    (config / "labconfig" / "page_config.json").write_text(json.dumps(page))
+    return {
+        FOLDER: str(own / "kernels"),
+        "JUPYTERHUB_DISABLE_USER_CONFIG": "1",
+        "JUPYTER_CONFIG_PATH": str(config),
+        "JUPYTER_RUNTIME_DIR": str(own / "runtime"),
+    }
+
+
+def arguments(home: Path, order: Order) -> list[str]:
+    """Return how JupyterLab is set up for a launch."""
+    # What the environment's widgets need of JupyterLab comes from the environment, in its versions.
+    parts = Path(order.environment.where).parent.parent / "share" / "jupyter" / "labextensions"
+    more = [f"--LabApp.extra_labextensions_path={parts}"] if order.environment.kind == "python" else []
+    return [
+        f"--ServerApp.root_dir={home}",
+        "--ServerApp.default_url=/lab",
+        "--ServerApp.kernel_spec_manager_class=vaas.lab.kernels.OwnKernels",
+        "--ServerApp.log_level=WARN",
+        "--JupyterHubSingleUser.hub_activity_interval=60",
+        "--LabApp.cache_files=True",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        "--LabApp.extension_manager=readonly",
+        "--LabApp.news_url=None",
+        *more,
+    ]
+
+
+def main() -> int:
+    """Serve until a signal comes."""
+    # Nothing of what is imported is garbage.
+    gc.disable()
+    try:
+        order = read_order(os.environ.pop(ORDER, ""))
+        own = Path(tempfile.mkdtemp(prefix="launch-"))
+        os.environ.update(prepare(order, own))
+    except (VaasError, OSError, ValueError, LookupError) as error:
+        print(f"The environment cannot be used: {error}", file=sys.stderr, flush=True)
+        return 1
+    try:
+        _serve(order)
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
+    return 0
+
+
+def _serve(order: Order) -> None:
+    without_ballast()
+    commands: Any = importlib.import_module("jupyterlab.commands")
+    # Each start would run Node.js twice, to learn from where extensions are built, which nobody does here.
+    commands._yarn_config = lambda logger: {"yarn config": {}, "npm config": {}}
+    from jupyterhub.singleuser.extension import JupyterHubSingleUser
+
+    JupyterHubSingleUser.serverapp_config = {"jpserver_extensions": dict.fromkeys(_EXTENSIONS, True)}
+    server = JupyterHubSingleUser.initialize_server(argv=arguments(Path.home(), order))
+    gc.freeze()
+    gc.enable()
+    server.start()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
