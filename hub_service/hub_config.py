@@ -47,8 +47,17 @@ PORTAL_SCOPES = (
     f"start:servers!group={APP_GROUP}",
 )
 
-#: What a person lends the portal when they sign in to it: who they are, and the portal's own scopes.
-LENT_SCOPES = ("custom:vaas:read", "custom:vaas:write", "read:users:groups!user", "read:users:name!user")
+#: What a person lends the portal when they sign in to it: who they are, the portal's own scopes, and to start, watch
+#: and stop their own servers.
+LENT_SCOPES = (
+    "custom:vaas:read",
+    "custom:vaas:write",
+    "delete:servers!user",
+    "read:servers!user",
+    "read:users:groups!user",
+    "read:users:name!user",
+    "start:servers!user",
+)
 
 #: Seconds between looks at a process: the portal comes back this soon when it dies, and the proxy gets its routes back.
 WATCH = 5

@@ -19,6 +19,7 @@ from vaas.portal.handing import Handing
 from vaas.portal.harvesting import Harvesting
 from vaas.portal.incidents import Incidents
 from vaas.portal.indexing import Indexing
+from vaas.portal.launching import Launching
 from vaas.portal.opening import Opening, Progress
 from vaas.portal.previewing import Previewing
 from vaas.portal.publishing import Publication
@@ -80,6 +81,7 @@ class Portal:
         self.handing = Handing(core, self.finding, self.baskets)
         self.reading = Reading(core, self.baskets)
         self.requests = Requests(core, self.sharing)
+        self.launching = Launching(core, self.baskets)
         self.saved = Saved(core, self.finding, upto=(lambda: indexing.upto) if indexing else core.now)
         self.harvesting = harvesting
         if harvesting is not None:
