@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from jupyterhub.spawner import SimpleLocalProcessSpawner, SpawnException
 
 from hub_service.spawner import AppProcess
+from vaas.db.seal import ensure_secret
 from vaas.model import ServerName
 from vaas.plans import read_plan
 
@@ -34,7 +35,7 @@ class LaunchProcess(AppProcess):
             return await super().start()
         data = Path(self.home_root).parents[1]
         server = ServerName(self.user.name, self.name)
-        master = (data / "secrets" / "tickets").read_bytes()
+        master = ensure_secret(data / "secrets" / "tickets")
         plan = read_plan(self.user_options.get("plan"), master=master, server=server, now=time.time())
         found = data / "launch.json"
         told = json.loads(found.read_text()) if found.exists() else {}

@@ -66,6 +66,11 @@ class Launching:
     def __init__(self, core: Core, baskets: Baskets) -> None:
         self._core, self._baskets = core, baskets
 
+    def offered(self, visitor: Visitor) -> bool:
+        """Tell whether the visitor can launch anything here."""
+        able = visitor.user is not None and self._core.own_servers is not None
+        return able and any(each.interactive for each in self._core.offering.facilities)
+
     async def form(self, visitor: Visitor, asked: Asked) -> Form:
         """Return what can be chosen for it.
 

@@ -11,11 +11,12 @@ from urllib.parse import quote
 from vaas.backends.base import OwnServer
 from vaas.launching import Launch
 
-__all__ = ["ALIVE", "Standing", "settled", "standing"]
+__all__ = ["ALIVE", "ON_THE_WAY", "Standing", "settled", "standing"]
 
 #: The states in which there is a server, or there will be one in a moment.
 ALIVE = frozenset({"asked", "queued", "starting", "placing", "ready"})
-_ON_THE_WAY = ALIVE - {"ready"}
+#: Those of them in which one still waits for it.
+ON_THE_WAY = ALIVE - {"ready"}
 #: So long the Hub may not know of what was just asked for, or still run what was just stopped.
 _GRACE = timedelta(seconds=30)
 #: state → of the whole way to JupyterLab, what is behind, and how much of it this state is.
