@@ -18,10 +18,10 @@ __all__ = ["anew_url", "event_json", "launch_json", "origin", "place_words", "pl
 #: What a launch goes through, and what that is called; the second only where there is a queue.
 _STEPS = (
     ("asked", "Asked for"),
-    ("queued", "In the queue"),
-    ("starting", "Server is started"),
-    ("placing", "Notebook is placed"),
-    ("ready", "JupyterLab is ready"),
+    ("queued", "Waiting in the queue"),
+    ("starting", "Starting the server"),
+    ("placing", "Placing your notebook"),
+    ("ready", "JupyterLab"),
 )
 #: Kinds of places where one may have to wait.
 _QUEUES = frozenset({"slurm", "htcondor", "kubernetes"})

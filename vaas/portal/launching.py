@@ -160,10 +160,7 @@ class Launching:
 
     async def look(self, lent: Lent) -> list[Standing]:
         """Return how all the person's launches are doing, the newest first."""
-        with self._core.database.begin() as records:
-            launches = records.launches.of(lent.user.name)
-        servers = await self._servers.all(lent) if launches else {}
-        return [await self._looked(lent, launch, servers) for launch in launches]
+        return await self._look(lent)
 
     def known(self, visitor: Visitor) -> list[Standing]:
         """Return what was noted last of the person's launches, without asking the Hub."""
@@ -222,7 +219,9 @@ class Launching:
         except Unavailable as error:
             why = error.message
             return self._change(launch, lambda now: replace(now, state="failed", error=why))
-        return self._change(launch, lambda now: replace(now, state="starting") if now.state == "asked" else now)
+        # Somebody may have looked in between, and found how the last start ended.
+        begun = {"asked", "failed"}
+        return self._change(launch, lambda now: replace(now, state="starting", error="") if now.state in begun else now)
 
     def _plan(self, user: User, launch: Launch) -> Plan:
         """Return what may run; what the site offers, and to whom, can be another than when it was asked for."""
@@ -247,13 +246,19 @@ class Launching:
 
     async def _check_running(self, lent: Lent, launch: Launch) -> None:
         most, mine = self._core.limits.running_each, (launch.created, launch.id)
-        others = [each for each in await self.look(lent) if each.alive and each.launch.id != launch.id]
+        others = [each for each in await self._look(lent, but=launch.id) if each.alive]
         # Of several that are asked for at once the first have the right of way.
         ahead = [each for each in others if each.phase != "asked" or (each.launch.created, each.launch.id) < mine]
         if len(ahead) >= most:
             raise Conflict(
                 f"{len(ahead)} servers of yours run already, as many as one may have. Stop one of them first."
             )
+
+    async def _look(self, lent: Lent, *, but: str = "") -> list[Standing]:
+        with self._core.database.begin() as records:
+            launches = [each for each in records.launches.of(lent.user.name) if each.id != but]
+        servers = await self._servers.all(lent) if launches else {}
+        return [await self._looked(lent, launch, servers) for launch in launches]
 
     async def _looked(self, lent: Lent, launch: Launch, servers: Mapping[str, OwnServer]) -> Standing:
         server = servers.get(launch_server(launch.id), OwnServer())
