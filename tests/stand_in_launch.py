@@ -1,7 +1,7 @@
 """A stand-in for what a launch runs, and for the spawner that starts it: a small web server on the person's host.
 
-What it does is in ``launch.json`` of the data folder, looked up at each start: "delay" seconds until it listens, or
-"fail" with these words.
+What it does is in ``launch.json`` of the data folder, looked up at each start: "before" seconds until there is a
+process, "delay" seconds until that listens, "fail" with these words, or "die" with that code.
 """
 
 from __future__ import annotations
@@ -20,10 +20,14 @@ from jupyterhub.spawner import SimpleLocalProcessSpawner, SpawnException
 
 from hub_service.spawner import AppProcess
 from vaas.db.seal import ensure_secret
+from vaas.errors import VaasError
 from vaas.model import ServerName
 from vaas.plans import read_plan
 
-__all__ = ["LaunchProcess"]
+__all__ = ["SITE", "LaunchProcess"]
+
+#: What a Hub is told that starts launches so.
+SITE = 'c.JupyterHub.spawner_class = "tests.stand_in_launch.LaunchProcess"\nc.Spawner.http_timeout = 5\n'
 
 
 class LaunchProcess(AppProcess):
@@ -34,21 +38,34 @@ class LaunchProcess(AppProcess):
         if self.for_app:
             return await super().start()
         data = Path(self.home_root).parents[1]
-        server = ServerName(self.user.name, self.name)
-        master = ensure_secret(data / "secrets" / "tickets")
-        plan = read_plan(self.user_options.get("plan"), master=master, server=server, now=time.time())
-        found = data / "launch.json"
-        told = json.loads(found.read_text()) if found.exists() else {}
+        told = _told(data)
+        try:
+            plan = read_plan(
+                self.user_options.get("plan"),
+                master=ensure_secret(data / "secrets" / "tickets"),
+                server=ServerName(self.user.name, self.name),
+                now=time.time(),
+            )
+        except VaasError as error:
+            raise SpawnException(error.message, reason="no-plan", status_code=403) from error
         if told.get("fail"):
             raise SpawnException(told["fail"], reason="told-so", status_code=500)
         await asyncio.sleep(told.get("before", 0))
+        said = {"facility": plan.facility, "size": plan.size.id, "home": plan.home, "shared": plan.shared}
         self.environment = {
             "VAAS_DELAY": str(told.get("delay", 0)),
-            "VAAS_PLAN": json.dumps({"facility": plan.facility, "size": plan.size.id, "home": plan.home}),
+            "VAAS_DIE": str(told.get("die", 0)),
+            "VAAS_PLAN": json.dumps(said),
         }
         self.cmd = [sys.executable, "-P", __file__]
         self.popen_kwargs = {"cwd": str(data)}
         return await SimpleLocalProcessSpawner.start(self)
+
+
+def _told(data: Path) -> dict[str, Any]:
+    found = data / "launch.json"
+    said: dict[str, Any] = json.loads(found.read_text()) if found.exists() else {}
+    return said
 
 
 class Answer(http.server.BaseHTTPRequestHandler):
@@ -70,5 +87,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     place = urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"])
+    if code := int(os.environ["VAAS_DIE"]):
+        sys.exit(code)
     time.sleep(float(os.environ["VAAS_DELAY"]))
     http.server.ThreadingHTTPServer((place.hostname or "", place.port or 0), Answer).serve_forever()

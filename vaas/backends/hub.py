@@ -21,6 +21,8 @@ __all__ = ["HubApi", "HubBackend", "HubDirectory", "decoded", "failed_words", "p
 
 #: What the Hub writes before the words of a spawner.
 _HUB_WORDS = re.compile(r"^Spawn failed: (?:[45]\d\d SpawnException(?:\(reason=[\w-]+\))?: )?")
+#: What the Hub says of one that started and never answered, with an address that is not for people.
+_SILENT = re.compile(r"Server at \S+ didn't respond in|Timeout(?:Error)?$|timed out$", re.IGNORECASE)
 #: Seconds between looks at a server that starts: a visitor waits for each; a slow one is not asked so often.
 _FIRST_LOOK, _LAST_LOOK = 0.04, 0.5
 #: A list that changes while it is read is read anew, so many times.
@@ -110,7 +112,10 @@ def problem(answer: Response) -> str:
 def failed_words(events: Iterable[Mapping[str, Any]]) -> str:
     """Return the spawner's own words on a start that failed, as the Hub's events tell them; "" when they do not."""
     told = [str(event.get("message", "")) for event in events if event.get("failed")]
-    return _HUB_WORDS.sub("", told[-1])[:500] if told else ""
+    if not told:
+        return ""
+    words = _HUB_WORDS.sub("", told[-1]).strip()
+    return "It did not answer in time." if not words or _SILENT.match(words) else words[:500]
 
 
 def _events(text: str) -> Iterator[dict[str, Any]]:
