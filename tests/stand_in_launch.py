@@ -1,7 +1,8 @@
 """A stand-in for what a launch runs, and for the spawner that starts it: a small web server on the person's host.
 
 What it does is in ``launch.json`` of the data folder, looked up at each start: "before" seconds until there is a
-process, "delay" seconds until that listens, "fail" with these words, or "die" with that code.
+process, "delay" seconds until that listens, "fail" with these words, "late" after "delay" with these words, or "die"
+with that code.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ class LaunchProcess(AppProcess):
             raise SpawnException(error.message, reason="no-plan", status_code=403) from error
         if told.get("fail"):
             raise SpawnException(told["fail"], reason="told-so", status_code=500)
-        await asyncio.sleep(told.get("before", 0))
+        await asyncio.sleep(told.get("delay" if told.get("late") else "before", 0))
+        if told.get("late"):
+            raise SpawnException(told["late"], reason="told-so", status_code=500)
         said = {"facility": plan.facility, "size": plan.size.id, "home": plan.home, "shared": plan.shared}
         self.environment = {
             "VAAS_DELAY": str(told.get("delay", 0)),
