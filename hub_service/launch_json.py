@@ -32,6 +32,7 @@ def launch_json(now: Standing, *, base: str) -> dict[str, Any]:
     """Return the launch as REST shows it to its owner."""
     kept = asdict(now.launch)
     told = {name: kept[name] for name in _TOLD} | {"page": f"{base}launches/{now.launch.id}/"}
+    told["asked"] = {name: value for name, value in now.launch.asked.items() if name != "given"}
     shown: dict[str, Any] = plain(told | event_json(now) | {"used": now.used, "memory": now.memory})
     return shown
 
@@ -81,7 +82,7 @@ def origin(asked: Mapping[str, Any]) -> tuple[str, str]:
 
 def anew_url(asked: Mapping[str, Any]) -> str:
     """Return where the same can be launched with other choices."""
-    said = {name: asked[name] for name in ("store", "path", "basket", "given") if asked.get(name)}
+    said = {name: asked[name] for name in ("store", "path", "basket") if asked.get(name)}
     query = f"?{urlencode(said)}" if said else ""
     return f"apps/{asked['app']}/launch{query}" if asked.get("app") else f"launch{query}"
 

@@ -48,7 +48,7 @@ function follow(root) {
   function place(id, { state, done, of, message }) {
     const row = [...root.querySelectorAll("[data-thing]")].find((each) => each.dataset.thing === id);
     if (!row) return;
-    const text = { done: "There", failed: message ?? "Failed" }[state] ?? (of ? `${bytes(done ?? 0)} of ${bytes(of)}` : "");
+    const text = { done: "There", mounted: "There", failed: message ?? "Failed" }[state] ?? (of ? `${bytes(done ?? 0)} of ${bytes(of)}` : "");
     row.querySelector("[data-thing-state]").textContent = text;
   }
 

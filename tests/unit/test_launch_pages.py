@@ -53,7 +53,7 @@ async def test_the_form_has_chosen_already_and_says_what_is_closed(world: World,
         assert sent.status_code == 303
     (now,) = world.portal.launching.known(Visitor(EVE))
     assert sent.headers["Location"].endswith(f"launches/{now.launch.id}/?go=1")
-    assert (now.launch.asked["given"], now.launch.size, labs.tokens) == ("g123", "small", {"eve"})
+    assert (now.launch.size, labs.tokens) == ("small", {"eve"})
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ async def test_each_state_has_its_words_and_its_buttons(
 async def test_what_is_staged_and_how_much_memory_is_used_is_shown(world: World, site: str, labs: Labs) -> None:
     async with client(site, "ada") as ada:
         launch = await launched(ada)
-        things = {"t1": {"state": "done"}, "t2": {"done": 1, "of": 9, "state": "copying"}}
+        things = {"t1": {"state": "done"}, "t2": {"done": 1, "of": 9, "state": "running"}}
         with world.core.database.begin() as records:
             kept = records.launches.get(launch)
             assert kept

@@ -57,8 +57,8 @@ class TestOfWhat:
         self, world: World, launching: Launching
     ) -> None:
         app = await shared(world, Access.READ)
-        launch = await launching.ask(AS_EVE, {"app": app.slug, "given": "w1dgets_42"})
-        assert launch.asked == {"app": app.slug, "version": app.version, "given": "w1dgets_42"}
+        launch = await launching.ask(AS_EVE, {"app": app.slug, "given": "none"})
+        assert launch.asked == {"app": app.slug, "version": app.version}
         assert (launch.title, launch.owner, launch.state) == ("Tides", "eve", "asked")
         assert (launch.facility, launch.environment, launch.size) == ("here", "apps", "small")
         assert launching.get(AS_EVE, launch.id) == launch
@@ -120,16 +120,15 @@ class TestOfWhat:
         with pytest.raises(Invalid):
             await launching.ask(AS_ADA, asked)
 
-    @pytest.mark.parametrize("given", ["a/b", "", "x" * 65, "<b>"])
-    async def test_the_state_of_a_running_app_is_named_by_an_id_alone(
-        self, world: World, launching: Launching, given: str
-    ) -> None:
-        app = await shared(world, None)
-        if not given:
-            assert "given" not in (await launching.ask(AS_ADA, {"app": app.slug, "given": given})).asked
-        else:
-            with pytest.raises(Invalid):
-                await launching.ask(AS_ADA, {"app": app.slug, "given": given})
+    async def test_what_a_running_app_gave_goes_along_by_its_id(self, world: World, labs: Labs) -> None:
+        app, moved = await shared(world, Access.READ), {"query": "year=2020"}
+        kept = {("eve", app.slug, "id-1"): moved}
+        launching = Launching(
+            world.core, world.portal.baskets, given=lambda visitor, slug, id: kept.get((visitor.name, slug, id), {})
+        )
+        assert (await launching.ask(AS_EVE, {"app": app.slug, "given": "id-1"})).asked["given"] == moved
+        for visitor, id in ((AS_ADA, "id-1"), (AS_EVE, "id-2"), (AS_EVE, "")):
+            assert "given" not in (await launching.ask(visitor, {"app": app.slug, "given": id})).asked
 
     @pytest.mark.attack
     async def test_anothers_basket_goes_along_with_nobody(self, world: World, launching: Launching) -> None:

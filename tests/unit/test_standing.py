@@ -101,10 +101,14 @@ def test_what_is_said_in_an_odd_way_is_no_error(progress: dict[str, Any]) -> Non
 
 
 def test_what_is_staged_and_used_is_told() -> None:
-    things = {"a": {"done": 5, "of": 5, "state": "done"}, "b": {"done": 1, "of": 9, "state": "copying"}}
+    things = {
+        "a": {"done": 5, "of": 5, "state": "done"},
+        "b": {"done": 1, "of": 9, "state": "running"},
+        "c": {"state": "mounted"},
+    }
     progress = {"things": things, "use": {"memory": 5_000, "cpu": 3}}
     now = standing(replace(LAUNCH, state="ready", progress=progress), OwnServer("ready", url=URL, starts_in=3.0))
-    assert (now.staged, now.memory) == ((1, 2), 5_000)
+    assert (now.staged, now.memory) == ((2, 3), 5_000)
     told = launch_json(now, base="https://vaas.example.org/")
     assert (told["state"], told["things"], told["page"]) == (
         "ready",
@@ -141,7 +145,7 @@ def test_where_it_runs_is_said_also_when_it_is_not_offered_any_more() -> None:
 @pytest.mark.parametrize(
     ("asked", "page", "again"),
     [
-        ({"app": "tides", "version": "v", "given": "g1"}, "apps/tides/", "apps/tides/launch?given=g1"),
+        ({"app": "tides", "version": "v", "given": {"query": "a"}}, "apps/tides/", "apps/tides/launch"),
         ({"store": "home", "path": "a b.ipynb"}, "files/home/a%20b.ipynb", "launch?store=home&path=a+b.ipynb"),
         ({"basket": "abcdefghijkl"}, "basket/abcdefghijkl", "launch?basket=abcdefghijkl"),
     ],

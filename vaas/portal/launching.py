@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,14 +21,15 @@ from vaas.portal.standing import ALIVE, Standing, settled, standing
 from vaas.portal.things import Held
 from vaas.stores.base import check_path
 
-__all__ = ["Asked", "Form", "Launching"]
+__all__ = ["Asked", "Form", "Given", "Launching"]
 
 #: What a launch is asked of, in words of the wires.
 Asked = Mapping[str, Any]
+#: Returns what a running app gave to this visitor's launch of that app, by its id; {} for nothing.
+Given = Callable[[Visitor, str, str], Mapping[str, Any]]
 
 _LONGEST_TITLE = 100
 _PLAN_SECONDS = 120
-_GIVEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NOTHING = "Say what is to be launched: an app, a notebook of yours, or a basket."
 
 
@@ -63,8 +63,8 @@ class Form:
 class Launching:
     """The launches of each person: nobody else sees, stops or opens them."""
 
-    def __init__(self, core: Core, baskets: Baskets) -> None:
-        self._core, self._baskets = core, baskets
+    def __init__(self, core: Core, baskets: Baskets, *, given: Given = lambda _visitor, _slug, _id: {}) -> None:
+        self._core, self._baskets, self._given = core, baskets, given
 
     def offered(self, visitor: Visitor) -> bool:
         """Tell whether the visitor can launch anything here."""
@@ -74,8 +74,8 @@ class Launching:
     async def form(self, visitor: Visitor, asked: Asked) -> Form:
         """Return what can be chosen for it.
 
-        ``asked`` names an "app", or a notebook by "store" and "path"; with it, or alone, a "basket", of which "current"
-        is the person's own without a name.
+        ``asked`` names an "app", and by the id in "given" what travels along from where it runs; or a notebook by
+        "store" and "path". With either, or alone, a "basket" goes along, of which "current" is the one without a name.
 
         Raises
         ------
@@ -88,8 +88,8 @@ class Launching:
         things, basket, called = await self._data(visitor, str(asked.get("basket") or ""))
         if asked.get("app"):
             whole, title, needs = await self._app(visitor, str(asked["app"]), things)
-            if asked.get("given"):
-                whole |= {"given": _given(asked["given"])}
+            given = self._given(visitor, whole["app"], str(asked.get("given") or ""))
+            whole |= {"given": given} if given else {}
         elif asked.get("path"):
             whole, title, needs = await self._notebook(user, str(asked.get("store") or ""), str(asked["path"]), things)
         elif basket:
@@ -327,12 +327,6 @@ def _person(visitor: Visitor) -> User:
     if visitor.user is None:
         raise SignInNeeded("Sign in to launch a JupyterLab of your own.")
     return visitor.user
-
-
-def _given(said: object) -> str:
-    if not isinstance(said, str) or not _GIVEN.fullmatch(said):
-        raise Invalid("This does not come from a running app.")
-    return said
 
 
 def _chosen(form: Form, *, facility: str, environment: str, size: str) -> Choice:

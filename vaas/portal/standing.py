@@ -31,6 +31,8 @@ _WORDS = {
     "stopped": "It is stopped. Your files are still there.",
     "failed": "It did not start.",
 }
+#: The states of a thing of the data that is there.
+_THERE = frozenset({"done", "mounted"})
 _VANISHED = "It ended before JupyterLab was ready, and nobody can tell why."
 
 
@@ -77,7 +79,7 @@ class Standing:
         """How many things of the data lie there, and how many there are to be."""
         things = self.launch.progress.get("things")
         states = [each.get("state") for each in things.values()] if isinstance(things, Mapping) else []
-        return sum(state == "done" for state in states), len(states)
+        return sum(state in _THERE for state in states), len(states)
 
 
 def settled(launch: Launch, server: OwnServer, *, now: datetime) -> Launch:
