@@ -225,7 +225,7 @@ class LaunchEvents(_Lender, EventStream):
     async def get(self, launch_id: str) -> None:
         """Stream until it is ready, failed or stopped."""
         self._launch_id = self.portal.launching.get(self.visitor, launch_id).id
-        await self.stream(every=0.5)
+        await self.stream()
 
     async def state(self) -> tuple[bool, dict[str, object]]:
         """Return the event for the page."""

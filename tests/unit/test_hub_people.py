@@ -35,7 +35,7 @@ def events(*said: Mapping[str, Any]) -> bytes:
 
 @asynccontextmanager
 async def hub(
-    answers: Mapping[str, Said], asked: list[HTTPServerRequest] | None = None
+    answers: Mapping[str, Said], asked: list[HTTPServerRequest] | None = None, **said: Any
 ) -> AsyncIterator[HubOwnServers]:
     """Serve these answers by method and path, 404 for all else."""
 
@@ -45,7 +45,7 @@ async def hub(
 
     async with web(recorded(asked if asked is not None else [], answer)) as port:
         url = f"http://127.0.0.1:{port}/hub/api"
-        yield HubOwnServers(url, http=internal_http(url))
+        yield HubOwnServers(url, http=internal_http(url), **said)
 
 
 REQUESTED = {"progress": 0, "message": "Server requested"}
@@ -95,6 +95,25 @@ async def test_a_queue_tells_when_it_is_ones_turn() -> None:
     ) as servers:
         found = await servers.state(LENT, NAME)
     assert (found.phase, found.starts_in) == ("queued", 90.0)
+
+
+async def test_while_it_starts_the_hub_is_listened_to_now_and_then_alone() -> None:
+    asked: list[HTTPServerRequest] = []
+    answers: dict[str, Said] = {
+        f"GET {PATH}": (200, model(pending="spawn")),
+        f"GET {PATH}/progress": (200, events(REQUESTED, {"message": "2 are ahead in the queue."})),
+    }
+    time = [100.0]
+    async with hub(answers, asked, clock=lambda: time[0]) as servers:
+        for moment in (100.0, 101.0, 103.9, 104.0, 105.0):
+            time[0] = moment
+            assert (await servers.state(LENT, NAME)).phase == "queued"
+        assert sum("progress" in (request.uri or "") for request in asked) == 2
+        # Its next start has words of its own.
+        answers[f"GET {PATH}"] = (200, model(ready=True))
+        assert (await servers.state(LENT, NAME)).phase == "ready"
+        answers |= {f"GET {PATH}": (200, model(pending="spawn")), f"GET {PATH}/progress": (200, events(REQUESTED))}
+        assert (await servers.state(LENT, NAME)).phase == "starting"
 
 
 async def test_one_that_was_never_started_is_stopped() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -18,6 +19,8 @@ __all__ = ["HubOwnServers"]
 
 #: So long is waited for what the Hub says at once of a server that starts: its first words, and the spawner's.
 _LISTEN, _FIRST_WORDS = 0.4, 2
+#: So often it is listened to, in seconds, and of so many servers it is kept what was heard.
+_LISTENS_EVERY, _MOST_SAID = 4.0, 1000
 #: So often, and after so many seconds, it is tried again to stop one that is about to start or to stop.
 _TRIES, _PAUSE = 4, 0.5
 _NOT_LENT = (
@@ -33,8 +36,11 @@ _CALLED_OFF = "Spawn cancelled"
 class HubOwnServers(OwnServers):
     """Named servers of people at the Hub's API at ``url`` (".../hub/api")."""
 
-    def __init__(self, url: str, *, http: Http) -> None:
-        self._url, self._http = url, http
+    def __init__(self, url: str, *, http: Http, clock: Callable[[], float] = time.monotonic) -> None:
+        self._url, self._http, self._clock = url, http, clock
+        #: Of servers that start: when the Hub was listened to, and what it said. Each time it keeps a stream open until
+        #: the start is over.
+        self._said: dict[tuple[str, str], tuple[float, list[dict[str, Any]]]] = {}
 
     async def start(self, lent: Lent, name: str, *, title: str, plan: str) -> None:
         """Ask for the server, and do not wait for it; no-op when it runs or starts."""
@@ -56,12 +62,10 @@ class HubOwnServers(OwnServers):
             return OwnServer()
         model = _model(answer)
         pending, told = model.get("pending"), _told(model)
-        if model.get("ready") or pending == "stop":
-            return told
-        events = await self._api(lent).events(
-            f"{_path(lent, name)}/progress", seconds=_LISTEN if pending else 5.0, enough=_FIRST_WORDS
-        )
-        return _starting(told, events) if pending else _ended(told, events)
+        if pending and pending != "stop":
+            return _starting(told, await self._lately(lent, name))
+        self._said.pop((lent.user.name, name), None)
+        return told if model.get("ready") or pending else _ended(told, await self._events(lent, name, seconds=5.0))
 
     async def all(self, lent: Lent) -> Mapping[str, OwnServer]:
         """Return how all their servers are doing, by name."""
@@ -88,6 +92,18 @@ class HubOwnServers(OwnServers):
             "The server could not be stopped. Try again in a moment.",
             log_message=f"end of {name}: {answer.status} {answer.body[:300]!r}",
         )
+
+    async def _lately(self, lent: Lent, name: str) -> list[dict[str, Any]]:
+        """Return what the Hub says of a start, or has said a moment ago."""
+        key = lent.user.name, name
+        heard, said = self._said.get(key, (float("-inf"), []))
+        if self._clock() - heard >= _LISTENS_EVERY:
+            said = await self._events(lent, name, seconds=_LISTEN)
+            self._said = dict([*self._said.items(), (key, (self._clock(), said))][-_MOST_SAID:])
+        return said
+
+    async def _events(self, lent: Lent, name: str, *, seconds: float) -> list[dict[str, Any]]:
+        return await self._api(lent).events(f"{_path(lent, name)}/progress", seconds=seconds, enough=_FIRST_WORDS)
 
     async def _ask(self, lent: Lent, method: str, name: str, body: dict[str, Any] | None = None) -> Response:
         return _allowed(await self._api(lent).answer(method, _path(lent, name), body))
