@@ -44,7 +44,11 @@ async def test_the_form_has_chosen_already_and_says_what_is_closed(world: World,
     await world.portal.sharing.grant(Visitor(ADA), app.slug, subject="user:eve", access=Access.READ)
     async with client(site, "eve") as eve:
         page = (await eve.get(f"apps/{app.slug}/launch?given=g123")).text
-        assert places(page) == {"here": "Your files are there.", "cluster!": "It is for members of physics."}
+        assert places(page) == {
+            "here": "Your files are there.",
+            "cluster!": "It is for members of physics.",
+            "nights!": "It takes batch jobs only.",
+        }
         assert re.search(r'value="here" checked', page) and 'name="given" value="g123"' in page
         assert re.search(r'<option value="deep" disabled>', page) and "It is not mounted." in page
         assert re.search(r'<option value="small" selected>Small: 1 core, 2.0 GB of memory<', page)

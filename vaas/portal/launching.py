@@ -16,7 +16,7 @@ from vaas.plans import Plan, sign_plan
 from vaas.portal.baskets import Baskets
 from vaas.portal.core import Core
 from vaas.portal.keeping import one_line
-from vaas.portal.offering import Choice, Needs, choices, needs_of, needs_of_snapshot, suggested
+from vaas.portal.offering import Choice, Needs, choices, closed, needs_of, needs_of_snapshot, suggested
 from vaas.portal.standing import ALIVE, Standing, settled, standing
 from vaas.portal.things import Held
 from vaas.stores.base import check_path
@@ -230,8 +230,8 @@ class Launching:
         environment = offering.environment(launch.environment)
         if not facility or not size or not environment or launch.environment not in facility.environments:
             raise Conflict("What this launch was asked for with is not offered any more. Launch it anew.")
-        if not any(each.possible for each in choices(self._core.offering, Needs(), user) if each.facility == facility):
-            raise Forbidden(f"“{facility.title}” cannot be used by you at the moment.")
+        if why := closed(facility, user, batch=False):
+            raise Forbidden(f"“{facility.title}” cannot be used by you at the moment. {why}")
         home, shared = self._core.folders(user)
         return Plan(
             server=ServerName(user.name, launch_server(launch.id)).path,
