@@ -64,6 +64,11 @@ class LaunchProcess(AppProcess):
         self.popen_kwargs = {"cwd": str(data)}
         return await SimpleLocalProcessSpawner.start(self)
 
+    def get_env(self) -> dict[str, str]:
+        """Return for a person's server what any spawner would give it."""
+        env: dict[str, str] = super().get_env() if self.for_app else SimpleLocalProcessSpawner.get_env(self)
+        return env
+
 
 def _told(data: Path) -> dict[str, Any]:
     found = data / "launch.json"
