@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from e2e.people import PHONE, Person, Site
-from tests.portal_fixture import RunningPortal, running, stand_in_app
+from tests.portal_fixture import RunningPortal, app_python, running
 from tests.stand_in_launch import SITE
 
 pytestmark = [pytest.mark.hub, pytest.mark.browser]
@@ -27,7 +27,7 @@ TITLE = "Penguins of the Palmer Archipelago"
 def launches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPortal]:
     """Return a portal at a Hub that starts a small web server for each launch."""
     folder = tmp_path_factory.mktemp("launching")
-    with running(folder / "data", app_python=stand_in_app(folder), more_site=SITE) as portal:
+    with running(folder / "data", app_python=app_python(), more_site=SITE) as portal:
         yield portal
 
 

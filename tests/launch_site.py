@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.notebooks import write_notebook
-from tests.portal_fixture import RunningPortal, running, stand_in_app, until
+from tests.portal_fixture import RunningPortal, app_python, running, until
 from tests.stand_in_launch import SITE
 from vaas.launching import launch_server
 
@@ -75,7 +75,7 @@ def _server(process: psutil.Process) -> str:
 def launch_portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launches]:
     """Return the portal; ada has a notebook in her home."""
     folder = tmp_path_factory.mktemp("launches")
-    with running(folder / "data", app_python=stand_in_app(folder), more_site=SITE) as portal:
+    with running(folder / "data", app_python=app_python(), more_site=SITE) as portal:
         write_notebook(portal.data / "homes" / "ada" / "a b.ipynb", "x = 1")
         yield Launches(portal, {name: portal.token_for(name) for name in ("ada", "sam", "emil")})
 
