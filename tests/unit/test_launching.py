@@ -306,11 +306,14 @@ class TestLimits:
         assert launching.get(AS_ADA, first.id).state == "failed"
         assert (await launching.start_again(LENT_ADA, third.id)).state == "starting"
 
-    async def test_of_many_at_once_as_many_start_as_may(self, world: World, launching: Launching) -> None:
+    async def test_of_many_at_once_the_first_start(self, world: World, launching: Launching) -> None:
         world.limit(running_each=3)
-        done = await asyncio.gather(*(launched(launching) for _ in range(8)), return_exceptions=True)
-        assert sum(isinstance(each, Launch) for each in done) == 3
-        assert sum(isinstance(each, Conflict) for each in done) == 5
+        asked = []
+        for _ in range(8):
+            asked.append(await launching.ask(AS_ADA, {"store": "home", "path": "work/tides.ipynb"}))
+            world.clock.forward(seconds=1)
+        done = await asyncio.gather(*(launching.begin(LENT_ADA, each.id) for each in asked), return_exceptions=True)
+        assert [type(each) for each in done] == [Launch] * 3 + [Conflict] * 5
         assert len(launching.known(AS_ADA)) == 3
 
 
@@ -346,6 +349,22 @@ class TestGoingOn:
         again = await launching.start_again(LENT_ADA, launch.id)
         assert (again.state, again.error) == ("starting", "")
         assert (await launching.start_again(LENT_ADA, launch.id)).state == "starting" and len(labs.plans) == 2
+
+    async def test_how_the_last_start_ended_is_not_taken_for_how_this_one_does(
+        self, world: World, launching: Launching, labs: Labs
+    ) -> None:
+        launch, seen = await launched(launching), []
+
+        class Watched(Labs):
+            async def start(self, lent: Lent, name: str, *, title: str, plan: str) -> None:
+                seen.append(launching.get(AS_ADA, launch.id).state)
+                await super().start(lent, name, title=title, plan=plan)
+
+        world.core.own_servers = watched = Watched()
+        watched.put("ada", launch_server(launch.id), "failed", "There is no room.")
+        await launching.look(LENT_ADA)
+        await launching.start_again(LENT_ADA, launch.id)
+        assert seen == ["asked"]
 
     async def test_removing_it_takes_the_server_too(self, launching: Launching, labs: Labs) -> None:
         launch = await launched(launching)

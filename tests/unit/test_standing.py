@@ -109,7 +109,9 @@ def test_what_is_staged_and_used_is_told() -> None:
     progress = {"things": things, "use": {"memory": 5_000, "cpu": 3}}
     now = standing(replace(LAUNCH, state="ready", progress=progress), OwnServer("ready", url=URL, starts_in=3.0))
     assert (now.staged, now.memory) == ((2, 3), 5_000)
-    told = launch_json(now, base="https://vaas.example.org/")
+    carrying = replace(now, launch=replace(now.launch, asked={"app": "tides", "given": {"query": "much"}}))
+    told = launch_json(carrying, base="https://vaas.example.org/")
+    assert told["asked"] == {"app": "tides"}
     assert (told["state"], told["things"], told["page"]) == (
         "ready",
         things,

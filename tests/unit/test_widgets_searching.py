@@ -305,6 +305,7 @@ def test_a_notebook_is_launched_from_its_store_by_its_path() -> None:
     record = {"type": "notebook", "catalog": "here", "id": "n", "details": details}
     (launch,) = (a for a in shown.detail(record, launches=True, visitor="ada")["actions"] if a["do"] == "launch")
     assert launch["url"] == "launch?store=home&path=a+b%2F%C3%A9%26x%3D1.ipynb" and not launch["why"]
+    assert links.launch({**record, "type": "data"}) == ""
     nowhere = shown.detail({**record, "details": {"path": "x.ipynb"}}, launches=True, visitor="ada")["actions"]
     assert [each["why"] for each in nowhere if each["do"] == "launch"] == [
         "This portal has no place where it could be launched."
