@@ -32,6 +32,7 @@ from hub_service.probing import Probe, Probing
 from hub_service.settings import ROOT, Settings
 from hub_service.site import bounds, frame_ancestors, limits, picture_sources
 from vaas.backends.hub import HubApi, HubBackend, HubDirectory
+from vaas.backends.hub_people import HubOwnServers
 from vaas.catalogs.base import Catalog
 from vaas.catalogs.ckan import CkanCatalog
 from vaas.catalogs.invenio import InvenioCatalog
@@ -83,17 +84,20 @@ def make_core(settings: Settings, environ: Mapping[str, str]) -> Core:
     inside = internal_http(hub_url, proxy, seconds=20.0)
     api = HubApi(hub_url, environ["JUPYTERHUB_API_TOKEN"], http=inside)
     backend = HubBackend(api, http=inside, origin=lambda account: app_origin(settings.public_url, account), proxy=proxy)
+    stores = _stores(data, database, _http(environ))
     return Core(
         database=database,
         content=Content(data / "content"),
         outlines=Outlines(data / "outlines"),
         backend=backend,
         directory=HubDirectory(api),
-        stores=_stores(data, database, _http(environ)),
+        stores=stores,
         master_key=ensure_secret(settings.secrets / "tickets"),
         limits=limits(environ),
         offering=declared(settings).offering,
         maker=make_maker(settings, environ, limits(environ)),
+        own_servers=HubOwnServers(hub_url, http=inside),
+        folders=stores.folders,
         public_url=settings.portal_url,
         network=settings.network,
         picture_sources=picture_sources(environ),

@@ -57,7 +57,8 @@ async def answer_asker(portal: Portal, asker: Asker, verb: str, args: Mapping[st
 
 async def _me(portal: Portal, visitor: Visitor, args: Arguments) -> Any:
     args.only()
-    return {"name": visitor.name or None, "signed_in": visitor.user is not None}
+    told = {"name": visitor.name or None, "signed_in": visitor.user is not None}
+    return {**told, "launch": portal.launching.offered(visitor)}
 
 
 async def _search(portal: Portal, visitor: Visitor, args: Arguments) -> Any:

@@ -69,6 +69,10 @@ _BODIES: dict[tuple[str, str], dict[str, Any]] = {
         "message": {"type": "string"},
     },
     ("put", "api/requests/{request}"): {"grant": {"type": "boolean"}},
+    ("post", "api/launches"): {
+        n: {"type": "string"}
+        for n in ("app", "store", "path", "basket", "given", "facility", "environment", "size", "title")
+    },
     ("post", "api/stores"): {n: {"type": "string"} for n in ("title", "url", "username", "password")},
 }
 _QUERIES = {
@@ -89,6 +93,7 @@ _CREATED = {
         "api/stores",
         "api/baskets",
         "api/requests",
+        "api/launches",
     )
 }
 

@@ -1,10 +1,12 @@
-"""Times and sizes in words."""
+"""Times and sizes in words, of files and of servers."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
-__all__ = ["ago", "size_words"]
+from vaas.launching import Size
+
+__all__ = ["ago", "duration_words", "room_words", "size_words"]
 
 _STEPS = ((60, "minute"), (3600, "hour"), (86400, "day"), (604800, "week"), (2629800, "month"), (31557600, "year"))
 
@@ -21,6 +23,12 @@ def ago(when: datetime | None, *, now: datetime | None = None) -> str:
     return f"{count} {unit}{'' if count == 1 else 's'} ago"
 
 
+def duration_words(seconds: float) -> str:
+    """Say about how long something takes, in the largest unit that is not a part of one."""
+    step, unit = max(((s, u) for s, u in ((1, "second"), *_STEPS[:3]) if s <= seconds), default=(1, "second"))
+    return _count(round(seconds / step), unit)
+
+
 def size_words(size: float) -> str:
     """Say a number of bytes with a decimal unit."""
     for unit in ("bytes", "kB", "MB", "GB", "TB", "PB"):
@@ -28,3 +36,18 @@ def size_words(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "bytes" or size >= 99.95 else f"{size:.1f} {unit}"
         size /= 1000
     raise AssertionError
+
+
+def room_words(size: Size) -> str:
+    """Say how much a launch of that size gets."""
+    said = [_count(size.cores, "core"), f"{size_words(size.memory)} of memory"]
+    said += [_count(size.gpus, "GPU")] if size.gpus else []
+    hours = size.seconds / 3600
+    said += [f"for {_count(hours, 'hour') if hours >= 1 else _count(size.seconds // 60, 'minute')}"] * bool(
+        size.seconds
+    )
+    return ", ".join(said)
+
+
+def _count(number: float, what: str) -> str:
+    return f"{number:g} {what}{'' if number == 1 else 's'}"

@@ -47,7 +47,9 @@ class RunningPortal:
     ``url`` is the portal's public address, ``hub_api`` the Hub's REST API, ``admin_token`` may do everything there.
     """
 
-    def __init__(self, data: Path, *, app_python: Path, environ: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, data: Path, *, app_python: Path, environ: dict[str, str] | None = None, more_site: str = ""
+    ) -> None:
         self.data = data
         self.admin_token = secrets.token_hex(16)
         site = data.parent / f"{data.name}_site.py"
@@ -60,7 +62,7 @@ class RunningPortal:
             for scope, name in names.items()
         ]
         said_by = {"token": self.admin_token, "scopes": _SCOPES, "more_services": services, "more_roles": roles}
-        site.write_text(_SITE.format(**said_by))
+        site.write_text(_SITE.format(**said_by) + more_site)
         ports = dict(zip(("PORT", "HUB_PORT", "PORTAL_PORT", "PROXY_PORT"), map(str, free_ports(4)), strict=True))
         said = {f"VAAS_{name}": port for name, port in ports.items()}
         said |= {"VAAS_DATA": str(data), "VAAS_APP_PYTHON": str(app_python), "VAAS_DEMO": "1"}
@@ -212,9 +214,14 @@ def chromium() -> str:
 
 
 @contextlib.contextmanager
-def running(data: Path, *, app_python: Path, environ: dict[str, str] | None = None) -> Iterator[RunningPortal]:
-    """Start a portal and stop it at the end; ``environ`` is added to its environment."""
-    portal = RunningPortal(data, app_python=app_python, environ=environ).start()
+def running(
+    data: Path, *, app_python: Path, environ: dict[str, str] | None = None, more_site: str = ""
+) -> Iterator[RunningPortal]:
+    """Start a portal and stop it at the end.
+
+    ``environ`` is added to its environment, ``more_site`` to the site's own configuration of the Hub.
+    """
+    portal = RunningPortal(data, app_python=app_python, environ=environ, more_site=more_site).start()
     try:
         yield portal
     finally:

@@ -77,10 +77,11 @@ class MeJson(Api):
     """Who the caller is."""
 
     def get(self) -> None:
-        """Send name, groups and whether they are an admin; an empty name for nobody."""
+        """Send name, groups, whether they are an admin, and whether they can ``launch``; an empty name for nobody."""
         user = self.user
         groups = sorted(user.groups) if user else []
-        self.reply({"name": user.name if user else "", "groups": groups, "admin": bool(user and user.admin)})
+        told = {"name": user.name if user else "", "groups": groups, "admin": bool(user and user.admin)}
+        self.reply({**told, "launch": self.portal.launching.offered(self.visitor)})
 
 
 class AppsJson(Api):

@@ -21,7 +21,7 @@ from hub_service.handlers import incidents, reach
 from hub_service.handlers.base import Page
 from vaas.addresses import origin_of
 from vaas.db.base import Query
-from vaas.errors import Conflict, Forbidden, Invalid, NotFound, VaasError
+from vaas.errors import Invalid, VaasError
 from vaas.model import Access
 from vaas.network import within
 from vaas.policy import subject_title
@@ -33,7 +33,6 @@ __all__ = [
     "Cover",
     "EventStream",
     "GalleryPage",
-    "LaunchPage",
     "LogText",
     "SettingsPage",
     "SourceZip",
@@ -222,35 +221,6 @@ class SettingsPage(Page):
             raise Invalid("Type the app's title to withdraw it. Nothing was changed.", field="confirm")
         self.portal.gallery.withdraw(self.visitor, slug)
         self.done("", f"“{app.title}” is withdrawn.")
-
-
-class LaunchPage(Page):
-    """Take a copy of an app's notebook: into one's own files, or as a download."""
-
-    async def get(self, slug: str) -> None:
-        """Show what there is to take."""
-        seen = self.portal.core.see(self.visitor, slug, "launch")
-        version = self.portal.gallery.current(seen.app)
-        context = {
-            "app": seen.app,
-            "files": list(version.snapshot.files) if version else [],
-            "stores": self.portal.core.stores.of(self.user) if self.user else [],
-            "save_url": f"{self.base}apps/{slug}/launch",
-            "download_url": f"{self.base}apps/{slug}/source.zip",
-        }
-        self.show("launch.html", title="Launch a copy", context=context)
-
-    async def post(self, slug: str) -> None:
-        """Copy the notebook and its files into the chosen folder."""
-        store_id, folder = self.get_body_argument("store"), self.get_body_argument("folder", "")
-        try:
-            path = await self.portal.copies.save(self.person, slug, store_id, folder)
-        except (Invalid, NotFound, Forbidden, Conflict) as error:
-            error.field = error.field or "folder"
-            self.fail_form(error)
-            await self.get(slug)
-            return
-        self.done(f"files/{store_id}/{path}", "The copy is here.")
 
 
 class Wake(Page):

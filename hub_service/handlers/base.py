@@ -16,7 +16,7 @@ from tornado import web
 
 from hub_service.markdown import markdown
 from hub_service.origins import is_forged
-from hub_service.words import ago, size_words
+from hub_service.words import ago, duration_words, size_words
 from vaas import cookies, errors, network, policy
 from vaas.addresses import origin_of
 from vaas.db.base import Query
@@ -330,7 +330,13 @@ class Api(Base):
 
 def filters() -> dict[str, Any]:
     """Return the template filters."""
-    words = {"ago": ago, "size": size_words, "subject_title": policy.subject_title, "reach": network.words}
+    words = {
+        "ago": ago,
+        "duration": duration_words,
+        "size": size_words,
+        "subject_title": policy.subject_title,
+        "reach": network.words,
+    }
     return {**words, "markdown": markdown}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from hub_service.handlers.base import Page
 from hub_service.markdown import markdown
@@ -66,6 +66,7 @@ class FilesPage(Page):
             "folder_entries": entries,
             "suggested": suggested,
             "publish_url": f"{self.base}drafts/",
+            "launch_url": f"{self.base}launch?{urlencode({'store': store.id, 'path': path})}",
         }
         self.show("notebook.html", title=parsed.title or "Notebook", context=context)
 

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from tests.launch_site import launch_portal, launches
 from tests.notebooks import markdown, notebook
 from tests.service.portal_stub import AppProcess, LoadedPage, PortalStub, Visitor, running
+
+__all__ = ["launch_portal", "launches"]
 
 PICTURE = b"\x89PNG\r\n\x1a\n picture"
 

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.launch_site import launch_portal, launches
 from tests.portal_fixture import RunningPortal, running, stand_in_app
+
+__all__ = ["launch_portal", "launches"]
 
 
 @pytest.fixture(scope="module")

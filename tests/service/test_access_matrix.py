@@ -55,7 +55,7 @@ MATRIX = (
     Row("get", "apps/{slug}/events", VIEW, 200),
     Row("post", "apps/{slug}/hand", VIEW, 400, form={}),
     Row("get", "apps/{slug}/launch", READ, 200),
-    Row("post", "apps/{slug}/launch", READ, 400, form={"store": "home", "folder": "a/../b"}),
+    Row("post", "apps/{slug}/launch", READ, 400, form={"do": "copy", "store": "home", "folder": "a/../b"}),
     Row("get", "apps/{slug}/source.zip", READ, 200),
     Row("get", "apps/{slug}/share", WRITE, 200),
     Row("post", "apps/{slug}/share", WRITE, 303, form={"do": "revoke", "subject": "user:nobody"}),
@@ -71,6 +71,12 @@ MATRIX = (
     Row("get", "basket/{basket}/apps", OWNER, 200, mine=True),
     Row("get", "requests", PERSON, 200),
     Row("post", "requests", PERSON, 404, form={"do": "grant", "request": "{request}"}),
+    Row("get", "launch", PERSON, 400),
+    Row("post", "launch", PERSON, 404, form={"store": "home", "path": "none.ipynb"}),
+    Row("get", "launches/{launch}/", PERSON, 404),
+    Row("post", "launches/{launch}/", PERSON, 404, form={"do": "stop"}),
+    Row("get", "launches/{launch}/events", PERSON, 404),
+    Row("get", "servers", PERSON, 200),
     Row("get", "files/", PERSON, 200),
     Row("get", "files/{store}/{path}", PERSON, 200),
     Row("post", "upload", PERSON, 400, form={}),
@@ -142,6 +148,12 @@ MATRIX = (
     Row("post", "api/requests", VIEW, 400, body={"slug": "{slug}", "access": "NONSENSE"}),
     Row("put", "api/requests/{request}", PERSON, 404, body={"grant": True}),
     Row("delete", "api/requests/{request}", PERSON, 404),
+    Row("get", "api/launches", PERSON, 200),
+    Row("post", "api/launches", READ, 400, body={"app": "{slug}", "facility": "moon"}),
+    Row("get", "api/launches/{launch}", PERSON, 404),
+    Row("delete", "api/launches/{launch}", PERSON, 404),
+    Row("post", "api/launches/{launch}/stop", PERSON, 404),
+    Row("post", "api/launches/{launch}/start", PERSON, 404),
     Row("delete", "api/apps/{slug}", OWNER, 204),
 )
 
@@ -259,6 +271,7 @@ def test_a_route_answers_as_the_rules_say(world: World, row: Row) -> None:
         "thing": "0" * 16,
         "search": "aaaaaaaaaaaa",
         "request": "aaaaaaaaaaaa",
+        "launch": "aaaaaaaaaaaa",
     }
     asked = [who for who in (*RANK, "service") if who != "owner"] + ["owner"]  # the owner's yes may end the thing
     if row.path == "api/apps/{slug}" and row.method == "delete":

@@ -138,7 +138,8 @@ async def shows(visit: Opened, title: str, there: bool) -> None:
 def test_the_same_client_asks_with_a_token(hub: RunningPortal, people: dict[str, str], apps: dict[str, str]) -> None:
     url = f"http://127.0.0.1:{hub.settings.port}/services/vaas/"
     kari, nobody = Client(Rest(url, people["kari"])), Client(Rest(url, ""))
-    assert kari.me() == {"name": "kari", "signed_in": True} and nobody.me() == {"name": None, "signed_in": False}
+    assert kari.me() == {"name": "kari", "signed_in": True, "launch": True}
+    assert nobody.me() == {"name": None, "signed_in": False, "launch": False}
     page = kari.search("glacier", limit=1, typing=True)
     assert page["total"] == 2 and len(page["records"]) == 1
     more = kari.search("glacier", limit=1, cursor=page["cursor"])["records"]

@@ -69,8 +69,8 @@ async def test_a_server_is_answered_as_its_visitor(portal: World, site: str) -> 
     bob, eve, nobody = [await proof(portal, visitor) for visitor in (Visitor(BOB), Visitor(EVE), NOBODY)]
     assert await titles(site, bob) == {"Tides for Bob", "Tides for physics", "Tides for all"}
     assert await titles(site, eve) == await titles(site, nobody) == {"Tides for all"}
-    assert await asked(site, bob, "me") == {"name": "bob", "signed_in": True}
-    assert await asked(site, nobody, "me") == {"name": None, "signed_in": False}
+    assert await asked(site, bob, "me") == {"name": "bob", "signed_in": True, "launch": False}
+    assert await asked(site, nobody, "me") == {"name": None, "signed_in": False, "launch": False}
     facets = (await asked(site, eve, "search", text="tides"))["facets"]
     assert facets["type"] == {"app": 1}
 
@@ -235,7 +235,11 @@ class TestRest:
 
     async def test_any_verb_by_one_address(self, portal: World, site: str) -> None:
         async with client(site, "bob") as bob, client(site, "bob:read") as reads, client(site) as nobody:
-            assert (await bob.post("api/ask", json={"verb": "me"})).json() == {"name": "bob", "signed_in": True}
+            assert (await bob.post("api/ask", json={"verb": "me"})).json() == {
+                "name": "bob",
+                "signed_in": True,
+                "launch": False,
+            }
             assert (await bob.post("api/ask", json={"verb": "me", "args": []})).status_code == 400
             assert (await reads.post("api/ask", json={"verb": "me"})).status_code == 403
             assert (await nobody.post("api/ask", json={"verb": "me"})).status_code in {401, 403}

@@ -162,7 +162,11 @@ class TestHere:
         async with web(answer) as port:
             monkeypatch.setenv("VAAS_URL", f"http://127.0.0.1:{port}/portal/")
             assert here() is here()
-            assert await asyncio.to_thread(lambda: here().me()) == {"name": "token secret", "signed_in": True}
+            assert await asyncio.to_thread(lambda: here().me()) == {
+                "name": "token secret",
+                "signed_in": True,
+                "launch": False,
+            }
 
     def test_a_token_that_is_the_same_for_all_visits_asks_ahead_of_them(self) -> None:
         code = """

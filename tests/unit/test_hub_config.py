@@ -95,6 +95,16 @@ def test_everybody_may_come_to_the_portal_and_nobody_may_make_accounts(c: Config
     assert scopes == {"access:services!service=vaas", "custom:vaas:read", "custom:vaas:write"}
 
 
+def test_people_lend_the_portal_their_own_servers_and_no_more(c: Config) -> None:
+    lent = set(c.JupyterHub.services[0]["oauth_client_allowed_scopes"])
+    assert {scope for scope in lent if "servers" in scope} == {
+        "delete:servers!user",
+        "read:servers!user",
+        "start:servers!user",
+    }
+    assert all(scope.startswith("custom:vaas:") or scope.endswith("!user") for scope in lent)
+
+
 def test_the_portals_scopes_on_servers_end_at_the_apps() -> None:
     assert {scope for scope in PORTAL_SCOPES if "servers" in scope} == {
         "read:servers!group=vaas-apps",

@@ -23,6 +23,7 @@ SAMPLES = {
     "thing": ("0a1b2c3d4e5f6071", "0a1b2c3d4e5f607", "0A1B2C3D4E5F6071"),
     "search": ("abcdefghijkl", "abc", "ABCDEFGHIJKL"),
     "request": ("abcdefghijkl", "abc", "ABCDEFGHIJKL"),
+    "launch": ("abcdefghijkl", "abc", "ABCDEFGHIJKL", "abcdefghijkl/"),
     "token": ("a" * 30 + "-_", "a" * 31, "a" * 33, "a" * 31 + "/"),
     "subject": ("group:a%20b", "a/b", ""),
     "path": ("a/b%20c.ipynb",),

@@ -26,9 +26,11 @@ PAGES = [
     "gallery",
     "health",
     "launch",
+    "launching",
     "logout",
     "notebook",
     "opening",
+    "servers",
     "settings",
     "share",
     "stores",
@@ -41,7 +43,7 @@ def environment(folder: str) -> jinja2.Environment:
     found = jinja2.Environment(
         loader=jinja2.FileSystemLoader(ROOT / "templates" / folder), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    found.filters.update(ago=str, size=str, subject_title=str, reach=str)
+    found.filters.update(ago=str, duration=str, size=str, subject_title=str, reach=str)
     return found
 
 

@@ -279,12 +279,37 @@ def test_what_can_be_done_first_is_what_it_is_for(kind: str) -> None:
     assert actions[0]["url"] == record["url"]
 
 
-def test_launching_comes_soon_until_the_portal_launches() -> None:
+@pytest.mark.parametrize(
+    ("launches", "visitor", "access", "why"),
+    [
+        (True, "ada", "READ", ""),
+        (True, "ada", "", ""),
+        (True, "ada", "VIEW", "Ask its owner"),
+        (True, "", "READ", "Sign in"),
+        (False, "ada", "READ", "no place"),
+    ],
+)
+def test_an_app_is_launched_by_who_may_and_others_read_why_not(
+    launches: bool, visitor: str, access: str, why: str
+) -> None:
     app = next(record for record in records() if record["type"] == "app")
-    (soon,) = (each for each in shown.detail(app)["actions"] if each["do"] == "launch")
-    (now,) = (each for each in shown.detail(app, launches=True)["actions"] if each["do"] == "launch")
-    assert soon["why"] and not now["why"]
-    assert now["url"] == f"apps/{app['details']['slug']}/launch"
+    details = {**app["details"], **({"access": access} if access else {})}
+    actions = shown.detail({**app, "details": details}, launches=launches, visitor=visitor)["actions"]
+    (launch,) = (each for each in actions if each["do"] == "launch")
+    assert why in launch["why"] and bool(launch["why"]) is bool(why)
+    assert launch["url"] == f"apps/{app['details']['slug']}/launch"
+
+
+def test_a_notebook_is_launched_from_its_store_by_its_path() -> None:
+    details = {"store": "home", "path": "a b/é&x=1.ipynb"}
+    record = {"type": "notebook", "catalog": "here", "id": "n", "details": details}
+    (launch,) = (a for a in shown.detail(record, launches=True, visitor="ada")["actions"] if a["do"] == "launch")
+    assert launch["url"] == "launch?store=home&path=a+b%2F%C3%A9%26x%3D1.ipynb" and not launch["why"]
+    assert links.launch({**record, "type": "data"}) == ""
+    nowhere = shown.detail({**record, "details": {"path": "x.ipynb"}}, launches=True, visitor="ada")["actions"]
+    assert [each["why"] for each in nowhere if each["do"] == "launch"] == [
+        "This portal has no place where it could be launched."
+    ]
 
 
 @pytest.mark.parametrize(("visitor", "asks"), [("", False), ("ada", False), ("emil", True)])

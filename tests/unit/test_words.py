@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from hub_service.words import ago, size_words
+from hub_service.words import ago, duration_words, room_words, size_words
+from vaas.launching import Size
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -69,3 +70,24 @@ def test_now_is_now() -> None:
 )
 def test_a_size_is_said_with_a_decimal_unit(size: float, words: str) -> None:
     assert size_words(size) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "0 seconds"), (1, "1 second"), (59, "59 seconds"), (60, "1 minute"), (100, "2 minutes"), (3600, "1 hour")]
+    + [(7300, "2 hours"), (200_000, "2 days")],
+)
+def test_a_duration_is_said_about(seconds: float, words: str) -> None:
+    assert duration_words(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        (Size("s", "S", 0.5, 500_000_000), "0.5 cores, 500 MB of memory"),
+        (Size("s", "S", 1, 2_000_000_000, seconds=1800), "1 core, 2.0 GB of memory, for 30 minutes"),
+        (Size("s", "S", 8, 16_000_000_000, 2, 3600), "8 cores, 16.0 GB of memory, 2 GPUs, for 1 hour"),
+    ],
+)
+def test_the_room_of_a_launch_is_said(size: Size, words: str) -> None:
+    assert room_words(size) == words

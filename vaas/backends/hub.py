@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -16,14 +17,18 @@ from vaas.http import Http, Response
 from vaas.model import ServerName, ServerState, User
 from vaas.slug import is_account
 
-__all__ = ["HubApi", "HubBackend", "HubDirectory"]
+__all__ = ["HubApi", "HubBackend", "HubDirectory", "decoded", "failed_words", "problem"]
 
 #: What the Hub writes before the words of a spawner.
 _HUB_WORDS = re.compile(r"^Spawn failed: (?:[45]\d\d SpawnException(?:\(reason=[\w-]+\))?: )?")
+#: What the Hub says of one that started and never answered, with an address that is not for people.
+_SILENT = re.compile(r"Server at \S+ didn't respond in|Timeout(?:Error)?$|timed out$", re.IGNORECASE)
 #: Seconds between looks at a server that starts: a visitor waits for each; a slow one is not asked so often.
 _FIRST_LOOK, _LAST_LOOK = 0.04, 0.5
 #: A list that changes while it is read is read anew, so many times.
 _TRIES = 5
+#: So many bytes of events are read.
+_MOST_EVENTS = 100_000
 _DOWN = "The Hub does not answer. Try again in a moment."
 
 
@@ -33,28 +38,35 @@ class HubApi:
     def __init__(self, url: str, token: str, *, http: Http) -> None:
         self._url, self._token, self._http = url.rstrip("/"), token, http
 
-    async def text(self, path: str) -> str:
-        """Return the answer to a GET as text, "" for an error status. Raises as Http does."""
-        headers = {"Authorization": f"token {self._token}"}
-        answer = await self._http.request("GET", self._url + path, headers=headers, seconds=5.0)
-        return answer.body.decode(errors="replace") if answer.status == 200 else ""
-
-    async def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        """Return the decoded answer, None for an empty one. Raises NotFound for 404, Unavailable for other errors."""
+    async def answer(self, method: str, path: str, body: dict[str, Any] | None = None) -> Response:
+        """Return the Hub's answer, whatever it is. Raises Unavailable when there is none."""
         headers = {"Authorization": f"token {self._token}", "Content-Type": "application/json"}
         data = json.dumps(body).encode() if body is not None else (b"{}" if method in {"POST", "PUT"} else None)
         try:
-            answer = await self._http.request(method, self._url + path, headers=headers, body=data)
+            return await self._http.request(method, self._url + path, headers=headers, body=data)
         except VaasError as error:
             raise Unavailable(_DOWN, log_message=f"{method} {path}: {error.log_message}") from error
+
+    async def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """Return the decoded answer, None for an empty one. Raises NotFound for 404, Unavailable for other errors."""
+        answer = await self.answer(method, path, body)
         if answer.status == 404:
             raise NotFound("The Hub knows nothing by this name.", log_message=f"{method} {path}: 404")
         if answer.status >= 400:
-            raise Unavailable(_problem(answer), log_message=f"{method} {path}: {answer.status} {answer.body[:500]!r}")
-        try:
-            return json.loads(answer.body) if answer.body else None
-        except ValueError as error:
-            raise Unavailable(_DOWN, log_message=f"{method} {path}: no JSON: {answer.body[:100]!r}") from error
+            raise Unavailable(problem(answer), log_message=f"{method} {path}: {answer.status} {answer.body[:500]!r}")
+        return decoded(answer) if answer.body else None
+
+    async def events(self, path: str, *, seconds: float, enough: int = 100) -> list[dict[str, Any]]:
+        """Return the events that come within ``seconds``, until there are ``enough``; none for an error status."""
+        headers, told = {"Authorization": f"token {self._token}"}, b""
+        with contextlib.suppress(VaasError, TimeoutError):
+            stream = self._http.stream("GET", self._url + path, headers=headers, max_bytes=_MOST_EVENTS)
+            async with asyncio.timeout(seconds), stream as answer:
+                async for chunk in answer.chunks():
+                    told += chunk if answer.status == 200 else b""
+                    if told.count(b"data:") >= enough and told.endswith(b"\n\n"):
+                        break
+        return list(_events(told.decode(errors="replace")))
 
     async def names(self, path: str) -> list[str]:
         """Return the names of all that is listed there, sorted, however many pages that are."""
@@ -80,12 +92,38 @@ class HubApi:
         return [each["name"] for each in await self.call("GET", f"{path}?limit=200&offset={offset}") or ()]
 
 
-def _problem(answer: Response) -> str:
+def decoded(answer: Response) -> Any:
+    """Return what the answer's JSON says. Raises Unavailable for what is none: a page of something in between."""
+    try:
+        return json.loads(answer.body)
+    except ValueError as error:
+        raise Unavailable(_DOWN, log_message=f"No JSON from {answer.host}: {answer.body[:100]!r}") from error
+
+
+def problem(answer: Response) -> str:
+    """Return in words why the Hub did not do what it was asked to."""
     try:
         message = json.loads(answer.body).get("message", "")
     except (ValueError, AttributeError):
         message = ""
     return f"The Hub refused: {message}" if message and answer.status < 500 else _DOWN
+
+
+def failed_words(events: Iterable[Mapping[str, Any]]) -> str:
+    """Return the spawner's own words on a start that failed, as the Hub's events tell them; "" when they do not."""
+    told = [str(event.get("message", "")) for event in events if event.get("failed")]
+    if not told:
+        return ""
+    words = _HUB_WORDS.sub("", told[-1]).strip()
+    return "It did not answer in time." if not words or _SILENT.match(words) else words[:500]
+
+
+def _events(text: str) -> Iterator[dict[str, Any]]:
+    for line in text.splitlines():
+        with contextlib.suppress(ValueError):  # the last one may be cut
+            said = json.loads(line.removeprefix("data:")) if line.startswith("data:") else None
+            if isinstance(said, dict):
+                yield said
 
 
 class HubBackend(Backend):
@@ -162,13 +200,7 @@ class HubBackend(Backend):
 
     async def _why(self, server: ServerName) -> str:
         """Return what the Hub says of a start that failed, or ""."""
-        try:
-            events = await self._api.text(f"{self._path(server)}/progress")
-        except VaasError:
-            return ""
-        lines = (line.removeprefix("data:") for line in events.splitlines() if line.startswith("data:"))
-        told = [event for event in map(json.loads, lines) if event.get("failed")]
-        return _HUB_WORDS.sub("", str(told[-1].get("message", "")))[:500] if told else ""
+        return failed_words(await self._api.events(f"{self._path(server)}/progress", seconds=5.0))
 
     async def _answering(self, server: ServerName) -> ServerState:
         """Ask the server itself: where nothing listens the proxy says so; silence is only busy."""

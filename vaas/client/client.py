@@ -23,9 +23,10 @@ class Client:
         self._wire.close()
 
     def me(self) -> Answer:
-        """Return who asks: ``name``, None for nobody, and whether they are ``signed_in``."""
-        name = self._ask("me").get("name") or None
-        return {"name": name, "signed_in": name is not None}
+        """Return who asks: ``name``, None for nobody, whether they are ``signed_in`` and can ``launch``."""
+        said = self._ask("me")
+        name = said.get("name") or None
+        return {"name": name, "signed_in": name is not None, "launch": said.get("launch") is True}
 
     def search(self, text: str, *, limit: int = 20, cursor: str = "", typing: bool = False) -> Answer:
         """Return what fits: ``records``, ``total``, ``facets``, ``cursor`` for more, ``silent``, ``notes``.

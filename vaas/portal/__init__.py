@@ -19,6 +19,7 @@ from vaas.portal.handing import Handing
 from vaas.portal.harvesting import Harvesting
 from vaas.portal.incidents import Incidents
 from vaas.portal.indexing import Indexing
+from vaas.portal.launching import Launching
 from vaas.portal.opening import Opening, Progress
 from vaas.portal.placing import Placing
 from vaas.portal.previewing import Previewing
@@ -97,6 +98,7 @@ class Portal:
         self.reading = Reading(core, self.baskets)
         self.placing = Placing(core, self.drafts, self.baskets, self.reading)
         self.requests = Requests(core, self.sharing)
+        self.launching = Launching(core, self.baskets)
         self.saved = Saved(core, self.finding, upto=(lambda: indexing.upto) if indexing else core.now)
         self.running = running(core, self.baskets) if running else without_executors(core, self.baskets)
         self.harvesting = harvesting

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from vaas import policy
-from vaas.backends.base import Backend, Directory
+from vaas.backends.base import Backend, Directory, OwnServers
 from vaas.content import Content
 from vaas.db.base import Database, Records
 from vaas.environments.base import Maker
@@ -62,6 +62,9 @@ class Limits:
     basket_read: int = 2_000_000_000
     searches_each: int = 50
     requests_each: int = 20
+    #: How many launches one person keeps, stopped ones too, and how many of them may run at once.
+    launches_each: int = 50
+    running_each: int = 5
     cover_bytes: int = 3_000_000
     #: Of one kernel with all its processes.
     kernel_memory: int = 2_000_000_000
@@ -159,6 +162,10 @@ class Core:
     offering: Offering = Offering()
     #: Makes the environments that notebooks ask for; None: this site makes none.
     maker: Maker | None = None
+    #: Where people's own servers run; None: nobody has any.
+    own_servers: OwnServers | None = None
+    #: Returns what a plan names of a person's files: the folder of their home, and the shared folders that they see.
+    folders: Callable[[User], tuple[str, tuple[str, ...]]] = lambda _user: ("", ())
     now: Callable[[], datetime] = _now
     #: Tells an app server to ask again at once; takes its name and a ticket for "poke".
     poke: Callable[[ServerName, str], Coroutine[None, None, None]] = _no_poke

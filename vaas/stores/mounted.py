@@ -124,6 +124,11 @@ class MountedStores(StoreSource):
             if not any(part.startswith(".") for part in path.split("/")):
                 yield Touched(place, check_path(path))
 
+    def folders(self, user: User) -> tuple[str, tuple[str, ...]]:
+        """Return the names of the person's folder among the homes, and of the shared folders that they see."""
+        shared = [each.root.name for each in self._shared if not each.group or each.group in user.groups]
+        return self._home(user.name).name, tuple(sorted(shared))
+
     def accounts(self, user: User) -> list[StoreAccount]:
         """Return the WebDAV accounts that the person connected."""
         with self._database.begin() as records:

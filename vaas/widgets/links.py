@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
-__all__ = ["code_line", "download", "picture", "safe_url"]
+__all__ = ["code_line", "download", "launch", "picture", "safe_url"]
 
 _MOST = 2_000
 _PICTURE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]+")
@@ -64,6 +64,17 @@ def download(record: Mapping[str, Any]) -> str:
         return ""
     if isinstance(store, str) and isinstance(path, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,60}", store):
         return f"api/stores/{store}/files/{quote(path)}?content=1"
+    return ""
+
+
+def launch(record: Mapping[str, Any]) -> str:
+    """Return the portal's page on which an app, or a notebook of a store, is launched; "" for what cannot be."""
+    details = record.get("details") or {}
+    slug, store, path = (details.get(name) for name in ("slug", "store", "path"))
+    if isinstance(slug, str) and slug:
+        return safe_url(f"apps/{slug}/launch")
+    if isinstance(store, str) and isinstance(path, str) and record.get("type") == "notebook":
+        return safe_url(f"launch?{urlencode({'store': store, 'path': path})}")
     return ""
 
 

@@ -159,12 +159,22 @@ def _actions(record: Mapping[str, Any], *, launches: bool, visitor: str) -> list
     if kind in {"notebook", "data"} and (file := links.download(record)):
         found.append({"do": "download", "name": "Download", "url": file, "icon": "download", "away": False})
     if own and kind in {"app", "notebook"}:
-        launch = links.safe_url((record.get("details") or {}).get("launch") or (slug and f"apps/{slug}/launch"))
-        why = "" if launches and launch else "Launching a copy of your own comes soon."
-        found.append({"do": "launch", "name": "Launch a copy", "url": launch, "icon": "rocket", "why": why})
+        why = _why_not_launched(record, launches=launches, visitor=visitor)
+        name = "Launch in JupyterLab"
+        found.append({"do": "launch", "name": name, "url": links.launch(record), "icon": "rocket", "why": why})
     if own and slug and visitor and visitor != record.get("owner") and (more := _to_ask_for(record)):
         found.append({"do": "ask", "name": "Ask for access", "slug": slug, "more": more, "icon": "key"})
     return found
+
+
+def _why_not_launched(record: Mapping[str, Any], *, launches: bool, visitor: str) -> str:
+    """Return why the visitor cannot launch it, "" where they can."""
+    if not visitor:
+        return "Sign in to launch it in a JupyterLab of your own."
+    if not launches or not links.launch(record):
+        return "This portal has no place where it could be launched."
+    opens_only = (record.get("details") or {}).get("access") == "VIEW"
+    return "You may open it, but not launch it. Ask its owner for more." if opens_only else ""
 
 
 def _to_ask_for(record: Mapping[str, Any]) -> list[str]:

@@ -1,0 +1,187 @@
+"""The pages of launches: one form with all chosen, what is closed and why, each state, and a Hub that is silent."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from tests.notebooks import notebook
+from tests.own_servers import OFFERING, Labs
+from tests.portal_parts import ADA, EVE, World
+from tests.unit.test_handlers import client
+from vaas.launching import launch_server
+from vaas.model import Access, Visitor
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+@pytest.fixture
+def labs(world: World) -> Labs:
+    """Where people's servers run; the site offers two places, and ada has a notebook."""
+    world.core.offering, world.core.own_servers = OFFERING, Labs()
+    world.put(ADA, "tides.ipynb", notebook("x = 1"))
+    return world.core.own_servers
+
+
+def places(page: str) -> dict[str, str]:
+    """Return the places that the form offers, each with what is said of it; the closed ones with a bang."""
+    rows = re.findall(
+        r'<input type="radio" name="facility"[^>]*value="(\w+)"([^>]*)>.*?-hint">(.*?)</span>', page, re.S
+    )
+    return {id + "!" * ("disabled" in more): " ".join(said.split()) for id, more, said in rows}
+
+
+async def launched(ada: Any, **more: str) -> str:
+    answer = await ada.post("api/launches", json={"store": "home", "path": "tides.ipynb", **more})
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+async def test_the_form_has_chosen_already_and_says_what_is_closed(world: World, site: str, labs: Labs) -> None:
+    app = await world.published(ADA, "x = 1", title=HOSTILE)
+    await world.portal.sharing.grant(Visitor(ADA), app.slug, subject="user:eve", access=Access.READ)
+    async with client(site, "eve") as eve:
+        page = (await eve.get(f"apps/{app.slug}/launch?given=g123")).text
+        assert places(page) == {
+            "here": "Your files are there.",
+            "cluster!": "It is for members of physics.",
+            "nights!": "It takes batch jobs only.",
+        }
+        assert re.search(r'value="here" checked', page) and 'name="given" value="g123"' in page
+        assert re.search(r'<option value="deep" disabled>', page) and "It is not mounted." in page
+        assert re.search(r'<option value="small" selected>Small: 1 core, 2.0 GB of memory<', page)
+        assert HOSTILE not in page and "Copy" in page and "source.zip" in page
+        sent = await eve.post(f"apps/{app.slug}/launch", data={"do": "launch", "given": "g123"})
+        assert sent.status_code == 303
+    (now,) = world.portal.launching.known(Visitor(EVE))
+    assert sent.headers["Location"].endswith(f"launches/{now.launch.id}/?go=1")
+    assert (now.launch.size, labs.tokens) == ("small", {"eve"})
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "said"),
+    [
+        ({"facility": "cluster"}, 403, "It is for members of physics."),
+        ({"facility": "moon"}, 400, "not offered here"),
+        ({"facility": "here", "environment-here": "deep"}, 403, "It is not mounted."),
+        ({"facility": "here", "title": "x" * 101}, 400, "longer than 100"),
+        ({"facility": "here", "basket": "current"}, 400, "nothing in this basket"),
+    ],
+)
+async def test_what_cannot_be_is_said_in_the_form(
+    world: World, site: str, labs: Labs, sent: dict[str, str], status: int, said: str
+) -> None:
+    async with client(site, "ada") as ada:  # whom this Hub knows without groups
+        answer = await ada.post("launch", data={"store": "home", "path": "tides.ipynb", **sent})
+    assert answer.status_code == status
+    assert said in re.search(r'role="alert".*?</ul>', answer.text, re.S)[0]  # type: ignore[index]
+    assert "Launch in JupyterLab" in answer.text and labs.plans == []
+
+
+async def test_the_tenth_server_is_refused_in_the_form(world: World, site: str, labs: Labs) -> None:
+    world.limit(running_each=1)
+    async with client(site, "ada") as ada:
+        await launched(ada)
+        answer = await ada.post("launch", data={"store": "home", "path": "tides.ipynb"})
+        assert answer.status_code == 409 and "Stop one of them first" in answer.text
+        assert len((await ada.get("api/launches")).json()["launches"]) == 1
+
+
+async def test_where_there_is_no_place_at_all_a_copy_is_left(world: World, site: str) -> None:
+    app = await world.published(ADA, "x = 1")
+    async with client(site, "ada") as ada:
+        page = (await ada.get(f"apps/{app.slug}/launch")).text
+        assert "offers no place" in page and "source.zip" in page and 'value="launch"' not in page
+        assert (await ada.get("api/me")).json()["launch"] is False
+
+
+@pytest.mark.parametrize(
+    ("phase", "message", "shown"),
+    [
+        ("queued", "3 jobs are ahead in the queue.", ["3 jobs are ahead", "in about 2 minutes", "Cancel"]),
+        ("starting", "", ["The server is being started.", "Cancel"]),
+        ("ready", "", ["is ready", "Open JupyterLab", "Stop", "/user/ada/"]),
+        ("stopping", "", ["is being stopped"]),
+        ("stopped", "", ["did not start", "nobody can tell why", "Try again"]),
+        (
+            "failed",
+            HOSTILE,
+            ["did not start", "&lt;script&gt;", "What to try", "launch?store=home&amp;path=tides.ipynb"],
+        ),
+    ],
+)
+async def test_each_state_has_its_words_and_its_buttons(
+    world: World, site: str, labs: Labs, phase: str, message: str, shown: list[str]
+) -> None:
+    async with client(site, "ada") as ada:
+        launch = await launched(ada)
+        labs.put("ada", launch_server(launch), phase, message, **({"starts_in": 120.0} if phase == "queued" else {}))
+        page = (await ada.get(f"launches/{launch}/")).text
+        listed = (await ada.get("servers")).text
+    assert [text for text in shown if text not in page] == [] and HOSTILE not in page + listed
+    # Who waits has their page come again, with scripts or without.
+    assert ('http-equiv="refresh"' in page) is (phase in {"queued", "starting", "stopping"})
+    assert ("Open JupyterLab" in page) is (phase == "ready") is (">Open<" in listed)
+
+
+async def test_what_is_staged_and_how_much_memory_is_used_is_shown(world: World, site: str, labs: Labs) -> None:
+    async with client(site, "ada") as ada:
+        launch = await launched(ada)
+        things = {"t1": {"state": "done"}, "t2": {"done": 1, "of": 9, "state": "running"}}
+        with world.core.database.begin() as records:
+            kept = records.launches.get(launch)
+            assert kept
+            progress = {"percent": 40, "message": "The data comes.", "things": things, "use": {"memory": 400_000_000}}
+            records.launches.save(type(kept)(**{**vars(kept), "state": "placing", "progress": progress}))
+        labs.put("ada", launch_server(launch), "starting")
+        page = (await ada.get(f"launches/{launch}/")).text
+        assert "The data comes." in page and 'data-step="placing" aria-current="step"' in page
+        labs.put("ada", launch_server(launch), "ready")
+        assert "1 of 2 are there" in (await ada.get(f"launches/{launch}/")).text
+        assert "400 MB of memory in use" in (await ada.get("servers")).text
+
+
+async def test_while_the_hub_is_silent_what_was_known_last_is_shown(world: World, site: str, labs: Labs) -> None:
+    async with client(site, "ada") as ada:
+        launch = await launched(ada)
+        labs.down = True
+        for path in ("servers", f"launches/{launch}/"):
+            answer = await ada.get(path)
+            assert answer.status_code == 200 and "What is shown here is what was known last" in answer.text
+        assert (await ada.post(f"launches/{launch}/", data={"do": "stop"})).status_code == 503
+        labs.down, labs.refused = False, True
+        assert "may not do this with your servers" in (await ada.get("servers")).text
+        assert (await ada.post("launch", data={"store": "home", "path": "tides.ipynb"})).status_code == 403
+
+
+async def test_it_is_renamed_stopped_started_and_removed_by_buttons(world: World, site: str, labs: Labs) -> None:
+    async with client(site, "ada") as ada:
+        launch = await launched(ada)
+        for form, to in (
+            ({"do": "rename", "title": "Spring tides"}, f"launches/{launch}/"),
+            ({"do": "stop", "back": "servers"}, "servers"),
+            ({"do": "start", "back": "//evil.example"}, f"launches/{launch}/?go=1"),
+            ({"do": "stop"}, f"launches/{launch}/"),
+            ({"do": "remove"}, "servers"),
+        ):
+            answer = await ada.post(f"launches/{launch}/", data=form)
+            assert (answer.status_code, answer.headers["Location"]) == (303, f"/services/vaas/{to}")
+        assert [title for _, title, _ in labs.plans] == ["tides", "Spring tides"]
+        assert (await ada.get(f"launches/{launch}/")).status_code == 404
+        wrong = await launched(ada)
+        answer = await ada.post(f"launches/{wrong}/", data={"do": "rename", "title": " "})
+        assert answer.status_code == 400 and "Give the launch a name." in answer.text
+        assert (await ada.post(f"launches/{wrong}/", data={"do": "explode"})).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"app": 3}, {"basket": ["x"]}, {"store": "home", "path": "tides.ipynb", "size": 1}]
+)
+async def test_a_body_that_makes_no_sense_launches_nothing(
+    world: World, site: str, labs: Labs, body: dict[str, Any]
+) -> None:
+    async with client(site, "ada") as ada:
+        assert (await ada.post("api/launches", json=body)).status_code == 400
+        assert (await ada.get("api/launches")).json() == {"launches": []} and labs.plans == []

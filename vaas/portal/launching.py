@@ -1,0 +1,344 @@
+"""Launching: a full JupyterLab of one's own, asked for here and started at the Hub by the person's own right."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from vaas import notebook
+from vaas.backends.base import Lent, OwnServer, OwnServers
+from vaas.errors import Conflict, Forbidden, Invalid, NotFound, SignInNeeded, Unavailable
+from vaas.launching import Launch, launch_server
+from vaas.model import ServerName, User, Visitor
+from vaas.plans import Plan, sign_plan
+from vaas.portal.baskets import Baskets
+from vaas.portal.core import Core
+from vaas.portal.keeping import one_line
+from vaas.portal.offering import Choice, Needs, choices, closed, needs_of, needs_of_snapshot, suggested
+from vaas.portal.standing import ALIVE, Standing, settled, standing
+from vaas.portal.things import Held
+from vaas.stores.base import check_path
+
+__all__ = ["Asked", "Form", "Given", "Launching"]
+
+#: What a launch is asked of, in words of the wires.
+Asked = Mapping[str, Any]
+#: Returns what a running app gave to this visitor's launch of that app, by its id; {} for nothing.
+Given = Callable[[Visitor, str, str], Mapping[str, Any]]
+
+_LONGEST_TITLE = 100
+_PLAN_SECONDS = 120
+_NOTHING = "Say what is to be launched: an app, a notebook of yours, or a basket."
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a person can choose before they launch.
+
+    Parameters
+    ----------
+    asked:
+        What it is asked of, checked: they may launch it.
+    title:
+        What it is called, and so the launch unless they call it something else.
+    choices:
+        Every place, environment and size, the best first; those that cannot be chosen say why.
+    things:
+        What of the basket goes along.
+    """
+
+    asked: Asked
+    title: str
+    choices: tuple[Choice, ...]
+    things: tuple[Held, ...] = ()
+
+    @property
+    def suggested(self) -> Choice | None:
+        """The best that can be chosen; None where nothing can."""
+        return suggested(self.choices)
+
+
+class Launching:
+    """The launches of each person: nobody else sees, stops or opens them."""
+
+    def __init__(self, core: Core, baskets: Baskets, *, given: Given = lambda _visitor, _slug, _id: {}) -> None:
+        self._core, self._baskets, self._given = core, baskets, given
+
+    def offered(self, visitor: Visitor) -> bool:
+        """Tell whether the visitor can launch anything here."""
+        able = visitor.user is not None and self._core.own_servers is not None
+        return able and any(each.interactive for each in self._core.offering.facilities)
+
+    async def form(self, visitor: Visitor, asked: Asked) -> Form:
+        """Return what can be chosen for it.
+
+        ``asked`` names an "app", and by the id in "given" what travels along from where it runs; or a notebook by
+        "store" and "path". With either, or alone, a "basket" goes along, of which "current" is the one without a name.
+
+        Raises
+        ------
+        NotFound
+            There is no such app, notebook or basket for them.
+        Forbidden
+            They may open the app, but not launch it.
+        """
+        user = _person(visitor)
+        things, basket, called = await self._data(visitor, str(asked.get("basket") or ""))
+        if asked.get("app"):
+            whole, title, needs = await self._app(visitor, str(asked["app"]), things)
+            given = self._given(visitor, whole["app"], str(asked.get("given") or ""))
+            whole |= {"given": given} if given else {}
+        elif asked.get("path"):
+            whole, title, needs = await self._notebook(user, str(asked.get("store") or ""), str(asked["path"]), things)
+        elif basket:
+            whole, title, needs = {}, called, needs_of(None, held=things)
+        else:
+            raise Invalid(_NOTHING)
+        found = choices(self._core.offering, needs, user)
+        return Form(whole | ({"basket": basket} if basket else {}), title[:_LONGEST_TITLE].strip(), found, things)
+
+    async def ask(
+        self,
+        visitor: Visitor,
+        asked: Asked,
+        *,
+        facility: str = "",
+        environment: str = "",
+        size: str = "",
+        title: str = "",
+    ) -> Launch:
+        """Note what the person wants to launch; what they leave out is what is suggested. Nothing is started yet.
+
+        Raises
+        ------
+        Invalid, Forbidden
+            What they chose is not there, or not for them.
+        Conflict
+            They have as many launches as one may have.
+        """
+        form, user = await self.form(visitor, asked), _person(visitor)
+        choice = _chosen(form, facility=facility, environment=environment, size=size)
+        called = one_line(title or form.title, most=_LONGEST_TITLE, what="the launch", field="title")
+        now, most = self._core.now(), self._core.limits.launches_each
+        launch = Launch(
+            id=self._core.new_id(),
+            owner=user.name,
+            title=called,
+            asked=form.asked,
+            environment=choice.environment.id,
+            size=choice.size.id,
+            facility=choice.facility.id,
+            created=now,
+            changed=now,
+        )
+        with self._core.database.begin() as records:
+            if len(records.launches.of(user.name)) >= most:
+                raise Conflict(f"You have {most} launches, as many as one may keep. Remove some under “My servers”.")
+            records.launches.save(launch)
+        return launch
+
+    async def begin(self, lent: Lent, launch_id: str) -> Launch:
+        """Start the server of what was just asked for, and do not wait for it.
+
+        Where the Hub cannot start it now, the launch says so. Raises Forbidden and Conflict where the person may not,
+        or has as many servers as one may have; then it is forgotten.
+        """
+        launch = self._own(lent.user, launch_id)
+        try:
+            return await self._start(lent, launch)
+        except (Forbidden, Conflict):
+            with self._core.database.begin() as records:
+                records.launches.remove(launch.id)
+            raise
+
+    async def progress(self, lent: Lent, launch_id: str) -> Standing:
+        """Return how the person's launch is doing. Raises NotFound, for other people's too."""
+        launch = self._own(lent.user, launch_id)
+        return self._settle(launch, await self._servers.state(lent, launch_server(launch.id)))
+
+    async def look(self, lent: Lent) -> list[Standing]:
+        """Return how all the person's launches are doing, the newest first."""
+        return await self._look(lent)
+
+    def known(self, visitor: Visitor) -> list[Standing]:
+        """Return what was noted last of the person's launches, without asking the Hub."""
+        with self._core.database.begin() as records:
+            launches = records.launches.of(_person(visitor).name)
+        return [Standing(launch, launch.state) for launch in launches]
+
+    def get(self, visitor: Visitor, launch_id: str) -> Launch:
+        """Return the person's launch. Raises NotFound, for other people's too."""
+        return self._own(_person(visitor), launch_id)
+
+    async def stop(self, lent: Lent, launch_id: str) -> Standing:
+        """Stop it, also while it starts; no-op when it does not run."""
+        launch = self._own(lent.user, launch_id)
+        # First, so that what runs in it hears it as soon as it says something.
+        self._change(launch, lambda now: replace(now, state="stopped") if now.state in ALIVE else now)
+        await self._servers.stop(lent, launch_server(launch.id))
+        return await self.progress(lent, launch.id)
+
+    async def start_again(self, lent: Lent, launch_id: str) -> Launch:
+        """Start a launch that was stopped or did not start, with the working copy that it has; no-op when it runs."""
+        before = (await self.progress(lent, launch_id)).launch
+        if before.state in ALIVE:
+            return before
+        asked = self._change(before, lambda now: replace(now, state="asked", progress={}, error=""))
+        try:
+            return await self._start(lent, asked)
+        except (Forbidden, Conflict):
+            self._change(asked, lambda now: replace(now, state=before.state, error=before.error))
+            raise
+
+    async def remove(self, lent: Lent, launch_id: str) -> None:
+        """Stop it and forget it; the working copy stays among the person's files."""
+        launch = self._own(lent.user, launch_id)
+        await self._servers.remove(lent, launch_server(launch.id))
+        with self._core.database.begin() as records:
+            records.launches.remove(launch.id)
+
+    def rename(self, visitor: Visitor, launch_id: str, title: str) -> Launch:
+        """Call it something else. Raises Invalid."""
+        called = one_line(title, most=_LONGEST_TITLE, what="the launch", field="title")
+        return self._change(self.get(visitor, launch_id), lambda now: replace(now, title=called))
+
+    @property
+    def _servers(self) -> OwnServers:
+        if self._core.own_servers is None:
+            raise Unavailable("Nobody has servers of their own here.")
+        return self._core.own_servers
+
+    async def _start(self, lent: Lent, launch: Launch) -> Launch:
+        plan = self._plan(lent.user, launch)
+        signed = sign_plan(plan, master=self._core.master_key)
+        try:
+            await self._check_running(lent, launch)
+            await self._servers.start(lent, launch_server(launch.id), title=launch.title, plan=signed)
+        except Unavailable as error:
+            why = error.message
+            return self._change(launch, lambda now: replace(now, state="failed", error=why))
+        # Somebody may have looked in between, and found how the last start ended.
+        begun = {"asked", "failed"}
+        return self._change(launch, lambda now: replace(now, state="starting", error="") if now.state in begun else now)
+
+    def _plan(self, user: User, launch: Launch) -> Plan:
+        """Return what may run; what the site offers, and to whom, can be another than when it was asked for."""
+        offering = self._core.offering
+        facility, size = offering.facility(launch.facility), offering.size(launch.size)
+        environment = offering.environment(launch.environment)
+        if not facility or not size or not environment or launch.environment not in facility.environments:
+            raise Conflict("What this launch was asked for with is not offered any more. Launch it anew.")
+        if why := closed(facility, user, batch=False):
+            raise Forbidden(f"“{facility.title}” cannot be used by you at the moment. {why}")
+        home, shared = self._core.folders(user)
+        return Plan(
+            server=ServerName(user.name, launch_server(launch.id)).path,
+            expires=self._core.now().timestamp() + _PLAN_SECONDS,
+            facility=facility.id,
+            kind=facility.kind,
+            environment=environment,
+            size=size,
+            home=home if "home" in facility.stores else "",
+            shared=shared if "shared" in facility.stores else (),
+        )
+
+    async def _check_running(self, lent: Lent, launch: Launch) -> None:
+        most, mine = self._core.limits.running_each, (launch.created, launch.id)
+        others = [each for each in await self._look(lent, but=launch.id) if each.alive]
+        # Of several that are asked for at once the first have the right of way.
+        ahead = [each for each in others if each.phase != "asked" or (each.launch.created, each.launch.id) < mine]
+        if len(ahead) >= most:
+            raise Conflict(
+                f"{len(ahead)} servers of yours run already, as many as one may have. Stop one of them first."
+            )
+
+    async def _look(self, lent: Lent, *, but: str = "") -> list[Standing]:
+        with self._core.database.begin() as records:
+            launches = [each for each in records.launches.of(lent.user.name) if each.id != but]
+        servers = await self._servers.all(lent) if launches else {}
+        return [await self._looked(lent, launch, servers) for launch in launches]
+
+    async def _looked(self, lent: Lent, launch: Launch, servers: Mapping[str, OwnServer]) -> Standing:
+        server = servers.get(launch_server(launch.id), OwnServer())
+        if launch.state in ALIVE and server.phase in {"stopped", "starting"}:  # the list does not say why, or how far
+            server = await self._servers.state(lent, launch_server(launch.id))
+        return self._settle(launch, server)
+
+    def _settle(self, launch: Launch, server: OwnServer) -> Standing:
+        return standing(self._change(launch, lambda now: settled(now, server, now=self._core.now())), server)
+
+    def _change(self, launch: Launch, change: Callable[[Launch], Launch]) -> Launch:
+        """Change what is noted of it now, which what runs in it may have written meanwhile."""
+        with self._core.database.begin() as records:
+            now = records.launches.get(launch.id)
+            if now is None:
+                raise NotFound("This launch was removed meanwhile.")
+            changed = change(now)
+            if changed != now:
+                changed = replace(changed, changed=self._core.now())
+                records.launches.save(changed)
+        return changed
+
+    def _own(self, user: User, launch_id: str) -> Launch:
+        with self._core.database.begin() as records:
+            launch = records.launches.get(launch_id)
+        if launch is None or launch.owner != user.name:
+            raise NotFound("There is no such launch.")
+        return launch
+
+    async def _data(self, visitor: Visitor, basket_id: str) -> tuple[tuple[Held, ...], str, str]:
+        """Return the things that go along, the basket's id, and what it is called."""
+        if not basket_id:
+            return (), "", ""
+        look = await self._baskets.look(visitor, "" if basket_id == "current" else basket_id)
+        things = tuple(each for each in look.things if each.state == "there")
+        if not things:
+            raise Invalid("There is nothing in this basket that you could take along.", field="basket")
+        return things, look.basket.id, look.basket.name or "My basket"
+
+    async def _app(self, visitor: Visitor, slug: str, things: Sequence[Held]) -> tuple[dict[str, Any], str, Needs]:
+        app = self._core.see(visitor, slug, "launch").app
+        with self._core.database.begin() as records:
+            versions = records.versions.of(app.id)
+        version = next((each for each in versions if each.snapshot.hash == app.version), None)
+        if version is None:
+            raise NotFound("This app has no version to launch. Its owner can publish one.")
+        content, snapshot, report = self._core.content, version.snapshot, version.report
+        needs = await asyncio.to_thread(needs_of_snapshot, content, snapshot, held=things, report=report)
+        return {"app": app.slug, "version": app.version}, app.title, needs
+
+    async def _notebook(
+        self, user: User, store_id: str, path: str, things: Sequence[Held]
+    ) -> tuple[dict[str, Any], str, Needs]:
+        path, limit = check_path(path), self._core.limits.notebook_bytes
+        store = next((each for each in self._core.stores.of(user) if each.id == store_id), None)
+        if store is None:
+            raise NotFound("You have no such place for files.")
+        name = path.rpartition("/")[2]
+        if not name.endswith(".ipynb"):
+            raise Invalid("Only notebooks can be launched.")
+        parsed = await asyncio.to_thread(notebook.parse, await store.read(path, limit=limit), name=name)
+        return {"store": store.id, "path": path}, name.removesuffix(".ipynb"), needs_of(parsed, held=things)
+
+
+def _person(visitor: Visitor) -> User:
+    if visitor.user is None:
+        raise SignInNeeded("Sign in to launch a JupyterLab of your own.")
+    return visitor.user
+
+
+def _chosen(form: Form, *, facility: str, environment: str, size: str) -> Choice:
+    """Return what fits what was chosen, the best of it. Raises Invalid and Forbidden at the field that is wrong."""
+    left: Sequence[Choice] = form.choices
+    for field, wanted in (("facility", facility), ("environment", environment), ("size", size)):
+        fitting = [each for each in left if wanted in {"", getattr(each, field).id}]
+        if not fitting:
+            raise Invalid("This is not offered here. Choose another one.", field=field)
+        left = fitting
+    found = suggested(left)
+    if found is None:
+        why = left[0].why_not if left else "This site offers no place for it."
+        raise Forbidden(why, field="environment" if facility and environment else "facility")
+    return found
