@@ -29,6 +29,8 @@ FLOORS = {
     "http": THOUGHT,
     # The standard library's, for those who have nothing else: notebooks, and app servers for them.
     "wires": NOUNS,
+    # Processes and sandboxes, as those know them who start foreign code.
+    "machine": NOUNS,
     "portal": PORTS,
     "stores": PORTS | {"http"},
     "catalogs": PORTS | {"http"},
@@ -38,10 +40,10 @@ FLOORS = {
     "db": PORTS,
     "ocm": PORTS | {"http"},
     # In the app environment, in the sandbox that kernels have.
-    "insides": PORTS | {"runtime"},
-    "runtime": THOUGHT | {"wires"},
+    "insides": PORTS | {"runtime", "machine"},
+    "runtime": THOUGHT | {"wires", "machine"},
     # In the launch environment: beside a person's JupyterLab, and what runs their notebooks as jobs.
-    "lab": THOUGHT | {"wires"},
+    "lab": THOUGHT | {"wires", "machine"},
     # As the package itself: what the kernel knows of its visit says how the portal is asked.
     "client": THOUGHT | {"runtime", "wires"},
     "widgets": THOUGHT | {"client"},
@@ -92,6 +94,7 @@ AREAS = {
     "vaas.insides.answers": "ports",
     "vaas.http": "http",
     "vaas.wires": "wires",
+    "vaas.machine": "machine",
     "vaas.portal": "portal",
     "vaas.stores": "stores",
     "vaas.catalogs": "catalogs",
@@ -139,7 +142,7 @@ HOMES = {
     "plotly": ("vaas.widgets", "dashboards"),
 }
 #: Areas that stand on the standard library alone.
-BARE = {"nouns", "thought", "ports", "portal", "wires"}
+BARE = {"nouns", "thought", "ports", "portal", "wires", "machine"}
 _SQL = re.compile(
     r"\b(SELECT\s.+\sFROM|INSERT\s+INTO|UPDATE\s+\w+\s+SET|DELETE\s+FROM|CREATE\s+TABLE|DROP\s+TABLE)\b", re.S
 )

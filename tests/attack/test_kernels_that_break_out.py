@@ -329,7 +329,8 @@ async def test_an_account_without_rights_gets_the_same_sandbox(tmp_path: Path) -
 _AS_SOMEBODY = """
 import subprocess, sys
 from pathlib import Path
-from vaas.runtime.sandbox import Bounds, View, accounts, filter_file, find_isolation, order
+from vaas.machine.bubblewrap import filter_file
+from vaas.runtime.sandbox import Bounds, View, accounts, find_isolation, order
 sandbox, isolation = find_isolation({{"PATH": "/usr/bin:/bin"}})
 assert sandbox is not None, isolation.why
 said = order([sys.executable, "-I", "-c", {code!r}], cwd="/tmp", bounds=Bounds(), files=accounts(0))

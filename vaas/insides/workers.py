@@ -21,7 +21,8 @@ from typing import Any
 from vaas.errors import Unavailable, Unreadable
 from vaas.insides.limits import Limits
 from vaas.insides.opening import Opened
-from vaas.runtime.sandbox import HOME, Bounds, Sandbox, View, accounts, bare_command, filter_file, find_isolation, order
+from vaas.machine.bubblewrap import filter_file
+from vaas.runtime.sandbox import HOME, Bounds, Sandbox, View, accounts, bare_command, find_isolation, order
 
 __all__ = ["Worker", "started"]
 

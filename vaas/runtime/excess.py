@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from vaas.machine.processes import family_of, files_in, memory_of, parents, temporary_of, threads_of
 from vaas.runtime.endings import Kind
-from vaas.runtime.processes import family_of, files_in, memory_of, parents, temporary_of, threads_of
 from vaas.runtime.sandbox import Bounds
 
 __all__ = ["FIXES", "MOST_FILES", "Excess", "Lookout"]

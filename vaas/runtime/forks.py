@@ -17,11 +17,11 @@ from typing import Any
 from jupyter_client.connect import port_names
 
 from vaas.errors import Unavailable
+from vaas.machine.processes import children_of, namespace_of, temporary_of
 from vaas.runtime.channel import Channel, pair
 from vaas.runtime.doors import Doors
 from vaas.runtime.excess import MOST_FILES
 from vaas.runtime.manager import SOCKETS, ConfinedKernelManager
-from vaas.runtime.processes import children_of, namespace_of, temporary_of
 from vaas.runtime.sandbox import SHARED_MEMORY
 from vaas.runtime.warden import PLACES
 

@@ -18,11 +18,12 @@ from traitlets import Any as AnyTrait
 from traitlets import Bool
 
 from vaas.events import happens
+from vaas.machine.bubblewrap import filter_file
+from vaas.machine.processes import children_of, make_expendable
 from vaas.runtime.activity import BUFFER
 from vaas.runtime.channel import CHANNEL, Channel, pair
 from vaas.runtime.doors import Doors
-from vaas.runtime.processes import children_of, make_expendable
-from vaas.runtime.sandbox import HOME, Sandbox, Ward, accounts, bare_command, filter_file, order
+from vaas.runtime.sandbox import HOME, Sandbox, Ward, accounts, bare_command, order
 
 __all__ = ["CONNECTION_FILE", "SOCKETS", "ConfinedKernelManager"]
 

@@ -8,7 +8,6 @@ other app, home, database or process, no device, no network (what may be reached
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
 import os
 import re
@@ -16,14 +15,15 @@ import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import vaas
 from vaas.errors import Unavailable
-from vaas.runtime import seccomp
+from vaas.machine import seccomp
+from vaas.machine.bubblewrap import FIRST_UID, UIDS, filter_file, system, ways
 from vaas.runtime.warden import PLACES
 
 __all__ = [
@@ -49,14 +49,6 @@ HOME = Path("/tmp/home")
 GATE_PORT = 3128
 
 _INSIDE = Path(__file__).with_name("inside.py")
-_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
-#: Of /etc only what programs need to run and nothing secret.
-_ETC = (
-    *("alternatives", "ca-certificates", "ca-certificates.conf", "fonts", "gai.conf", "ld.so.cache", "ld.so.conf"),
-    *("ld.so.conf.d", "localtime", "locale.alias", "magic", "mime.types", "pki", "protocols", "services", "ssl"),
-)
-#: Where system users with nothing to their names are taken from when we are root; far above any real account.
-_FIRST_UID, _UIDS = 2_013_265_920, 100_000_000
 #: Its temporary folder is counted for itself; shared memory is a second, small one.
 SHARED_MEMORY = 64 << 20
 #: The name, home and shell of the one user in the sandbox.
@@ -153,7 +145,7 @@ class Sandbox:
 
     def new_uid(self) -> int:
         """Return the system user for one more kernel: 0 for our own, where we may not take another."""
-        return _FIRST_UID + secrets.randbelow(_UIDS) if self._root else 0
+        return FIRST_UID + secrets.randbelow(UIDS) if self._root else 0
 
     def fitting(self, bounds: Bounds) -> Bounds:
         """Return the bounds that hold for one kernel alone: before Linux 5.14 a user's processes count together."""
@@ -196,21 +188,14 @@ class Sandbox:
         return ("--unshare-user", "--disable-userns", "--uid", "1000", "--gid", "1000")
 
     def _system(self) -> list[str]:
-        words: list[str] = []
-        for path in _SYSTEM:
-            if os.path.islink(path):
-                words += ["--symlink", os.readlink(path), path]
-            elif os.path.isdir(path):
-                words += ["--ro-bind", path, path]
-        for name in _ETC:
-            words += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+        words = system()
         for name in ("passwd", "group", "hosts"):
             words += ["--symlink", f"{HOME.parent}/.{name}", f"/etc/{name}"]
         return words
 
     def _view(self, view: View) -> list[str]:
         read = (*_python_folders(), *self.paths, *view.read)
-        words = _ways([*read, *view.placed, *view.written])
+        words = ways([*read, *view.placed, *view.written])
         for path in read:
             words += ["--ro-bind-try", str(path), str(path)]
         for inside, outside in view.placed.items():
@@ -218,12 +203,6 @@ class Sandbox:
         for path in view.written:
             words += ["--bind", str(path), str(path)]
         return words
-
-
-def _ways(paths: Sequence[Path]) -> list[str]:
-    """Make the folders that lead to the paths: by itself, bubblewrap makes them for their owner alone."""
-    leading = {parent for path in paths for parent in path.parents} - {Path("/"), Path("/tmp"), Path("/usr")}
-    return [word for path in sorted(leading) for word in ("--perms", "0755", "--dir", str(path))]
 
 
 def order(
@@ -321,21 +300,6 @@ def _try(sandbox: Sandbox) -> str:
         return f"bubblewrap does not work here: {error}"
     last = tried.stderr.decode(errors="replace").strip().rsplit("\n", 1)[-1]
     return "" if tried.returncode == 0 else f"bubblewrap does not work here: {last or f'exit code {tried.returncode}'}"
-
-
-@contextlib.contextmanager
-def filter_file(data: bytes) -> Iterator[int]:
-    """Open an unnamed file with the filter in it; -1 for an empty one."""
-    if not data:
-        yield -1
-        return
-    fd = os.memfd_create("filter")
-    try:
-        os.write(fd, data)
-        os.lseek(fd, 0, os.SEEK_SET)
-        yield fd
-    finally:
-        os.close(fd)
 
 
 def _python_folders() -> list[Path]:

@@ -1,0 +1,1 @@
+"""What runtime and launch environment both know of the machine: processes, and what a sandbox is made of."""
