@@ -47,8 +47,17 @@ PORTAL_SCOPES = (
     f"start:servers!group={APP_GROUP}",
 )
 
-#: What a person lends the portal when they sign in to it: who they are, and the portal's own scopes.
-LENT_SCOPES = ("custom:vaas:read", "custom:vaas:write", "read:users:groups!user", "read:users:name!user")
+#: What a person lends the portal when they sign in to it: who they are, the portal's own scopes, and to start, watch
+#: and stop their own servers.
+LENT_SCOPES = (
+    "custom:vaas:read",
+    "custom:vaas:write",
+    "delete:servers!user",
+    "read:servers!user",
+    "read:users:groups!user",
+    "read:users:name!user",
+    "start:servers!user",
+)
 
 #: Seconds between looks at a process: the portal comes back this soon when it dies, and the proxy gets its routes back.
 WATCH = 5
@@ -237,7 +246,26 @@ def app_servers(c: Config, settings: Settings, environ: Mapping[str, str]) -> No
         **for_app_servers(settings, environ),
         **given,
     }
+    launches(c, settings, environ)
     _local_processes(c, run=settings.run, logs=settings.logs)
+
+
+def launches(c: Config, settings: Settings, environ: Mapping[str, str]) -> None:
+    """Set how people's own servers run: what the portal's signed plans say, in the launch environment."""
+    lab = c.Launches
+    ensure_secret(settings.secrets / "tickets")
+    lab.plan_key_file = str(settings.secrets / "tickets")
+    lab.homes_root, lab.shared_root = str(settings.data / "homes"), str(settings.data / "shared")
+    lab.made_root = lab.get("made_root") or str(settings.data / "environments")
+    lab.lab_cmd = lab.get("lab_cmd") or [str(settings.lab_python), "-P", "-s", "-m", "vaas.lab"]
+    given = dict(lab.get("lab_environment") or {})
+    lab.lab_environment = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "PYTHONUNBUFFERED": "1",
+        "VAAS_PORTAL_URL": settings.portal_internal_url,
+        **sandbox_environ(settings, environ),
+        **given,
+    }
 
 
 def _spawner(c: Config) -> type[Any]:
@@ -250,6 +278,8 @@ def _spawner(c: Config) -> type[Any]:
 def _local_processes(c: Config, *, run: Path, logs: Path) -> None:
     c.AppProcess.home_root = str(run / "apps")
     c.AppProcess.log_root = str(logs / "apps")
+    c.AppProcess.launch_home_root = str(run / "launches")
+    c.AppProcess.launch_log_root = str(logs / "launches")
     c.LocalProcessSpawner.interrupt_timeout = 5
     c.LocalProcessSpawner.term_timeout = 5
     c.LocalProcessSpawner.kill_timeout = 5

@@ -1,6 +1,7 @@
 """Every route of the portal with its access marker; one without a marker cannot be written down.
 
-Markers: "anyone" (the policy decides for each app), "signed-in" (people only), "server" (app servers only).
+Markers: "anyone" (the policy decides for each app), "signed-in" (people only), "server" (app servers only), "launch"
+(people's launches only, each for itself).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from hub_service.handlers import (
     incidents,
     keeping,
     kept,
+    launched,
     opening,
     runtime,
     search,
@@ -29,13 +31,14 @@ from hub_service.handlers import (
 )
 from hub_service.handlers.base import Base
 
-__all__ = ["API", "MARKERS", "PAGES", "RUNTIME", "Route", "REST", "elsewhere", "rules"]
+__all__ = ["API", "LAUNCHED", "MARKERS", "PAGES", "RUNTIME", "Route", "REST", "elsewhere", "rules"]
 
 #: marker → the handlers that hold it.
 _HOLDERS: dict[str, tuple[type[RequestHandler], ...]] = {
     "anyone": (Base, session.StaticFile),
     "signed-in": (Base,),
     "server": (runtime.FromServer,),
+    "launch": (launched.FromLaunch,),
 }
 MARKERS = frozenset(_HOLDERS)
 _KINDS = {
@@ -170,7 +173,12 @@ RUNTIME = (
     Route("api/runtime/picture", "server", runtime.PictureHtml),
     Route("api/runtime/ask", "server", runtime.AskPosted),
 )
-
+LAUNCHED = (
+    Route("api/launched/manifest", "launch", launched.ManifestJson),
+    Route("api/launched/content", "launch", launched.ContentTar),
+    Route("api/launched/things/{thing}", "launch", launched.ThingBytes),
+    Route("api/launched/progress", "launch", launched.ProgressPosted),
+)
 
 #: What is left of a path: the Hub's way back, files, and the answers to addresses that are none of ours.
 REST = (
@@ -189,7 +197,7 @@ def elsewhere() -> list[Any]:
 def rules(prefix: str, static: str) -> list[Any]:
     """Return tornado's rules for all routes under ``prefix``."""
     found: list[Any] = []
-    for route in PAGES + RUNTIME + API + REST:
+    for route in PAGES + RUNTIME + LAUNCHED + API + REST:
         options = {"path": static} if route.handler is session.StaticFile else {}
         found.append((re.escape(prefix) + route.pattern, route.handler, {**options, "access": route.access}))
     return found + elsewhere()

@@ -1,4 +1,4 @@
-"""How the Hub's spawner starts app servers: what they run, what they see, and that people get none of them."""
+"""How the Hub's spawner starts app servers and launches: what they run, what they see, and how they end."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import shutil
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psutil
 from jupyterhub.spawner import SimpleLocalProcessSpawner, Spawner, SpawnException
 from jupyterhub.traitlets import Command
 from traitlets import Dict, Unicode
 
+from hub_service.launches import Launches, launch_scopes
 from vaas.slug import is_account
 
 __all__ = ["AppProcess", "AppServers", "token_scopes", "with_app_servers"]
@@ -47,12 +49,13 @@ _LOG_HEAD = re.compile(r"^\[?\d[\dT :.,-]+(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)?
 
 def token_scopes(spawner: Any) -> list[str]:
     """Return the scopes of the token that a server gets: an app's may say which server it is, and no more."""
-    own = f"access:servers!server={spawner.user.name}/{spawner.name}"
-    return [own] if is_account(spawner.user.name) else ["users:activity!user", own]
+    if is_account(spawner.user.name):
+        return [f"access:servers!server={spawner.user.name}/{spawner.name}"]
+    return launch_scopes(spawner)
 
 
-class AppServers(Spawner):
-    """A mixin for any spawner: app accounts run the app server and nothing else; people run nothing yet."""
+class AppServers(Launches, Spawner):
+    """A mixin for any spawner: app accounts run the app server and nothing else; people run launches."""
 
     app_cmd = Command(["python3", "-m", "vaas.runtime"], help="The command that starts an app server.").tag(config=True)
     app_environment = Dict(help="Variables that every app server gets.").tag(config=True)
@@ -62,18 +65,22 @@ class AppServers(Spawner):
         """Whether this is the server of an app's account."""
         return is_account(self.user.name)
 
-    async def start(self) -> Any:
-        """Start the app server. What the caller asked for in ``user_options`` does not count."""
+    def run_pre_spawn_hook(self) -> Any:
+        """Refuse a person's server that no plan allows before anything else is done for it."""
         if not self.for_app:
-            raise SpawnException(
-                "People have no servers of their own here yet: open an app from the gallery instead.",
-                reason="no-servers-for-people",
-                status_code=403,
-            )
-        if not _SERVER.fullmatch(self.name):
-            raise SpawnException("An app's server is called after its version.", reason="server-name")
+            self.admit_launch()
+            self.allow_time()
+        return super().run_pre_spawn_hook()
+
+    async def start(self) -> Any:
+        """Start the app server, or the launch. What the caller asked for in ``user_options`` does not count."""
+        if self.for_app:
+            if not _SERVER.fullmatch(self.name):
+                raise SpawnException("An app's server is called after its version.", reason="server-name")
+            self.cmd = self.app_cmd
+        else:
+            self.prepare_launch(self.admit_launch())
         self.user_options: dict[str, Any] = {}
-        self.cmd = self.app_cmd
         return await super().start()
 
     async def stop(self, now: bool = False) -> Any:
@@ -85,20 +92,22 @@ class AppServers(Spawner):
         return await super().poll()
 
     def get_args(self) -> list[str]:
-        """Add no arguments: all that the app server needs is in its environment."""
-        return [] if self.for_app else list(super().get_args())
+        """Add no arguments: all that is needed is in the environment."""
+        return []
 
     def get_env(self) -> dict[str, str]:
-        """Return the little that an app server may know; the site's own ``c.Spawner.environment`` stays in."""
+        """Return the little that the server may know; the site's own ``c.Spawner.environment`` stays in."""
         env: dict[str, str] = super().get_env()
         if not self.for_app:
-            return env
+            return self.launch_env(env)
         told = TOLD | set(self.environment)
         return {name: value for name, value in env.items() if name in told} | dict(self.app_environment)
 
 
 class AppProcess(AppServers, SimpleLocalProcessSpawner):
-    """App servers as processes of the Hub's own system user, each with its own home and its own log.
+    """Servers as processes of the Hub's own system user, each with its own home and its own log.
+
+    The home of a launch's process is for the process that watches over it; the person's is in the sandbox.
 
     A start that fails says so at once, with the last line of the log, and a Hub that comes back adopts only
     processes that are the servers it left: a process id alone may belong to a stranger by then.
@@ -106,16 +115,20 @@ class AppProcess(AppServers, SimpleLocalProcessSpawner):
 
     home_root = Unicode(help="The folder of the servers' private homes, one folder for each account.").tag(config=True)
     log_root = Unicode(help="The folder of the servers' logs, one folder for each account.").tag(config=True)
+    launch_home_root = Unicode(help="The folder of what launches need while they run, by person.").tag(config=True)
+    launch_log_root = Unicode(help="The folder of the logs of launches, one folder for each person.").tag(config=True)
 
     @property
     def home(self) -> Path:
         """The server's private home: new at every start, gone with the server."""
-        return Path(self.home_root) / self.user.name / self.name
+        root = Path(self.home_root if self.for_app else self.launch_home_root)
+        return root / _folder(self.user.name) / self.name
 
     @property
     def log_file(self) -> Path:
-        """Where the server's output goes."""
-        return Path(self.log_root) / self.user.name / f"{self.name}.log"
+        """Where the server's output goes; no name of a person leads out of the folder."""
+        root = Path(self.log_root if self.for_app else self.launch_log_root)
+        return root / _folder(self.user.name) / f"{self.name}.log"
 
     def user_env(self, env: dict[str, str]) -> dict[str, str]:
         """Name the account and its home."""
@@ -133,15 +146,15 @@ class AppProcess(AppServers, SimpleLocalProcessSpawner):
         SpawnException
             It ended before; the message is the last line that it wrote.
         """
-        if self.for_app:
-            await asyncio.to_thread(self._prepare)
-            with self.log_file.open("ab") as log:
-                self.popen_kwargs = {"stdout": log, "stderr": log, "cwd": str(self.home)}
-                address = await super().start()
-            self.popen_kwargs = {}
-            await self._listening(address)
-            return address
-        return await super().start()
+        if not self.for_app:
+            self.admit_launch()  # nothing is made for what is not admitted
+        await asyncio.to_thread(self._prepare)
+        with self.log_file.open("ab") as log:
+            self.popen_kwargs = {"stdout": log, "stderr": log, "cwd": str(self.home)}
+            address = await super().start()
+        self.popen_kwargs = {}
+        await self._listening(address)
+        return address
 
     async def poll(self) -> Any:
         """Tell how the process ended, None while it runs; a stranger with its process id is not it."""
@@ -152,7 +165,7 @@ class AppProcess(AppServers, SimpleLocalProcessSpawner):
 
     async def delete_forever(self) -> None:
         """Remove the server's home and log; the Hub calls it when the server or its account goes for good."""
-        if not self.for_app:
+        if not self.name:  # a person's first server, which never runs: its folder would be that of all
             return
         await asyncio.to_thread(shutil.rmtree, self.home, True)
         for log in (self.log_file, self.log_file.with_suffix(".log.1")):
@@ -161,6 +174,10 @@ class AppProcess(AppServers, SimpleLocalProcessSpawner):
             # The last server to go takes the account's folder with it.
             with contextlib.suppress(OSError):
                 folder.rmdir()
+
+    @property
+    def _what(self) -> str:
+        return "The app" if self.for_app else "JupyterLab"
 
     def _prepare(self) -> None:
         shutil.rmtree(self.home, ignore_errors=True)
@@ -182,14 +199,14 @@ class AppProcess(AppServers, SimpleLocalProcessSpawner):
             if status is not None:
                 last = _last_line(self.log_file)
                 raise SpawnException(
-                    f"The app could not be started: {last or f'it ended with code {status}'}",
+                    f"{self._what} could not be started: {last or f'it ended with code {status}'}",
                     reason="exited",
                     status_code=500,
                 )
             if await _answers(*address, path=self.server.base_url if self.server else "/"):
                 return
             await asyncio.sleep(0.05)
-        raise SpawnException("The app did not answer in time.", reason="silent", status_code=500)
+        raise SpawnException(f"{self._what} did not answer in time.", reason="silent", status_code=500)
 
     def _is_ours(self, pid: int) -> bool:
         try:
@@ -197,6 +214,10 @@ class AppProcess(AppServers, SimpleLocalProcessSpawner):
         except (psutil.Error, OSError):
             return False
         return env.get("JUPYTERHUB_USER") == self.user.name and env.get("JUPYTERHUB_SERVER_NAME", "") == self.name
+
+
+def _folder(name: str) -> str:
+    return quote(name, safe="").replace(".", "%2E")
 
 
 async def _answers(host: str, port: int, *, path: str) -> bool:

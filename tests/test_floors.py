@@ -74,6 +74,7 @@ AREAS = {
     "vaas.facts": "thought",
     "vaas.loading": "thought",
     "vaas.packages": "thought",
+    "vaas.orders": "thought",
     "vaas.patience": "thought",
     "vaas.locks": "thought",
     "vaas.plans": "thought",
@@ -118,10 +119,10 @@ AREAS = {
 #: package from elsewhere → the only places that may import it.
 HOMES = {
     "tornado": ("vaas.http", "vaas.runtime", "hub_service"),
-    "jupyterhub": ("vaas.backends.hub", "hub_service"),
+    "jupyterhub": ("vaas.backends.hub", "vaas.lab.server", "hub_service"),
     "voila": ("vaas.runtime",),
     "ipykernel": ("vaas.runtime",),
-    "jupyter_client": ("vaas.runtime",),
+    "jupyter_client": ("vaas.runtime", "vaas.lab.kernels"),
     "nbconvert": ("vaas.runtime",),
     "nbclient": ("vaas.runtime",),
     "sqlalchemy": ("vaas.db",),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 __all__ = [
     "children_of",
+    "cpu_of",
     "family_of",
     "files_in",
     "make_expendable",
@@ -18,6 +19,7 @@ __all__ = [
     "parents",
     "temporary_of",
     "threads_of",
+    "written_in",
 ]
 
 #: Whether a process's children can be asked for; else all processes have to be looked at.
@@ -117,6 +119,32 @@ def files_in(pid: int, *, folders: Iterable[str] = ("/tmp", "/dev/shm")) -> int:
             continue
         if stat.S_ISDIR(theirs.st_mode) and not os.path.samestat(ours, theirs):
             found += told.f_files - told.f_ffree
+    return found
+
+
+def cpu_of(pids: Iterable[int]) -> dict[int, float]:
+    """Return for each process the seconds of computing time that it has used; without those that are gone."""
+    found, tick = {}, os.sysconf("SC_CLK_TCK")
+    for pid in pids:
+        try:
+            words = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+            found[pid] = (int(words[11]) + int(words[12])) / tick
+        except (OSError, IndexError, ValueError):
+            continue
+    return found
+
+
+def written_in(pid: int, *, folders: Iterable[str] = ("/tmp", "/dev/shm")) -> int:
+    """Return how many bytes lie in the temporary folders that the process sees, which are memory; 0 for our own."""
+    found = 0
+    for folder in folders:
+        try:
+            ours, theirs = os.stat(folder), os.lstat(f"/proc/{pid}/root{folder}")
+            told = os.statvfs(f"/proc/{pid}/root{folder}")
+        except OSError:
+            continue
+        if stat.S_ISDIR(theirs.st_mode) and not os.path.samestat(ours, theirs):
+            found += (told.f_blocks - told.f_bfree) * told.f_frsize
     return found
 
 

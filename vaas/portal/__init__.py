@@ -20,6 +20,7 @@ from vaas.portal.harvesting import Harvesting
 from vaas.portal.incidents import Incidents
 from vaas.portal.indexing import Indexing
 from vaas.portal.opening import Opening, Progress
+from vaas.portal.placing import Placing
 from vaas.portal.previewing import Previewing
 from vaas.portal.publishing import Publication
 from vaas.portal.reading import Reading
@@ -79,6 +80,7 @@ class Portal:
         self.baskets = Baskets(core, self.finding, self.sharing)
         self.handing = Handing(core, self.finding, self.baskets)
         self.reading = Reading(core, self.baskets)
+        self.placing = Placing(core, self.drafts, self.baskets, self.reading)
         self.requests = Requests(core, self.sharing)
         self.saved = Saved(core, self.finding, upto=(lambda: indexing.upto) if indexing else core.now)
         self.harvesting = harvesting

@@ -1,0 +1,101 @@
+"""The words of a launch: the generated first cell of a notebook and the file beside it, both made from the manifest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vaas.lab.manifest import Manifest, Thing
+from vaas.loading import TABLES
+
+__all__ = ["TAG", "first_cell", "overview", "with_cells"]
+
+#: What marks a cell that a launch has made.
+TAG = "vaas-launch"
+
+
+def first_cell(manifest: Manifest, places: Mapping[str, str]) -> str:
+    """Return the code of the first cell; "" when there is nothing to say.
+
+    Parameters
+    ----------
+    places:
+        Where each thing is, from the notebook's folder on, by its id.
+    """
+    lines = _data_lines(manifest, places)
+    head = "# Made by the launch: it says where everything is. Run it, change it, or delete it."
+    return "\n".join([head, *lines]) if lines else ""
+
+
+def overview(manifest: Manifest, places: Mapping[str, str]) -> str:
+    """Return the file that says where everything is and how to load it."""
+    title = _plain(manifest.title) or "This launch"
+    parts = [f"# {title}", f"Environment: {_plain(manifest.environment.get('title', ''))}."]
+    here = [each for each in manifest.things if each.id in places]
+    for each in here:
+        parts += [f"## {_plain(each.title)}", f"`{places[each.id]}`", _fenced(_loading(each, places[each.id]))]
+    elsewhere = [each for each in manifest.things if each.id not in places]
+    for each in elsewhere:
+        parts += [f"## {_plain(each.title)}", f"It lies elsewhere: <{each.uri}>" if each.uri else "It lies elsewhere."]
+        parts += [_fenced(each.code)] if each.code else []
+    if manifest.publish:
+        parts.append(f"[Publish this notebook as an app]({manifest.publish})")
+    if manifest.portal:
+        parts.append(f"[Back to the portal]({manifest.portal})")
+    return "\n\n".join(parts) + "\n"
+
+
+def with_cells(notebook: bytes, codes: Sequence[str], *, kernel: str, title: str) -> bytes:
+    """Return the notebook with these cells before its own, and with this kernel; as it was if it cannot be read."""
+    try:
+        read = json.loads(notebook)
+        cells = [cell for cell in read["cells"] if TAG not in (cell.get("metadata", {}).get("tags") or ())]
+        metadata = dict(read.get("metadata") or {})
+        language = metadata.get("kernelspec", {}).get("language") or "python"
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return notebook
+    if language == "python":
+        with_ids = (read.get("nbformat", 4), read.get("nbformat_minor", 0)) >= (4, 5)
+        made = [_cell(code, id=f"{TAG}-{number}" if with_ids else "") for number, code in enumerate(codes) if code]
+        cells = made + cells
+    metadata["kernelspec"] = {"name": kernel, "display_name": title, "language": language}
+    return json.dumps({**read, "cells": cells, "metadata": metadata}, ensure_ascii=False, indent=1).encode()
+
+
+def _cell(code: str, *, id: str) -> dict[str, Any]:
+    own: dict[str, Any] = {"id": id} if id else {}
+    empty: dict[str, Any] = {"cell_type": "code", "execution_count": None, "outputs": []}
+    return {**empty, "metadata": {"tags": [TAG]}, "source": code, **own}
+
+
+def _data_lines(manifest: Manifest, places: Mapping[str, str]) -> list[str]:
+    here = [each for each in manifest.things if each.id in places]
+    if not here:
+        return []
+    named = [f"    {ascii(each.title)}: {ascii(places[each.id])}," for each in here]
+    tables = [line for each in here if (line := _table(each, f"data[{ascii(each.title)}]"))]
+    return ["data = {", *named, "}", *(["# import pandas as pd", f"# {tables[0]}"] if tables else [])]
+
+
+def _table(thing: Thing, path: str) -> str:
+    """Return the line that reads the thing, whose path is that piece of code; "" for what is no table."""
+    ending = next((end for end in TABLES if thing.name.lower().endswith(end)), "")
+    if not ending:
+        return ""
+    function, said = TABLES[ending]
+    return f"pd.{function}({path}{''.join(f', {name}={json.dumps(value)}' for name, value in said.items())})"
+
+
+def _loading(thing: Thing, place: str) -> str:
+    table = _table(thing, ascii(place))
+    return f"import pandas as pd\n\ntable = {table}" if table else f"path = {ascii(place)}"
+
+
+def _fenced(code: str) -> str:
+    return f"```python\n{code}\n```"
+
+
+def _plain(text: str) -> str:
+    """Return foreign words as one line in which nothing is Markdown."""
+    return "".join(f"\\{c}" if c in "\\`*_[]<>#|!" else c for c in " ".join(text.split()))

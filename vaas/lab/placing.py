@@ -1,0 +1,108 @@
+"""Placing what belongs to a launch: the working copy, then its data, with a word to the portal about each step."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from vaas.errors import Unavailable
+from vaas.lab.cell import overview
+from vaas.lab.kept import Kept
+from vaas.lab.manifest import Manifest, Thing, read_manifest
+from vaas.lab.portal import PortalClient
+from vaas.lab.progress import Progress
+from vaas.lab.staging import Staging, where_mounted
+from vaas.lab.working import Copy, begin_notebook, explained, place_copy
+
+__all__ = ["Placing"]
+
+_OVERVIEW = "Data.md"
+#: So often a portal is asked that does not answer, with so many seconds between.
+_TRIES, _PAUSE = 5, 2.0
+
+
+class Placing:
+    """One launch's placing, step by step."""
+
+    def __init__(self, portal: PortalClient, *, home: Path, shared: Path) -> None:
+        self._portal, self._home, self._shared = portal, home, shared
+        self._progress = Progress(portal)
+        self._manifest: Manifest | None = None
+        self._copy: Copy | None = None
+        self._fetched: list[tuple[Thing, Path]] = []
+        self._staging: Staging | None = None
+
+    def copy(self) -> None:
+        """Place the working copy, with what says where everything is. Raises VaasError."""
+        self._manifest = manifest = self._read()
+        self._progress.expect(manifest.things)
+        self._progress.say(step="copying", message="Copying the notebook.")
+        kept = Kept(self._home, manifest.id)
+        self._copy = copy = place_copy(self._home, manifest, self._portal, kept=kept)
+        self._staging = Staging(
+            copy.path / "data", home=self._home, portal=self._portal, progress=self._progress, kept=kept
+        )
+        places = self._places(manifest, copy)
+        if copy.new:
+            begin_notebook(copy, manifest, places)
+        if manifest.things or copy.new:
+            self._write_overview(copy, overview(manifest, places), kept)
+
+    def ready(self) -> None:
+        """Say that JupyterLab may be opened, and where."""
+        assert self._copy is not None
+        message = "Fetching the data." if self._fetched else "Everything is there."
+        self._progress.say(
+            state="ready", step="ready", message=message, folder=self._copy.folder, notebook=self._copy.notebook
+        )
+
+    def fetch(self) -> None:
+        """Fetch what has to be fetched."""
+        assert self._staging is not None
+        done = [self._staging.stage(thing, path) for thing, path in self._fetched]
+        if done:
+            failed = len(done) - sum(done)
+            words = f"{failed} of {len(done)} could not be fetched." if failed else "Everything is there."
+            self._progress.say(step="done", message=words)
+
+    def fail(self, why: str) -> None:
+        """Say why there will be no launch."""
+        self._progress.say(state="failed", message=why, error=why)
+
+    def _read(self) -> Manifest:
+        for _ in range(_TRIES):
+            try:
+                return read_manifest(self._portal.manifest())
+            except Unavailable:
+                time.sleep(_PAUSE)
+        return read_manifest(self._portal.manifest())
+
+    def _places(self, manifest: Manifest, copy: Copy) -> dict[str, str]:
+        """Return where each thing is or will be, from the notebook's folder on."""
+        assert self._staging is not None
+        found = {}
+        for thing in manifest.things:
+            path = where_mounted(thing, home=self._home, shared=self._shared)
+            if path is not None:
+                self._progress.thing(thing.id, of=thing.size, state="mounted")
+                path = (
+                    self._home / "Shared" / path.relative_to(self._shared)
+                    if path.is_relative_to(self._shared)
+                    else path
+                )
+            elif thing.name:
+                path = self._staging.choose(thing)
+                self._fetched.append((thing, path))
+            if path is not None:
+                found[thing.id] = os.path.relpath(path, (copy.path / copy.notebook).parent)
+        return found
+
+    def _write_overview(self, copy: Copy, text: str, kept: Kept) -> None:
+        """Write it where nothing of this name is, or where this launch has written it."""
+        path = copy.path / _OVERVIEW
+        if os.path.lexists(path) and not kept.get("overview"):
+            return
+        with explained(f"“{_OVERVIEW}”"):
+            path.write_text(text, encoding="utf-8")
+        kept.note(overview=_OVERVIEW)

@@ -1,0 +1,118 @@
+"""Fetching the things of a basket beside a running JupyterLab: each by itself, checked, and whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from pathlib import Path
+
+from vaas.errors import Conflict, Unavailable, VaasError
+from vaas.lab.kept import Kept
+from vaas.lab.manifest import Thing
+from vaas.lab.portal import PortalClient
+from vaas.lab.progress import Progress
+from vaas.lab.working import explained
+
+__all__ = ["Staging", "where_mounted"]
+
+_PIECE = 2_000_000
+#: A portal that does not answer is asked again so often, with pauses that grow to so many seconds.
+_TRIES, _LONGEST_PAUSE = 6, 8.0
+_DAMAGED = "It is not what its checksum says, and was not kept. Its owner may have changed it: look at the basket."
+
+
+def where_mounted(thing: Thing, *, home: Path, shared: Path) -> Path | None:
+    """Return where the thing can be read without being fetched; None where it cannot."""
+    roots = {"home": home, "shared": shared}
+    if thing.mounted is None or thing.mounted[0] not in roots:
+        return None
+    path = roots[thing.mounted[0]] / thing.mounted[1]
+    return path if os.access(path, os.R_OK) else None
+
+
+class Staging:
+    """Puts things into one folder; what goes wrong with one is said of that one."""
+
+    def __init__(self, folder: Path, *, home: Path, portal: PortalClient, progress: Progress, kept: Kept) -> None:
+        self._folder, self._home = folder, home
+        self._portal, self._progress, self._kept = portal, progress, kept
+        self._names: set[str] = set()
+
+    def choose(self, thing: Thing) -> Path:
+        """Return where the thing is put: as before, or where nothing is."""
+        if placed := self._kept.thing(thing.id):
+            return self._home / placed
+        stem, dot, ending = thing.name.partition(".")
+        for number in range(1, 1000):
+            name = thing.name if number == 1 else f"{stem}-{number}{dot}{ending}"
+            if name not in self._names and not os.path.lexists(self._folder / name):
+                self._names.add(name)
+                return self._folder / name
+        raise Conflict("There are too many files of this name.")
+
+    def stage(self, thing: Thing, path: Path) -> bool:
+        """Fetch the thing unless it is there; return whether it is."""
+        if self._kept.thing(thing.id) and path.is_file():
+            self._progress.thing(thing.id, done=thing.size, state="done")
+            return True
+        part = path.with_name(f".{path.name}.part")
+        try:
+            with explained(f"“{thing.title}”"):
+                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                size = self._fetch(thing, part)
+                if os.path.lexists(path):
+                    raise Conflict(f"There is a file called “{path.name}” now. Start the launch again.")
+                part.rename(path)
+            self._kept.note_thing(thing.id, path.relative_to(self._home).as_posix())
+        except VaasError as error:
+            self._progress.thing(thing.id, state="failed", message=error.message)
+            return False
+        finally:
+            part.unlink(missing_ok=True)
+        self._progress.thing(thing.id, done=size, of=size, state="done")
+        return True
+
+    def _fetch(self, thing: Thing, part: Path) -> int:
+        """Write the thing's bytes; of one that changes meanwhile, the new ones from the beginning, once."""
+        for last in (False, True):
+            try:
+                return self._fetch_one(thing, part)
+            except Conflict:
+                if last:
+                    raise
+        raise AssertionError("not reached")
+
+    def _fetch_one(self, thing: Thing, part: Path) -> int:
+        kind = thing.checksum.partition(":")[0]
+        digest = hashlib.new(kind) if kind in hashlib.algorithms_guaranteed - {"shake_128", "shake_256"} else None
+        done, etag = 0, ""
+        with part.open("wb") as file:
+            while True:
+                data, size, now = self._piece(thing.id, done)
+                if done and now != etag:
+                    raise Conflict("It was changed while it was fetched. Start the launch again.")
+                done, etag = done + len(data), now
+                file.write(data)
+                if digest is not None:
+                    digest.update(data)
+                self._progress.thing(thing.id, done=done, of=size, state="running")
+                if done >= size or not data:
+                    break
+        if done != size:
+            raise Unavailable("It did not come whole. Start the launch again.")
+        # The checksum is of one state of the file, and says nothing of another.
+        said = digest is not None and (not thing.etag or thing.etag == etag)
+        if digest is not None and said and f"{kind}:{digest.hexdigest()}" != thing.checksum.lower():
+            raise Unavailable(_DAMAGED)
+        return done
+
+    def _piece(self, thing: str, offset: int) -> tuple[bytes, int, str]:
+        pause = 0.5
+        for _ in range(_TRIES):
+            try:
+                return self._portal.piece(thing, offset, _PIECE)
+            except Unavailable:
+                time.sleep(pause)
+                pause = min(_LONGEST_PAUSE, 2 * pause)
+        return self._portal.piece(thing, offset, _PIECE)

@@ -1,0 +1,206 @@
+"""What a launch is given to place, by the rights that its person has now, and what it says of how that goes."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
+from typing import Any
+from urllib.parse import quote
+
+from vaas.content import pack, snapshot_of
+from vaas.errors import NotFound
+from vaas.launching import Launch, launch_server
+from vaas.loading import address, lines
+from vaas.model import ServerName, Snapshot, User, Visitor
+from vaas.portal.baskets import Baskets
+from vaas.portal.core import Core
+from vaas.portal.drafts import Drafts
+from vaas.portal.gathering import fetch, is_chosen
+from vaas.portal.placed import clean_placed
+from vaas.portal.reading import Reading
+from vaas.portal.things import Held
+from vaas.portal.whereabouts import store_of
+from vaas.prose import clean_text
+from vaas.stores.base import Piece, check_path
+
+__all__ = ["Placing"]
+
+#: So many snapshots are remembered between the question for their list and that for their bytes.
+_MOST = 50
+#: States in which a launch says no more, because it is to end.
+_OVER = frozenset({"stopped", "failed"})
+_SHARED = "shared-"
+
+
+class Placing:
+    """Answers launches; each speaks for itself alone, and for nobody but its person."""
+
+    def __init__(self, core: Core, drafts: Drafts, baskets: Baskets, reading: Reading) -> None:
+        self._core, self._drafts, self._baskets, self._reading = core, drafts, baskets, reading
+        #: Launch → what it places.
+        self._snapshots: OrderedDict[str, Snapshot | None] = OrderedDict()
+
+    async def manifest(self, server: ServerName, *, public_url: str) -> dict[str, Any]:
+        """Return all that is to be placed. Raises NotFound for what the person may not see any more."""
+        launch, visitor = await self._asker(server)
+        here = self._stores(launch)
+        snapshot = self._snapshots[launch.id] = await self._snapshot(launch, visitor, here)
+        while len(self._snapshots) > _MOST:
+            self._snapshots.popitem(last=False)
+        things = await self._things(launch, visitor)
+        folder, notebook = self._place(launch, snapshot, here)
+        environment = self._core.offering.environment(launch.environment)
+        return {
+            "id": launch.id,
+            "title": launch.title,
+            "folder": folder,
+            "notebook": notebook,
+            "files": [asdict(file) for file in snapshot.files] if snapshot else [],
+            "things": [self._told(held, visitor, here, public_url) for held in things],
+            "given": _given(launch),
+            "environment": {
+                name: getattr(environment, name) if environment else "" for name in ("id", "title", "kind", "where")
+            },
+            "portal": public_url,
+            "publish": f"{public_url}files/home/{quote(f'{folder}/{notebook}'.strip('/'))}" if "home" in here else "",
+        }
+
+    async def content(self, server: ServerName) -> Iterator[bytes]:
+        """Return the files of the working copy as a tar."""
+        launch, visitor = await self._asker(server)
+        snapshot = self._snapshots.get(launch.id) or await self._snapshot(launch, visitor, self._stores(launch))
+        if snapshot is None:
+            raise NotFound("There are no files to copy.")
+        return pack(self._core.content, snapshot)
+
+    async def piece(self, server: ServerName, thing: str, *, offset: int, size: int) -> Piece:
+        """Return some bytes of a thing of the launch's basket. Raises as vaas.portal.reading does."""
+        launch, visitor = await self._asker(server)
+        if not (basket := _word(launch.asked.get("basket"))):
+            raise NotFound("This launch has no basket.")
+        return await self._reading.piece(visitor, basket, thing, offset=offset, size=size)
+
+    def progressed(self, server: ServerName, said: Mapping[str, Any]) -> bool:
+        """Keep what a launch says of itself; return whether it is to stop."""
+        with self._core.database.begin() as records:
+            launch = records.launches.get(_id(server))
+            if launch is None or launch.owner != server.account or launch.state in _OVER:
+                return True
+            placed = clean_placed(said, known=launch.progress)
+            moved = _moved(launch, placed.pop("folder", ""), placed.pop("notebook", ""))
+            state, error = placed.pop("state", moved.state), placed.pop("error", moved.error)
+            records.launches.save(replace(moved, state=state, error=error, progress=placed, changed=self._core.now()))
+        return False
+
+    async def _asker(self, server: ServerName) -> tuple[Launch, Visitor]:
+        """Return the launch, and its person as they are now. Raises NotFound."""
+        with self._core.database.begin() as records:
+            launch = records.launches.get(_id(server))
+        user = await self._core.directory.user(server.account)
+        if launch is None or user is None or launch.owner != user.name:
+            raise NotFound("There is no such launch.")
+        return launch, Visitor(user)
+
+    def _stores(self, launch: Launch) -> tuple[str, ...]:
+        """Return which stores lie where the launch runs."""
+        facility = self._core.offering.facility(launch.facility)
+        return facility.stores if facility else ()
+
+    async def _snapshot(self, launch: Launch, visitor: Visitor, here: tuple[str, ...]) -> Snapshot | None:
+        """Return what is copied; None where nothing is: the notebook lies there already, or there is none."""
+        asked = launch.asked
+        if slug := _word(asked.get("app")):
+            app = self._core.see(visitor, slug, "launch").app
+            with self._core.database.begin() as records:
+                versions = records.versions.of(app.id)
+            wanted = _word(asked.get("version")) or app.version
+            found = next((each.snapshot for each in versions if each.snapshot.hash == wanted), None)
+            if found is None:
+                raise NotFound("The version that was launched is not there any more. Launch the app again.")
+            return found
+        if asked.get("path") and not _in_place(launch, here):
+            assert visitor.user is not None
+            return await self._of_store(visitor.user, _word(asked.get("store")), check_path(_word(asked["path"])))
+        return None
+
+    async def _of_store(self, user: User, store_id: str, path: str) -> Snapshot:
+        """Return the notebook with what it seems to need, as for publishing."""
+        store, _, entries, needed = await self._drafts.around(user, store_id, path)
+        folder, _, name = path.rpartition("/")
+        wanted = [await store.stat(path), *(each for each in entries if is_chosen(each, needed))]
+        strip = len(folder) + 1 if folder else 0
+        return snapshot_of(name, await fetch(self._core, store, wanted, chosen={path, *needed}, strip=strip))
+
+    def _place(self, launch: Launch, snapshot: Snapshot | None, here: tuple[str, ...]) -> tuple[str, str]:
+        """Return the folder in the home, and the notebook in it."""
+        if _in_place(launch, here):
+            folder, _, name = check_path(_word(launch.asked["path"])).rpartition("/")
+            return folder, name
+        folder = launch.folder or f"Launches/{_folder_name(launch.title)} {launch.created:%Y-%m-%d}"
+        return folder, snapshot.notebook if snapshot else launch.notebook if launch.folder else ""
+
+    async def _things(self, launch: Launch, visitor: Visitor) -> list[Held]:
+        basket = _word(launch.asked.get("basket"))
+        if not basket:
+            return []
+        try:
+            look = await self._baskets.look(visitor, basket)
+        except NotFound:
+            return []  # gone since, or not shared any more: the rest of the launch is as good without
+        return [each for each in look.things if each.state == "there"]
+
+    def _told(self, held: Held, visitor: Visitor, here: tuple[str, ...], base: str) -> dict[str, Any]:
+        thing = held.thing
+        path = str(thing.access.get("via", {}).get("path", "")) if thing.access.get("how") == "store" else ""
+        return {
+            **{name: getattr(thing, name) for name in ("id", "title", "checksum")},
+            "name": path.rpartition("/")[2],
+            "size": thing.size or 0,
+            "etag": held.etag,
+            "mounted": self._mounted(held, visitor, here, path) if path else None,
+            "uri": address(thing.uri, base=base),
+            "code": "" if path else lines(thing.kind, thing.uri, thing.access, base=base),
+        }
+
+    def _mounted(self, held: Held, visitor: Visitor, here: tuple[str, ...], path: str) -> dict[str, str] | None:
+        """Return where the file lies already, where the launch runs: in the home, or in a shared folder by its name."""
+        assert visitor.user is not None
+        store = store_of(self._core.stores, visitor.user, record=held.thing.record, path=path)
+        if store is not None and store.id == "home" and "home" in here:
+            return {"store": "home", "path": path}
+        if store is not None and store.id.startswith(_SHARED) and "shared" in here:
+            return {"store": "shared", "path": f"{store.title.removeprefix('Shared: ')}/{path}"}
+        return None
+
+
+def _id(server: ServerName) -> str:
+    launch_id = server.name[1:]
+    return launch_id if launch_server(launch_id) == server.name else ""
+
+
+def _in_place(launch: Launch, here: tuple[str, ...]) -> bool:
+    return bool(launch.asked.get("path")) and launch.asked.get("store") == "home" and "home" in here
+
+
+def _moved(launch: Launch, folder: str, notebook: str) -> Launch:
+    """Return the launch with where it says that it works, if it was told so, or to the same without a number."""
+    same = not launch.folder or re.fullmatch(rf"{re.escape(launch.folder)}(-[0-9]{{1,3}})?", folder)
+    return replace(launch, folder=folder, notebook=notebook) if folder and notebook and same else launch
+
+
+def _given(launch: Launch) -> dict[str, Any]:
+    """Return what travels along from a running app."""
+    given = launch.asked.get("given")
+    return dict(given) if isinstance(given, Mapping) else {}
+
+
+def _folder_name(title: str) -> str:
+    """Return a title as a folder is called: one part of a path that is not hidden."""
+    kept = re.sub(r"[^\w .,()+-]+", " ", clean_text(title))
+    return " ".join(kept.split())[:80].strip(" .") or "Notebook"
+
+
+def _word(value: object) -> str:
+    return value if isinstance(value, str) else ""
