@@ -45,10 +45,12 @@ def ensure_open_data(data: Path) -> None:
     """Put small open data sets into the folder that is shared with everybody; never over what is there."""
     target = data / "shared" / "everyone"
     try:
-        target.mkdir(parents=True, exist_ok=True, mode=0o700)
+        target.mkdir(parents=True, exist_ok=True, mode=0o755)
+        target.chmod(0o755)
         for folder in sorted(path for path in _OPEN_DATA.iterdir() if path.is_dir()):
             if not (target / folder.name).exists():
                 _copy(folder, target / folder.name)
+                _let_read(target / folder.name)
     except OSError:
         _log.exception("The open data of the demo could not be placed")
 
@@ -97,6 +99,12 @@ def _place_copy(said: dict[str, Any], folder: Path, homes: Path) -> None:
 def _copy(folder: Path, target: Path) -> None:
     """Copy the folder without the modes that the files have in the checkout: whose folder it is, is known there."""
     shutil.copytree(folder, target, ignore=shutil.ignore_patterns(*_NOT_CONTENT), copy_function=shutil.copyfile)
+
+
+def _let_read(folder: Path) -> None:
+    """Let everybody read it: launches may be other system users. The folder of all data keeps strangers out."""
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def _travels(path: Path, folder: Path) -> bool:

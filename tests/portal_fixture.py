@@ -21,7 +21,7 @@ from hub_service.hub_config import PORTAL_SCOPES
 from hub_service.running import Note, portals
 from hub_service.settings import ROOT, Settings
 
-__all__ = ["RunningPortal", "app_python", "chromium", "free_ports", "running", "stand_in_app", "until"]
+__all__ = ["RunningPortal", "app_python", "chromium", "free_ports", "lab_python", "running", "stand_in_app", "until"]
 
 #: A second authority in the Hub, for tests: makes people, tokens for them, and looks at everything.
 _SITE = """
@@ -64,6 +64,7 @@ class RunningPortal:
         ports = dict(zip(("PORT", "HUB_PORT", "PORTAL_PORT", "PROXY_PORT"), map(str, free_ports(4)), strict=True))
         said = {f"VAAS_{name}": port for name, port in ports.items()}
         said |= {"VAAS_DATA": str(data), "VAAS_APP_PYTHON": str(app_python), "VAAS_DEMO": "1"}
+        said |= {"VAAS_LAB_PYTHON": str(lab_python())}
         self.settings = Settings.from_environ({**said, "VAAS_SITE_CONFIG": str(site)})
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("VAAS_", "JUPYTERHUB_"))}
         kept |= {"PYTHONPATH": str(ROOT)} | (environ or {})
@@ -177,6 +178,11 @@ def free_ports(count: int) -> list[int]:
 def app_python() -> Path:
     """Return the app environment's python."""
     return Path(os.environ.get("VAAS_APP_PYTHON") or ROOT / ".venvs" / "app" / "bin" / "python")
+
+
+def lab_python() -> Path:
+    """Return the launch environment's python."""
+    return Path(os.environ.get("VAAS_LAB_PYTHON") or ROOT / ".venvs" / "lab" / "bin" / "python")
 
 
 def stand_in_app(folder: Path) -> Path:

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from hub_service.routes import API, PAGES, RUNTIME
+from hub_service.routes import API, LAUNCHED, PAGES, RUNTIME
 from tests.notebooks import notebook
 from tests.portal_fixture import RunningPortal, until
 
@@ -267,11 +267,14 @@ def test_a_route_answers_as_the_rules_say(world: World, row: Row) -> None:
     assert found == {who: _expected(row, who) for who in asked}
 
 
-@pytest.mark.parametrize("route", RUNTIME, ids=lambda route: route.path)
+@pytest.mark.parametrize("route", RUNTIME + LAUNCHED, ids=lambda route: route.path)
 @pytest.mark.parametrize("who", ["anonymous", "stranger", "owner", "admin", "service"])
-def test_what_app_servers_ask_is_for_app_servers_alone(world: World, route: Any, who: str) -> None:
+def test_what_servers_ask_is_for_servers_alone(world: World, route: Any, who: str) -> None:
     for method in route.methods:
         answer = world.portal.request(
-            method.upper(), f"/services/vaas/{route.path}", token=world.tokens.get(who, ""), json={}
+            method.upper(),
+            f"/services/vaas/{route.path.format(thing='0' * 16)}",
+            token=world.tokens.get(who, ""),
+            json={},
         )
         assert answer.status_code == 403

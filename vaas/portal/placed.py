@@ -15,7 +15,7 @@ __all__ = ["clean_placed"]
 _STATES = frozenset({"placing", "ready", "failed", "stopped"})
 _THING_STATES = frozenset({"waiting", "running", "done", "failed", "mounted"})
 _THING = re.compile(r"[0-9a-f]{16}")
-_MOST_THINGS, _WORDS, _STEP, _ERROR = 500, 300, 40, 600
+_MOST_THINGS, _WORDS, _STEP, _ERROR, _PATH = 500, 300, 40, 600, 500
 _LARGEST = 1 << 50
 _KEPT = ("percent", "step", "message", "things", "use")
 
@@ -57,12 +57,15 @@ def _thing(said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _where(said: Mapping[str, Any]) -> dict[str, str]:
-    """Return folder and notebook, if both are paths that stay where they begin."""
+    """Return folder and notebook, if a notebook is named and both are paths that stay where they begin."""
+    folder, notebook = said.get("folder", ""), said.get("notebook", "")
+    if not (isinstance(folder, str) and isinstance(notebook, str) and notebook):
+        return {}
     try:
-        found = {name: check_path(said[name]) for name in ("folder", "notebook") if isinstance(said.get(name), str)}
+        found = {"folder": check_path(folder), "notebook": check_path(notebook)}
     except Invalid:
         return {}
-    return found if len(found) == 2 and all(len(path) <= 500 for path in found.values()) else {}
+    return found if all(len(path) <= _PATH for path in found.values()) else {}
 
 
 def _line(text: str, most: int) -> str:

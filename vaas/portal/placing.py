@@ -50,7 +50,7 @@ class Placing:
         while len(self._snapshots) > _MOST:
             self._snapshots.popitem(last=False)
         things = await self._things(launch, visitor)
-        folder, notebook = self._place(launch, snapshot, here)
+        folder, notebook = self._folder(launch, here), self._notebook(launch, snapshot, here)
         environment = self._core.offering.environment(launch.environment)
         return {
             "id": launch.id,
@@ -89,7 +89,8 @@ class Placing:
             if launch is None or launch.owner != server.account or launch.state in _OVER:
                 return True
             placed = clean_placed(said, known=launch.progress)
-            moved = _moved(launch, placed.pop("folder", ""), placed.pop("notebook", ""))
+            wanted = self._folder(launch, self._stores(launch))
+            moved = _moved(launch, placed.pop("folder", ""), placed.pop("notebook", ""), wanted=wanted)
             state, error = placed.pop("state", moved.state), placed.pop("error", moved.error)
             records.launches.save(replace(moved, state=state, error=error, progress=placed, changed=self._core.now()))
         return False
@@ -133,13 +134,17 @@ class Placing:
         strip = len(folder) + 1 if folder else 0
         return snapshot_of(name, await fetch(self._core, store, wanted, chosen={path, *needed}, strip=strip))
 
-    def _place(self, launch: Launch, snapshot: Snapshot | None, here: tuple[str, ...]) -> tuple[str, str]:
-        """Return the folder in the home, and the notebook in it."""
+    def _folder(self, launch: Launch, here: tuple[str, ...]) -> str:
+        """Return the folder in the home in which the launch works, or is to work."""
         if _in_place(launch, here):
-            folder, _, name = check_path(_word(launch.asked["path"])).rpartition("/")
-            return folder, name
-        folder = launch.folder or f"Launches/{_folder_name(launch.title)} {launch.created:%Y-%m-%d}"
-        return folder, snapshot.notebook if snapshot else launch.notebook if launch.folder else ""
+            return check_path(_word(launch.asked["path"])).rpartition("/")[0]
+        return launch.folder or f"Launches/{_folder_name(launch.title)} {launch.created:%Y-%m-%d}"
+
+    def _notebook(self, launch: Launch, snapshot: Snapshot | None, here: tuple[str, ...]) -> str:
+        """Return the notebook in it that is opened; "" where one is begun."""
+        if _in_place(launch, here):
+            return check_path(_word(launch.asked["path"])).rpartition("/")[2]
+        return snapshot.notebook if snapshot else launch.notebook
 
     async def _things(self, launch: Launch, visitor: Visitor) -> list[Held]:
         basket = _word(launch.asked.get("basket"))
@@ -184,10 +189,10 @@ def _in_place(launch: Launch, here: tuple[str, ...]) -> bool:
     return bool(launch.asked.get("path")) and launch.asked.get("store") == "home" and "home" in here
 
 
-def _moved(launch: Launch, folder: str, notebook: str) -> Launch:
+def _moved(launch: Launch, folder: str, notebook: str, *, wanted: str) -> Launch:
     """Return the launch with where it says that it works, if it was told so, or to the same without a number."""
-    same = not launch.folder or re.fullmatch(rf"{re.escape(launch.folder)}(-[0-9]{{1,3}})?", folder)
-    return replace(launch, folder=folder, notebook=notebook) if folder and notebook and same else launch
+    same = folder == wanted or (wanted and re.fullmatch(rf"{re.escape(wanted)}-[0-9]{{1,3}}", folder))
+    return replace(launch, folder=folder, notebook=notebook) if notebook and same else launch
 
 
 def _given(launch: Launch) -> dict[str, Any]:

@@ -1,0 +1,153 @@
+"""Launches on the real Hub: JupyterLab with the notebook, its data and its environment, for one person alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.launched import Launches
+from tests.notebooks import notebook
+from tests.portal_fixture import RunningPortal, until
+from vaas.launching import Launch, launch_server
+
+pytestmark = pytest.mark.hub
+FOLDER = "Launches/Waves tides"
+
+
+@pytest.fixture(scope="module")
+def lara(hub: RunningPortal) -> Iterator[Launches]:
+    """Return the launches of a person with a notebook and a table in her home."""
+    hub.hub("POST", "/users/lara")
+    launches = Launches(hub, "lara")
+    launches.home.mkdir(parents=True, exist_ok=True)
+    (launches.home / "own.ipynb").write_bytes(notebook("print('own')"))
+    (launches.home / "levels.csv").write_text("year,level\n2026,7\n")
+    yield launches
+
+
+@pytest.fixture(scope="module")
+def launch(lara: Launches) -> Iterator[Launch]:
+    """Return a launch of the demo's map, with a basket in which her table is, that is ready."""
+    made = lara.new(app="world-map", basket=_basket(lara))
+    lara.start(made)
+    yield made
+    lara.stop(made)
+
+
+def _basket(lara: Launches) -> str:
+    hub, record = lara.portal, "file:home-lara/levels.csv"
+    shown = f"/services/vaas/api/records/here/{record}"
+    until(lambda: hub.get(shown, token=lara.token).status_code == 200, seconds=60, what="her table in the index")
+    basket = hub.request("POST", "/services/vaas/api/baskets", token=lara.token, json={"name": "Levels"}).json()["id"]
+    body = {"catalog": "here", "record": record}
+    added = hub.request("POST", f"/services/vaas/api/baskets/{basket}/things", token=lara.token, json=body)
+    assert added.status_code < 300, added.text
+    return str(basket)
+
+
+def test_the_working_copy_is_in_her_home_under_a_clear_name(lara: Launches, launch: Launch) -> None:
+    now = lara.get(launch)
+    folder = lara.home / now.folder
+    assert now.folder == f"{FOLDER} {launch.created:%Y-%m-%d}" and now.notebook == "world-map.ipynb"
+    first = json.loads((folder / now.notebook).read_bytes())["cells"][0]
+    assert first["metadata"]["tags"] == ["vaas-launch"]
+    assert "'levels.csv': '../../levels.csv'" in first["source"]
+    assert "pd.read_csv('../../levels.csv')" in (folder / "Data.md").read_text()
+    assert (folder / "gapminder.csv").stat().st_size > 1000
+    assert now.progress["things"] == {
+        id: told for id, told in now.progress["things"].items() if told["state"] == "mounted"
+    }
+    assert len(now.progress["things"]) == 1
+
+
+async def test_the_kernel_is_that_of_the_environment_and_finds_its_files(lara: Launches, launch: Launch) -> None:
+    code = "import sys, os, vois; exec(cell); import pandas as pd; print(sys.executable, os.environ['OMP_NUM_THREADS'],"
+    code += " len(pd.read_csv('gapminder.csv')), pd.read_csv(data['levels.csv']).level[0])"
+    first = json.loads((lara.home / lara.get(launch).folder / "world-map.ipynb").read_bytes())["cells"][0]["source"]
+    said = await lara.run(launch, f"cell = {first!r}\n{code}")
+    python, cores, rows, level = said.split()
+    assert Path(python) == lara.portal.settings.app_python
+    assert (cores, level) == ("1", "7") and int(rows) > 100
+
+
+def test_jupyterlab_offers_that_kernel_and_no_other(lara: Launches, launch: Launch) -> None:
+    kernels = lara.lab("GET", launch, "api/kernelspecs").json()["kernelspecs"]
+    assert {name: each["spec"]["display_name"] for name, each in kernels.items()} == {"python3": "As in apps"}
+
+
+def test_jupyterlab_asks_nobody_elsewhere_and_shows_the_environments_widgets(lara: Launches, launch: Launch) -> None:
+    page = lara.lab("GET", launch, "lab").text
+    said = json.loads(page.partition('<script id="jupyter-config-data" type="application/json">')[2].partition("<")[0])
+    assert said["news"] == {"disabled": True} and said["extensionManager"]["name"] == "read-only"
+    assert "@jupyterlab/apputils-extension:announcements" in said["disabledExtensions"]
+    assert "@jupyter-widgets/jupyterlab-manager" in {each["name"] for each in said["federated_extensions"]}
+
+
+async def test_what_is_shared_can_be_read_and_not_written(lara: Launches, launch: Launch) -> None:
+    code = (
+        "import os, pathlib; found = sorted(os.listdir(pathlib.Path.home() / 'Shared' / 'everyone')); print(found[:1])"
+    )
+    assert "[]" not in await lara.run(launch, code)
+    said = await lara.run(launch, "open('/shared/everyone/mine.txt', 'w')")
+    assert said.startswith(("OSError", "PermissionError"))
+
+
+def test_it_says_what_it_uses(lara: Launches, launch: Launch) -> None:
+    until(lambda: lara.get(launch).progress.get("use", {}).get("memory", 0) > 30_000_000, seconds=25, what="its use")
+
+
+def test_her_own_notebook_is_opened_where_it_lies(lara: Launches) -> None:
+    before = (lara.home / "own.ipynb").read_bytes()
+    made = lara.new(store="home", path="own.ipynb")
+    lara.start(made)
+    assert (lara.get(made).folder, lara.get(made).notebook) == ("", "own.ipynb")
+    assert lara.lab("GET", made, "api/contents/own.ipynb").json()["type"] == "notebook"
+    lara.stop(made)
+    assert (lara.home / "own.ipynb").read_bytes() == before
+
+
+def test_what_was_started_again_goes_on_where_it_was(lara: Launches, launch: Launch) -> None:
+    folder = lara.home / lara.get(launch).folder
+    (folder / "mine.txt").write_text("kept")
+    (folder / "views.py").unlink()
+    lara.stop(launch)
+    lara.save(_again(lara.get(launch)))
+    lara.start(launch)
+    assert (folder / "mine.txt").read_text() == "kept"
+    assert not (folder / "views.py").exists(), "nothing is placed twice"
+    assert lara.get(launch).folder == folder.relative_to(lara.home).as_posix()
+
+
+def _again(launch: Launch) -> Launch:
+    return type(launch)(**{**vars(launch), "state": "asked", "progress": {}})
+
+
+def test_a_second_copy_has_a_folder_of_its_own(lara: Launches, launch: Launch) -> None:
+    made = lara.new(app="world-map")
+    lara.start(made)
+    assert lara.get(made).folder == f"{lara.get(launch).folder}-2"
+    lara.remove(made)  # the portal forgets it, and its next word ends it
+    until(lambda: not lara.processes(made), seconds=25, what="its end")
+
+
+def test_a_start_that_fails_says_why(lara: Launches) -> None:
+    made = lara.new(app="no-such-app")
+    lara.ask(made, {"plan": lara.plan(made)})
+    until(lambda: lara.get(made).state == "failed", seconds=40, what=lambda: lara.said(made))
+    assert lara.get(made).error == "There is no such app, or it is not shared with you."
+    until(lambda: not lara.processes(made), seconds=20, what="its end")
+
+
+def test_a_hub_that_comes_back_finds_its_launches(lara: Launches, launch: Launch) -> None:
+    before = {process.pid for process in lara.processes(launch)}
+    os.kill(lara.portal.note.hub.pid, signal.SIGKILL)
+    until(lambda: lara.portal.answers(), seconds=60, what="the Hub")
+    until(lambda: lara.portal.hub("GET", lara.path(launch)).json().get("ready"), seconds=30, what="the launch")
+    assert {process.pid for process in lara.processes(launch)} == before
+    until(lambda: lara.lab("GET", launch, "api/status").status_code == 200, seconds=20, what="JupyterLab")
+    assert launch_server(launch.id) in lara.portal.hub("GET", "/users/lara").json()["servers"]
