@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Mapping
@@ -259,7 +260,10 @@ def launches(c: Config, settings: Settings, environ: Mapping[str, str]) -> None:
     lab.made_root = lab.get("made_root") or str(settings.data / "environments")
     lab.lab_cmd = lab.get("lab_cmd") or [str(settings.lab_python), "-P", "-s", "-m", "vaas.lab"]
     given = dict(lab.get("lab_environment") or {})
+    # Where cookies are named "__Host-…", browsers take those of the sign-in only as secure ones, from localhost too.
+    cookies = {"JUPYTERHUB_COOKIE_OPTIONS": json.dumps({"secure": True})} if settings.secure else {}
     lab.lab_environment = {
+        **cookies,
         "PATH": os.environ.get("PATH", os.defpath),
         "PYTHONUNBUFFERED": "1",
         "VAAS_PORTAL_URL": settings.portal_internal_url,

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 
-__all__ = ["become"]
+__all__ = ["UID", "become"]
+
+#: The variable that says whom to become.
+UID = "VAAS_LAUNCH_UID"
 
 
 def become(uid: int) -> None:
     """Give every right of root up (capabilities(7)) and become this user; 0: nothing to give up, stay who one is."""
     if uid == 0:
         return
+    import ctypes  # only here: most have nothing to give up
+
     system = ctypes.CDLL(None, use_errno=True)
     for right in range(64):
         system.prctl(24, right, 0, 0, 0)  # PR_CAPBSET_DROP; an unknown one is an error and no matter

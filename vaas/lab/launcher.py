@@ -16,16 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from vaas.errors import Forbidden, VaasError
-from vaas.lab.portal import PortalClient
+from vaas.lab.becoming import UID
 from vaas.lab.sandbox import find_bubblewrap, home_in, sandboxed, uid_of
 from vaas.lab.watch import Watch, family
 from vaas.machine.processes import children_of
 from vaas.orders import ORDER, Order, read_order
 
-__all__ = ["UID", "Launcher", "inside_environ", "main"]
+__all__ = ["Launcher", "inside_environ", "main"]
 
-#: The variable by which what is inside knows whom to become.
-UID = "VAAS_LAUNCH_UID"
 #: Seconds between looks at what is used, and between reports of it.
 _LOOK, _REPORT = 1.0, 10.0
 #: A portal that has refused so often in a row does not know this launch any more.
@@ -54,7 +52,6 @@ class Launcher:
 
     def __init__(self, order: Order, environ: Mapping[str, str]) -> None:
         self._order, self._environ = order, dict(environ)
-        self._portal = PortalClient(environ["VAAS_PORTAL_URL"], token=environ["JUPYTERHUB_API_TOKEN"])
         self._stopping = threading.Event()
         self._sandbox, self._refused = False, 0
 
@@ -107,6 +104,9 @@ class Launcher:
         return pid
 
     def _watch(self, pid: int) -> None:
+        from vaas.lab.portal import PortalClient  # beside the start, which does not need it
+
+        self._portal = PortalClient(self._environ["VAAS_PORTAL_URL"], token=self._environ["JUPYTERHUB_API_TOKEN"])
         watch, began, reported = Watch(pid, self._order.size), time.monotonic(), 0.0
         while not self._stopping.wait(_LOOK):
             if ended := watch.look():

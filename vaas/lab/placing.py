@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
+import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from vaas.errors import Unavailable
+from vaas.errors import Unavailable, VaasError
 from vaas.lab.cell import overview
 from vaas.lab.kept import Kept
 from vaas.lab.manifest import Manifest, Thing, read_manifest
 from vaas.lab.portal import PortalClient
 from vaas.lab.progress import Progress
+from vaas.lab.sandbox import SHARED
 from vaas.lab.staging import Staging, where_mounted
 from vaas.lab.working import Copy, begin_notebook, explained, place_copy
 
-__all__ = ["Placing"]
+__all__ = ["Placing", "place_launch"]
 
 _OVERVIEW = "Data.md"
 #: So often a portal is asked that does not answer, with so many seconds between.
 _TRIES, _PAUSE = 5, 2.0
+#: So long (seconds) JupyterLab may take until it answers.
+_START = 60.0
 
 
 class Placing:
@@ -106,3 +114,33 @@ class Placing:
         with explained(f"“{_OVERVIEW}”"):
             path.write_text(text, encoding="utf-8")
         kept.note(overview=_OVERVIEW)
+
+
+def place_launch(environ: Mapping[str, str], *, runs: Callable[[], bool]) -> str:
+    """Place everything for the launch whose variables these are; return why there can be no launch, or "".
+
+    ``runs`` tells whether its JupyterLab does.
+    """
+    portal = PortalClient(environ["VAAS_PORTAL_URL"], token=environ["JUPYTERHUB_API_TOKEN"])
+    placing = Placing(portal, home=Path(environ["HOME"]), shared=SHARED)
+    try:
+        placing.copy()
+        _wait(environ["JUPYTERHUB_SERVICE_URL"], runs)
+        placing.ready()
+        placing.fetch()
+    except (VaasError, OSError) as error:
+        print(f"Placing failed: {error!r}", file=sys.stderr, flush=True)
+        failed = error.message if isinstance(error, VaasError) else "The notebook could not be placed."
+        placing.fail(failed)
+        return failed
+    return ""
+
+
+def _wait(url: str, runs: Callable[[], bool]) -> None:
+    """Wait until JupyterLab listens. Raises Unavailable when it ends before, or takes too long."""
+    parts, deadline = urlsplit(url), time.monotonic() + _START
+    while runs() and time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection((parts.hostname or "", parts.port or 80), 1):
+            return
+        time.sleep(0.05)
+    raise Unavailable("JupyterLab did not start. Try again, or choose another size or environment.")

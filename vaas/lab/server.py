@@ -8,17 +8,32 @@ from __future__ import annotations
 
 import gc
 import importlib
+import json
 import os
+import shutil
 import sys
+import tempfile
 import types
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-__all__ = ["arguments", "main", "without_ballast"]
+from vaas.errors import VaasError
+from vaas.lab.kernelspec import FOLDER, write_kernel
+from vaas.orders import ORDER, Order, read_order
+
+__all__ = ["arguments", "main", "prepare", "without_ballast"]
 
 #: The extensions that are loaded, besides the Hub's sign-in.
 _EXTENSIONS = ("jupyterlab", "jupyter_server_terminals")
+#: Parts of JupyterLab's page that ask for what is not served here.
+_WITHOUT = (
+    "@jupyterlab/apputils-extension:announcements",
+    "@jupyterlab/extensionmanager-extension",
+    "@jupyterlab/fileeditor-extension:language-server",
+    "@jupyterlab/lsp-extension",
+    "@jupyterlab/notebook-extension:language-server",
+)
 #: What of the Hub's package only the Hub needs: its tables, and an older kind of server.
 _BALLAST = ("orm", "singleuser.mixins")
 
@@ -46,9 +61,26 @@ def _log_request(handler: Any) -> None:
         handler.log.error("%d %s %s", status, request.method, urlsplit(request.uri).path)
 
 
-def arguments(home: Path, *, labextensions: str = "") -> list[str]:
+def prepare(order: Order, own: Path) -> dict[str, str]:
+    """Make what JupyterLab reads, in a folder that goes with the launch; return the variables that say where."""
+    write_kernel(own / "kernels", order.environment)
+    config = own / "config"
+    (config / "labconfig").mkdir(parents=True)
+    page = {"disabledExtensions": dict.fromkeys(_WITHOUT, True)}
+    (config / "labconfig" / "page_config.json").write_text(json.dumps(page))
+    return {
+        FOLDER: str(own / "kernels"),
+        "JUPYTERHUB_DISABLE_USER_CONFIG": "1",
+        "JUPYTER_CONFIG_PATH": str(config),
+        "JUPYTER_RUNTIME_DIR": str(own / "runtime"),
+    }
+
+
+def arguments(home: Path, order: Order) -> list[str]:
     """Return how JupyterLab is set up for a launch."""
-    more = [f"--LabApp.extra_labextensions_path={labextensions}"] if labextensions else []
+    # What the environment's widgets need of JupyterLab comes from the environment, in its versions.
+    parts = Path(order.environment.where).parent.parent / "share" / "jupyter" / "labextensions"
+    more = [f"--LabApp.extra_labextensions_path={parts}"] if order.environment.kind == "python" else []
     return [
         f"--ServerApp.root_dir={home}",
         "--ServerApp.default_url=/lab",
@@ -63,10 +95,25 @@ def arguments(home: Path, *, labextensions: str = "") -> list[str]:
     ]
 
 
-def main() -> None:
+def main() -> int:
     """Serve until a signal comes."""
     # Nothing of what is imported is garbage.
     gc.disable()
+    try:
+        order = read_order(os.environ.pop(ORDER, ""))
+        own = Path(tempfile.mkdtemp(prefix="launch-"))
+        os.environ.update(prepare(order, own))
+    except (VaasError, OSError, ValueError, LookupError) as error:
+        print(f"The environment cannot be used: {error}", file=sys.stderr, flush=True)
+        return 1
+    try:
+        _serve(order)
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
+    return 0
+
+
+def _serve(order: Order) -> None:
     without_ballast()
     commands: Any = importlib.import_module("jupyterlab.commands")
     # Each start would run Node.js twice, to learn from where extensions are built, which nobody does here.
@@ -74,12 +121,11 @@ def main() -> None:
     from jupyterhub.singleuser.extension import JupyterHubSingleUser
 
     JupyterHubSingleUser.serverapp_config = {"jpserver_extensions": dict.fromkeys(_EXTENSIONS, True)}
-    said = arguments(Path.home(), labextensions=os.environ.get("VAAS_LABEXTENSIONS", ""))
-    server = JupyterHubSingleUser.initialize_server(argv=said)
+    server = JupyterHubSingleUser.initialize_server(argv=arguments(Path.home(), order))
     gc.freeze()
     gc.enable()
     server.start()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

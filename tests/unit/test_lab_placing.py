@@ -1,0 +1,332 @@
+"""Placing a launch, against a small portal of its own: what is copied, fetched, checked, and what is said of it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from tests.notebooks import notebook
+from vaas.errors import Invalid
+from vaas.lab.placing import Placing
+from vaas.lab.portal import PortalClient
+
+NOTEBOOK = notebook("x = 1", kernel="conda-env-other")
+SHELF = b"0123456789" * 500_000
+ID, OTHER = "a" * 16, "b" * 16
+
+
+@dataclass
+class Shelf:
+    """The portal's four routes for one launch."""
+
+    files: dict[str, bytes] = field(default_factory=lambda: {"lesson.ipynb": NOTEBOOK, "lib/model.py": b"y = 2"})
+    things: dict[str, bytes] = field(default_factory=dict)
+    told: dict[str, dict[str, Any]] = field(default_factory=dict)
+    said: dict[str, Any] = field(default_factory=dict)
+    posts: list[dict[str, Any]] = field(default_factory=list)
+    etags: Iterator[str] = field(default_factory=lambda: iter(()))
+    asked: list[str] = field(default_factory=list)
+    url: str = ""
+
+    def manifest(self) -> dict[str, Any]:
+        """Return what is to be placed."""
+        listed = [
+            {"path": path, "sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
+            for path, data in self.files.items()
+        ]
+        things = [
+            {"id": id, "title": f"Thing {id[0]}", "name": f"{id[0]}.csv", "size": len(data), "checksum": "", "etag": ""}
+            | self.told.get(id, {})
+            for id, data in self.things.items()
+        ]
+        begun = {"id": "abc123abc123", "title": "Waves", "folder": "Launches/Waves 2026-03-01", "given": {}}
+        environment = {"id": "apps", "title": "As in apps", "kind": "python", "where": "/python"}
+        more = {"environment": environment, "portal": "http://portal/", "publish": "http://portal/files/home/x"}
+        return {**begun, "notebook": "lesson.ipynb", "files": listed, "things": things, **more, **self.said}
+
+    def tar(self) -> bytes:
+        """Return the files."""
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as archive:
+            for path, data in self.files.items():
+                member = tarfile.TarInfo(path)
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+        return buffer.getvalue()
+
+
+class Answer(BaseHTTPRequestHandler):
+    """Answers as the shelf has it."""
+
+    shelf: Shelf
+
+    def do_GET(self) -> None:
+        """Answer."""
+        parts = urlsplit(self.path)
+        name = parts.path.removeprefix("/api/launched/")
+        self.shelf.asked.append(name)
+        if name == "manifest":
+            self._send(json.dumps(self.shelf.manifest()).encode())
+        elif name == "content":
+            self._send(self.shelf.tar())
+        elif (data := self.shelf.things.get(name.removeprefix("things/"))) is not None:
+            said = {key: int(values[0]) for key, values in parse_qs(parts.query).items()}
+            piece = data[said["offset"] : said["offset"] + said["size"]]
+            self._send(piece, ETag=f'"{next(self.shelf.etags, "e")}"', **{"X-Size": str(len(data))})
+        else:
+            body = {"error": {"kind": "NotFound", "message": "It is not in the basket any more."}}
+            self._send(json.dumps(body).encode(), status=404)
+
+    def do_POST(self) -> None:
+        """Hear how it goes."""
+        self.shelf.posts.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self._send(b'{"stop": false}')
+
+    def _send(self, body: bytes, *, status: int = 200, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def shelf() -> Iterator[Shelf]:
+    made = Shelf()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Own", (Answer,), {"shelf": made}))
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    made.url = f"http://127.0.0.1:{server.server_port}/"
+    yield made
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    (tmp_path / "home").mkdir()
+    return tmp_path / "home"
+
+
+def place(shelf: Shelf, home: Path) -> Placing:
+    """Place everything, as a launch does."""
+    placing = Placing(PortalClient(shelf.url, token="t"), home=home, shared=home.parent / "shared")
+    placing.copy()
+    placing.ready()
+    placing.fetch()
+    return placing
+
+
+FOLDER = "Launches/Waves 2026-03-01"
+
+
+def test_the_copy_is_placed_with_the_kernel_that_there_is(shelf: Shelf, home: Path) -> None:
+    place(shelf, home)
+    made = json.loads((home / FOLDER / "lesson.ipynb").read_bytes())
+    assert [cell["source"] for cell in made["cells"]] == ["x = 1"], "without data there is nothing to say"
+    assert made["metadata"]["kernelspec"] == {"name": "python3", "display_name": "As in apps", "language": "python"}
+    assert (home / FOLDER / "lib" / "model.py").read_bytes() == b"y = 2"
+    assert shelf.posts[-1]["state"] == "ready"
+    assert (shelf.posts[-1]["folder"], shelf.posts[-1]["notebook"]) == (FOLDER, "lesson.ipynb")
+
+
+def test_nothing_is_placed_over_existing_work(shelf: Shelf, home: Path) -> None:
+    (home / FOLDER).mkdir(parents=True)
+    (home / FOLDER / "lesson.ipynb").write_text("mine")
+    place(shelf, home)
+    assert (home / FOLDER / "lesson.ipynb").read_text() == "mine"
+    assert shelf.posts[-1]["folder"] == f"{FOLDER}-2"
+
+
+def test_things_are_fetched_beside_it_and_named_in_the_first_cell(shelf: Shelf, home: Path) -> None:
+    digest = hashlib.sha256(SHELF).hexdigest()
+    shelf.things = {ID: SHELF, OTHER: b"1"}
+    shelf.told = {ID: {"checksum": f"sha256:{digest}", "etag": "e"}, OTHER: {"name": "a.csv"}}
+    place(shelf, home)
+    assert (home / FOLDER / "data" / "a.csv").read_bytes() == SHELF
+    assert (home / FOLDER / "data" / "a-2.csv").read_bytes() == b"1"
+    cell = json.loads((home / FOLDER / "lesson.ipynb").read_bytes())["cells"][0]
+    known: dict[str, Any] = {}
+    exec(cell["source"], known)
+    assert known["data"] == {"Thing a": "data/a.csv", "Thing b": "data/a-2.csv"}
+    last = shelf.posts[-1]
+    assert {id: each["state"] for id, each in last["things"].items()} == {ID: "done", OTHER: "done"}
+    assert (last["percent"], last["message"]) == (100, "Everything is there.")
+    assert any(0 < post["percent"] < 100 for post in shelf.posts), "and it was told on the way"
+
+
+def test_a_launch_that_is_started_again_fetches_and_copies_nothing_twice(shelf: Shelf, home: Path) -> None:
+    shelf.things = {ID: b"1"}
+    place(shelf, home)
+    (home / FOLDER / "lesson.ipynb").write_text("changed")
+    (home / FOLDER / "Data.md").unlink()
+    shelf.asked.clear()
+    place(shelf, home)
+    assert shelf.asked == ["manifest"]
+    assert (home / FOLDER / "lesson.ipynb").read_text() == "changed"
+    assert shelf.posts[-1]["things"][ID]["state"] == "done"
+    assert "Thing a" in (home / FOLDER / "Data.md").read_text()
+
+
+def failed(shelf: Shelf) -> str:
+    """Return what was said of the one thing that could not be had."""
+    told = shelf.posts[-1]["things"][ID]
+    assert told["state"] == "failed" and shelf.posts[-1]["state"] == "ready"
+    return str(told["message"])
+
+
+def test_a_wrong_checksum_is_said_and_nothing_of_the_file_stays(shelf: Shelf, home: Path) -> None:
+    shelf.things, shelf.told = {ID: b"1"}, {ID: {"checksum": f"sha256:{'0' * 64}", "etag": "e"}}
+    place(shelf, home)
+    assert "checksum" in failed(shelf)
+    assert list((home / FOLDER / "data").iterdir()) == []
+
+
+def test_a_checksum_of_another_state_of_the_file_says_nothing(shelf: Shelf, home: Path) -> None:
+    shelf.things, shelf.told = {ID: b"1"}, {ID: {"checksum": f"sha256:{'0' * 64}", "etag": "before"}}
+    place(shelf, home)
+    assert (home / FOLDER / "data" / "a.csv").read_bytes() == b"1"
+
+
+def test_a_thing_that_is_gone_is_said_and_the_others_come(shelf: Shelf, home: Path) -> None:
+    shelf.things = {ID: b"", OTHER: b"1"}
+    placing = Placing(PortalClient(shelf.url, token="t"), home=home, shared=home)
+    placing.copy()
+    del shelf.things[ID]
+    placing.ready()
+    placing.fetch()
+    assert failed(shelf) == "It is not in the basket any more."
+    assert (home / FOLDER / "data" / "b.csv").read_bytes() == b"1"
+    assert shelf.posts[-1]["message"] == "1 of 2 could not be fetched."
+
+
+def test_a_thing_that_changes_while_it_is_fetched_is_fetched_anew(shelf: Shelf, home: Path) -> None:
+    shelf.things, shelf.etags = {ID: SHELF}, iter(("e1", "e2", "e3", "e3", "e3"))
+    place(shelf, home)
+    assert (home / FOLDER / "data" / "a.csv").read_bytes() == SHELF
+    assert shelf.posts[-1]["things"][ID]["state"] == "done"
+
+
+def test_a_full_disk_is_said_and_nothing_of_the_file_stays(shelf: Shelf, home: Path) -> None:
+    shelf.things = {ID: SHELF}
+    placing = Placing(PortalClient(shelf.url, token="t"), home=home, shared=home)
+    placing.copy()
+    data = home / FOLDER / "data"
+    data.mkdir()
+    (data / ".a.csv.part").symlink_to("/dev/full")  # the only disk that is full for everybody
+    placing.ready()
+    placing.fetch()
+    assert failed(shelf).startswith("There is no room left for “Thing a”.")
+    assert list(data.iterdir()) == []
+
+
+def test_what_lies_there_already_is_not_fetched(shelf: Shelf, home: Path) -> None:
+    (home / "own.csv").write_text("1")
+    shared = home.parent / "shared" / "everyone"
+    shared.mkdir(parents=True)
+    (shared / "sea.csv").write_text("2")
+    shelf.things = {ID: b"1", OTHER: b"2"}
+    shelf.told = {ID: {"mounted": {"store": "home", "path": "own.csv"}}}
+    shelf.told[OTHER] = {"mounted": {"store": "shared", "path": "everyone/sea.csv"}}
+    place(shelf, home)
+    assert shelf.asked == ["manifest", "content"]
+    source = json.loads((home / FOLDER / "lesson.ipynb").read_bytes())["cells"][0]["source"]
+    assert "'../../own.csv'" in source and "'../../Shared/everyone/sea.csv'" in source
+
+
+def test_what_should_lie_there_and_does_not_is_fetched(shelf: Shelf, home: Path) -> None:
+    shelf.things, shelf.told = {ID: b"1"}, {ID: {"mounted": {"store": "home", "path": "gone.csv"}}}
+    place(shelf, home)
+    assert (home / FOLDER / "data" / "a.csv").read_bytes() == b"1"
+
+
+def test_a_notebook_of_ones_own_is_left_as_it_is(shelf: Shelf, home: Path) -> None:
+    (home / "work").mkdir()
+    (home / "work" / "own.ipynb").write_bytes(NOTEBOOK)
+    (home / "work" / "Data.md").write_text("mine")
+    shelf.files, shelf.said, shelf.things = {}, {"folder": "work", "notebook": "own.ipynb"}, {ID: b"1"}
+    place(shelf, home)
+    assert (home / "work" / "own.ipynb").read_bytes() == NOTEBOOK
+    assert (home / "work" / "Data.md").read_text() == "mine"
+    assert (home / "work" / "data" / "a.csv").read_bytes() == b"1"
+    assert (shelf.posts[-1]["folder"], shelf.posts[-1]["notebook"]) == ("work", "own.ipynb")
+
+
+def test_data_alone_come_with_a_notebook_to_begin(shelf: Shelf, home: Path) -> None:
+    shelf.files, shelf.said, shelf.things = {}, {"notebook": ""}, {ID: b"1"}
+    place(shelf, home)
+    made = json.loads((home / FOLDER / "Notebook.ipynb").read_bytes())
+    assert made["cells"][0]["metadata"]["tags"] == ["vaas-launch"]
+    assert shelf.posts[-1]["notebook"] == "Notebook.ipynb"
+
+
+def test_what_lies_elsewhere_is_told_of(shelf: Shelf, home: Path) -> None:
+    shelf.things = {ID: b""}
+    shelf.told = {ID: {"name": "", "uri": "https://example.org/x", "code": "url = 'https://example.org/x'"}}
+    place(shelf, home)
+    text = (home / FOLDER / "Data.md").read_text()
+    assert "<https://example.org/x>" in text and "url = 'https://example.org/x'" in text
+    assert shelf.asked == ["manifest", "content"]
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("path", ["../x.py", "/etc/x.py", "a/../../x.py", "a\\..\\x.py", ".", "a\0b"])
+def test_a_manifest_whose_paths_lead_elsewhere_places_nothing(shelf: Shelf, home: Path, path: str) -> None:
+    shelf.files[path] = b"1"
+    with pytest.raises(Invalid):
+        place(shelf, home)
+    assert [each for each in home.rglob("*") if each.is_file()] == []
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("folder", ["../other", "/tmp", "Launches/../../other"])
+def test_a_manifest_whose_folder_is_elsewhere_places_nothing(shelf: Shelf, home: Path, folder: str) -> None:
+    shelf.said = {"folder": folder}
+    with pytest.raises(Invalid):
+        place(shelf, home)
+    assert list(home.iterdir()) == [] and not (home.parent / "other").exists()
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize(
+    "name", ["../x.csv", "../../.bashrc", "/etc/passwd", ".hidden", "a\\..\\..\\x.csv", "..", "\0"]
+)
+def test_a_thing_whose_name_leads_elsewhere_stays_among_the_data(shelf: Shelf, home: Path, name: str) -> None:
+    shelf.things, shelf.told = {ID: b"evil"}, {ID: {"name": name}}
+    place(shelf, home)
+    (placed,) = (each for each in home.parent.rglob("*") if each.is_file() and each.read_bytes() == b"evil")
+    assert placed.parent == home / FOLDER / "data" and not placed.name.startswith(".")
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("title", ["']}; import os #", "\n__import__('os')", "\u202edata", '"""', "\\"])
+def test_a_things_title_is_no_code(shelf: Shelf, home: Path, title: str) -> None:
+    shelf.things, shelf.told = {ID: b"1"}, {ID: {"title": title}}
+    place(shelf, home)
+    source = json.loads((home / FOLDER / "lesson.ipynb").read_bytes())["cells"][0]["source"]
+    known: dict[str, Any] = {}
+    exec(source, known)
+    assert known["data"] == {title: "data/a.csv"} and source.isascii()
+
+
+@pytest.mark.attack
+def test_a_file_that_was_damaged_on_its_way_leaves_no_half_copy(shelf: Shelf, home: Path) -> None:
+    tar, shelf.tar = shelf.tar().replace(b"y = 2", b"y = 3"), lambda: tar  # type: ignore[method-assign]
+    from vaas.errors import Unavailable
+
+    with pytest.raises(Unavailable, match="damaged"):
+        place(shelf, home)
+    assert not (home / FOLDER).exists()
