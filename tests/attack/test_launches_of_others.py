@@ -99,27 +99,6 @@ def test_what_is_asked_for_beside_the_plan_does_not_count(ada: Launches) -> None
     ada.stop(made)
 
 
-@pytest.mark.parametrize("path", ["lab", "api/contents", "api/kernels", "api/terminals", "api/status", "api/sessions"])
-def test_nobody_else_gets_into_a_persons_jupyterlab(ada: Launches, eve: Launches, launch: Launch, path: str) -> None:
-    assert ada.lab("GET", launch, path).status_code == 200
-    assert ada.lab("GET", launch, path, token=eve.token).status_code in {302, 403}
-    assert ada.lab("POST", launch, path, token=eve.token, json={}).status_code in {302, 403, 405}
-
-
-def test_nobody_else_runs_code_in_it(ada: Launches, eve: Launches, launch: Launch) -> None:
-    kernel = ada.lab("POST", launch, "api/kernels", json={"name": "python3"}).json()["id"]
-    assert ada.lab("GET", launch, f"api/kernels/{kernel}/channels", token=eve.token).status_code in {302, 403}
-    assert ada.lab("DELETE", launch, f"api/kernels/{kernel}", token=eve.token).status_code in {302, 403}
-    assert kernel in ada.lab("GET", launch, "api/kernels").text
-
-
-@pytest.mark.parametrize("method", ["GET", "DELETE", "POST"])
-def test_nobody_else_sees_stops_or_starts_it(ada: Launches, eve: Launches, launch: Launch, method: str) -> None:
-    path = ada.path(launch)
-    assert eve.portal.hub(method, path, token=eve.token).status_code in {403, 404}
-    assert ada.ready(launch)
-
-
 SEEN = """
 import os, pathlib
 data = pathlib.Path({data!r})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -13,7 +15,7 @@ import pytest
 from tests.launched import Launches
 from tests.notebooks import notebook
 from tests.portal_fixture import RunningPortal, until
-from vaas.launching import Launch, launch_server
+from vaas.launching import Launch, Size, launch_server
 
 pytestmark = pytest.mark.hub
 FOLDER = "Launches/Waves tides"
@@ -37,6 +39,13 @@ def launch(lara: Launches) -> Iterator[Launch]:
     lara.start(made)
     yield made
     lara.stop(made)
+
+
+@pytest.fixture(scope="module")
+def eve(hub: RunningPortal) -> Launches:
+    """Return somebody else."""
+    hub.hub("POST", "/users/eve")
+    return Launches(hub, "eve")
 
 
 def _basket(lara: Launches) -> str:
@@ -101,6 +110,30 @@ def test_it_says_what_it_uses(lara: Launches, launch: Launch) -> None:
     until(lambda: lara.get(launch).progress.get("use", {}).get("memory", 0) > 30_000_000, seconds=25, what="its use")
 
 
+@pytest.mark.attack
+@pytest.mark.parametrize("path", ["lab", "api/contents", "api/kernels", "api/terminals", "api/status", "api/sessions"])
+def test_nobody_else_gets_into_a_persons_jupyterlab(lara: Launches, eve: Launches, launch: Launch, path: str) -> None:
+    assert lara.lab("GET", launch, path).status_code == 200
+    assert lara.lab("GET", launch, path, token=eve.token).status_code in {302, 403}
+    assert lara.lab("POST", launch, path, token=eve.token, json={}).status_code in {302, 403, 405}
+
+
+@pytest.mark.attack
+def test_nobody_else_runs_code_in_it(lara: Launches, eve: Launches, launch: Launch) -> None:
+    kernel = lara.lab("POST", launch, "api/kernels", json={"name": "python3"}).json()["id"]
+    assert lara.lab("GET", launch, f"api/kernels/{kernel}/channels", token=eve.token).status_code in {302, 403}
+    assert lara.lab("DELETE", launch, f"api/kernels/{kernel}", token=eve.token).status_code in {302, 403}
+    assert kernel in lara.lab("GET", launch, "api/kernels").text
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("method", ["GET", "DELETE", "POST"])
+def test_nobody_else_sees_stops_or_starts_it(lara: Launches, eve: Launches, launch: Launch, method: str) -> None:
+    path = lara.path(launch)
+    assert eve.portal.hub(method, path, token=eve.token).status_code in {403, 404}
+    assert lara.ready(launch)
+
+
 def test_her_own_notebook_is_opened_where_it_lies(lara: Launches) -> None:
     before = (lara.home / "own.ipynb").read_bytes()
     made = lara.new(store="home", path="own.ipynb")
@@ -140,6 +173,24 @@ def test_a_start_that_fails_says_why(lara: Launches) -> None:
     lara.ask(made, {"plan": lara.plan(made)})
     until(lambda: lara.get(made).state == "failed", seconds=40, what=lambda: lara.said(made))
     assert lara.get(made).error == "There is no such app, or it is not shared with you."
+    until(lambda: not lara.processes(made), seconds=20, what="its end")
+
+
+async def test_who_takes_too_much_memory_loses_the_kernel_and_not_jupyterlab(lara: Launches) -> None:
+    made = lara.new(app="world-map")
+    lara.start(made, size=Size("tiny", "Tiny", 1, 400_000_000))
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(8):
+            await lara.run(made, "x = bytearray(700_000_000)\nimport time; time.sleep(60)")
+    until(lambda: "0.4 GB" in lara.get(made).progress["message"], seconds=10, what="a word about it")
+    assert lara.lab("GET", made, "api/status").status_code == 200
+    lara.stop(made)
+
+
+def test_a_launch_ends_when_its_time_is_up(lara: Launches) -> None:
+    made = lara.new(app="world-map")
+    lara.ask(made, {"plan": lara.plan(made, size=Size("short", "Short", 1, 10**9, seconds=3))}).raise_for_status()
+    until(lambda: lara.get(made).state == "stopped", seconds=30, what=lambda: lara.said(made))
     until(lambda: not lara.processes(made), seconds=20, what="its end")
 
 
