@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 PYTEST_ARGS ?=
 BENCH ?= $(wildcard bench/bench_*.py) bench/opening.py bench/interactive.py bench/search.py bench/insides.py \
-         bench/dashboard.py
+         bench/dashboard.py bench/launch.py
 
 ROOT := $(CURDIR)
 APP_PYTHON := $(ROOT)/.venvs/app/bin/python

@@ -6,9 +6,10 @@ that launches an app. Each time it is a new server and a browser with an empty c
 notebook's first cell can be seen. The stock Hub has the notebook in its home already and opens it, and keeps nobody
 apart from anybody; the portal makes a sandbox and copies the notebook into the home.
 
-- ``launch_s``, ``stock_s``: medians of the whole; ``launch_server_s``, ``stock_server_s``: until the browser asked for
-  JupyterLab's page;
-- ``ratio``: ``launch_s`` over ``stock_s``; ``server_ratio``: the same of the servers.
+- ``ratio``: from the click until the browser is given JupyterLab's page, so until the server is up, has its content and
+  has signed its person in, over the same of the stock Hub (``launch_s``, ``stock_s``: medians);
+- ``painted_ratio``: until the notebook can be seen (``launch_painted_s``, ``stock_painted_s``). What comes between is
+  JupyterLab's own scripts in the browser: the same for both, but for those of the environment's widgets.
 
     make bench BENCH=bench/launch.py
     .venvs/test/bin/python bench/launch.py --short
@@ -60,10 +61,10 @@ c.Spawner.default_url = "/lab/tree/work.ipynb"
 
 @dataclass
 class Taken:
-    """Seconds from the click: until JupyterLab's page was asked for, and until the notebook was there."""
+    """Seconds from the click: until JupyterLab's page came, and until the notebook was there."""
 
     server: list[float] = field(default_factory=list)
-    whole: list[float] = field(default_factory=list)
+    painted: list[float] = field(default_factory=list)
 
 
 def measure(page: Page, press: Callable[[], None], taken: Taken) -> None:
@@ -78,7 +79,7 @@ def measure(page: Page, press: Callable[[], None], taken: Taken) -> None:
     began = time.perf_counter()
     press()
     page.locator(".jp-NotebookPanel .jp-Cell").first.wait_for(timeout=_PATIENCE)
-    taken.whole.append(time.perf_counter() - began)
+    taken.painted.append(time.perf_counter() - began)
     taken.server.append(asked[0] - began)
 
 
@@ -154,7 +155,7 @@ def run(times: int) -> dict[str, Any]:
             launch_round(site.person("ada"), ours)
             site.close()
             stock_round(browser, url, folder, f"user{number}", stock)
-            print(f"{number}: launch {ours.whole[-1]:.2f} s, stock {stock.whole[-1]:.2f} s", file=sys.stderr)
+            print(f"{number}: launch {ours.server[-1]:.2f} s, stock {stock.server[-1]:.2f} s", file=sys.stderr)
         browser.close()
     return told(ours, stock)
 
@@ -162,18 +163,18 @@ def run(times: int) -> dict[str, Any]:
 def told(ours: Taken, stock: Taken) -> dict[str, Any]:
     """Return the keys of this benchmark; the first round, which warms the disk's cache, does not count."""
     medians = {
-        "launch_s": statistics.median(ours.whole[1:]),
-        "stock_s": statistics.median(stock.whole[1:]),
-        "launch_server_s": statistics.median(ours.server[1:]),
-        "stock_server_s": statistics.median(stock.server[1:]),
+        "launch_s": statistics.median(ours.server[1:]),
+        "stock_s": statistics.median(stock.server[1:]),
+        "launch_painted_s": statistics.median(ours.painted[1:]),
+        "stock_painted_s": statistics.median(stock.painted[1:]),
     }
     return {
         "ratio": round(medians["launch_s"] / medians["stock_s"], 3),
-        "server_ratio": round(medians["launch_server_s"] / medians["stock_server_s"], 3),
+        "painted_ratio": round(medians["launch_painted_s"] / medians["stock_painted_s"], 3),
         **{name: round(value, 3) for name, value in medians.items()},
-        "rounds": len(ours.whole) - 1,
-        "launch_each_s": [round(each, 2) for each in ours.whole[1:]],
-        "stock_each_s": [round(each, 2) for each in stock.whole[1:]],
+        "rounds": len(ours.server) - 1,
+        "launch_each_s": [round(each, 2) for each in ours.server[1:]],
+        "stock_each_s": [round(each, 2) for each in stock.server[1:]],
     }
 
 

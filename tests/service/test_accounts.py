@@ -171,8 +171,10 @@ def test_an_account_runs_versions_and_drafts_only(hub_with_stand_ins: RunningPor
     assert app_servers(hub_with_stand_ins.settings) == []
 
 
-def test_people_get_no_servers_and_are_told_so(hub_with_stand_ins: RunningPortal) -> None:
+@pytest.mark.parametrize("server", ["", "mine"])
+def test_people_get_no_servers_but_from_the_portal(hub_with_stand_ins: RunningPortal, server: str) -> None:
     token = hub_with_stand_ins.token_for("ada")
-    hub_with_stand_ins.hub("POST", "/users/ada/servers/mine", token=token)
-    progress = hub_with_stand_ins.hub("GET", "/users/ada/servers/mine/progress", token=token).text
-    assert "People have no servers of their own here yet" in progress
+    path = f"/users/ada/servers/{server}" if server else "/users/ada/server"
+    hub_with_stand_ins.hub("POST", path, token=token)
+    progress = hub_with_stand_ins.hub("GET", f"{path}/progress", token=token).text
+    assert "people's servers begin there" in progress
