@@ -21,14 +21,19 @@ class Inside:
     """JupyterLab, and beside it a thread that places what belongs to the launch."""
 
     def __init__(self) -> None:
-        self._failed = ""
+        self._failed, self._ending = "", False
 
     def run(self) -> int:
         """Stay until JupyterLab ends; where the notebook could not be placed, say why at the end."""
         command = [sys.executable, "-P", "-s", "-m", "vaas.lab.server"]
         server = subprocess.Popen(command, env={name: value for name, value in os.environ.items() if name != UID})
+
+        def end(*_: object) -> None:
+            self._ending = True
+            server.terminate()
+
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda *_: server.terminate())
+            signal.signal(number, end)
         threading.Thread(target=self._place, args=(server,), daemon=True).start()
         server.wait()
         if self._failed:
@@ -40,7 +45,7 @@ class Inside:
         """Place everything; a launch without its notebook is none, and ends."""
         from vaas.lab.placing import place_launch
 
-        self._failed = place_launch(os.environ, runs=lambda: server.poll() is None)
+        self._failed = place_launch(os.environ, runs=lambda: server.poll() is None, ends=lambda: self._ending)
         if self._failed:
             server.terminate()
 

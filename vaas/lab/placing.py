@@ -116,10 +116,10 @@ class Placing:
         kept.note(overview=_OVERVIEW)
 
 
-def place_launch(environ: Mapping[str, str], *, runs: Callable[[], bool]) -> str:
+def place_launch(environ: Mapping[str, str], *, runs: Callable[[], bool], ends: Callable[[], bool]) -> str:
     """Place everything for the launch whose variables these are; return why there can be no launch, or "".
 
-    ``runs`` tells whether its JupyterLab does.
+    ``runs`` tells whether its JupyterLab does, ``ends`` whether somebody has stopped it, so that nothing is wrong.
     """
     portal = PortalClient(environ["VAAS_PORTAL_URL"], token=environ["JUPYTERHUB_API_TOKEN"])
     placing = Placing(portal, home=Path(environ["HOME"]), shared=SHARED)
@@ -129,6 +129,8 @@ def place_launch(environ: Mapping[str, str], *, runs: Callable[[], bool]) -> str
         placing.ready()
         placing.fetch()
     except (VaasError, OSError) as error:
+        if ends():
+            return ""
         print(f"Placing failed: {error!r}", file=sys.stderr, flush=True)
         failed = error.message if isinstance(error, VaasError) else "The notebook could not be placed."
         placing.fail(failed)

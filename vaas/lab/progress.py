@@ -35,6 +35,8 @@ class Progress:
         """Tell the portal at once."""
         said = {"state": state, "step": step, "message": message, "error": error} | more
         self._said |= {name: value for name, value in said.items() if value}
+        if state == "ready":
+            self._said["percent"] = self._percent()
         self._tell()
 
     def thing(self, id: str, *, done: int = 0, of: int = 0, state: str, message: str = "") -> None:

@@ -6,10 +6,9 @@ import contextlib
 import os
 import signal
 import time
-from collections import defaultdict
 
 from vaas.launching import Size
-from vaas.machine.processes import cpu_of, family_of, memory_of, parents, written_in
+from vaas.machine.processes import children_of, cpu_of, memory_of, written_in
 
 __all__ = ["Watch", "family"]
 
@@ -48,7 +47,7 @@ class Watch:
 
 def family(first: int) -> list[int]:
     """Return the process and all that it and they have started."""
-    known: dict[int, list[int]] = defaultdict(list)
-    for child, parent in parents().items():
-        known[parent].append(child)
-    return family_of(first, known)
+    found = [first]
+    for pid in found:
+        found += children_of(pid)
+    return found
