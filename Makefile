@@ -17,6 +17,7 @@ APP := .venvs/app/.ready-$(call key,requirements/app.lock)
 LAB := .venvs/lab/.ready-$(call key,requirements/lab.lock)
 TEST := .venvs/test/.ready-$(call key,requirements/test.lock)
 PANEL := .venvs/bench/.ready-$(call key,requirements/bench.lock)
+STOCK := .venvs/stock/.ready-$(call key,requirements/stock.lock)
 PROXY := .venvs/proxy/.ready-$(call key,requirements/node.lock hub_service/proxy/package-lock.json)
 
 .PHONY: help up down status test test-env attack attack-proof lint bench clean locks check-python check-system
@@ -61,7 +62,7 @@ lint: test-env
 	@.venvs/test/bin/python -m mypy --strict vaas hub_service
 
 # The peers that are not in the app environment have one of their own, which nobody else needs.
-bench: test-env check-system $(if $(filter bench/opening.py,$(BENCH)),$(PANEL))
+bench: test-env check-system $(if $(filter bench/opening.py,$(BENCH)),$(PANEL)) $(if $(filter bench/launch.py,$(BENCH)),$(STOCK))
 	@for file in $(BENCH); do VAAS_APP_PYTHON="$(APP_PYTHON)" VAAS_LAB_PYTHON="$(LAB_PYTHON)" .venvs/test/bin/python "$$file" $(ARGS) || exit 1; done
 
 clean:
@@ -79,6 +80,8 @@ locks:
 	    --no-header --no-emit-index-url --no-emit-find-links \
 	    --no-emit-package rfc3987-syntax --no-emit-package lark $$name.in -o $$name.lock) || exit 1; \
 	done
+	@cd requirements && uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	  --no-header --no-emit-index-url --no-emit-find-links stock.in -o stock.lock
 	@cd hub_service/proxy && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
 
 $(HUB): requirements/hub.lock
@@ -92,6 +95,9 @@ $(LAB): requirements/lab.lock
 
 $(TEST): requirements/test.lock
 	$(call install,test,about a minute)
+
+$(STOCK): requirements/stock.lock
+	$(call install,stock,a moment)
 
 $(PANEL): requirements/bench.lock
 	$(call install,bench,half a minute)

@@ -4,7 +4,9 @@ Both on this machine in the same run, by turns: a Hub as it comes, with its loca
 of the launch environment, where somebody presses “Start My Server”; and this portal, where somebody presses the button
 that launches an app. Each time it is a new server and a browser with an empty cache, signed in before; it ends when the
 notebook's first cell can be seen. The stock Hub has the notebook in its home already and opens it, and keeps nobody
-apart from anybody; the portal makes a sandbox and copies the notebook into the home.
+apart from anybody; the portal makes a sandbox and copies the notebook into the home. Both run the same versions, the
+stock side with the package that an installation of JupyterLab has and ours have not (requirements/stock.in), where
+``make bench`` has built it (``as_installed``).
 
 - ``ratio``: from the click until the browser is given JupyterLab's page, so until the server is up, has its content and
   has signed its person in, over the same of the stock Hub (``launch_s``, ``stock_s``: medians);
@@ -36,12 +38,14 @@ from playwright.sync_api import Browser, Frame, Page, sync_playwright
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from e2e.people import Person, Site
-from hub_service.settings import find_node
+from hub_service.settings import ROOT, find_node
 from tests.notebooks import write_notebook
 from tests.portal_fixture import QUIET, RunningPortal, app_python, chromium, free_ports, lab_python, running, until
 
 _APP = "world-map"
 _PATIENCE = 60_000
+#: What the stock side has besides: two packages, and no link to this project.
+_MORE = sorted((ROOT / ".venvs" / "stock" / "lib").glob("python3*/site-packages"))
 _STOCK = """
 c = get_config()
 c.JupyterHub.bind_url = "http://127.0.0.1:{port}"
@@ -94,7 +98,8 @@ def stock_hub(portal: RunningPortal, folder: Path) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}"
     with (folder / "stock.log").open("wb") as log:
         command = [sys.executable, "-m", "jupyterhub", "--config", str(config)]
-        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=portal.environ)
+        environ = portal.environ | {"PYTHONPATH": ":".join(map(str, _MORE))}
+        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=environ)
         try:
             until(lambda: _answers(f"{url}/hub/login"), seconds=60, what="the stock Hub")
             yield url
@@ -172,6 +177,7 @@ def told(ours: Taken, stock: Taken) -> dict[str, Any]:
         "ratio": round(medians["launch_s"] / medians["stock_s"], 3),
         "painted_ratio": round(medians["launch_painted_s"] / medians["stock_painted_s"], 3),
         **{name: round(value, 3) for name, value in medians.items()},
+        "as_installed": bool(_MORE),
         "rounds": len(ours.server) - 1,
         "launch_each_s": [round(each, 2) for each in ours.server[1:]],
         "stock_each_s": [round(each, 2) for each in stock.server[1:]],
