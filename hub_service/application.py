@@ -19,6 +19,7 @@ import jinja2
 from tornado.httpserver import HTTPServer
 
 from hub_service import demo_content, discovery, openapi, routes
+from hub_service.batch import batch
 from hub_service.bodies import SizedApplication
 from hub_service.catalog_file import Elsewhere, read_catalogs
 from hub_service.environments import make_maker
@@ -115,7 +116,13 @@ def make_portal(settings: Settings, environ: Mapping[str, str]) -> Portal:
     said_of_site = declared(settings)
     facilities = Facilities(core, said_of_site.site, OtherPortals(said_of_site.portals, _http(environ)))
     return Portal(
-        core, catalogs=catalogs, indexing=indexing, harvesting=harvesting, lookers=beside, facilities=facilities
+        core,
+        catalogs=catalogs,
+        indexing=indexing,
+        harvesting=harvesting,
+        lookers=beside,
+        facilities=facilities,
+        running=batch(settings, environ),
     )
 
 
@@ -206,7 +213,8 @@ async def serve(portal: Portal, settings: Settings, *, with_demo: bool) -> None:
     sweeping = Sweeping(portal.core, portal.harvesting)
     offered = (_probing(portal.core, settings).follow(), portal.facilities.neighbours.follow())
     works = (_until_orphaned(stop), _sweep(portal), _look_at_isolation(isolation), *offered)
-    background = [asyncio.create_task(work) for work in (*works, portal.indexing.follow(), sweeping.keep_up())]
+    following = (portal.indexing.follow(), sweeping.keep_up(), portal.running.follow())
+    background = [asyncio.create_task(work) for work in (*works, *following)]
     _log.info("The portal answers at %s", settings.portal_url)
     await stop.wait()
     server.stop()

@@ -47,6 +47,10 @@ class Runs(ABC):
         """Return all that are queued or running, the oldest first."""
 
     @abstractmethod
+    def unseen(self, owner: str, *, since: datetime) -> list[str]:
+        """Return the ids of the person's that ended since and are not marked as "seen" in their progress."""
+
+    @abstractmethod
     def save(self, run: Run) -> None:
         """Add or replace it."""
 

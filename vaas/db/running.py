@@ -66,6 +66,13 @@ class Runs(SqlRows, launched.Runs):
         rows = self._rows(sa.select(t).where(t.c.state.in_(_OPEN)).order_by(t.c.created, t.c.id))
         return [Run(**_loaded(row)) for row in rows]
 
+    def unseen(self, owner: str, *, since: datetime) -> list[str]:
+        """Return the ids of the person's that ended since and are not marked as "seen" in their progress."""
+        t = schema.runs
+        ended = sa.and_(t.c.owner == owner, t.c.state.in_(tuple(ENDED)), t.c.ended >= since)
+        rows = self._c.execute(sa.select(t.c.id, t.c.progress).where(ended)).all()
+        return [run_id for run_id, progress in rows if not progress.get("seen")]
+
     def save(self, run: Run) -> None:
         """Add or replace it."""
         self._put(schema.runs, _stored(asdict(run)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from vaas.catalogs.base import Catalog
 from vaas.insides.base import Looker
@@ -24,6 +24,7 @@ from vaas.portal.previewing import Previewing
 from vaas.portal.publishing import Publication
 from vaas.portal.reading import Reading
 from vaas.portal.requests import Requests
+from vaas.portal.running import Running, without_executors
 from vaas.portal.saved import Saved
 from vaas.portal.servers import Servers
 from vaas.portal.sharing import Sharing
@@ -31,7 +32,18 @@ from vaas.portal.speaking import Speaking
 from vaas.portal.sweeping import Sweeping
 from vaas.portal.versions import Versions
 
-__all__ = ["Core", "Harvesting", "Indexing", "Limits", "Listed", "Portal", "Progress", "Publication", "Sweeping"]
+__all__ = [
+    "Core",
+    "Harvesting",
+    "Indexing",
+    "Limits",
+    "Listed",
+    "Portal",
+    "Progress",
+    "Publication",
+    "Running",
+    "Sweeping",
+]
 
 
 class Portal:
@@ -49,6 +61,8 @@ class Portal:
         What looks into files for previews, each into one at a time; none: there are no previews of files.
     facilities:
         What tells what the site offers; None: without a word on the site and on others.
+    running:
+        Makes what runs notebooks as jobs; None: they are not run.
     """
 
     def __init__(
@@ -60,6 +74,7 @@ class Portal:
         harvesting: Harvesting | None = None,
         lookers: Sequence[Looker] = (),
         facilities: Facilities | None = None,
+        running: Callable[[Core, Baskets], Running] | None = None,
     ) -> None:
         self.core = core
         self.gallery = Gallery(core)
@@ -81,6 +96,7 @@ class Portal:
         self.reading = Reading(core, self.baskets)
         self.requests = Requests(core, self.sharing)
         self.saved = Saved(core, self.finding, upto=(lambda: indexing.upto) if indexing else core.now)
+        self.running = running(core, self.baskets) if running else without_executors(core, self.baskets)
         self.harvesting = harvesting
         if harvesting is not None:
             core.written = harvesting.written

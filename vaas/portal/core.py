@@ -93,6 +93,21 @@ class Limits:
     #: Of those that no version uses: how many bytes are kept, with what was fetched, and for how many days.
     environments_bytes: int = 20_000_000_000
     environment_days: int = 30
+    #: Runs: how many at once on this machine and of each person anywhere; how many wait of each; rows of one series.
+    runs: int = 4
+    runs_each: int = 2
+    runs_queued: int = 500
+    series_runs: int = 200
+    #: How long one may take where its size does not say, how many bytes of data are brought for it, and how many it
+    #: writes; for how many days results that cannot be put into a store are kept.
+    run_seconds: int = 86_400
+    run_data: int = 5_000_000_000
+    run_disk: int = 10_000_000_000
+    run_days: int = 14
+    #: Schedules of each person, the days after which they end at the latest, and the seconds between two of its times.
+    schedules_each: int = 20
+    schedule_days: int = 366
+    schedule_every: int = 300
     #: What one page may put out while it is prepared.
     output: int = 50_000_000
     #: Between two pings of a websocket, so that no proxy on the way takes it for dead.

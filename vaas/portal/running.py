@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import re
+import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from vaas.db.base import Records
+from vaas.errors import Conflict, Invalid, NotFound, Unavailable, VaasError
 from vaas.executors.base import Executor
-from vaas.launching import Run, Schedule
-from vaas.model import Visitor
+from vaas.launching import Facility, Run, Schedule
+from vaas.model import User, Visitor
+from vaas.portal.baskets import Baskets
 from vaas.portal.core import Core
-from vaas.portal.run_forms import Field, Form
+from vaas.portal.run_folders import Spool
+from vaas.portal.run_forms import Field, Form, filled, filled_slots
+from vaas.portal.run_queue import Queue, change, choose, may_use
+from vaas.portal.run_results import Post, Results
+from vaas.portal.run_schedules import NextTime, Schedules
+from vaas.portal.run_sources import Inspect, Source, Sources
+from vaas.portal.run_things import Things
+from vaas.portal.work import Work
+from vaas.prose import clean_text
 
-__all__ = ["Field", "Form", "Running"]
+__all__ = ["Field", "Form", "Running", "without_executors"]
+
+_log = logging.getLogger("vaas")
+_MOST_LOG = 200_000
+_MOST_TITLE = 200
+#: What ended is news for so long.
+_NEWS = timedelta(days=14)
+#: Seconds between two looks at the queue, and at schedules; and after which a process without a word counts as dead.
+_OFTEN, _SCHEDULES, _LEASE = 1.0, 5.0, 30.0
+_ADDRESS = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
 
 
 class Running:
@@ -30,14 +55,35 @@ class Running:
         By kind of facility ("local", "slurm").
     folder:
         Where the folders of jobs are made.
+    inspect, next_time, post:
+        What reads a notebook's parameters, what knows cron, and what sends e-mail, if anything does.
     """
 
-    def __init__(self, core: Core, executors: Mapping[str, Executor], folder: Path) -> None:
-        self._core, self._executors, self._folder = core, executors, folder
+    def __init__(
+        self,
+        core: Core,
+        executors: Mapping[str, Executor],
+        folder: Path,
+        *,
+        baskets: Baskets,
+        inspect: Inspect,
+        next_time: NextTime,
+        post: Post | None = None,
+        often: float = _OFTEN,
+    ) -> None:
+        self._core, self._executors, self._post, self._often = core, executors, post, often
+        spool = Spool(folder, core.content)
+        self._things, self._sources = Things(core, baskets), Sources(core, inspect)
+        self._queue = Queue(core, executors, spool, things=self._things, results=Results(core, spool, post))
+        self._schedules = Schedules(core, self._sources, next_time)
+        self._work = Work(core, "runs", alone=True, seconds=_LEASE)
 
     async def form(self, visitor: Visitor, asked: Mapping[str, Any]) -> Form:
         """Return what is asked before this notebook is run. Raises NotFound, Forbidden, Invalid, Unavailable."""
-        raise NotImplementedError
+        user = self._sources.person(visitor)
+        source = await self._sources.find(visitor, asked)
+        fields = await self._sources.fields(visitor, source)
+        return Form(source.title, source.notebook, fields, tuple(self._facilities(user)))
 
     async def start(
         self,
@@ -62,7 +108,11 @@ class Running:
         Conflict
             The person has as many runs in the queue as one may have.
         """
-        raise NotImplementedError
+        chosen = {"environment": environment, "size": size, "facility": facility, "title": title, "email": email}
+        source, fields = await self._asked(visitor, asked)
+        run = await self._made(visitor, source, fields, values or {}, things or {}, chosen)
+        self._put(run)
+        return run
 
     async def start_series(
         self, visitor: Visitor, asked: Mapping[str, Any], *, table: Sequence[Mapping[str, Any]], **chosen: Any
@@ -71,39 +121,101 @@ class Running:
 
         All rows are in the queue or none; Invalid names the row that cannot be ("row").
         """
-        raise NotImplementedError
+        most = self._core.limits.series_runs
+        if not 0 < len(table) <= most:
+            raise Invalid(f"A table has between 1 and {most} rows.", field="table")
+        series, source_fields = self._core.new_id(), await self._asked(visitor, asked)
+        values, things = chosen.pop("values", None) or {}, chosen.pop("things", None) or {}
+        runs = list[Run]()
+        for number, row in enumerate(table, start=1):
+            try:
+                made = await self._made(visitor, *source_fields, {**values, **row}, things, chosen)
+            except Invalid as error:
+                raise Invalid(f"Row {number}: {error.message}", field="row") from error
+            created = made.created + timedelta(microseconds=number)
+            runs.append(replace(made, title=f"{made.title} ({number})", series=series, created=created))
+        self._put(*runs)
+        return runs
 
     def runs(self, visitor: Visitor, *, series: str = "") -> list[Run]:
         """Return the person's runs, the newest first, of one series alone when it is named."""
-        raise NotImplementedError
+        with self._core.database.begin() as records:
+            return records.runs.of(self._sources.person(visitor).name, series=series)
 
     def run(self, visitor: Visitor, run_id: str) -> Run:
         """Return one of the person's. Raises NotFound, for other people's too."""
-        raise NotImplementedError
+        with self._core.database.begin() as records:
+            return self._own(records, visitor, run_id)
 
     async def log(self, visitor: Visitor, run_id: str) -> str:
         """Return the end of what it wrote until now, "" while there is nothing."""
-        raise NotImplementedError
+        run = self.run(visitor, run_id)
+        if run.over:
+            return clean_text(await self._kept_log(visitor, run))
+        return clean_text(await self._executor(run).log(run.ref, most=_MOST_LOG)) if run.ref else ""
 
     async def cancel(self, visitor: Visitor, run_id: str) -> Run:
         """End it, queued or running; no-op when it is over."""
-        raise NotImplementedError
+        run = self.run(visitor, run_id)
+        if run.over or "outcome" in run.progress:
+            return run
+        if not run.ref and run.state == "queued":
+            ended = replace(run, state="cancelled", error="It was cancelled.", ended=self._core.now())
+            with self._core.database.begin() as records:
+                if records.runs.move(ended, before=("queued",)):
+                    return ended
+        # Whoever looks after it sees this too, if it is handed over at this moment.
+        wanted = change(self._core, run.id, progress={"cancel": True, "message": "It is being cancelled."})
+        if wanted and wanted.ref:
+            await self._executor(wanted).cancel(wanted.ref)
+        return self.run(visitor, run_id)
 
     def forget(self, visitor: Visitor, run_id: str) -> None:
         """Take it off the list; its results stay in the store. Conflict while it is not over."""
-        raise NotImplementedError
+        with self._core.database.begin() as records:
+            if not self._own(records, visitor, run_id).over:
+                raise Conflict("It is not over. Cancel it first.")
+            records.runs.remove(run_id)
 
     async def repeat(self, visitor: Visitor, run_id: str, *, values: Mapping[str, Any] | None = None) -> Run:
         """Run the same again: the notebook as it was then, with these values in place of those that it had."""
-        raise NotImplementedError
+        run = self.run(visitor, run_id)
+        user = self._sources.person(visitor)
+        self._sources.may_still(user, run.asked)
+        source = self._sources.of_snapshot(run.title, run.snapshot, run.asked)
+        fields = await self._sources.fields(visitor, source)
+        given = {**run.parameters, **filled(fields, values or {})}
+        now = self._core.now()
+        again = Run(
+            self._core.new_id(),
+            run.owner,
+            run.title,
+            run.snapshot,
+            given,
+            run.environment,
+            run.size,
+            run.facility,
+            now,
+            run.asked,
+        )
+        choose(self._core, user, again)
+        self._put(again)
+        return again
 
     def news(self, visitor: Visitor) -> int:
         """Return how many runs ended since the person looked last: a number for the navigation, 0 for nobody."""
-        raise NotImplementedError
+        if visitor.user is None:
+            return 0
+        with self._core.database.begin() as records:
+            return len(records.runs.unseen(visitor.user.name, since=self._core.now() - _NEWS))
 
     def seen(self, visitor: Visitor) -> None:
         """Take note that the person has looked at what ended."""
-        raise NotImplementedError
+        with self._core.database.begin() as records:
+            for run_id in records.runs.unseen(visitor.name, since=self._core.now() - _NEWS):
+                run = records.runs.get(run_id)
+                if run is not None:
+                    records.runs.save(replace(run, progress={**run.progress, "seen": True}))
 
     async def schedule(
         self,
@@ -124,16 +236,136 @@ class Running:
 
         Raises Invalid as :meth:`start` does, and for "cron" and "until".
         """
-        raise NotImplementedError
+        chosen = {"environment": environment, "size": size, "facility": facility, "title": title, "email": email}
+        source, fields = await self._asked(visitor, asked)
+        run = await self._made(visitor, source, fields, values or {}, things or {}, chosen)
+        return self._schedules.add(run, cron=cron, until=until)
 
     def schedules(self, visitor: Visitor) -> list[Schedule]:
         """Return the person's schedules, the newest first; one that has ended has no next time, and says why."""
-        raise NotImplementedError
+        return self._schedules.of(self._sources.person(visitor))
 
     def unschedule(self, visitor: Visitor, schedule_id: str) -> None:
         """Take the schedule away; what runs goes on. Raises NotFound, for other people's too."""
-        raise NotImplementedError
+        self._schedules.remove(self._sources.person(visitor), schedule_id)
 
     async def follow(self) -> None:
         """Hand over, look after and collect what is in the queue, and start what is due; until cancelled."""
-        raise NotImplementedError
+        told = looked = float("-inf")
+        try:
+            while True:
+                try:
+                    now = time.monotonic()
+                    if now - told > _LEASE / 3:
+                        told = now if await asyncio.to_thread(self._work.tell) else float("-inf")
+                    if told > float("-inf"):
+                        if now - looked > _SCHEDULES:
+                            await self._schedules.step()
+                            looked = now
+                        await self._queue.step()
+                except Exception:
+                    _log.exception("The queue of runs cannot be looked after; it is tried again.")
+                await asyncio.sleep(self._often)
+        finally:
+            await self._queue.close()
+            self._work.end()
+
+    async def _asked(self, visitor: Visitor, asked: Mapping[str, Any]) -> tuple[Source, tuple[Field, ...]]:
+        source = await self._sources.find(visitor, asked)
+        fields = await self._sources.fields(visitor, source)
+        return replace(source, snapshot=await self._sources.whole(visitor, source)), fields
+
+    async def _made(
+        self,
+        visitor: Visitor,
+        source: Source,
+        fields: Sequence[Field],
+        values: Mapping[str, Any],
+        things: Mapping[str, str],
+        chosen: Mapping[str, str],
+    ) -> Run:
+        """Return the run that is asked for, whole and allowed."""
+        assert source.snapshot is not None
+        user = self._sources.person(visitor)
+        slots = filled_slots(fields, things)
+        values = filled(fields, {name: value for name, value in values.items() if name not in slots})
+        found = await self._things.find(visitor, slots)
+        title = " ".join(clean_text(chosen.get("title") or source.title).split())[:_MOST_TITLE] or source.notebook
+        facility, environment, size = self._suggested(user, chosen)
+        kept = {**source.kept, **({"things": found} if found else {}), **self._email(chosen.get("email", ""))}
+        now = self._core.now()
+        run_id = self._core.new_id()
+        run = Run(run_id, user.name, title, source.snapshot, values, environment, size, facility, now, asked=kept)
+        choose(self._core, user, run)
+        return run
+
+    def _suggested(self, user: User, chosen: Mapping[str, str]) -> tuple[str, str, str]:
+        """Return what was chosen, and what is suggested where nothing was."""
+        usable = self._facilities(user)
+        if not usable:
+            raise Unavailable("There is no place here that takes your runs. Ask the people who run this portal.")
+        name = chosen.get("facility") or usable[0].id
+        facility = next((each for each in usable if each.id == name), usable[0])
+        environment = chosen.get("environment") or next(iter(facility.environments), "")
+        return name, environment, chosen.get("size") or next(iter(facility.sizes), "")
+
+    def _facilities(self, user: User) -> list[Facility]:
+        offered = self._core.offering.facilities
+        return [each for each in offered if each.batch and each.kind in self._executors and may_use(each, user)]
+
+    def _email(self, address: str) -> dict[str, str]:
+        address = address.strip()
+        if not address:
+            return {}
+        if self._post is None:
+            raise Invalid("This portal sends no e-mail. Leave the address out.", field="email")
+        if not _ADDRESS.fullmatch(address) or len(address) > 254 or not self._post.takes(address):
+            raise Invalid("This portal sends no e-mail to this address.", field="email")
+        return {"email": address}
+
+    def _put(self, *runs: Run) -> None:
+        """Put them into the queue, all or none."""
+        most = self._core.limits.runs_queued
+        with self._core.database.begin() as records:
+            waiting = sum(each.owner == runs[0].owner for each in records.runs.open())
+            if waiting + len(runs) > most:
+                raise Conflict(f"At most {most} of your runs may wait at once, and {waiting} do. Wait, or cancel some.")
+            for run in runs:
+                records.runs.save(run)
+
+    async def _kept_log(self, visitor: Visitor, run: Run) -> str:
+        """Return the end of the log that lies beside the results, "" when it is not there any more."""
+        stores = self._core.stores.of(self._sources.person(visitor))
+        store = next((each for each in stores if run.result_path and each.id == run.result_store), None)
+        path = f"{run.result_path}/log.txt"
+        try:
+            size = (await store.stat(path)).size if store else 0
+            piece = await store.piece(path, max(0, size - _MOST_LOG), _MOST_LOG) if store else None
+        except VaasError:
+            return ""
+        return piece.data.decode(errors="replace") if piece else ""
+
+    def _own(self, records: Records, visitor: Visitor, run_id: str) -> Run:
+        run = records.runs.get(run_id)
+        if run is None or run.owner != self._sources.person(visitor).name:
+            raise NotFound("There is no such run.")
+        return run
+
+    def _executor(self, run: Run) -> Executor:
+        facility = self._core.offering.facility(run.facility)
+        executor = self._executors.get(facility.kind) if facility else None
+        if executor is None:
+            raise Unavailable("The place where it runs does not answer.")
+        return executor
+
+
+def without_executors(core: Core, baskets: Baskets) -> Running:
+    """Return what runs nothing, for a portal that has nothing to run notebooks with."""
+
+    async def no_parameters(_data: bytes) -> Sequence[Mapping[str, Any]]:
+        return ()
+
+    def never(_cron: str, _after: datetime) -> datetime | None:
+        return None
+
+    return Running(core, {}, Path("runs"), baskets=baskets, inspect=no_parameters, next_time=never)

@@ -84,6 +84,14 @@ class Store(ABC):
         """Make the folder; its parent must exist. Conflict when there is something at ``path`` already."""
         raise Forbidden(f"No folders can be made in “{self.title}”.")
 
+    async def bring(self, path: str, folder: Path) -> None:
+        """Bring a folder of this machine in as ``path``, whole or not at all; its parent must exist.
+
+        Links, and what is neither file nor folder, are left out. Conflict when there is something at ``path`` already,
+        StorageFull when there is no room.
+        """
+        raise Forbidden(f"No folders can be brought into “{self.title}”.")
+
     async def read(self, path: str, *, limit: int) -> bytes:
         """Return the file's bytes; TooLarge when there are more than ``limit``."""
         found = bytearray()

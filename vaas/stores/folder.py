@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from vaas.errors import Conflict, Forbidden, Invalid, NotFound, StorageFull, Unavailable, VaasError
 from vaas.model import Entry
-from vaas.stores import lending
+from vaas.stores import bringing, lending
 from vaas.stores.base import Piece, Store, check_path
 
 __all__ = ["FolderStore"]
@@ -99,6 +99,10 @@ class FolderStore(Store):
     async def make_folder(self, path: str) -> None:
         """Make the folder; its parent must exist."""
         await asyncio.to_thread(self._make_folder, self._new(path))
+
+    async def bring(self, path: str, folder: Path) -> None:
+        """Bring a folder of this machine in; until it is whole, it is hidden."""
+        await _to_the_end(lambda: self._bring(self._new(path), folder))
 
     def real(self, path: str) -> str:
         """Return the path at which it really is."""
@@ -206,6 +210,19 @@ class FolderStore(Store):
                     os.fchown(made, owner.st_uid, owner.st_gid)
                 finally:
                     os.close(made)
+
+    def _bring(self, path: str, source: Path) -> None:
+        with (
+            self._errors(path),
+            self._parent(self._resolve(path)) as (folder, name),
+            bringing.brought(source, folder) as hidden,
+        ):
+            try:
+                os.mkdir(name, 0o700, dir_fd=folder)
+            except FileExistsError as exc:
+                raise Conflict(f"There is a “{path}” already.") from exc
+            # An empty folder is replaced in one step.
+            os.rename(hidden, name, src_dir_fd=folder, dst_dir_fd=folder)
 
     def _resolve(self, path: str) -> tuple[str, ...]:
         """Return the parts of the real path below the root."""

@@ -1,0 +1,52 @@
+"""Runs of notebooks as this portal has them: executors by kind of facility, and what they need of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from hub_service.post import post
+from hub_service.settings import Settings
+from hub_service.site import limits
+from hub_service.timetable import next_time
+from vaas.executors.base import Executor
+from vaas.executors.inspecting import Inspector
+from vaas.executors.local import Bounds, LocalExecutor
+from vaas.network import ALL
+from vaas.portal import Core, Running
+from vaas.portal.baskets import Baskets
+
+__all__ = ["batch", "executors"]
+
+
+def executors(settings: Settings, environ: Mapping[str, str]) -> dict[str, Executor]:
+    """Return by kind of facility what runs jobs there."""
+    said = limits(environ)
+    local = LocalExecutor(
+        settings.lab_python,
+        settings.run / "jobs",
+        sandbox=settings.sandbox,
+        # What only some hosts may be reached from has no network: a job has no gate.
+        network=settings.network == ALL,
+        paths=[Path(path) for path in environ.get("VAAS_SANDBOX_PATHS", "").split(",") if path.strip()],
+        environ=_told(environ),
+        bounds=Bounds(bytes=said.run_disk, seconds=said.run_seconds),
+    )
+    return {"local": local}
+
+
+def batch(settings: Settings, environ: Mapping[str, str]) -> Callable[[Core, Baskets], Running]:
+    """Return what makes the portal's runs. Raises Invalid for what the site says of them."""
+    known, sends = executors(settings, environ), post(environ)
+    inspector = Inspector(settings.lab_python, environ=_told(environ))
+
+    def made(core: Core, baskets: Baskets) -> Running:
+        folder = settings.data / "runs"
+        return Running(core, known, folder, baskets=baskets, inspect=inspector, next_time=next_time, post=sends)
+
+    return made
+
+
+def _told(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the little of our environment that is told."""
+    return {name: environ[name] for name in ("PATH", "LANG", "LC_ALL", "TZ") if name in environ}

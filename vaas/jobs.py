@@ -1,0 +1,91 @@
+"""The folder of a job: what portal, executor and runner put into it, and how it is read without trusting it.
+
+Whatever runs in the folder can put anything there, links and pipes too: it is read by these functions alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+__all__ = [
+    "DATA",
+    "EXECUTED",
+    "FILES",
+    "JOB",
+    "LOG",
+    "OUT",
+    "RESULT",
+    "STATUS",
+    "TEMPORARY",
+    "mark_of",
+    "read_json",
+    "read_tail",
+    "write_json",
+]
+
+#: What is to be done, how far it is, what it wrote.
+JOB, STATUS, LOG = "job.json", "status.json", "log"
+#: The notebook's files, among which it runs; data that were brought for it; its temporary folder.
+FILES, DATA, TEMPORARY = "notebook", "data", "tmp"
+#: What comes of it: the folder, and in it the executed notebook and a page of the result.
+OUT, EXECUTED, RESULT = "out", "executed.ipynb", "result.html"
+#: Links are not followed, and a pipe that lies there instead does not make us wait.
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_STATUS_BYTES = 100_000
+
+
+def write_json(path: Path, said: Mapping[str, Any]) -> None:
+    """Put the file there whole, or leave the one that is there."""
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        new.write_text(json.dumps(said, ensure_ascii=False))
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def read_json(path: Path, *, most: int = _STATUS_BYTES) -> dict[str, Any]:
+    """Return what the file says; nothing, if it is none of ours, is larger than ``most`` bytes or is not there."""
+    try:
+        said = json.loads(_bytes(path, most + 1)[: most + 1])
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def read_tail(path: Path, *, most: int) -> str:
+    """Return the end of a text file, whole lines where there are some; "" when it is not there."""
+    try:
+        data = _bytes(path, most, end=True)
+    except OSError:
+        return ""
+    text = data.decode(errors="replace")
+    return text if len(data) < most else text[text.find("\n") + 1 :]
+
+
+def mark_of(pid: int) -> str:
+    """Return what tells the process from any other that has or had its number, "" when there is none."""
+    try:
+        # The command in brackets may hold anything, brackets too.
+        told = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+    # A zombie does nothing any more.
+    return "" if told[0] in {b"Z", b"X"} else f"{boot}:{told[19].decode()}"
+
+
+def _bytes(path: Path, most: int, *, end: bool = False) -> bytes:
+    descriptor = os.open(path, _READ)
+    with os.fdopen(descriptor, "rb") as file:
+        known = os.fstat(descriptor)
+        if not stat.S_ISREG(known.st_mode):
+            raise OSError(f"{path.name} is no file")
+        if end:
+            file.seek(max(0, known.st_size - most))
+        return file.read(most)

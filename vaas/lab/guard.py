@@ -1,0 +1,248 @@
+"""The guard of a job on this machine: ``python -m vaas.lab.guard ORDER`` starts its runner and stays until it is over.
+
+It belongs to nobody: portal and Hub may go and come back meanwhile. It alone says how the job ended, in a file that
+what runs in the job cannot reach; ``ORDER`` is such a file too, see :class:`vaas.executors.local.LocalExecutor`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from vaas import jobs
+from vaas.lab.family import adopt_orphans, end_children
+from vaas.lab.walls import INSIDE, folders_of, walled
+
+__all__ = ["Guard", "main"]
+
+#: Seconds between two looks, and between two looks at the disk.
+_TICK, _DISK = 0.25, 3.0
+#: So long the runner may take to write down what there is, when its kernel was ended.
+_GRACE = 15.0
+_NICE = 10
+#: Files are looked at up to so many.
+_MOST_FILES = 200_000
+
+
+class Guard:
+    """Starts the runner and looks after it.
+
+    Parameters
+    ----------
+    order:
+        "folder", "wanted" and "ended" (files: somebody wants it to end; how it ended), "memory", "seconds", "bytes" and
+        "processes" (0: no limit), "bubblewrap" (a program, "": no walls), "network", "paths" (read besides), "environ".
+    """
+
+    def __init__(self, order: Mapping[str, Any]) -> None:
+        self._order = order
+        self._folder = Path(order["folder"])
+        self._runner: subprocess.Popen[bytes] | None = None
+        self._told = False
+        self._looked = time.monotonic()
+
+    def run(self) -> dict[str, str]:
+        """Run the job; return how it ended: "state", and "message" in words."""
+        signal.signal(signal.SIGTERM, self._tell)
+        try:
+            self._runner = self._started()
+        except OSError as error:
+            return {"state": "failed", "message": f"It could not be started: {error.strerror}."}
+        began, ended = time.monotonic(), None
+        while self._runner.poll() is None and ended is None:
+            time.sleep(_TICK)
+            ended = self._why(time.monotonic() - began)
+        if ended:
+            self._end()
+        code = self._runner.wait()
+        end_children()
+        return {"state": ended[0], "message": ended[1]} if ended else _by_code(code)
+
+    def _tell(self, _number: int, _frame: Any) -> None:
+        self._told = True
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        order, temporary = self._order, self._folder / jobs.TEMPORARY
+        temporary.mkdir(mode=0o700, exist_ok=True)
+        walls = bool(order["bubblewrap"])
+        at, tmp = (INSIDE, Path("/tmp")) if walls else (self._folder, temporary)
+        command = [sys.executable, "-P", "-m", "vaas.lab.run", str(at)]
+        if walls:
+            kernel = jobs.read_json(self._folder / jobs.JOB, most=50_000_000).get("kernel") or {}
+            read = [*map(Path, order["paths"]), *folders_of(kernel.get("argv") or [])]
+            read += [Path(kernel["folder"])] if kernel.get("folder") else []
+            command = walled(
+                command,
+                bubblewrap=order["bubblewrap"],
+                folder=self._folder,
+                temporary=temporary,
+                read=read,
+                network=bool(order["network"]),
+            )
+        environ = {
+            **order["environ"],
+            "HOME": str(tmp),
+            "TMPDIR": str(tmp),
+            "JUPYTER_RUNTIME_DIR": str(tmp / "jupyter"),
+        }
+        with open(self._folder / jobs.LOG, "ab") as log:
+            return subprocess.Popen(
+                command,
+                env=environ,
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=self._bounded,
+            )
+
+    def _bounded(self) -> None:
+        """Take the limits on, in the new process; they are for one process each, and the guard adds up."""
+        os.nice(_NICE)
+        memory, size = int(self._order["memory"]), int(self._order["bytes"])
+        limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_NOFILE: 4096}
+        limits |= {resource.RLIMIT_DATA: memory} if memory else {}
+        limits |= {resource.RLIMIT_FSIZE: size} if size else {}
+        for kind, wanted in limits.items():
+            most = resource.getrlimit(kind)[1]
+            value = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+            resource.setrlimit(kind, (value, value))
+
+    def _why(self, seconds: float) -> tuple[str, str] | None:
+        """Return the state and the words with which it must end now, None while it may go on."""
+        order = self._order
+        if Path(order["wanted"]).exists():
+            return "cancelled", "It was cancelled."
+        if self._told:
+            return "failed", "It was ended from outside, as when the machine is shut down."
+        if order["seconds"] and seconds > order["seconds"]:
+            return "failed", f"It took longer than the {_duration(order['seconds'])} that it may take."
+        family = _family(self._runner.pid if self._runner else 0)
+        used = sum(map(_memory, family))
+        if order["memory"] and used > order["memory"]:
+            return "failed", f"It used more than the {order['memory'] / 1e6:.0f} MB of memory that it may use."
+        if order["processes"] and len(family) > order["processes"]:
+            return "failed", f"It started more than the {order['processes']} processes that it may start."
+        return self._full()
+
+    def _full(self) -> tuple[str, str] | None:
+        """Look at what it has written, now and then."""
+        if not self._order["bytes"] or time.monotonic() - self._looked < _DISK:
+            return None
+        began = time.monotonic()
+        written = sum(map(_size, (self._folder / jobs.FILES, self._folder / jobs.OUT, self._folder / jobs.TEMPORARY)))
+        # What takes long is done seldom.
+        self._looked = time.monotonic() + 10 * (time.monotonic() - began)
+        if written > self._order["bytes"]:
+            return "failed", f"It wrote more than the {self._order['bytes'] / 1e6:.0f} MB that it may write."
+        return None
+
+    def _end(self) -> None:
+        """End what the runner has started; it writes down what there is, and is ended too if it does not end."""
+        assert self._runner is not None
+        until = time.monotonic() + _GRACE
+        while self._runner.poll() is None and time.monotonic() < until:
+            for process in _family(self._runner.pid):
+                if not _keeps(process):
+                    with contextlib.suppress(psutil.Error):
+                        process.kill()
+            time.sleep(_TICK)
+        if self._runner.poll() is None:
+            self._runner.kill()
+
+
+def _keeps(process: psutil.Process) -> bool:
+    """Tell whether it is bubblewrap or the runner, whose ends come by themselves."""
+    try:
+        words = process.cmdline()
+    except psutil.Error:
+        return True
+    # Its own words count only where it stands near to us: a kernel can call itself anything.
+    try:
+        depth = [parent.pid for parent in process.parents()].index(os.getpid())
+    except (psutil.Error, ValueError):
+        return False
+    return depth <= 2 and ("vaas.lab.run" in words or (bool(words) and words[0].endswith("bwrap")))
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    try:
+        first = psutil.Process(pid)
+        return [first, *first.children(recursive=True)]
+    except psutil.Error:
+        return []
+
+
+def _memory(process: psutil.Process) -> int:
+    """Return the bytes that it has for itself, and what of shared memory is in no file."""
+    try:
+        text = Path(f"/proc/{process.pid}/status").read_text(errors="replace")
+    except OSError:
+        return 0
+    lines = (line.split() for line in text.splitlines() if line.startswith(("RssAnon:", "RssShmem:")))
+    return sum(1024 * int(words[1]) for words in lines)
+
+
+def _size(folder: Path) -> int:
+    """Return the bytes on the disk below the folder; links are not followed."""
+    total, left = 0, _MOST_FILES
+    for at, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(at, name)).st_blocks * 512
+            left -= 1
+        if left < 0:
+            break
+    return total
+
+
+def _by_code(code: int) -> dict[str, str]:
+    """Say how it ended by the runner's own word: 0 is done, 1 says its words in its status."""
+    if code == 0:
+        return {"state": "done", "message": ""}
+    if code == 1:
+        return {"state": "failed", "message": ""}
+    return {"state": "failed", "message": "The process that ran it was ended from outside."}
+
+
+def _duration(seconds: float) -> str:
+    for size, word in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {word}"
+    return f"{seconds:.0f} seconds"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the job of the order in that file, unless another guard does, and leave a word about its end."""
+    order = json.loads(Path(argv[0]).read_text())
+    mine = Path(order["guard"])
+    adopt_orphans()
+    try:
+        # Whoever makes the file is the one.
+        descriptor = os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return 0
+    with os.fdopen(descriptor, "w") as file:
+        json.dump({"pid": os.getpid(), "mark": jobs.mark_of(os.getpid())}, file)
+    # On a full disk there is room for the last word.
+    reserve = mine.with_suffix(".reserve")
+    reserve.write_bytes(b"\0" * 65_536)
+    said = Guard(order).run()
+    reserve.unlink(missing_ok=True)
+    jobs.write_json(Path(order["ended"]), said)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

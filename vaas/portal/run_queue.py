@@ -1,0 +1,272 @@
+"""The queue of runs: hands over whose turn it is, looks after what runs, and ends what is over; one process does.
+
+All that is known of a run is in the database, in its folder and at its executor, so that any process can go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from vaas import jobs
+from vaas.errors import Invalid, NotFound, StorageFull, Unavailable, VaasError
+from vaas.executors.base import Executor, Job, JobState
+from vaas.launching import Environment, Facility, Run, Size
+from vaas.model import User
+from vaas.portal.core import Core
+from vaas.portal.run_folders import Spool, kernel_of
+from vaas.portal.run_results import Results
+from vaas.portal.run_things import Things
+
+__all__ = ["Queue", "change", "choose", "fair", "may_use"]
+
+_log = logging.getLogger("vaas")
+#: Seconds until it is tried again what could not be done.
+_LATER = 30.0
+_OPEN = ("queued", "running")
+
+
+def fair(waiting: Sequence[Run], running: Mapping[str, int], *, each: int, room: Mapping[str, int]) -> list[Run]:
+    """Return which runs are next: of the person with the fewest running, and of theirs the oldest.
+
+    Parameters
+    ----------
+    running:
+        How many of each person's run already.
+    each:
+        How many of one person's may run at once; 0: any number.
+    room:
+        How many more each facility takes.
+    """
+    counts, left, chosen = Counter(running), Counter(room), list[Run]()
+    rest = list(waiting)
+    while True:
+        fitting = [run for run in rest if left[run.facility] > 0 and (not each or counts[run.owner] < each)]
+        if not fitting:
+            return chosen
+        following = min(fitting, key=lambda run: (counts[run.owner], run.created, run.id))
+        rest.remove(following)
+        chosen.append(following)
+        counts[following.owner] += 1
+        left[following.facility] -= 1
+
+
+def change(core: Core, run_id: str, **changed: Any) -> Run | None:
+    """Change a run that is not over; what ``progress`` says is added. None: it is over, or gone."""
+    with core.database.begin() as records:
+        run = records.runs.get(run_id)
+        if run is None or run.over:
+            return None
+        if "progress" in changed:
+            changed["progress"] = {**run.progress, **changed["progress"]}
+        new = replace(run, **changed)
+        return new if new == run or records.runs.move(new, before=(run.state,)) else None
+
+
+def choose(core: Core, user: User, run: Run) -> tuple[Facility, Environment, Size]:
+    """Return what was chosen for the run. Raises Invalid for what is not offered (any more), to this person."""
+    offering = core.offering
+    facility, environment, size = (
+        offering.facility(run.facility),
+        offering.environment(run.environment),
+        offering.size(run.size),
+    )
+    if facility is None or not facility.batch or not may_use(facility, user):
+        raise Invalid("This place takes no runs of yours. Choose another one.", field="facility")
+    if environment is None or environment.id not in facility.environments:
+        raise Invalid("This environment is not offered there. Choose another one.", field="environment")
+    if environment.state == "broken":
+        raise Invalid(f"“{environment.title}” cannot be used: {environment.why}", field="environment")
+    if size is None or size.id not in facility.sizes:
+        raise Invalid("This size is not offered there. Choose another one.", field="size")
+    return facility, environment, size
+
+
+def may_use(facility: Facility, user: User) -> bool:
+    """Tell whether the person may use the facility."""
+    return not facility.groups or user.admin or bool(user.groups & set(facility.groups))
+
+
+class Queue:
+    """Brings runs from "queued" to their end.
+
+    Parameters
+    ----------
+    executors:
+        By kind of facility.
+    """
+
+    def __init__(
+        self, core: Core, executors: Mapping[str, Executor], spool: Spool, *, things: Things, results: Results
+    ) -> None:
+        self._core, self._executors, self._spool = core, executors, spool
+        self._things, self._results = things, results
+        #: What is done for which run at the moment, and until when nothing is, as it failed.
+        self._busy: dict[str, asyncio.Task[None]] = {}
+        self._again: dict[str, float] = {}
+
+    async def step(self) -> None:
+        """Look once at all that is not over."""
+        with self._core.database.begin() as records:
+            runs = records.runs.open()
+        for run in [run for run in runs if _handed(run)]:
+            self._begin(run, self._look(run))
+        for run in self._next(runs):
+            self._begin(run, self._hand_over(run))
+        # What takes long goes on meanwhile.
+        await asyncio.sleep(0)
+
+    async def close(self) -> None:
+        """End what is under way: another process goes on with it."""
+        for task in self._busy.values():
+            task.cancel()
+        await asyncio.gather(*self._busy.values(), return_exceptions=True)
+
+    def _next(self, runs: Sequence[Run]) -> list[Run]:
+        under_way = [run for run in runs if (_handed(run) and "outcome" not in run.progress) or run.id in self._busy]
+        waiting = [run for run in runs if run not in under_way and not _handed(run) and self._may(run)]
+        taken = Counter(run.facility for run in under_way)
+        limits = self._core.limits
+        room = {}
+        for facility in self._core.offering.facilities:
+            # A batch system has a queue of its own.
+            most = limits.runs if facility.kind == "local" and limits.runs else len(runs)
+            room[facility.id] = most - taken[facility.id]
+        # What is nowhere any more is handed over to be told so.
+        room |= {run.facility: 1 for run in waiting if run.facility not in room}
+        return fair(waiting, Counter(run.owner for run in under_way), each=limits.runs_each, room=room)
+
+    def _may(self, run: Run) -> bool:
+        return self._again.get(run.id, 0.0) <= time.monotonic()
+
+    def _begin(self, run: Run, work: Coroutine[Any, Any, None]) -> None:
+        """Do it unless something is done for that run, or has to wait."""
+        if run.id in self._busy or not self._may(run):
+            work.close()
+            return
+        self._again.pop(run.id, None)
+        task = self._busy[run.id] = asyncio.get_running_loop().create_task(self._safely(run, work))
+        task.add_done_callback(lambda _: self._busy.pop(run.id, None))
+
+    async def _safely(self, run: Run, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except (StorageFull, Unavailable) as error:
+            _log.warning("Run %s: %s", run.id, error.log_message)
+            self._again[run.id] = time.monotonic() + _LATER
+            change(self._core, run.id, progress={"message": error.message})
+        except VaasError as error:
+            await self._fail(run, error.message)
+        except Exception:
+            _log.exception("Run %s", run.id)
+            await self._fail(
+                run, "Something went wrong on our side. Try again, or tell the people who run this portal."
+            )
+
+    async def _hand_over(self, run: Run) -> None:
+        user = await self._owner(run)
+        facility, environment, size = choose(self._core, user, run)
+        self._executor(facility)
+        if not self._spool.is_ready(run):
+            change(self._core, run.id, progress={"message": "What it needs is brought."})
+            folder = await self._spool.begin(run)
+            brought = await self._things.bring(user, run.asked.get("things", {}), folder / jobs.DATA)
+            self._spool.finish(run, kernel=kernel_of(environment), brought=brought)
+        claimed = change(self._core, run.id, state="running", progress={"message": "It is handed over."})
+        if claimed is None:
+            self._spool.remove(run)
+            return
+        try:
+            await self._submit(run, facility, environment, size)
+        except VaasError:
+            change(self._core, run.id, state="queued")
+            raise
+
+    async def _submit(self, run: Run, facility: Facility, environment: Environment, size: Size) -> None:
+        job = Job(run.id, run.owner, run.title, self._spool.of(run), environment, size)
+        change(self._core, run.id, ref=await self._executor(facility).submit(job))
+
+    async def _look(self, run: Run) -> None:
+        if "outcome" in run.progress:
+            await self._finish(run)
+            return
+        if not run.ref:
+            # A process ended between the two steps: handing over once more is a no-op where it was.
+            await self._submit(run, *choose(self._core, await self._owner(run), run))
+            return
+        executor = self._executor(self._core.offering.facility(run.facility))
+        if run.progress.get("cancel"):
+            await executor.cancel(run.ref)
+        state = await executor.poll(run.ref)
+        if state.state in _OPEN:
+            self._say(run, state)
+        else:
+            outcome = {
+                "state": state.state if state.state in {"done", "cancelled"} else "failed",
+                "message": state.message,
+            }
+            over = change(self._core, run.id, ended=self._core.now(), progress={"outcome": outcome})
+            if over is not None:
+                await self._finish(over)
+
+    def _say(self, run: Run, state: JobState) -> None:
+        status = self._spool.status(run) if state.state == "running" else {}
+        message = status.get("message") or state.message
+        progress = {"cell": status.get("cell", 0), "of": status.get("of", 0), "message": message}
+        progress["starts_in"] = state.starts_in
+        started = run.started or (self._core.now() if state.state == "running" else None)
+        change(self._core, run.id, state=state.state, started=started, progress=progress)
+
+    async def _finish(self, run: Run) -> None:
+        """Bring the results and end the run; what the executor and the spool keep goes last."""
+        status = self._spool.status(run)
+        outcome = run.progress["outcome"]
+        error = "" if outcome["state"] == "done" else outcome["message"] or str(status.get("error", "")) or "It failed."
+        progress = {"message": "", "cell": status.get("cell", 0), "of": status.get("of", 0), "starts_in": None}
+        final = replace(run, state=outcome["state"], error=error, ended=run.ended or self._core.now())
+        final = replace(final, progress={**run.progress, **progress})
+        await self._end(await self._results.bring(final))
+
+    async def _fail(self, run: Run, message: str) -> None:
+        """End what never ran, or cannot be followed."""
+        with self._core.database.begin() as records:
+            current = records.runs.get(run.id)
+        if current is not None and not current.over:
+            progress = {**current.progress, "message": ""}
+            await self._end(replace(current, state="failed", error=message, ended=self._core.now(), progress=progress))
+
+    async def _end(self, final: Run) -> None:
+        with self._core.database.begin() as records:
+            ended = records.runs.move(final, before=_OPEN)
+        facility = self._core.offering.facility(final.facility)
+        executor = self._executors.get(facility.kind) if facility else None
+        if final.ref and executor is not None:
+            try:
+                await executor.forget(final.ref)
+            except VaasError as error:
+                _log.warning("Run %s is not forgotten by what ran it: %s", final.id, error.log_message)
+        await asyncio.to_thread(self._spool.remove, final)
+        if ended:
+            _log.info("Run %s of %s is over: %s. %s", final.id, final.owner, final.state, final.error)
+            self._results.tell(final)
+
+    async def _owner(self, run: Run) -> User:
+        user = await self._core.directory.user(run.owner)
+        if user is None:
+            raise NotFound(f"There is no “{run.owner}” here any more.")
+        return user
+
+    def _executor(self, facility: Facility | None) -> Executor:
+        executor = self._executors.get(facility.kind) if facility else None
+        if executor is None:
+            raise Invalid("This place takes no runs any more. Choose another one.", field="facility")
+        return executor
+
+
+def _handed(run: Run) -> bool:
+    return run.state == "running" or bool(run.ref)

@@ -1,0 +1,126 @@
+"""What came of a run, brought into its owner's own store, whole or not at all, and told to who wants to know."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from collections.abc import Awaitable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Protocol
+
+from vaas.errors import Conflict, NotFound, Unavailable, VaasError
+from vaas.launching import Run
+from vaas.model import User
+from vaas.portal.core import Core
+from vaas.portal.run_folders import Spool, about
+from vaas.prose import clean_text
+from vaas.stores.base import Store
+
+__all__ = ["Post", "Results", "folder_name"]
+
+_log = logging.getLogger("vaas")
+#: The folder of all results in a person's store.
+_TOP = "Runs"
+_MOST_SAME, _MOST_ABOUT = 1000, 5_000_000
+_LONGEST = 80
+_WORDS = {"done": "is done", "failed": "failed", "cancelled": "was cancelled"}
+
+
+class Post(Protocol):
+    """What sends e-mail."""
+
+    def takes(self, address: str) -> bool:
+        """Tell whether it sends to this address."""
+
+    def send(self, address: str, subject: str, text: str) -> Awaitable[None]:
+        """Send it. Raises Unavailable."""
+
+
+class Results:
+    """Brings results, and tells of them."""
+
+    def __init__(self, core: Core, spool: Spool, post: Post | None = None) -> None:
+        self._core, self._spool, self.post = core, spool, post
+
+    async def bring(self, run: Run) -> Run:
+        """Return the run that is over with the folder in which its results are.
+
+        Where that cannot be, what the store says is raised, and the results stay in the spool; after some days the run
+        ends without.
+        """
+        user = await self._core.directory.user(run.owner)
+        if user is None or not self._spool.is_ready(run):
+            return run
+        environment = self._core.offering.environment(run.environment)
+        result = await self._spool.result(run, about(run, environment=environment))
+        try:
+            store, path = await self._brought(user, run, result)
+        except VaasError as error:
+            if run.ended and self._core.now() - run.ended < timedelta(days=self._core.limits.run_days):
+                raise _kept(error) from error
+            return replace(run, error=f"{run.error} The results could not be kept: {error.message}".strip())
+        self._core.written(user, store.id, path)
+        return replace(run, result_store=store.id, result_path=path)
+
+    def tell(self, run: Run) -> None:
+        """Send an e-mail to who asked for one, in the background; no-op when nobody did."""
+        address = str(run.asked.get("email", ""))
+        if self.post is None or not address or not self.post.takes(address):
+            return
+        page = f"{self._core.public_url}runs/{run.id}"
+        said = f"“{run.title}” {_WORDS[run.state]}."
+        lines = [
+            said,
+            *([run.error] if run.error else []),
+            f"Look at it: {page}",
+            "",
+            "You asked the portal to tell you.",
+        ]
+        self._core.spawn(_sent(self.post, address, said, "\n".join(lines)))
+
+    async def _brought(self, user: User, run: Run, result: Path) -> tuple[Store, str]:
+        store = next(iter(self._core.stores.of(user)), None)
+        if store is None:
+            raise NotFound("You have no place for files.")
+        with contextlib.suppress(Conflict):
+            await store.make_folder(_TOP)
+        name = folder_name(run)
+        for number in range(1, _MOST_SAME):
+            path = f"{_TOP}/{name}" if number == 1 else f"{_TOP}/{name}-{number}"
+            try:
+                await store.bring(path, result)
+            except Conflict:
+                # Brought already, by a process that ended before it could say so.
+                if await _is_of(store, path, run):
+                    return store, path
+                continue
+            return store, path
+        raise Conflict(f"There are too many results called “{name}”. Delete some of them.")
+
+
+def folder_name(run: Run) -> str:
+    """Return what the folder of its results is called: by title and day."""
+    title = "".join(" " if c in '/\\:*?"<>|' else c for c in clean_text(run.title))
+    title = " ".join(title.split()).strip(". ")[:_LONGEST].strip()
+    return f"{title or 'Run'} {run.created:%Y-%m-%d}"
+
+
+async def _is_of(store: Store, path: str, run: Run) -> bool:
+    try:
+        said = json.loads(await store.read(f"{path}/run.json", limit=_MOST_ABOUT))
+    except (VaasError, ValueError, RecursionError):
+        return False
+    return isinstance(said, dict) and said.get("run") == run.id
+
+
+def _kept(error: VaasError) -> Unavailable:
+    """Say that nothing is lost, and that it is tried again."""
+    said = f"It is over, and its results are kept for you until they fit: {error.message} It is tried again by itself."
+    return Unavailable(said, log_message=error.log_message)
+
+
+async def _sent(post: Post, address: str, subject: str, text: str) -> None:
+    await post.send(address, subject, text)

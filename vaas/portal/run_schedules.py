@@ -1,0 +1,156 @@
+"""Schedules: runs that begin by themselves, at times that cron writes down, until a date that has to be said."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from vaas.errors import Conflict, Invalid, NotFound, Unavailable, VaasError
+from vaas.launching import Run, Schedule
+from vaas.model import User
+from vaas.portal.core import Core
+from vaas.portal.run_queue import choose
+from vaas.portal.run_sources import Sources
+
+__all__ = ["NextTime", "Schedules"]
+
+_log = logging.getLogger("vaas")
+#: Returns the first time after a moment, None when there is none any more; raises Invalid for what is no times.
+NextTime = Callable[[str, datetime], datetime | None]
+#: So many times in a row are looked at for whether they are too near to each other.
+_LOOKED_AT = 20
+_LONGEST = 200
+
+
+class Schedules:
+    """The schedules of each person."""
+
+    def __init__(self, core: Core, sources: Sources, next_time: NextTime) -> None:
+        self._core, self._sources, self._next = core, sources, next_time
+
+    def add(self, run: Run, *, cron: str, until: datetime) -> Schedule:
+        """Keep a schedule for runs like this one. Raises Invalid for "cron" and "until", Conflict for too many."""
+        now, cron = self._core.now(), " ".join(cron.split())
+        until = until if until.tzinfo else until.replace(tzinfo=UTC)
+        most = self._core.limits.schedule_days
+        if not now < until <= now + timedelta(days=most + 1):
+            raise Invalid(f"Say until when: at most {most} days from now.", field="until")
+        due = self._first(cron, now)
+        if due > until:
+            raise Invalid("None of these times comes before its end.", field="until")
+        made = Schedule(
+            id=self._core.new_id(),
+            owner=run.owner,
+            title=run.title,
+            cron=cron,
+            snapshot=run.snapshot,
+            parameters=run.parameters,
+            environment=run.environment,
+            size=run.size,
+            facility=run.facility,
+            created=now,
+            until=until,
+            asked=run.asked,
+            due=due,
+        )
+        with self._core.database.begin() as records:
+            mine = [each for each in records.schedules.of(run.owner) if each.due]
+            if len(mine) >= self._core.limits.schedules_each:
+                raise Conflict(f"You have {len(mine)} schedules, as many as one may have. Delete one of them first.")
+            records.schedules.save(made)
+        return made
+
+    def of(self, user: User) -> list[Schedule]:
+        """Return the person's, the newest first."""
+        with self._core.database.begin() as records:
+            return records.schedules.of(user.name)
+
+    def remove(self, user: User, schedule_id: str) -> None:
+        """Take it away. Raises NotFound, for other people's too."""
+        with self._core.database.begin() as records:
+            found = records.schedules.get(schedule_id)
+            if found is None or found.owner != user.name:
+                raise NotFound("There is no such schedule.")
+            records.schedules.remove(schedule_id)
+
+    async def step(self) -> None:
+        """Begin what is due: once, however many of its times were missed."""
+        with self._core.database.begin() as records:
+            due = records.schedules.due(self._core.now())
+        for schedule in due:
+            try:
+                await self._begin(schedule)
+            except Unavailable as error:
+                _log.warning("Schedule %s waits: %s", schedule.id, error.log_message)
+
+    async def _begin(self, schedule: Schedule) -> None:
+        now = self._core.now()
+        user = await self._core.directory.user(schedule.owner)
+        run = _run(schedule, self._core.new_id(), now)
+        try:
+            if user is None:
+                raise NotFound(f"There is no “{schedule.owner}” here any more.")
+            if now > schedule.until:
+                raise NotFound("Its time was over.")
+            self._sources.may_still(user, schedule.asked)
+            choose(self._core, user, run)
+            following = self._next(schedule.cron, now)
+        except Unavailable:
+            raise
+        except VaasError as error:
+            self._end(schedule, error.message)
+            return
+        goes_on = following is not None and following <= schedule.until
+        moved = replace(schedule, due=following if goes_on else None)
+        if not goes_on:
+            moved = replace(moved, asked={**schedule.asked, "ended": "It has come to its end."})
+        with self._core.database.begin() as records:
+            current = records.schedules.get(schedule.id)
+            if current is None or current.due != schedule.due:
+                return  # somebody else was here, or took it away
+            records.schedules.save(moved)
+            waiting = [each for each in records.runs.open() if each.owner == schedule.owner]
+            before = any(each.schedule == schedule.id for each in waiting)
+            if before or len(waiting) >= self._core.limits.runs_queued:
+                _log.info("Schedule %s is left out once: what it began before is not over.", schedule.id)
+                return
+            records.runs.save(run)
+
+    def _end(self, schedule: Schedule, why: str) -> None:
+        _log.info("Schedule %s of %s ends: %s", schedule.id, schedule.owner, why)
+        with self._core.database.begin() as records:
+            if records.schedules.get(schedule.id):
+                records.schedules.save(replace(schedule, due=None, asked={**schedule.asked, "ended": why}))
+
+    def _first(self, cron: str, now: datetime) -> datetime:
+        """Return the first time. Raises Invalid for what is none, or comes too often."""
+        if not cron or len(cron) > _LONGEST:
+            raise Invalid("Write five fields: minute, hour, day, month, weekday, such as “0 6 * * 1”.", field="cron")
+        times, least = list[datetime](), self._core.limits.schedule_every
+        while len(times) < _LOOKED_AT and (following := self._next(cron, times[-1] if times else now)):
+            if times and (following - times[-1]).total_seconds() < least:
+                raise Invalid(
+                    f"It would run too often: {least // 60} minutes have to be between two times.", field="cron"
+                )
+            times.append(following)
+        if not times:
+            raise Invalid("There is no such time.", field="cron")
+        return times[0]
+
+
+def _run(schedule: Schedule, id: str, now: datetime) -> Run:
+    return Run(
+        id=id,
+        owner=schedule.owner,
+        title=schedule.title,
+        snapshot=schedule.snapshot,
+        parameters=schedule.parameters,
+        environment=schedule.environment,
+        size=schedule.size,
+        facility=schedule.facility,
+        created=now,
+        asked=schedule.asked,
+        schedule=schedule.id,
+    )

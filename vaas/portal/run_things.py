@@ -1,0 +1,101 @@
+"""Data for the slots of a run: found when it is asked for, and brought by the rights that its owner has then."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+from vaas.errors import Conflict, Invalid, NotFound, TooLarge, VaasError
+from vaas.model import User, Visitor
+from vaas.portal.baskets import Baskets
+from vaas.portal.core import Core
+from vaas.portal.whereabouts import store_of
+from vaas.stores.base import check_path
+
+__all__ = ["Things"]
+
+_STORE = "store:"
+
+
+class Things:
+    """Finds and brings data."""
+
+    def __init__(self, core: Core, baskets: Baskets) -> None:
+        self._core, self._baskets = core, baskets
+
+    async def find(self, visitor: Visitor, given: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+        """Return for each slot what is kept of its thing: "title", and "record" and "path", or "uri" elsewhere.
+
+        Raises
+        ------
+        Invalid
+            It is nothing of theirs, or nothing that can be brought; ``field`` names the slot.
+        """
+        return {slot: await self._one(visitor, slot, said) for slot, said in given.items()}
+
+    async def _one(self, visitor: Visitor, slot: str, said: str) -> dict[str, Any]:
+        try:
+            if said.startswith(_STORE):
+                return await self._file(visitor, said.removeprefix(_STORE))
+            basket, _, thing = said.rpartition("/")
+            held = (await self._baskets.thing(visitor, basket, thing)).thing
+        except VaasError as error:
+            raise Invalid(error.message, field=slot, log_message=error.log_message) from error
+        kept = {"title": held.title, "uri": held.uri, "checksum": held.checksum}
+        if held.access.get("how") == "store":
+            return {**kept, "record": held.record, "path": str(held.access["via"]["path"])}
+        if held.access.get("how") == "http":
+            return kept
+        raise Invalid(f"“{held.title}” is no file. Choose one.", field=slot)
+
+    async def _file(self, visitor: Visitor, said: str) -> dict[str, Any]:
+        store_id, _, path = said.partition("/")
+        path = check_path(path)
+        for place in self._core.stores.places(visitor.user):
+            if place.store.id == store_id:
+                if (await place.store.stat(path)).folder:
+                    raise Invalid(f"“{path}” is a folder. Choose a file.")
+                name = path.rpartition("/")[2]
+                return {"title": name, "uri": "", "checksum": "", "record": f"file:{place.id}/{path}", "path": path}
+        raise NotFound("You have no such place for files.")
+
+    async def bring(self, user: User, things: Mapping[str, Mapping[str, Any]], folder: Path) -> list[dict[str, Any]]:
+        """Put what lies in stores into the folder, as "<slot>/<name>"; return of each what was brought.
+
+        Raises NotFound, TooLarge, Conflict for another content than was chosen, and what stores raise.
+        """
+        left, brought = self._core.limits.run_data, list[dict[str, Any]]()
+        for slot, thing in things.items():
+            said = {"slot": slot, "title": thing["title"], "uri": thing["uri"]}
+            if thing.get("record"):
+                said |= await self._copy(user, thing, folder / slot, left)
+                said["path"] = f"{slot}/{said['name']}"
+                left -= int(said["size"])
+            brought.append(said)
+        return brought
+
+    async def _copy(self, user: User, thing: Mapping[str, Any], to: Path, most: int) -> dict[str, Any]:
+        path = str(thing["path"])
+        store = store_of(self._core.stores, user, record=str(thing["record"]), path=path)
+        if store is None:
+            raise NotFound(f"“{thing['title']}” is not among your files any more.")
+        name = path.rpartition("/")[2]
+        await asyncio.to_thread(to.mkdir, parents=True, exist_ok=True)
+        sha, size = hashlib.sha256(), 0
+        with (to / name).open("wb") as file:
+            async with aclosing(store.chunks(path)) as chunks:
+                async for chunk in chunks:
+                    size += len(chunk)
+                    if size > most:
+                        limit = self._core.limits.run_data // 1_000_000
+                        raise TooLarge(f"The data of a run may have {limit} MB together. Choose less.")
+                    sha.update(chunk)
+                    await asyncio.to_thread(file.write, chunk)
+        wanted = str(thing.get("checksum") or "")
+        if wanted.startswith("sha256:") and wanted.removeprefix("sha256:") != sha.hexdigest():
+            raise Conflict(f"“{thing['title']}” is not what it was when it was chosen. Choose it again.")
+        return {"name": name, "size": size, "sha256": sha.hexdigest()}
