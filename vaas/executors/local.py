@@ -182,7 +182,6 @@ class LocalExecutor(Executor):
         said = jobs.read_json(self._path(ref, ".guard"))
         pid = said.get("pid")
         alive = isinstance(pid, int) and pid > 1 and said.get("mark") == jobs.mark_of(pid) != ""
-        # One that is about to write down its number is there as well.
         return pid if alive and isinstance(pid, int) else 0
 
     def _path(self, ref: str, suffix: str) -> Path:

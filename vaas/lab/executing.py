@@ -15,21 +15,20 @@ from jupyter_client.manager import AsyncKernelManager
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NotebookExecutionManager
 
-__all__ = ["INJECTED", "Keeper", "TooMuch", "Watched", "kernel_manager"]
+from vaas.lab.family import end_children
+
+__all__ = ["INJECTED", "Keeper", "Watched", "kernel_manager"]
 
 #: The tag of the cell with the values.
 INJECTED = "injected-parameters"
-#: Bytes of output of one notebook, and of one line of its log.
+#: Bytes of output of one notebook.
 _MOST_OUTPUT = 50_000_000
 #: Seconds between two times that the notebook is kept; and what keeping it may take of the time.
 _KEPT_EVERY, _SHARE = 1.0, 5
 #: The longest path of a socket, without the number at its end.
 _SOCKET = 90
 _DONE = {"", "0", "None"}
-
-
-class TooMuch(Exception):
-    """It puts out more than one notebook may."""
+_OUTPUTS = {"stream", "display_data", "execute_result", "update_display_data", "error"}
 
 
 class Keeper(NotebookExecutionManager):  # type: ignore[misc]
@@ -96,11 +95,16 @@ class Watched(PapermillNotebookClient):  # type: ignore[misc]
 
     def process_message(self, msg: Mapping[str, Any], *args: Any, **named: Any) -> Any:
         """Take what the kernel says."""
-        if msg["msg_type"] in {"stream", "display_data", "execute_result", "update_display_data", "error"}:
+        if msg["msg_type"] in _OUTPUTS:
+            if self._left < 0:
+                return None  # what was on its way
             self._left -= len(str(msg["content"]))
             if self._left < 0:
+                # Nothing that is raised here would end the cell; without its kernel it is over.
                 most = _MOST_OUTPUT // 1_000_000
-                raise TooMuch(f"Cell {self.nb_man.cell} was ended: the notebook put out more than {most} MB.")
+                self.nb_man.failure = f"Cell {self.nb_man.cell} was ended: the notebook put out more than {most} MB."
+                end_children()
+                return None
         return super().process_message(msg, *args, **named)
 
 

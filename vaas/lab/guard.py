@@ -223,24 +223,33 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} seconds"
 
 
+def _is_first(path: Path, text: str) -> bool:
+    """Put the file there, whole, unless there is one: whoever does is the one."""
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    new.write_text(text)
+    try:
+        os.link(new, path)
+    except FileExistsError:
+        return False
+    finally:
+        new.unlink()
+    return True
+
+
 def main(argv: Sequence[str]) -> int:
     """Run the job of the order in that file, unless another guard does, and leave a word about its end."""
     order = json.loads(Path(argv[0]).read_text())
     mine = Path(order["guard"])
     adopt_orphans()
-    try:
-        # Whoever makes the file is the one.
-        descriptor = os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
+    said = {"pid": os.getpid(), "mark": jobs.mark_of(os.getpid())}
+    if not _is_first(mine, json.dumps(said)):
         return 0
-    with os.fdopen(descriptor, "w") as file:
-        json.dump({"pid": os.getpid(), "mark": jobs.mark_of(os.getpid())}, file)
     # On a full disk there is room for the last word.
     reserve = mine.with_suffix(".reserve")
     reserve.write_bytes(b"\0" * 65_536)
-    said = Guard(order).run()
+    last = Guard(order).run()
     reserve.unlink(missing_ok=True)
-    jobs.write_json(Path(order["ended"]), said)
+    jobs.write_json(Path(order["ended"]), last)
     return 0
 
 

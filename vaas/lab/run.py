@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import faulthandler
 import os
 import shutil
 import signal
@@ -25,7 +26,7 @@ from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
 from vaas import jobs
-from vaas.lab.executing import Keeper, TooMuch, Watched, kernel_manager
+from vaas.lab.executing import Keeper, Watched, kernel_manager
 from vaas.lab.family import adopt_orphans, end_children
 from vaas.lab.pages import page_of
 from vaas.prose import clean_text
@@ -78,6 +79,7 @@ def main(argv: list[str]) -> int:
     os.chdir(folder)
     adopt_orphans()
     with _logged():
+        faulthandler.enable()
         status = Status(folder)
         status.tell(message="The kernel is starting.")
         try:
@@ -95,7 +97,7 @@ def _run(folder: Path, job: Mapping[str, Any], status: Status) -> None:
         error = _execute(folder, job, keeper)
     except (_Ended, Exception) as raised:
         error = _words(raised, keeper)
-        if not isinstance(raised, _Ended | DeadKernelError | TooMuch | PapermillException):
+        if not isinstance(raised, _Ended | DeadKernelError | PapermillException):
             print(f"{type(raised).__name__}: {raised}", file=sys.stderr)
     # What it used meanwhile is needed for what comes of it.
     end_children()
@@ -144,6 +146,7 @@ def _execute(folder: Path, job: Mapping[str, Any], keeper: Keeper) -> str:
         iopub_timeout=60,
         timeout=None,
         allow_errors=False,
+        coalesce_streams=True,
         resources={"metadata": {"path": str(at)}},
     )
     client.execute(cleanup_kc=True)
@@ -155,10 +158,10 @@ def _words(raised: BaseException, keeper: Keeper | None) -> str:
     at = f"while cell {keeper.cell} ran" if keeper and keeper.cell else "before the first cell ran"
     if isinstance(raised, _Ended):
         return f"It was ended from outside {at}."
+    if keeper and keeper.failure:
+        return keeper.failure
     if isinstance(raised, DeadKernelError):
         return f"The kernel ended {at}. It may have needed more memory than there was."
-    if isinstance(raised, TooMuch):
-        return str(raised)
     if isinstance(raised, PapermillException):
         return f"The values cannot be given to the notebook: {raised}"
     if isinstance(raised, OSError) and raised.errno in _FULL:

@@ -54,7 +54,8 @@ def walled(
         *("--bind", str(temporary), "/tmp"),
         *(word for path in seen for word in ("--ro-bind-try", str(path), str(path))),
         *("--bind", str(folder), str(INSIDE), "--chdir", str(INSIDE)),
-        *("--remount-ro", "/dev", "--remount-ro", "/"),
+        # Root's number alone, without any right, may write the system's settings there.
+        *("--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/"),
         *("--", *command),
     ]
 

@@ -27,7 +27,7 @@ from vaas.prose import clean_text
 __all__ = ["Spool", "about", "kernel_of"]
 
 #: What a run's result is put together in, what was brought for it, and what tells all about it.
-_RESULT, _BROUGHT, _ABOUT = "result", "brought.json", "run.json"
+_KEPT, _RESULT, _BROUGHT, _ABOUT = ".kept", "result", "brought.json", "run.json"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 #: What the notebook wrote lies there; files of that many at most.
@@ -94,18 +94,23 @@ class Spool:
         """Put together what came of it, as it is to lie in the store; no-op when it was before. Raises StorageFull."""
         return await asyncio.to_thread(self._result, run, about)
 
-    def remove(self, run: Run) -> None:
+    def ids(self) -> list[str]:
+        """Return the ids of the runs of which there is something."""
+        found = os.listdir(self._folder) if self._folder.is_dir() else []
+        return sorted({name.removesuffix(_KEPT) for name in found})
+
+    def remove(self, run_id: str) -> None:
         """Remove all that there is of it; no-op when there is nothing."""
-        for folder in (self.of(run), self._kept(run)):
-            shutil.rmtree(folder, ignore_errors=True)
+        for name in (run_id, f"{run_id}{_KEPT}"):
+            shutil.rmtree(self._folder / name, ignore_errors=True)
 
     def _kept(self, run: Run) -> Path:
-        return self._folder / f"{run.id}.kept"
+        return self._folder / f"{run.id}{_KEPT}"
 
     def _begin(self, run: Run) -> Path:
         folder = self.of(run)
         with _explained():
-            self.remove(run)
+            self.remove(run.id)
             (folder / jobs.DATA).mkdir(mode=0o700, parents=True)
             for file in run.snapshot.files:
                 path = folder / jobs.FILES / file.path

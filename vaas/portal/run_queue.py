@@ -99,13 +99,22 @@ class Queue:
     ----------
     executors:
         By kind of facility.
+    holder:
+        What this process is called.
     """
 
     def __init__(
-        self, core: Core, executors: Mapping[str, Executor], spool: Spool, *, things: Things, results: Results
+        self,
+        core: Core,
+        executors: Mapping[str, Executor],
+        spool: Spool,
+        *,
+        things: Things,
+        results: Results,
+        holder: str,
     ) -> None:
         self._core, self._executors, self._spool = core, executors, spool
-        self._things, self._results = things, results
+        self._things, self._results, self._holder = things, results, holder
         #: What is done for which run at the moment, and until when nothing is, as it failed.
         self._busy: dict[str, asyncio.Task[None]] = {}
         self._again: dict[str, float] = {}
@@ -120,6 +129,16 @@ class Queue:
             self._begin(run, self._hand_over(run))
         # What takes long goes on meanwhile.
         await asyncio.sleep(0)
+
+    async def sweep(self) -> None:
+        """Remove what is left of runs that are over: who ended them may have died before it did."""
+        for run_id in await asyncio.to_thread(self._spool.ids):
+            with self._core.database.begin() as records:
+                run = records.runs.get(run_id)
+            if run is None:
+                await asyncio.to_thread(self._spool.remove, run_id)
+            elif run.over and run.id not in self._busy:
+                await self._forget(run)
 
     async def close(self) -> None:
         """End what is under way: another process goes on with it."""
@@ -159,7 +178,7 @@ class Queue:
         except (StorageFull, Unavailable) as error:
             _log.warning("Run %s: %s", run.id, error.log_message)
             self._again[run.id] = time.monotonic() + _LATER
-            change(self._core, run.id, progress={"message": error.message})
+            self._wait(run, error.message)
         except VaasError as error:
             await self._fail(run, error.message)
         except Exception:
@@ -169,35 +188,45 @@ class Queue:
             )
 
     async def _hand_over(self, run: Run) -> None:
+        """Claim the run, prepare it, and hand it over; a process that claimed it and died is followed by the next."""
+        with self._core.database.begin() as records:
+            progress = {**run.progress, "by": self._holder, "message": "What it needs is brought."}
+            waits, run = run.state == "queued", replace(run, state="running", progress=progress)
+            if not records.runs.move(run, before=("queued",) if waits else ("running",)):
+                return
         user = await self._owner(run)
         facility, environment, size = choose(self._core, user, run)
         self._executor(facility)
         if not self._spool.is_ready(run):
-            change(self._core, run.id, progress={"message": "What it needs is brought."})
             folder = await self._spool.begin(run)
             brought = await self._things.bring(user, run.asked.get("things", {}), folder / jobs.DATA)
             self._spool.finish(run, kernel=kernel_of(environment), brought=brought)
-        claimed = change(self._core, run.id, state="running", progress={"message": "It is handed over."})
-        if claimed is None:
-            self._spool.remove(run)
+        if self._mine(run) is None:
             return
-        try:
-            await self._submit(run, facility, environment, size)
-        except VaasError:
-            change(self._core, run.id, state="queued")
-            raise
-
-    async def _submit(self, run: Run, facility: Facility, environment: Environment, size: Size) -> None:
         job = Job(run.id, run.owner, run.title, self._spool.of(run), environment, size)
-        change(self._core, run.id, ref=await self._executor(facility).submit(job))
+        change(self._core, run.id, ref=await self._executor(facility).submit(job), progress={"message": ""})
+
+    def _mine(self, run: Run) -> Run | None:
+        """Return the run as it is now, unless it is over or another process goes on with it."""
+        with self._core.database.begin() as records:
+            now = records.runs.get(run.id)
+        ours = now is not None and not now.over and (bool(now.ref) or now.progress.get("by") in {None, self._holder})
+        return now if ours else None
+
+    def _wait(self, run: Run, message: str) -> None:
+        """Say what it waits for; what was not handed over is in the queue again."""
+        now = self._mine(run)
+        if now is not None:
+            state = now.state if now.ref else "queued"
+            change(self._core, run.id, state=state, progress={"message": message})
 
     async def _look(self, run: Run) -> None:
         if "outcome" in run.progress:
             await self._finish(run)
             return
         if not run.ref:
-            # A process ended between the two steps: handing over once more is a no-op where it was.
-            await self._submit(run, *choose(self._core, await self._owner(run), run))
+            # A process ended meanwhile: handing over once more is a no-op where it was handed over.
+            await self._hand_over(run)
             return
         executor = self._executor(self._core.offering.facility(run.facility))
         if run.progress.get("cancel"):
@@ -234,26 +263,28 @@ class Queue:
 
     async def _fail(self, run: Run, message: str) -> None:
         """End what never ran, or cannot be followed."""
-        with self._core.database.begin() as records:
-            current = records.runs.get(run.id)
-        if current is not None and not current.over:
+        if (current := self._mine(run)) is not None:
             progress = {**current.progress, "message": ""}
             await self._end(replace(current, state="failed", error=message, ended=self._core.now(), progress=progress))
 
     async def _end(self, final: Run) -> None:
         with self._core.database.begin() as records:
             ended = records.runs.move(final, before=_OPEN)
-        facility = self._core.offering.facility(final.facility)
-        executor = self._executors.get(facility.kind) if facility else None
-        if final.ref and executor is not None:
-            try:
-                await executor.forget(final.ref)
-            except VaasError as error:
-                _log.warning("Run %s is not forgotten by what ran it: %s", final.id, error.log_message)
-        await asyncio.to_thread(self._spool.remove, final)
+        await self._forget(final)
         if ended:
             _log.info("Run %s of %s is over: %s. %s", final.id, final.owner, final.state, final.error)
             self._results.tell(final)
+
+    async def _forget(self, run: Run) -> None:
+        """Let go of what executor and spool keep of it."""
+        facility = self._core.offering.facility(run.facility)
+        executor = self._executors.get(facility.kind) if facility else None
+        if run.ref and executor is not None:
+            try:
+                await executor.forget(run.ref)
+            except VaasError as error:
+                _log.warning("Run %s is not forgotten by what ran it: %s", run.id, error.log_message)
+        await asyncio.to_thread(self._spool.remove, run.id)
 
     async def _owner(self, run: Run) -> User:
         user = await self._core.directory.user(run.owner)

@@ -38,6 +38,8 @@ _MOST_TITLE = 200
 _NEWS = timedelta(days=14)
 #: Seconds between two looks at the queue, and at schedules; and after which a process without a word counts as dead.
 _OFTEN, _SCHEDULES, _LEASE = 1.0, 5.0, 30.0
+#: And between two at what others left behind.
+_SWEEP = 600.0
 _ADDRESS = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
 
 
@@ -74,9 +76,10 @@ class Running:
         self._core, self._executors, self._post, self._often = core, executors, post, often
         spool = Spool(folder, core.content)
         self._things, self._sources = Things(core, baskets), Sources(core, inspect)
-        self._queue = Queue(core, executors, spool, things=self._things, results=Results(core, spool, post))
-        self._schedules = Schedules(core, self._sources, next_time)
         self._work = Work(core, "runs", alone=True, seconds=_LEASE)
+        results, holder = Results(core, spool, post), self._work.holder
+        self._queue = Queue(core, executors, spool, things=self._things, results=results, holder=holder)
+        self._schedules = Schedules(core, self._sources, next_time)
 
     async def form(self, visitor: Visitor, asked: Mapping[str, Any]) -> Form:
         """Return what is asked before this notebook is run. Raises NotFound, Forbidden, Invalid, Unavailable."""
@@ -251,7 +254,7 @@ class Running:
 
     async def follow(self) -> None:
         """Hand over, look after and collect what is in the queue, and start what is due; until cancelled."""
-        told = looked = float("-inf")
+        told = looked = swept = float("-inf")
         try:
             while True:
                 try:
@@ -262,6 +265,9 @@ class Running:
                         if now - looked > _SCHEDULES:
                             await self._schedules.step()
                             looked = now
+                        if now - swept > _SWEEP:
+                            await self._queue.sweep()
+                            swept = now
                         await self._queue.step()
                 except Exception:
                     _log.exception("The queue of runs cannot be looked after; it is tried again.")

@@ -1,0 +1,92 @@
+"""What tests of runs share: real executors with real kernels, in a portal of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from hub_service.settings import ROOT
+from hub_service.timetable import next_time
+from tests.portal_fixture import app_python
+from tests.portal_parts import World
+from vaas.executors.base import Executor
+from vaas.executors.inspecting import Inspector
+from vaas.executors.local import Bounds, LocalExecutor
+from vaas.launching import Environment, Facility, Offering, Run, Size
+from vaas.model import User, Visitor
+from vaas.portal import Running
+from vaas.portal.run_results import Post
+
+__all__ = ["SMALL", "environment", "finished", "following", "lab_python", "local", "offering", "runs_of", "state"]
+
+SMALL = Size("small", "Small", 1, 1_000_000_000, 0, 120)
+_SECONDS = 60.0
+
+
+def lab_python() -> Path:
+    """Return the launch environment's python."""
+    return Path(os.environ.get("VAAS_LAB_PYTHON") or ROOT / ".venvs" / "lab" / "bin" / "python")
+
+
+def environment() -> Environment:
+    """Return the apps' environment."""
+    return Environment("apps", "As in apps", "python", str(app_python()), packages={"numpy": "2.0"}, digest="d1")
+
+
+def offering() -> Offering:
+    """Return this machine with one environment and one size."""
+    here = Facility("here", "This machine", "local", ("apps",), ("small",), stores=("home",))
+    return Offering((here,), (environment(),), (SMALL,))
+
+
+def local(folder: Path, **said: Any) -> LocalExecutor:
+    """Return the executor of this machine; ``said`` goes before what is usual."""
+    usual = {"environ": {"PATH": os.environ["PATH"]}, "bounds": Bounds(bytes=200_000_000)}
+    return LocalExecutor(lab_python(), folder, **{**usual, **said})
+
+
+def runs_of(world: World, folder: Path, *, executor: Executor | None = None, post: Post | None = None) -> Running:
+    """Give the portal what runs notebooks here; what is kept lies in ``folder``."""
+    world.core.offering = offering()
+    world.portal.running = Running(
+        world.core,
+        {"local": executor or local(folder / "jobs")},
+        folder / "runs",
+        baskets=world.portal.baskets,
+        inspect=Inspector(lab_python(), environ={"PATH": os.environ["PATH"]}),
+        next_time=next_time,
+        post=post,
+        often=0.05,
+    )
+    return world.portal.running
+
+
+@asynccontextmanager
+async def following(*running: Running) -> AsyncIterator[list[asyncio.Task[None]]]:
+    """Let them look after the queue inside of the block."""
+    tasks = [asyncio.create_task(each.follow()) for each in running]
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def finished(running: Running, user: User, run: Run, *, seconds: float = _SECONDS) -> Run:
+    """Return the run when it is over."""
+    return await state(running, user, run, lambda now: now.over, seconds=seconds)
+
+
+async def state(
+    running: Running, user: User, run: Run, true: Callable[[Run], bool], *, seconds: float = _SECONDS
+) -> Run:
+    """Return the run when this holds of it."""
+    async with asyncio.timeout(seconds):
+        while not true(now := running.run(Visitor(user), run.id)):
+            await asyncio.sleep(0.05)
+    return now

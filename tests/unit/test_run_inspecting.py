@@ -1,0 +1,99 @@
+"""Reading a notebook's parameters in the launch environment: nothing is executed, and nothing takes long."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.notebooks import code, notebook
+from tests.run_parts import lab_python
+from vaas.errors import Invalid, Unavailable
+from vaas.executors.inspecting import Inspector
+
+pytestmark = pytest.mark.app
+
+
+@pytest.fixture
+def inspect() -> Inspector:
+    return Inspector(lab_python(), environ={"PATH": os.environ["PATH"]})
+
+
+def parameters(source: str, **said: str) -> bytes:
+    return notebook("before = 1", code(source, tags=["parameters"]), "after = 1", **said)
+
+
+async def test_names_types_defaults_and_help(inspect: Inspector) -> None:
+    source = """
+# Not a parameter
+years: int = 3  # how many
+rate = 0.5
+names = ["a",
+         "b"]  # who
+deep: Path = Path("data/x.csv")  # data: the table
+made = compute()
+text = 'it''s'
+"""
+    found = await inspect(parameters(source))
+    assert [(each["name"], each["type"], each["default"], each["help"], each["is"]) for each in found] == [
+        ("years", "int", 3, "how many", True),
+        ("rate", "", 0.5, "", True),
+        ("names", "", ["a", "b"], "who", True),
+        ("deep", "Path", "data/x.csv", "data: the table", True),
+        ("made", "", None, "", False),
+        ("text", "", "its", "", True),
+    ]
+
+
+async def test_notebooks_without_parameters_and_in_other_languages_have_none(inspect: Inspector) -> None:
+    assert await inspect(notebook("x = 1")) == []
+    assert await inspect(parameters("x <- 1", kernel="ir", language="R")) == []
+    assert await inspect(parameters("x = 1", kernel="odd", language="klingon")) == []
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize(
+    "source",
+    [
+        "x = " + " " * 40_000 + "#" + " #" * 20_000,
+        "x" + "[" * 100_000 + " = 1",
+        "x: " + "a " * 20_000 + "= 1",
+        "\n".join(f"x{n} = '" + " #" * 900 for n in range(2_000)),
+        "x = " + "(" * 50_000,
+        "x = " + "-" * 50_000 + "1",
+        "x = " + "9" * 40_000,
+        "x = {" + "'a': [" * 5_000,
+        "x = __import__('os').system('touch /tmp/never')",
+        "__class__ = 1\nx.y = 2\n1 = 3\nlambda: 0 = 4",
+        "x = '\ud800'",
+    ],
+)
+async def test_hostile_cells_take_no_time_and_run_nothing(inspect: Inspector, source: str) -> None:
+    began = time.monotonic()
+    data = notebook(code(source, tags=["parameters"]))
+    try:
+        found = await inspect(data)
+    except Invalid:
+        found = []
+    assert time.monotonic() - began < 20
+    assert len(json.dumps(found)) < 1_000_000 and not Path("/tmp/never").exists()
+    assert all(str(each["name"]).isidentifier() for each in found)
+
+
+async def test_what_is_no_notebook_is_said(inspect: Inspector) -> None:
+    for data in (b"", b"{}", b"[" * 100_000, b'{"nbformat": 4, "cells": 3}'):
+        with pytest.raises(Invalid):
+            await inspect(data)
+
+
+async def test_a_process_that_hangs_or_is_none_is_said(tmp_path: Path) -> None:
+    slow = tmp_path / "python"
+    slow.write_text("#!/bin/sh\nexec sleep 60\n")
+    slow.chmod(0o755)
+    with pytest.raises(Invalid, match="too long"):
+        await Inspector(slow, environ={"PATH": os.environ["PATH"]}, seconds=0.2)(b"{}")
+    with pytest.raises(Unavailable):
+        await Inspector(tmp_path / "none")(b"{}")

@@ -1,0 +1,465 @@
+"""Runs: whose turn it is, what survives what, and that nobody sees another's."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.notebooks import code, markdown, notebook
+from tests.portal_parts import ADA, BOB, NOBODY, World
+from tests.run_parts import finished, following, runs_of, state
+from vaas import jobs
+from vaas.errors import Conflict, Forbidden, Invalid, NotFound, SignInNeeded, StorageFull, Unavailable
+from vaas.executors.base import Executor, Job, JobState
+from vaas.launching import Run
+from vaas.model import EVERYONE, Snapshot, Visitor
+from vaas.portal import Running
+from vaas.portal.run_queue import fair
+from vaas.portal.run_results import folder_name
+from vaas.stores.folder import FolderStore
+
+TIDES = {"store": "home", "path": "work/tides.ipynb"}
+ME = Visitor(ADA)
+PARAMETERS = code("n = 1  # how many\ntable = 'tides.csv'", tags=["parameters"])
+
+
+class Stage(Executor):
+    """Runs nothing: jobs are as the test says, by id; what was asked is in ``asked``."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, JobState] = {}
+        self.submitted: list[Job] = []
+        self.asked: list[tuple[str, str]] = []
+        self.down = False
+        #: What a job leaves in its folder when it is over.
+        self.leaves: Mapping[str, str] = {
+            "out/executed.ipynb": "{}",
+            "out/result.html": "<p>",
+            "notebook/made.txt": "m",
+        }
+
+    async def submit(self, job: Job) -> str:
+        if self.down:
+            raise Unavailable("The batch system does not answer.")
+        self.submitted.append(job)
+        self.states.setdefault(job.id, JobState("running"))
+        return job.id
+
+    def end(self, state: str = "done", message: str = "", *, id: str = "") -> None:
+        """End a job, or all."""
+        for job in self.submitted:
+            if id in {"", job.id} and job.folder.exists():
+                for path, text in self.leaves.items():
+                    (job.folder / path).parent.mkdir(exist_ok=True)
+                    (job.folder / path).write_text(text)
+                self.states[job.id] = JobState(state, message)
+
+    async def poll(self, ref: str) -> JobState:
+        return self.states.get(ref, JobState("lost"))
+
+    async def cancel(self, ref: str) -> None:
+        self.asked.append(("cancel", ref))
+        self.end("cancelled", "It was cancelled.", id=ref)
+
+    async def log(self, ref: str, *, most: int) -> str:
+        return f"log of {ref}"
+
+    async def forget(self, ref: str) -> None:
+        self.asked.append(("forget", ref))
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+@pytest.fixture
+def running(world: World, tmp_path: Path, stage: Stage) -> Running:
+    world.put(ADA, "work/tides.ipynb", notebook(markdown("# Tides"), PARAMETERS, "print(n, open(table).read())"))
+    world.put(ADA, "work/tides.csv", "a,b")
+    world.put(ADA, "other.csv", "c,d")
+    world.put(ADA, "plain.ipynb", notebook(markdown("# Plain"), "x = 1"))
+    return runs_of(world, tmp_path, executor=stage)
+
+
+PLAIN = {"store": "home", "path": "plain.ipynb"}
+
+
+def made(id: str, owner: str, *, minute: int = 0, facility: str = "here") -> Run:
+    at = datetime(2026, 3, 1, 12, minute, tzinfo=UTC)
+    return Run(id, owner, "T", Snapshot("h", "n", ()), {}, "apps", "small", facility, at)
+
+
+class TestFairness:
+    def ids(self, waiting: list[Run], running: Mapping[str, int], *, each: int = 2, room: int = 4) -> list[str]:
+        return [run.id for run in fair(waiting, running, each=each, room={"here": room})]
+
+    def test_who_has_fewest_running_is_next_and_among_equals_the_oldest(self) -> None:
+        waiting = [made(f"a{n}", "ada", minute=n) for n in range(5)] + [made("b", "bob", minute=9)]
+        assert self.ids(waiting, {}, room=3) == ["a0", "b", "a1"]
+        assert self.ids(waiting, {"ada": 1}, room=2) == ["b", "a0"]
+        assert self.ids([made("a", "ada", minute=2), made("b", "bob", minute=1)], {}, room=1) == ["b"]
+
+    def test_nobody_has_more_than_one_may_and_no_place_more_than_it_takes(self) -> None:
+        waiting = [made(f"a{n}", "ada", minute=n) for n in range(9)]
+        assert self.ids(waiting, {}) == ["a0", "a1"] and self.ids(waiting, {"ada": 2}) == []
+        assert self.ids(waiting, {}, each=0) == ["a0", "a1", "a2", "a3"]
+        assert self.ids(waiting, {}, room=0) == []
+        elsewhere = [made("x", "ada", facility="cluster")]
+        assert [run.id for run in fair(elsewhere + waiting, {}, each=0, room={"here": 1, "cluster": 9})] == ["a0", "x"]
+
+
+@pytest.mark.app
+async def test_a_real_run_from_its_form_to_its_results(world: World, tmp_path: Path) -> None:
+    world.put(ADA, "work/tides.ipynb", notebook(markdown("# Tides"), PARAMETERS, "print(n, open(table).read())"))
+    world.put(ADA, "work/tides.csv", "a,b")
+    world.put(ADA, "other.csv", "c,d")
+    running = runs_of(world, tmp_path)
+    form = await running.form(ME, TIDES)
+    assert [(each.name, each.kind, each.default, each.help) for each in form.fields] == [
+        ("n", "int", 1, "how many"),
+        ("table", "slot", "tides.csv", ""),
+    ]
+    async with following(running):
+        run = await running.start(ME, TIDES, values={"n": "7"}, things={"table": "store:home/other.csv"})
+        run = await finished(running, ADA, run)
+        assert (run.state, run.error, run.result_store) == ("done", "", "home")
+        assert await running.log(ME, run.id) == "7 c,d\n".strip()
+        again = await finished(running, ADA, await running.repeat(ME, run.id, values={"n": 8}))
+        async with asyncio.timeout(20):
+            while os.listdir(tmp_path / "runs") or os.listdir(tmp_path / "jobs"):
+                await asyncio.sleep(0.02)
+    assert (again.state, again.result_path) == ("done", "Runs/Tides 2026-03-01-2")
+    folder = world.homes / "ada" / "Runs" / "Tides 2026-03-01"
+    assert sorted(os.listdir(folder)) == ["log.txt", "result.html", "run.json", "tides.ipynb"]
+    said = json.loads((folder / "run.json").read_text())
+    assert said["parameters"] == {"n": 7} and said["environment"]["digest"] == "d1"
+    assert [each["sha256"] for each in said["things"]] == [
+        "707a18593548bcbbb00b565b44fce7fdd573811a8f5ea9eb524bb702bc8294d1"
+    ]
+    assert {each["path"] for each in said["files"]} == {"log.txt", "result.html", "tides.ipynb"}
+
+
+async def test_an_app_is_run_by_who_may_read_its_source(world: World, running: Running, stage: Stage) -> None:
+    app = await world.published(ADA, "x = 1", to=(EVERYONE,), slug="waves")
+    with pytest.raises(Forbidden):
+        await running.start(Visitor(BOB), {"app": app.slug})
+    with pytest.raises(SignInNeeded):
+        await running.form(NOBODY, {"app": app.slug})
+    with pytest.raises(NotFound):
+        await running.start(Visitor(BOB), {"app": "hidden"})
+    run = await running.start(ME, {"app": app.slug})
+    assert (run.asked, run.snapshot.hash) == ({"app": "waves", "version": app.version}, app.version)
+
+
+@pytest.mark.attack
+async def test_nobody_sees_or_touches_another_persons_runs(world: World, running: Running, stage: Stage) -> None:
+    run = await running.start(ME, PLAIN)
+    schedule = await running.schedule(ME, PLAIN, cron="0 6 * * *", until=world.clock.time + timedelta(days=3))
+    eve = Visitor(BOB)
+    for attempt in (
+        lambda: running.run(eve, run.id),
+        lambda: running.forget(eve, run.id),
+        lambda: running.unschedule(eve, schedule.id),
+    ):
+        with pytest.raises(NotFound):
+            attempt()
+    for work in (running.log(eve, run.id), running.cancel(eve, run.id), running.repeat(eve, run.id)):
+        with pytest.raises(NotFound):
+            await work
+    assert running.runs(eve) == [] and running.schedules(eve) == [] and running.news(eve) == 0
+    with pytest.raises(SignInNeeded):
+        running.runs(NOBODY)
+    # A name in what is asked for is no way to another's files.
+    for asked in ({"store": "home", "path": "../ada/plain.ipynb"}, {"store": "home-ada", "path": "plain.ipynb"}):
+        with pytest.raises((Invalid, NotFound)):
+            await running.start(eve, asked)
+    world.put(BOB, "tides.ipynb", notebook(code("table = 'x'  # data", tags=["parameters"])))
+    for thing in ("store:home/../ada/other.csv", "store:home-ada/other.csv", "x/y", "y"):
+        with pytest.raises(Invalid) as refused:
+            await running.start(eve, {"store": "home", "path": "tides.ipynb"}, things={"table": thing})
+        assert refused.value.field == "table"
+
+
+async def test_what_is_not_offered_is_refused_where_it_was_chosen(world: World, running: Running) -> None:
+    for name in ("environment", "size", "facility"):
+        with pytest.raises(Invalid) as refused:
+            await running.start(ME, PLAIN, **{name: "/bin/sh"})  # type: ignore[arg-type]
+        assert refused.value.field == name
+    here = world.core.offering.facilities[0]
+    world.core.offering = replace(world.core.offering, facilities=(replace(here, groups=("chemistry",)),))
+    with pytest.raises(Unavailable):
+        await running.start(ME, PLAIN)
+    assert (await running.form(ME, PLAIN)).facilities == ()
+
+
+async def test_two_processes_run_nothing_twice(world: World, running: Running, stage: Stage, tmp_path: Path) -> None:
+    other = runs_of(world, tmp_path, executor=stage)
+    world.limit(runs=20, runs_each=20)
+    runs = [await running.start(ME, PLAIN) for _ in range(6)]
+    async with following(running, other):
+        for run in runs:
+            await state(running, ADA, run, lambda now: bool(now.ref))
+        stage.end()
+        for run in runs:
+            assert (await finished(running, ADA, run)).state == "done"
+    assert sorted(job.id for job in stage.submitted) == sorted(run.id for run in runs)
+    assert len(os.listdir(world.homes / "ada" / "Runs")) == 6
+
+
+async def test_who_lost_its_turn_meanwhile_hands_nothing_over(
+    world: World, running: Running, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await running.start(ME, PLAIN)
+    spool, begin = running._queue._spool, running._queue._spool.begin
+
+    async def slow(asked: Run) -> Path:
+        with world.core.database.begin() as records:
+            now = records.runs.get(run.id)
+            assert now is not None and now.state == "running"
+            records.runs.save(replace(now, progress={**now.progress, "by": "another"}))
+        return await begin(asked)
+
+    monkeypatch.setattr(spool, "begin", slow)
+    await running._queue.step()
+    await asyncio.gather(*running._queue._busy.values())
+    assert stage.submitted == [] and running.run(ME, run.id).progress["by"] == "another"
+
+
+async def test_what_a_dead_process_left_of_ended_runs_is_removed(
+    world: World, running: Running, stage: Stage, tmp_path: Path
+) -> None:
+    run = await running.start(ME, PLAIN)
+    for left in ("unknown", "unknown.kept", run.id, f"{run.id}.kept"):
+        (tmp_path / "runs" / left / "deep").mkdir(parents=True)
+    waiting = await running.start(ME, PLAIN)
+    await running._queue._spool.begin(waiting)
+    with world.core.database.begin() as records:
+        records.runs.save(replace(run, state="done", ref="r"))
+    await running._queue.sweep()
+    assert os.listdir(tmp_path / "runs") == [waiting.id] and stage.asked == [("forget", "r")]
+
+
+async def test_a_process_that_dies_at_any_step_is_followed_by_another(
+    world: World, running: Running, stage: Stage, tmp_path: Path
+) -> None:
+    run = await running.start(ME, PLAIN)
+    # It had claimed the run, and prepared its folder; nobody knows whether it was handed over.
+    await running._queue._spool.begin(run)
+    running._queue._spool.finish(run, kernel={}, brought=[])
+    with world.core.database.begin() as records:
+        records.runs.save(replace(run, state="running"))
+    async with following(runs_of(world, tmp_path, executor=stage)):
+        await state(running, ADA, run, lambda now: bool(now.ref))
+    stage.end()
+    # And here the results had been brought, but it was not said.
+    over = replace(running.run(ME, run.id), state="done", ended=world.clock.time)
+    brought = await running._queue._results.bring(over)
+    async with following(runs_of(world, tmp_path, executor=stage)):
+        final = await finished(running, ADA, run)
+    assert final.result_path == brought.result_path == "Runs/Plain 2026-03-01"
+    assert os.listdir(world.homes / "ada" / "Runs") == ["Plain 2026-03-01"]
+
+
+class Full(FolderStore):
+    """A store that has no room while it is told so."""
+
+    full = True
+
+    async def bring(self, path: str, folder: Path) -> None:
+        if Full.full:
+            raise StorageFull("“Home” is full. Delete something there, and try again.")
+        await super().bring(path, folder)
+
+
+async def test_results_that_do_not_fit_are_kept_until_they_do(
+    world: World, running: Running, stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Full("home", "Home", world.homes / "ada")
+    monkeypatch.setattr(world.core.stores, "of", lambda user: [home])
+    monkeypatch.setattr("vaas.portal.run_queue._LATER", 0.1)
+    async with following(running):
+        run = await running.start(ME, PLAIN)
+        await state(running, ADA, run, lambda now: bool(now.ref))
+        stage.end()
+        kept = await state(running, ADA, run, lambda now: "full" in now.progress.get("message", ""))
+        assert not kept.over and (tmp_path / "runs" / run.id).exists()
+        # Whoever waits for room holds up nobody: its job is over.
+        world.limit(runs=1, runs_each=1)
+        second = await running.start(ME, PLAIN)
+        await state(running, ADA, second, lambda now: bool(now.ref))
+        assert (await running.cancel(ME, run.id)).progress["outcome"]["state"] == "done"
+        Full.full = False
+        final = await finished(running, ADA, run)
+    assert (final.state, final.result_path) == ("done", "Runs/Plain 2026-03-01")
+    assert (world.homes / "ada" / final.result_path / "files" / "made.txt").read_text() == "m"
+
+
+async def test_results_are_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "from" / "deep").mkdir(parents=True)
+    (tmp_path / "from" / "deep" / "a.txt").write_text("a")
+    (tmp_path / "from" / "link").symlink_to("/etc/passwd")
+    (tmp_path / "from" / "folder").symlink_to("/etc")
+    os.mkfifo(tmp_path / "from" / "pipe")
+    store = FolderStore("home", "Home", tmp_path / "home")
+    await store.bring("new", tmp_path / "from")
+    assert sorted(path.name for path in (tmp_path / "home").rglob("*")) == ["a.txt", "deep", "new"]
+    with pytest.raises(Conflict):
+        await store.bring("new", tmp_path / "from")
+    with pytest.raises(NotFound):
+        await store.bring("none/new", tmp_path / "from")
+    for path in ("../out", ".hidden"):
+        with pytest.raises(Invalid):
+            await store.bring(path, tmp_path / "from")
+    (tmp_path / "from" / "deep" / "gone").symlink_to("nowhere")
+    (tmp_path / "from" / "closed").mkdir()
+    with pytest.raises(Exception, match="x"):
+        await asyncio.to_thread(lambda: store._bring("second", _Broken(tmp_path / "from")))
+    assert sorted(os.listdir(tmp_path / "home")) == ["new"]
+
+
+class _Broken(type(Path())):  # type: ignore[misc]
+    """A folder that cannot be read to its end."""
+
+    def __fspath__(self) -> str:
+        raise RuntimeError("x")
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("place", ["out", "notebook", "out/executed.ipynb", "notebook/made.txt", "result", "log"])
+async def test_a_job_that_puts_links_into_its_folder_gets_nothing_of_ours(
+    world: World, running: Running, stage: Stage, tmp_path: Path, place: str
+) -> None:
+    ours = tmp_path / "ours"
+    (ours / "deep").mkdir(parents=True)
+    for name in ("executed.ipynb", "result.html", "secret.txt", "deep/secret.txt"):
+        (ours / name).write_text("secret")
+    run = await running.start(ME, PLAIN)
+    async with following(running):
+        run = await state(running, ADA, run, lambda now: bool(now.ref))
+        link = tmp_path / "runs" / run.id / place
+        stage.leaves = {}
+        if link.is_dir():
+            link.rename(link.with_name("away"))
+        link.parent.mkdir(exist_ok=True)
+        link.symlink_to(ours if "." not in place else ours / "secret.txt")
+        stage.end()
+        final = await finished(running, ADA, run)
+    assert final.state == "done"
+    found = [path for path in (world.homes / "ada" / "Runs").rglob("*") if path.is_file()]
+    assert [path for path in found if "secret" in path.read_text()] == []
+    assert len([path for path in ours.rglob("*") if path.is_file()]) == 4
+
+
+@pytest.mark.attack
+async def test_what_a_job_says_of_itself_is_bounded(
+    world: World, running: Running, stage: Stage, tmp_path: Path
+) -> None:
+    run = await running.start(ME, PLAIN)
+    async with following(running):
+        run = await state(running, ADA, run, lambda now: bool(now.ref))
+        status = tmp_path / "runs" / run.id / jobs.STATUS
+        lies: dict[str, Any] = {"cell": 10**30, "of": -5, "message": "\x1b[0m" + "x" * 90_000, "state": [], "error": {}}
+        status.write_text(json.dumps(lies))
+        now = await state(
+            running, ADA, run, lambda now: bool(now.progress.get("of") is not None and now.progress["cell"])
+        )
+        assert (now.progress["cell"], now.progress["of"]) == (1_000_000, 0)
+        assert len(now.progress["message"]) == 500 and "\x1b" not in now.progress["message"]
+        status.write_bytes(b"[" * 1_000_000)
+        stage.end("failed")
+        assert (await finished(running, ADA, run)).error == "It failed."
+
+
+async def test_cancelled_while_it_waits_it_never_runs(world: World, running: Running, stage: Stage) -> None:
+    run = await running.start(ME, PLAIN)
+    assert (await running.cancel(ME, run.id)).state == "cancelled"
+    async with following(running):
+        await asyncio.sleep(0.3)
+    assert stage.submitted == []
+    running.forget(ME, run.id)
+    assert running.runs(ME) == []
+
+
+async def test_cancelled_while_it_runs_its_results_are_brought(world: World, running: Running, stage: Stage) -> None:
+    run = await running.start(ME, PLAIN)
+    async with following(running):
+        await state(running, ADA, run, lambda now: bool(now.ref))
+        with pytest.raises(Conflict):
+            running.forget(ME, run.id)
+        await running.cancel(ME, run.id)
+        final = await finished(running, ADA, run)
+    assert (final.state, final.error, final.result_path) == ("cancelled", "It was cancelled.", "Runs/Plain 2026-03-01")
+    assert ("forget", run.id) in stage.asked and (await running.cancel(ME, run.id)) == final
+
+
+async def test_a_batch_system_that_does_not_answer_is_asked_again(
+    world: World, running: Running, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vaas.portal.run_queue._LATER", 0.1)
+    stage.down = True
+    run = await running.start(ME, PLAIN)
+    async with following(running):
+        now = await state(running, ADA, run, lambda now: "does not answer" in now.progress.get("message", ""))
+        assert now.state == "queued"
+        stage.down = False
+        await state(running, ADA, run, lambda now: bool(now.ref))
+        stage.states[run.id] = JobState("queued", "Waits for a node.", 60.0)
+        now = await state(running, ADA, run, lambda now: now.progress.get("starts_in") == 60.0)
+        assert (now.state, now.progress["message"]) == ("queued", "Waits for a node.")
+        del stage.states[run.id]
+        assert (await finished(running, ADA, run)).state == "failed"
+
+
+async def test_who_is_gone_or_lost_the_data_gets_words(world: World, running: Running, stage: Stage) -> None:
+    run = await running.start(ME, TIDES, things={"table": "store:home/other.csv"})
+    (world.homes / "ada" / "other.csv").unlink()
+    async with following(running):
+        assert (await finished(running, ADA, run)).error == "There is no “other.csv”."
+        del world.people.known["ada"]
+        run = await running.start(ME, PLAIN)
+        assert "no “ada” here" in (await finished(running, ADA, run)).error
+    assert stage.submitted == []
+
+
+async def test_a_table_of_values_is_in_the_queue_whole_or_not_at_all(world: World, running: Running) -> None:
+    with pytest.raises(Invalid, match=r"Row 2: “n” takes a whole number") as refused:
+        await running.start_series(ME, TIDES, table=[{"n": 1}, {"n": "x"}])
+    assert refused.value.field == "row" and running.runs(ME) == []
+    runs = await running.start_series(ME, TIDES, table=[{"n": 1}, {"n": "2"}], values={"n": 9}, title="All")
+    assert [(run.title, run.parameters) for run in runs] == [("All (1)", {"n": 1}), ("All (2)", {"n": 2})]
+    assert len({run.series for run in runs}) == 1 and len(running.runs(ME, series=runs[0].series)) == 2
+    world.limit(series_runs=1, runs_queued=2)
+    with pytest.raises(Invalid):
+        await running.start_series(ME, TIDES, table=[{"n": 1}] * 2)
+    with pytest.raises(Conflict):
+        await running.start(ME, PLAIN)
+
+
+async def test_what_ended_is_news_until_it_was_seen(world: World, running: Running, stage: Stage) -> None:
+    run = await running.start(ME, PLAIN)
+    assert running.news(ME) == 0
+    await running.cancel(ME, run.id)
+    assert running.news(ME) == 1 and running.news(Visitor(BOB)) == 0
+    running.seen(ME)
+    assert running.news(ME) == 0
+    other = await running.start(ME, PLAIN)
+    await running.cancel(ME, other.id)
+    world.clock.forward(days=30)
+    assert running.news(ME) == 0
+
+
+def test_folders_are_called_after_title_and_day() -> None:
+    run = made("r", "ada")
+    assert folder_name(replace(run, title=' ../a/b\x00 "c" ‮ ')) == "a b c 2026-03-01"
+    assert folder_name(replace(run, title="...")) == "Run 2026-03-01"
+    assert len(folder_name(replace(run, title="x" * 900))) < 100
