@@ -1,0 +1,152 @@
+"""Schedules: what is due begins once, and what may not begin any more ends with a word."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from hub_service.timetable import next_time
+from tests.notebooks import markdown, notebook
+from tests.portal_parts import ADA, BOB, World
+from tests.run_parts import runs_of
+from vaas.errors import Conflict, Invalid
+from vaas.launching import Schedule
+from vaas.model import Access, Visitor
+from vaas.portal import Running
+
+ME = Visitor(ADA)
+PLAIN = {"store": "home", "path": "plain.ipynb"}
+HOURLY = "0 * * * *"
+
+
+@pytest.fixture
+def running(world: World, tmp_path: Path) -> Running:
+    world.put(ADA, "plain.ipynb", notebook(markdown("# Plain"), "x = 1"))
+    return runs_of(world, tmp_path)
+
+
+async def scheduled(world: World, running: Running, *, days: float = 3, cron: str = HOURLY) -> Schedule:
+    return await running.schedule(ME, PLAIN, cron=cron, until=world.clock.time + timedelta(days=days))
+
+
+def ended(running: Running) -> str:
+    (schedule,) = running.schedules(ME)
+    assert schedule.due is None
+    return str(schedule.asked["ended"])
+
+
+def over(world: World) -> None:
+    """Let all runs be over."""
+    with world.core.database.begin() as records:
+        for run in records.runs.open():
+            records.runs.save(replace(run, state="done"))
+
+
+async def test_what_is_due_begins_and_the_next_time_is_set(world: World, running: Running) -> None:
+    schedule = await scheduled(world, running)
+    assert schedule.due == datetime(2026, 3, 1, 13, tzinfo=UTC)
+    await running._schedules.step()
+    assert running.runs(ME) == []
+    world.clock.forward(hours=1)
+    await running._schedules.step()
+    await running._schedules.step()
+    (run,) = running.runs(ME)
+    assert (run.schedule, run.title, run.asked) == (schedule.id, "Plain", PLAIN)
+    assert running.schedules(ME)[0].due == datetime(2026, 3, 1, 14, tzinfo=UTC)
+
+
+async def test_times_that_were_missed_are_made_up_for_once(world: World, running: Running) -> None:
+    await scheduled(world, running)
+    world.clock.forward(hours=30)
+    for _ in range(3):
+        await running._schedules.step()
+    assert len(running.runs(ME)) == 1
+    assert running.schedules(ME)[0].due == datetime(2026, 3, 2, 19, tzinfo=UTC)
+
+
+async def test_while_the_one_before_is_not_over_none_begins(world: World, running: Running) -> None:
+    await scheduled(world, running)
+    for _ in range(3):
+        world.clock.forward(hours=1)
+        await running._schedules.step()
+    assert len(running.runs(ME)) == 1
+    over(world)
+    world.clock.forward(hours=1)
+    await running._schedules.step()
+    assert len(running.runs(ME)) == 2
+
+
+async def test_it_ends_when_it_was_said(world: World, running: Running) -> None:
+    await scheduled(world, running, days=0.1)
+    world.clock.forward(hours=2)
+    await running._schedules.step()
+    assert len(running.runs(ME)) == 1 and "come to its end" in ended(running)
+    over(world)
+    world.clock.forward(days=30)
+    await running._schedules.step()
+    assert len(running.runs(ME)) == 1
+
+
+async def test_who_is_gone_or_may_not_any_more_runs_nothing(world: World, running: Running) -> None:
+    app = await world.published(ADA, "x = 1", slug="waves")
+    await world.portal.sharing.grant(ME, app.slug, subject="user:bob", access=Access.READ)
+    bob = Visitor(BOB)
+    await running.schedule(bob, {"app": "waves"}, cron=HOURLY, until=world.clock.time + timedelta(days=3))
+    await scheduled(world, running)
+    world.portal.sharing.revoke(ME, app.slug, subject="user:bob")
+    world.clock.forward(hours=1)
+    world.people.down = True
+    await running._schedules.step()
+    assert running.schedules(ME)[0].due, "the Hub may answer later"
+    world.people.down = False
+    del world.people.known["ada"]
+    await running._schedules.step()
+    assert "no “ada” here" in ended(running)
+    (kept,) = running.schedules(bob)
+    assert kept.due is None and "not shared with you" in kept.asked["ended"]
+    assert running.runs(ME) == [] and running.runs(bob) == []
+
+
+async def test_what_is_not_offered_any_more_ends_it(world: World, running: Running) -> None:
+    await scheduled(world, running)
+    world.core.offering = replace(world.core.offering, environments=())
+    world.clock.forward(hours=1)
+    await running._schedules.step()
+    assert "environment" in ended(running) and running.runs(ME) == []
+
+
+@pytest.mark.parametrize(
+    ("cron", "days", "field"),
+    [
+        *(("", 3, "cron"), ("often", 3, "cron"), ("* * * *", 3, "cron"), ("61 * * * *", 3, "cron")),
+        *(("* * * * *", 3, "cron"), ("*/2 * * * *", 3, "cron"), ("0 0 30 2 *", 3, "cron"), ("1 " * 200, 3, "cron")),
+        *(("0,1 6 * * *", 3, "cron"), (HOURLY, -1, "until"), (HOURLY, 0, "until"), (HOURLY, 400, "until")),
+        *(("0 6 1 1 *", 3, "until"), ("0 6 * * *\n* * * * *", 3, "cron")),
+    ],
+)
+async def test_what_cannot_be_is_refused_at_its_field(
+    world: World, running: Running, cron: str, days: float, field: str
+) -> None:
+    with pytest.raises(Invalid) as refused:
+        await scheduled(world, running, days=days, cron=cron)
+    assert refused.value.field == field and running.schedules(ME) == []
+
+
+async def test_one_has_so_many_and_takes_them_away(world: World, running: Running) -> None:
+    world.limit(schedules_each=1)
+    schedule = await scheduled(world, running)
+    with pytest.raises(Conflict):
+        await scheduled(world, running)
+    running.unschedule(ME, schedule.id)
+    await scheduled(world, running)
+
+
+def test_times_are_in_utc() -> None:
+    summer = datetime(2026, 7, 1, 8, 0, tzinfo=UTC)
+    berlin = datetime.fromisoformat("2026-07-01T10:00:00+02:00")
+    for after in (summer, berlin):
+        assert next_time("30 8 * * *", after) == datetime(2026, 7, 1, 8, 30, tzinfo=UTC)
+    assert next_time("0 8 * * *", summer) == datetime(2026, 7, 2, 8, tzinfo=UTC)
