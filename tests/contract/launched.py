@@ -64,6 +64,15 @@ class LaunchedContract:
             assert records.runs.get("r1") == RUN
             assert not records.runs.move(replace(RUN, id="none"), before=("queued",))
 
+    def test_what_ended_is_unseen_until_it_is_marked(self, database: SqlDatabase) -> None:
+        done = replace(RUN, id="r2", state="done", ended=NOW)
+        seen = replace(done, id="r3", progress={"seen": True})
+        with database.begin() as records:
+            for each in (RUN, done, seen, replace(done, id="r4", ended=NOW - timedelta(days=9))):
+                records.runs.save(each)
+            records.runs.save(replace(done, id="r5", owner="bob"))
+            assert records.runs.unseen("ada", since=NOW - timedelta(days=1)) == ["r2"]
+
     def test_a_schedule_is_due_when_its_time_has_come_and_never_without_one(self, database: SqlDatabase) -> None:
         with database.begin() as records:
             for number, due in enumerate((LATER, NOW, None, NOW + timedelta(hours=1))):
