@@ -19,11 +19,12 @@ from vaas.executors.base import Executor, Job, JobState
 from vaas.launching import Environment, Facility, Run, Size
 from vaas.model import User
 from vaas.portal.core import Core
+from vaas.portal.offering import closed
 from vaas.portal.run_folders import Spool, kernel_of
 from vaas.portal.run_results import Results
 from vaas.portal.run_things import Things
 
-__all__ = ["Queue", "change", "choose", "fair", "may_use"]
+__all__ = ["Queue", "change", "choose", "fair"]
 
 _log = logging.getLogger("vaas")
 #: Seconds until it is tried again what could not be done.
@@ -76,8 +77,10 @@ def choose(core: Core, user: User, run: Run) -> tuple[Facility, Environment, Siz
         offering.environment(run.environment),
         offering.size(run.size),
     )
-    if facility is None or not facility.batch or not may_use(facility, user):
-        raise Invalid("This place takes no runs of yours. Choose another one.", field="facility")
+    if facility is None:
+        raise Invalid("There is no such place to run it. Choose another one.", field="facility")
+    if why := closed(facility, user, batch=True):
+        raise Invalid(f"“{facility.title}” cannot be used: {why}", field="facility")
     if environment is None or environment.id not in facility.environments:
         raise Invalid("This environment is not offered there. Choose another one.", field="environment")
     if environment.state == "broken":
@@ -85,11 +88,6 @@ def choose(core: Core, user: User, run: Run) -> tuple[Facility, Environment, Siz
     if size is None or size.id not in facility.sizes:
         raise Invalid("This size is not offered there. Choose another one.", field="size")
     return facility, environment, size
-
-
-def may_use(facility: Facility, user: User) -> bool:
-    """Tell whether the person may use the facility."""
-    return not facility.groups or user.admin or bool(user.groups & set(facility.groups))
 
 
 class Queue:

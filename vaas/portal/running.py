@@ -16,12 +16,13 @@ from vaas.db.base import Records
 from vaas.errors import Conflict, Invalid, NotFound, Unavailable, VaasError
 from vaas.executors.base import Executor
 from vaas.launching import Facility, Run, Schedule
-from vaas.model import User, Visitor
+from vaas.model import Snapshot, User, Visitor
 from vaas.portal.baskets import Baskets
 from vaas.portal.core import Core
+from vaas.portal.offering import choices, closed, needs_of_snapshot, suggested
 from vaas.portal.run_folders import Spool
 from vaas.portal.run_forms import Field, Form, filled, filled_slots
-from vaas.portal.run_queue import Queue, change, choose, may_use
+from vaas.portal.run_queue import Queue, change, choose
 from vaas.portal.run_results import Post, Results
 from vaas.portal.run_schedules import NextTime, Schedules
 from vaas.portal.run_sources import Inspect, Source, Sources
@@ -297,7 +298,7 @@ class Running:
         values = filled(fields, {name: value for name, value in values.items() if name not in slots})
         found = await self._things.find(visitor, slots)
         title = " ".join(clean_text(chosen.get("title") or source.title).split())[:_MOST_TITLE] or source.notebook
-        facility, environment, size = self._suggested(user, chosen)
+        facility, environment, size = self._suggested(user, source.snapshot, chosen)
         kept = {**source.kept, **({"things": found} if found else {}), **self._email(chosen.get("email", ""))}
         now = self._core.now()
         run_id = self._core.new_id()
@@ -305,19 +306,30 @@ class Running:
         choose(self._core, user, run)
         return run
 
-    def _suggested(self, user: User, chosen: Mapping[str, str]) -> tuple[str, str, str]:
-        """Return what was chosen, and what is suggested where nothing was."""
-        usable = self._facilities(user)
+    def _suggested(self, user: User, snapshot: Snapshot, chosen: Mapping[str, str]) -> tuple[str, str, str]:
+        """Return what was chosen, and what fits best where nothing was."""
+        usable = {each.id for each in self._facilities(user)}
         if not usable:
             raise Unavailable("There is no place here that takes your runs. Ask the people who run this portal.")
-        name = chosen.get("facility") or usable[0].id
-        facility = next((each for each in usable if each.id == name), usable[0])
-        environment = chosen.get("environment") or next(iter(facility.environments), "")
-        return name, environment, chosen.get("size") or next(iter(facility.sizes), "")
+        said = {name: chosen.get(name, "") for name in ("facility", "environment", "size")}
+        needs = needs_of_snapshot(self._core.content, snapshot)
+        fitting = suggested(
+            each
+            for each in choices(self._core.offering, needs, user, batch=True)
+            if each.facility.id in usable
+            and all(not said[name] or getattr(each, name).id == said[name] for name in said)
+        )
+        if fitting is not None:
+            return fitting.facility.id, fitting.environment.id, fitting.size.id
+        # What was chosen does not go together, or fits nothing: it is said at its field.
+        offered = self._facilities(user)
+        facility = next((each for each in offered if each.id == said["facility"]), offered[0])
+        environment = said["environment"] or next(iter(facility.environments), "")
+        return said["facility"] or facility.id, environment, said["size"] or next(iter(facility.sizes), "")
 
     def _facilities(self, user: User) -> list[Facility]:
         offered = self._core.offering.facilities
-        return [each for each in offered if each.batch and each.kind in self._executors and may_use(each, user)]
+        return [each for each in offered if each.kind in self._executors and not closed(each, user, batch=True)]
 
     def _email(self, address: str) -> dict[str, str]:
         address = address.strip()
