@@ -12,7 +12,7 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -24,7 +24,7 @@ from vaas.errors import Invalid, StorageFull, Unavailable
 from vaas.launching import Environment, Run
 from vaas.prose import clean_text
 
-__all__ = ["Spool", "about", "kernel_of"]
+__all__ = ["Kernel", "Spool", "about", "kernel_of"]
 
 #: What a run's result is put together in, what was brought for it, and what tells all about it.
 _KEPT, _RESULT, _BROUGHT, _ABOUT = ".kept", "result", "brought.json", "run.json"
@@ -35,6 +35,10 @@ _FILES, _MOST = "files", 10_000
 _LEFT_OUT = frozenset({"__pycache__"})
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _STATUS = ("state", "cell", "of", "message", "error", "started", "ended")
+
+
+#: Says how the kernel of an environment is started: {"argv": […]}, or {"folder": where its kernel.json lies}.
+Kernel = Callable[[Environment], Mapping[str, Any]]
 
 
 def kernel_of(environment: Environment) -> dict[str, Any]:

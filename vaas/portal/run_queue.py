@@ -20,7 +20,7 @@ from vaas.launching import Environment, Facility, Run, Size
 from vaas.model import User
 from vaas.portal.core import Core
 from vaas.portal.offering import closed
-from vaas.portal.run_folders import Spool, kernel_of
+from vaas.portal.run_folders import Kernel, Spool, kernel_of
 from vaas.portal.run_results import Results
 from vaas.portal.run_things import Things
 
@@ -99,6 +99,8 @@ class Queue:
         By kind of facility.
     holder:
         What this process is called.
+    kernel:
+        Says how the kernel of an environment is started.
     """
 
     def __init__(
@@ -110,9 +112,11 @@ class Queue:
         things: Things,
         results: Results,
         holder: str,
+        kernel: Kernel = kernel_of,
     ) -> None:
         self._core, self._executors, self._spool = core, executors, spool
         self._things, self._results, self._holder = things, results, holder
+        self._kernel = kernel
         #: What is done for which run at the moment, and until when nothing is, as it failed.
         self._busy: dict[str, asyncio.Task[None]] = {}
         self._again: dict[str, float] = {}
@@ -198,7 +202,7 @@ class Queue:
         if not self._spool.is_ready(run):
             folder = await self._spool.begin(run)
             brought = await self._things.bring(user, run.asked.get("things", {}), folder / jobs.DATA)
-            self._spool.finish(run, kernel=kernel_of(environment), brought=brought)
+            self._spool.finish(run, kernel=self._kernel(environment), brought=brought)
         if self._mine(run) is None:
             return
         job = Job(run.id, run.owner, run.title, self._spool.of(run), environment, size)
