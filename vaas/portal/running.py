@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,17 +14,17 @@ from typing import Any
 from vaas.db.base import Records
 from vaas.errors import Conflict, Invalid, NotFound, Unavailable, VaasError
 from vaas.executors.base import Executor
-from vaas.launching import Facility, Run, Schedule
-from vaas.model import Snapshot, User, Visitor
+from vaas.launching import Run, Schedule
+from vaas.model import Visitor
 from vaas.portal.baskets import Baskets
 from vaas.portal.core import Core
-from vaas.portal.offering import choices, closed, needs_of_snapshot, suggested
-from vaas.portal.run_folders import Spool
-from vaas.portal.run_forms import Field, Form, filled, filled_slots
+from vaas.portal.run_folders import Kernel, Spool, kernel_of
+from vaas.portal.run_forms import Field, Form, filled
+from vaas.portal.run_orders import Orders
 from vaas.portal.run_queue import Queue, change, choose
 from vaas.portal.run_results import Post, Results
 from vaas.portal.run_schedules import NextTime, Schedules
-from vaas.portal.run_sources import Inspect, Source, Sources
+from vaas.portal.run_sources import Inspect, Sources
 from vaas.portal.run_things import Things
 from vaas.portal.work import Work
 from vaas.prose import clean_text
@@ -34,14 +33,12 @@ __all__ = ["Field", "Form", "Running", "without_executors"]
 
 _log = logging.getLogger("vaas")
 _MOST_LOG = 200_000
-_MOST_TITLE = 200
 #: What ended is news for so long.
 _NEWS = timedelta(days=14)
 #: Seconds between two looks at the queue, and at schedules; and after which a process without a word counts as dead.
 _OFTEN, _SCHEDULES, _LEASE = 1.0, 5.0, 30.0
 #: And between two at what others left behind.
 _SWEEP = 600.0
-_ADDRESS = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
 
 
 class Running:
@@ -60,6 +57,8 @@ class Running:
         Where the folders of jobs are made.
     inspect, next_time, post:
         What reads a notebook's parameters, what knows cron, and what sends e-mail, if anything does.
+    kernel:
+        Says how the kernel of an environment is started.
     """
 
     def __init__(
@@ -72,14 +71,16 @@ class Running:
         inspect: Inspect,
         next_time: NextTime,
         post: Post | None = None,
+        kernel: Kernel = kernel_of,
         often: float = _OFTEN,
     ) -> None:
         self._core, self._executors, self._post, self._often = core, executors, post, often
         spool = Spool(folder, core.content)
-        self._things, self._sources = Things(core, baskets), Sources(core, inspect)
+        self._sources, things = Sources(core, inspect), Things(core, baskets)
         self._work = Work(core, "runs", alone=True, seconds=_LEASE)
         results, holder = Results(core, spool, post), self._work.holder
-        self._queue = Queue(core, executors, spool, things=self._things, results=results, holder=holder)
+        self._queue = Queue(core, executors, spool, things=things, results=results, holder=holder, kernel=kernel)
+        self._orders = Orders(core, frozenset(executors), self._sources, things, post)
         self._schedules = Schedules(core, self._sources, next_time)
 
     async def form(self, visitor: Visitor, asked: Mapping[str, Any]) -> Form:
@@ -87,7 +88,7 @@ class Running:
         user = self._sources.person(visitor)
         source = await self._sources.find(visitor, asked)
         fields = await self._sources.fields(visitor, source)
-        return Form(source.title, source.notebook, fields, tuple(self._facilities(user)))
+        return Form(source.title, source.notebook, fields, tuple(self._orders.facilities(user)))
 
     async def start(
         self,
@@ -113,8 +114,8 @@ class Running:
             The person has as many runs in the queue as one may have.
         """
         chosen = {"environment": environment, "size": size, "facility": facility, "title": title, "email": email}
-        source, fields = await self._asked(visitor, asked)
-        run = await self._made(visitor, source, fields, values or {}, things or {}, chosen)
+        source, fields = await self._orders.asked(visitor, asked)
+        run = await self._orders.made(visitor, source, fields, values or {}, things or {}, chosen)
         self._put(run)
         return run
 
@@ -128,12 +129,12 @@ class Running:
         most = self._core.limits.series_runs
         if not 0 < len(table) <= most:
             raise Invalid(f"A table has between 1 and {most} rows.", field="table")
-        series, source_fields = self._core.new_id(), await self._asked(visitor, asked)
+        series, source_fields = self._core.new_id(), await self._orders.asked(visitor, asked)
         values, things = chosen.pop("values", None) or {}, chosen.pop("things", None) or {}
         runs = list[Run]()
         for number, row in enumerate(table, start=1):
             try:
-                made = await self._made(visitor, *source_fields, {**values, **row}, things, chosen)
+                made = await self._orders.made(visitor, *source_fields, {**values, **row}, things, chosen)
             except Invalid as error:
                 raise Invalid(f"Row {number}: {error.message}", field="row") from error
             created = made.created + timedelta(microseconds=number)
@@ -241,8 +242,8 @@ class Running:
         Raises Invalid as :meth:`start` does, and for "cron" and "until".
         """
         chosen = {"environment": environment, "size": size, "facility": facility, "title": title, "email": email}
-        source, fields = await self._asked(visitor, asked)
-        run = await self._made(visitor, source, fields, values or {}, things or {}, chosen)
+        source, fields = await self._orders.asked(visitor, asked)
+        run = await self._orders.made(visitor, source, fields, values or {}, things or {}, chosen)
         return self._schedules.add(run, cron=cron, until=until)
 
     def schedules(self, visitor: Visitor) -> list[Schedule]:
@@ -276,70 +277,6 @@ class Running:
         finally:
             await self._queue.close()
             self._work.end()
-
-    async def _asked(self, visitor: Visitor, asked: Mapping[str, Any]) -> tuple[Source, tuple[Field, ...]]:
-        source = await self._sources.find(visitor, asked)
-        fields = await self._sources.fields(visitor, source)
-        return replace(source, snapshot=await self._sources.whole(visitor, source)), fields
-
-    async def _made(
-        self,
-        visitor: Visitor,
-        source: Source,
-        fields: Sequence[Field],
-        values: Mapping[str, Any],
-        things: Mapping[str, str],
-        chosen: Mapping[str, str],
-    ) -> Run:
-        """Return the run that is asked for, whole and allowed."""
-        assert source.snapshot is not None
-        user = self._sources.person(visitor)
-        slots = filled_slots(fields, things)
-        values = filled(fields, {name: value for name, value in values.items() if name not in slots})
-        found = await self._things.find(visitor, slots)
-        title = " ".join(clean_text(chosen.get("title") or source.title).split())[:_MOST_TITLE] or source.notebook
-        facility, environment, size = self._suggested(user, source.snapshot, chosen)
-        kept = {**source.kept, **({"things": found} if found else {}), **self._email(chosen.get("email", ""))}
-        now = self._core.now()
-        run_id = self._core.new_id()
-        run = Run(run_id, user.name, title, source.snapshot, values, environment, size, facility, now, asked=kept)
-        choose(self._core, user, run)
-        return run
-
-    def _suggested(self, user: User, snapshot: Snapshot, chosen: Mapping[str, str]) -> tuple[str, str, str]:
-        """Return what was chosen, and what fits best where nothing was."""
-        usable = {each.id for each in self._facilities(user)}
-        if not usable:
-            raise Unavailable("There is no place here that takes your runs. Ask the people who run this portal.")
-        said = {name: chosen.get(name, "") for name in ("facility", "environment", "size")}
-        needs = needs_of_snapshot(self._core.content, snapshot)
-        fitting = suggested(
-            each
-            for each in choices(self._core.offering, needs, user, batch=True)
-            if each.facility.id in usable
-            and all(not said[name] or getattr(each, name).id == said[name] for name in said)
-        )
-        if fitting is not None:
-            return fitting.facility.id, fitting.environment.id, fitting.size.id
-        # What was chosen does not go together, or fits nothing: it is said at its field.
-        offered = self._facilities(user)
-        facility = next((each for each in offered if each.id == said["facility"]), offered[0])
-        environment = said["environment"] or next(iter(facility.environments), "")
-        return said["facility"] or facility.id, environment, said["size"] or next(iter(facility.sizes), "")
-
-    def _facilities(self, user: User) -> list[Facility]:
-        offered = self._core.offering.facilities
-        return [each for each in offered if each.kind in self._executors and not closed(each, user, batch=True)]
-
-    def _email(self, address: str) -> dict[str, str]:
-        address = address.strip()
-        if not address:
-            return {}
-        if self._post is None:
-            raise Invalid("This portal sends no e-mail. Leave the address out.", field="email")
-        if not _ADDRESS.fullmatch(address) or len(address) > 254 or not self._post.takes(address):
-            raise Invalid("This portal sends no e-mail to this address.", field="email")
-        return {"email": address}
 
     def _put(self, *runs: Run) -> None:
         """Put them into the queue, all or none."""
