@@ -132,7 +132,8 @@ async def test_a_real_run_from_its_form_to_its_results(world: World, tmp_path: P
         run = await running.start(ME, TIDES, values={"n": "7"}, things={"table": "store:home/other.csv"})
         run = await finished(running, ADA, run)
         assert (run.state, run.error, run.result_store) == ("done", "", "home")
-        assert await running.log(ME, run.id) == "7 c,d\n".strip()
+        said = await running.log(ME, run.id)
+        assert said.splitlines()[-1:] == ["7 c,d"], said
         again = await finished(running, ADA, await running.repeat(ME, run.id, values={"n": 8}))
         async with asyncio.timeout(20):
             while os.listdir(tmp_path / "runs") or os.listdir(tmp_path / "jobs"):
@@ -391,6 +392,8 @@ async def test_cancelled_while_it_waits_it_never_runs(world: World, running: Run
 
 
 async def test_cancelled_while_it_runs_its_results_are_brought(world: World, running: Running, stage: Stage) -> None:
+    hidden = {"notebook/.ipynb_checkpoints/x": "x", "notebook/__pycache__/m.pyc": "x", "notebook/.hidden": "x"}
+    stage.leaves = {**stage.leaves, **hidden, "notebook/plain.ipynb": "changed", "notebook/a\\b": "x"}
     run = await running.start(ME, PLAIN)
     async with following(running):
         await state(running, ADA, run, lambda now: bool(now.ref))
@@ -400,6 +403,11 @@ async def test_cancelled_while_it_runs_its_results_are_brought(world: World, run
         final = await finished(running, ADA, run)
     assert (final.state, final.error, final.result_path) == ("cancelled", "It was cancelled.", "Runs/Plain 2026-03-01")
     assert ("forget", run.id) in stage.asked and (await running.cancel(ME, run.id)) == final
+    # What is hidden, made by Python or badly named stays behind, and the notebook is there as it was executed.
+    found = world.homes / "ada" / final.result_path
+    names = ["made.txt", "plain.ipynb", "result.html", "run.json"]
+    assert sorted(path.name for path in found.rglob("*") if path.is_file()) == names
+    assert (found / "plain.ipynb").read_text() == "{}"
 
 
 async def test_a_batch_system_that_does_not_answer_is_asked_again(

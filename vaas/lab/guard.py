@@ -80,7 +80,7 @@ class Guard:
         command = [sys.executable, "-P", "-m", "vaas.lab.run", str(at)]
         if walls:
             kernel = jobs.read_json(self._folder / jobs.JOB, most=50_000_000).get("kernel") or {}
-            read = [*map(Path, order["paths"]), *folders_of(kernel.get("argv") or [])]
+            read = [*map(Path, order["paths"]), *folders_of(_argv(kernel))]
             read += [Path(kernel["folder"])] if kernel.get("folder") else []
             command = walled(
                 command,
@@ -160,6 +160,16 @@ class Guard:
             time.sleep(_TICK)
         if self._runner.poll() is None:
             self._runner.kill()
+
+
+def _argv(kernel: Mapping[str, Any]) -> list[str]:
+    """Return what starts the kernel: its own words, or those of its kernelspec."""
+    said = kernel if kernel.get("argv") else {}
+    if kernel.get("folder"):
+        with contextlib.suppress(OSError, ValueError):
+            said = json.loads((Path(kernel["folder"]) / "kernel.json").read_bytes())
+    argv = said.get("argv") if isinstance(said, dict) else None
+    return [str(word) for word in argv] if isinstance(argv, list) else []
 
 
 def _keeps(process: psutil.Process) -> bool:
