@@ -118,6 +118,13 @@ class _Chosen(KernelSpecManager):
         return self.spec
 
 
+class _Manager(AsyncKernelManager):
+    """Asks the kernel to end when all is done, and interrupts nothing for that: it would complain in the log."""
+
+    async def interrupt_kernel(self) -> None:
+        """Do nothing."""
+
+
 def kernel_manager(said: Mapping[str, Any]) -> AsyncKernelManager:
     """Return what starts the chosen kernel: {"argv": […]}, or {"folder": where its kernel.json lies}."""
     specs = _Chosen()
@@ -125,7 +132,7 @@ def kernel_manager(said: Mapping[str, Any]) -> AsyncKernelManager:
         specs.spec = KernelSpec.from_resource_dir(str(said["folder"]))
     else:
         specs.spec = KernelSpec(argv=list(said["argv"]), language=str(said.get("language") or "python"))
-    made = AsyncKernelManager(kernel_name="chosen", kernel_spec_manager=specs)
+    made = _Manager(kernel_name="chosen", kernel_spec_manager=specs)
     sockets = str(Path(tempfile.mkdtemp(prefix="k")) / "s")
     if len(sockets) < _SOCKET:
         # No port of the machine; elsewhere the path of a socket is too long.

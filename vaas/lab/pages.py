@@ -12,7 +12,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from nbconvert.filters import ansi2html, markdown2html
+from nbconvert.filters import ansi2html
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 from vaas.lab.cleaning import cleaned
 
@@ -67,13 +68,19 @@ def _cell(cell: Any, *, with_code: bool) -> Iterator[str]:
         text = cell.source
         for name, address in attached.items():
             text = text.replace(name, address)
-        yield f"<section>{cleaned(markdown2html(text))}</section>"
+        yield f"<section>{cleaned(_html(text))}</section>"
     elif cell.cell_type == "code":
         if with_code and cell.source.strip():
             yield f"<pre>{html.escape(cell.source[:_MOST_TEXT])}</pre>"
         yield from (
             f'<div class="output">{made}</div>' for output in cell.get("outputs", []) if (made := _output(output))
         )
+
+
+def _html(markdown: str) -> str:
+    # Nobody follows links to headings here.
+    made = MarkdownWithMath(renderer=IPythonRenderer(escape=False, exclude_anchor_links=True)).render(markdown)
+    return made if isinstance(made, str) else ""
 
 
 def _output(output: Any) -> str:
@@ -96,7 +103,7 @@ def _shown(data: Mapping[str, Any]) -> str:
         # Of what draws itself by a script, nothing is left to look at.
         return f'<p class="note">{_INTERACTIVE}</p>' if _ACTS.search(text) and "<td" not in made else made
     if text := _plain(data.get("text/markdown")):
-        return cleaned(markdown2html(text))
+        return cleaned(_html(text))
     return _printed(_plain(data.get("text/latex")) or _plain(data.get("text/plain")))
 
 

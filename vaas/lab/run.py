@@ -106,7 +106,8 @@ def _run(folder: Path, job: Mapping[str, Any], status: Status) -> None:
         if keeper is not None:
             keeper.finish()
             title = str(job.get("title") or "Result")
-            text = page_of(keeper.nb, title=title, error=error, ended=_now(), with_code=bool(job.get("with_code")))
+            ended = f"{datetime.now(UTC):%d %B %Y, %H:%M} UTC".lstrip("0")
+            text = page_of(keeper.nb, title=title, error=error, ended=ended, with_code=bool(job.get("with_code")))
             (folder / jobs.OUT / jobs.RESULT).write_text(text, encoding="utf-8")
     except OSError as raised:
         error = error or _words(raised, keeper)
