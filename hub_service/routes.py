@@ -169,6 +169,7 @@ RUNTIME = (
     Route("api/runtime/outline", "server", runtime.OutlinePosted),
     Route("api/runtime/picture", "server", runtime.PictureHtml),
     Route("api/runtime/ask", "server", runtime.AskPosted),
+    Route("api/runtime/given", "server", runtime.GivenPosted),
 )
 
 

@@ -69,6 +69,7 @@ AREAS = {
     "vaas.cookies": "thought",
     "vaas.network": "thought",
     "vaas.facts": "thought",
+    "vaas.given": "thought",
     "vaas.loading": "thought",
     "vaas.packages": "thought",
     "vaas.patience": "thought",
