@@ -74,7 +74,7 @@ clean:
 # Made for every platform at once. rfc3987-syntax is left out: optional to all who name it, and importing it
 # costs each server start more than a second.
 locks:
-	@for name in hub app lab test node bench; do \
+	@for name in hub app lab test node bench cluster; do \
 	  echo "Locking $$name…"; \
 	  (cd requirements && uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-header --no-emit-index-url --no-emit-find-links \

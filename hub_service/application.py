@@ -80,7 +80,7 @@ def make_core(settings: Settings, environ: Mapping[str, str]) -> Core:
     )
     database.upgrade()
     hub_url = environ["JUPYTERHUB_API_URL"]
-    proxy = f"http://127.0.0.1:{settings.port}"
+    proxy = settings.proxy_address
     inside = internal_http(hub_url, proxy, seconds=20.0)
     api = HubApi(hub_url, environ["JUPYTERHUB_API_TOKEN"], http=inside)
     backend = HubBackend(api, http=inside, origin=lambda account: app_origin(settings.public_url, account), proxy=proxy)
@@ -206,7 +206,7 @@ async def serve(portal: Portal, settings: Settings, *, with_demo: bool) -> None:
     """Answer until a signal comes, or the Hub that started us is gone."""
     isolation = KernelIsolation(settings, portal.servers.isolation)
     server = HTTPServer(make_application(portal, settings, isolation), xheaders=True)
-    server.listen(settings.portal_port, address="127.0.0.1")
+    server.listen(settings.portal_port, address=settings.portal_bind)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

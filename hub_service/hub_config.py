@@ -95,6 +95,11 @@ def addresses(c: Config, settings: Settings) -> None:
     """Set where everything listens, and the host name of each app."""
     c.JupyterHub.bind_url = f"http://{settings.bind}:{settings.port}"
     c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{settings.hub_port}"
+    names(c, settings)
+
+
+def names(c: Config, settings: Settings) -> None:
+    """Set the host names of portal and apps, and what keeps them apart in browsers."""
     c.JupyterHub.subdomain_host = settings.public_url
     c.JupyterHub.subdomain_hook = host_of
     # No app's page can plant such cookies for Hub and portal; browsers take them over https, and from localhost.
@@ -186,7 +191,7 @@ def portal(c: Config, settings: Settings, environ: Mapping[str, str]) -> None:
         *_given(c, "services"),
         {
             "name": SERVICE,
-            "url": f"http://127.0.0.1:{settings.portal_port}",
+            "url": settings.portal_address,
             "command": [sys.executable, "-P", "-m", "hub_service"],
             "environment": _for_portal(environ) | here.to_environ() | {"PYTHONUNBUFFERED": "1"},
             "oauth_no_confirm": True,

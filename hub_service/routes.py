@@ -182,6 +182,7 @@ RUNTIME = (
     Route("api/runtime/outline", "server", runtime.OutlinePosted),
     Route("api/runtime/picture", "server", runtime.PictureHtml),
     Route("api/runtime/ask", "server", runtime.AskPosted),
+    Route("api/runtime/given", "server", runtime.GivenPosted),
 )
 LAUNCHED = (
     Route("api/launched/manifest", "launch", launched.ManifestJson),

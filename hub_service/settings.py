@@ -32,6 +32,8 @@ class Settings:
     Ports other than ``port`` are for loopback only. ``hosted_proxy`` says that the supervisor runs the
     proxy, so that it outlives a Hub that dies; else the Hub starts it. ``local_apps`` says that app servers run
     on this machine; the Hub's configuration tells the portal. ``network`` is the most that any app may reach.
+    ``portal_bind``, ``portal_inside`` and ``proxy_inside`` are for portals whose proxy and app servers are on other
+    machines: where it listens, and how they and it find each other ("": on this machine).
     """
 
     data: Path
@@ -54,6 +56,9 @@ class Settings:
     sandbox: str = "auto"
     network: tuple[str, ...] = network.ALL
     local_apps: bool = True
+    portal_bind: str = "127.0.0.1"
+    portal_inside: str = ""
+    proxy_inside: str = ""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str], *, root: Path = ROOT) -> Settings:
@@ -81,6 +86,9 @@ class Settings:
             sandbox=environ.get("VAAS_SANDBOX") or "auto",
             network=_network(environ.get("VAAS_NETWORK", "all")),
             local_apps=environ.get("VAAS_LOCAL_APPS", "1") == "1",
+            portal_bind=environ.get("VAAS_PORTAL_BIND") or "127.0.0.1",
+            portal_inside=_url(environ, "VAAS_PORTAL_INSIDE", "") if environ.get("VAAS_PORTAL_INSIDE") else "",
+            proxy_inside=_url(environ, "VAAS_PROXY_INSIDE", "") if environ.get("VAAS_PROXY_INSIDE") else "",
         ).checked()
 
     def checked(self) -> Settings:
@@ -124,6 +132,9 @@ class Settings:
             "VAAS_SANDBOX": self.sandbox,
             "VAAS_NETWORK": network.text_of(self.network),
             "VAAS_LOCAL_APPS": "1" if self.local_apps else "0",
+            "VAAS_PORTAL_BIND": self.portal_bind,
+            "VAAS_PORTAL_INSIDE": self.portal_inside,
+            "VAAS_PROXY_INSIDE": self.proxy_inside,
         }
         files = {
             "VAAS_SITE_CONFIG": self.site_config,
@@ -155,7 +166,17 @@ class Settings:
     @property
     def portal_internal_url(self) -> str:
         """Where app servers reach the portal without the proxy, with a slash at its end."""
-        return f"http://127.0.0.1:{self.portal_port}/services/vaas/"
+        return f"{self.portal_address}/services/vaas/"
+
+    @property
+    def portal_address(self) -> str:
+        """Where the proxy and app servers find the portal's port."""
+        return self.portal_inside or f"http://127.0.0.1:{self.portal_port}"
+
+    @property
+    def proxy_address(self) -> str:
+        """Where the portal finds the proxy."""
+        return self.proxy_inside or f"http://127.0.0.1:{self.port}"
 
     @property
     def secrets(self) -> Path:

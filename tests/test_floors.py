@@ -73,6 +73,7 @@ AREAS = {
     "vaas.network": "thought",
     "vaas.facts": "thought",
     "vaas.jobs": "thought",
+    "vaas.given": "thought",
     "vaas.loading": "thought",
     "vaas.packages": "thought",
     "vaas.orders": "thought",

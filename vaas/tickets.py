@@ -29,6 +29,7 @@ class Ticket:
     ``user`` and ``groups``, which is () else. ``proof`` is a ticket in the ticket, for the purpose "ask": by it the
     portal knows again who came, since its key is the portal's alone. "": the app may not ask as its visitor. A proof
     with ``things`` is good for these things of ``basket`` and for nothing else, and as long as ``terms`` are the app's.
+    ``launch`` is another, for the purpose "launch": by it alone is kept what a visit gives to its visitor's launch.
     """
 
     purpose: str
@@ -44,6 +45,7 @@ class Ticket:
     basket: str = ""
     things: tuple[str, ...] = ()
     terms: str = ""
+    launch: str = field(default="", repr=False)
 
     @property
     def may_read(self) -> bool:
@@ -64,7 +66,7 @@ def derive_proof_key(master: bytes, server: ServerName) -> bytes:
 def sign(ticket: Ticket, *, key: bytes) -> str:
     """Return the ticket as a string that :func:`verify` accepts."""
     fields = asdict(ticket)
-    for name in ("proof", "basket", "things", "terms"):
+    for name in ("proof", "basket", "things", "terms", "launch"):
         if not fields[name]:
             del fields[name]  # servers from before know no such thing
     return sign_statement(fields, key=key)

@@ -15,7 +15,16 @@ from vaas.portal.servers import Heartbeat, Visit
 from vaas.prose import clean_text
 from vaas.slug import is_account
 
-__all__ = ["AskPosted", "CheckPosted", "ContentTar", "HeartbeatPosted", "ManifestJson", "OutlinePosted", "PictureHtml"]
+__all__ = [
+    "AskPosted",
+    "CheckPosted",
+    "ContentTar",
+    "GivenPosted",
+    "HeartbeatPosted",
+    "ManifestJson",
+    "OutlinePosted",
+    "PictureHtml",
+]
 
 
 class FromServer(Api):
@@ -115,6 +124,14 @@ class AskPosted(FromServer):
         asker = await self.portal.speaking.asker(self.server, self.text("proof"))
         verb, base = self.text("verb"), self.public_url
         self.reply(await self.while_heard(asked.answer_asker(self.portal, asker, verb, args, base=base)))
+
+
+class GivenPosted(FromServer):
+    """What a visit gives to its visitor's launch."""
+
+    async def post(self) -> None:
+        """Keep it for them; who that is, is proven by what we signed when they came."""
+        self.reply({"id": await self.portal.giving.keep(self.server, self.text("proof"), self.json.get("given"))})
 
 
 def _isolation(said: object) -> Isolation | None:

@@ -14,7 +14,7 @@ import tarfile
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -73,6 +73,8 @@ class PortalStub:
     environment: str = ""
     proofs: str = "proof-of"
     asked: list[dict[str, Any]] = field(default_factory=list)
+    #: What visits gave to the launches of their visitors.
+    given: list[dict[str, Any]] = field(default_factory=list)
     answer: Callable[[dict[str, Any]], tuple[int, Any]] = lambda asked: (200, asked)
     #: What the server may have of what the whole site may, by the names of the protocol.
     shares: dict[str, int] = field(default_factory=dict)
@@ -114,6 +116,8 @@ class PortalStub:
         until = time.time() + expires
         proof = f"{self.proofs}-{user}" if self.speaks else basket and f"{basket}-of-{user}"
         made = Ticket(purpose, server.path, user, ("link-1",), access, nonce, until, known, groups, proof)
+        if made.may_read and user:
+            made = replace(made, launch=f"launch-of-{user}")
         return tickets.sign(made, key=self.key)
 
     def manifest(self) -> dict[str, Any]:
@@ -163,7 +167,7 @@ class PortalStub:
         return buffer.getvalue()
 
 
-_ANSWERS = ("manifest", "content", "heartbeat", "check", "outline", "picture", "ask")
+_ANSWERS = ("manifest", "content", "heartbeat", "check", "outline", "picture", "ask", "given")
 
 
 class _Api(RequestHandler):
@@ -194,6 +198,9 @@ class _Api(RequestHandler):
             self.set_status(status)
             self.set_header("Content-Type", "application/json")
             self.finish(said if isinstance(said, bytes) else json.dumps(said))
+        elif self.name == "given":
+            self.portal.given.append(heard)
+            self.write({"id": f"given-{len(self.portal.given)}"})
         elif self.name == "outline":
             self.portal.outlines.append(heard)
             self.write({})

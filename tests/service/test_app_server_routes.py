@@ -29,4 +29,4 @@ async def test_a_handler_that_does_not_hold_the_marker_is_refused() -> None:
 
 
 async def test_the_routes_that_exist_all_say_it() -> None:
-    assert await said_by(SCRIPT.format(route="*route_table(static=[], labextensions=[])")) == "14"
+    assert await said_by(SCRIPT.format(route="*route_table(static=[], labextensions=[])")) == "15"

@@ -15,6 +15,7 @@ from vaas.portal.environments import Environments
 from vaas.portal.facilities import Facilities
 from vaas.portal.finding import Finding
 from vaas.portal.gallery import Gallery, Listed
+from vaas.portal.giving import Giving
 from vaas.portal.handing import Handing
 from vaas.portal.harvesting import Harvesting
 from vaas.portal.incidents import Incidents
@@ -88,6 +89,7 @@ class Portal:
         self.copies = Copies(core)
         self.servers = Servers(core)
         self.speaking = Speaking(core)
+        self.giving = Giving(core)
         self.incidents = Incidents(core)
         self.facilities = facilities or Facilities(core)
         self.finding = Finding(catalogs)

@@ -213,28 +213,33 @@ class Core:
         seconds: int = 0,
         known: bool = False,
         speaks: bool = False,
+        launches: bool = False,
         handed: Handed | None = None,
     ) -> str:
         """Return a signed ticket for that server, good for ``seconds`` (0: what the site says).
 
         ``known`` lets its app know the visitor's name and groups, ``speaks`` lets it ask as them, and ``handed`` for
-        these things of theirs alone.
+        these things of theirs alone; ``launches`` lets its server keep something for their launch.
         """
         expires = self.now().timestamp() + (seconds or self.limits.ticket_seconds)
         links = tuple(sorted(visitor.links))
         groups = tuple(sorted(visitor.user.groups)) if known and visitor.user else ()
         nonce = secrets.token_urlsafe(12)
-        proof = self._proof(server, visitor, None if speaks else handed) if speaks or handed else ""
+        proof = self._proof(server, visitor, handed=None if speaks else handed) if speaks or handed else ""
         ticket = Ticket(purpose, server.path, visitor.name, links, access, nonce, expires, known, groups, proof)
+        if launches and visitor.user and ticket.may_read:
+            ticket = replace(ticket, launch=self._proof(server, visitor, purpose="launch"))
         return sign(ticket, key=derive_key(self.master_key, server))
 
-    def _proof(self, server: ServerName, visitor: Visitor, handed: Handed | None) -> str:
+    def _proof(
+        self, server: ServerName, visitor: Visitor, *, purpose: str = "ask", handed: Handed | None = None
+    ) -> str:
         """Return what tells us again who came. Servers know the keys of their tickets, and could make those."""
         expires = self.now().timestamp() + self.limits.proof_seconds
         links, nonce = tuple(sorted(visitor.links)), secrets.token_urlsafe(12)
         if handed and not handed.basket:
             raise Invalid("This is no basket.")  # a proof without one would be good for everything
-        proof = Ticket("ask", server.path, visitor.name, links, 0, nonce, expires)
+        proof = Ticket(purpose, server.path, visitor.name, links, 0, nonce, expires)
         if handed:
             proof = replace(proof, basket=handed.basket, things=handed.things, terms=handed.terms)
         return sign(proof, key=derive_proof_key(self.master_key, server))

@@ -154,10 +154,8 @@ class Opening:
             detail = "\n".join([self._failed[server], self._core.log_of(server)]).strip() if reads else ""
             return Progress(app, "failed", error="The app could not be started.", detail=detail)
         if state.phase == "ready":
-            known, speaks = app.knows_visitor, app.speaks
-            ticket = self._core.ticket(
-                server, visitor, purpose="visit", access=access, known=known, speaks=speaks, handed=handed
-            )
+            says = {"known": app.knows_visitor, "speaks": app.speaks, "launches": True}
+            ticket = self._core.ticket(server, visitor, purpose="visit", access=access, handed=handed, **says)
             return Progress(app, "ready", 100, "Ready.", self._core.backend.url(server) + "visit", ticket)
         if not start and server not in self._starting and state.phase in {"stopped", "failed"}:
             return Progress(app, "stopped", message="The app sleeps.")

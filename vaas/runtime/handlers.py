@@ -15,13 +15,14 @@ from vaas.errors import Invalid, Unavailable, VaasError
 from vaas.runtime import frames
 from vaas.runtime.bridge import MOST_UNREAD, Connection
 from vaas.runtime.endings import Notice, Trouble
+from vaas.runtime.given import launch_address
 from vaas.runtime.visits import Page, Visit
 from vaas.tickets import Ticket
 
 if TYPE_CHECKING:
     from vaas.runtime.server import AppServer
 
-__all__ = ["Channels", "Enter", "Farewell", "Guarded", "Kernel", "Missing", "Poke", "State", "Up"]
+__all__ = ["Channels", "Enter", "Farewell", "Given", "Guarded", "Kernel", "Missing", "Poke", "State", "Up"]
 
 Access = Literal["open", "visit", "ticket"]
 _STATUS: dict[type[VaasError], int] = {Invalid: 403, Unavailable: 503}
@@ -179,6 +180,24 @@ class Farewell(Guarded):
         else:
             self.server.leave(page)
         self.set_status(204)
+
+
+class Given(Guarded):
+    """The visitor goes on in a copy of their own, with the values that the widgets have here."""
+
+    async def post(self) -> None:
+        """Answer where that is. The page's token in the body proves that the page itself asks, not another site."""
+        assert self.visit is not None
+        page = self.visit.pages.get(self.request.body.decode("ascii", "replace").strip())
+        if page is None or not (self.visit.may_read and self.visit.launch):
+            raise HTTPError(404)
+        if page.giving:
+            raise HTTPError(429)
+        page.giving = True
+        try:
+            self.finish({"launch": await launch_address(self.server, self.visit, page)})
+        finally:
+            page.giving = False
 
 
 class Kernel(Guarded):

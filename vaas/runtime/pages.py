@@ -66,7 +66,7 @@ class NotebookPage(Guarded):
             self.finish(await self.server.waiting.page(self.visit))
             return
         page = self.page = former or self.server.open_page(self.visit, made_for=made_for)
-        self._token = page.token
+        self._token, page.query = page.token, facts.query
         work = asyncio.ensure_future(
             self._send_again(page) if former else self._send(page, visit=self.visit, facts=facts)
         )
@@ -209,6 +209,7 @@ class NotebookPage(Guarded):
             "title": manifest.title,
             "about": manifest.about,
             "launch": manifest.launch if visit.may_read else "",
+            "give": f"{self.server.base_url}vaas/given" if visit.launch else "",
             "open": manifest.open,
             "token": page.token,
             "farewell": f"{self.server.base_url}vaas/farewell",

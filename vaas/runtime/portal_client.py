@@ -109,6 +109,11 @@ class PortalClient:
         response = await self._fetch(self._request("picture", timeout=3))
         return response.body.decode(errors="replace")
 
+    async def give(self, proof: str, given: Mapping[str, Any]) -> str:
+        """Have something kept for the launch of the visitor whom the portal gave this proof; return its id."""
+        response = await self._fetch(self._request("given", body={"proof": proof, "given": dict(given)}, timeout=5))
+        return str(json.loads(response.body)["id"])
+
     async def ask(self, proof: str, verb: str, args: Mapping[str, Any]) -> tuple[int, bytes]:
         """Ask as the visitor whom the portal gave this proof; return status and answer, both as the portal says them.
 

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
@@ -61,6 +62,13 @@ class Snapshot:
     said: int = 0
     shared: bool = False
 
+    @property
+    def parts(self) -> list[bytes]:
+        """What the body holds: of the kernel, of the widgets, and the widgets' buffers."""
+        (count,) = struct.unpack_from("<Q", self.body)
+        offsets = struct.unpack_from(f"<{count}Q", self.body, 8)
+        return [self.body[start:stop] for start, stop in pairwise(offsets)]
+
     @cached_property
     def digest(self) -> str:
         """Its name: equal for equal states."""
@@ -93,12 +101,12 @@ async def take(kernel_id: str, *, client: AsyncKernelClient, counts: Counts, sha
     return Taken(snapshot, after)
 
 
-async def gather(client: AsyncKernelClient, *, shared: bool = False) -> Snapshot | None:
+async def gather(client: AsyncKernelClient, *, shared: bool = False, seconds: float = _PATIENCE) -> Snapshot | None:
     """Ask what a page would ask; None if the kernel has widgets and does not tell them, TimeoutError if it is busy.
 
     Nobody else may read from the client meanwhile.
     """
-    async with asyncio.timeout(_PATIENCE):
+    async with asyncio.timeout(seconds):
         info = await _reply(client, _send(client, "kernel_info_request", {}))
         comms = await _reply(client, _send(client, "comm_info_request", {"target_name": _WIDGET}))
         about = {"info": info["content"], "session": info["header"]["session"]}

@@ -57,6 +57,10 @@ class Page:
     #: What of the visit it was made for; and what its page can be sent from again, once it was sent.
     made_for: str = ""
     sent: object = None
+    #: The query of its address.
+    query: str = ""
+    #: Whether its visitor's launch is being told what it holds.
+    giving: bool = False
     #: When it said farewell; None while somebody looks at it.
     away_since: float | None = None
     #: Why it ended; "" while it goes on.
@@ -90,6 +94,8 @@ class Visit:
     groups: tuple[str, ...] = ()
     #: By what the portal knows again who came, if the app may ask as its visitor.
     proof: str = field(default="", repr=False)
+    #: By what the portal knows who launches from here what the visit gives; "" for who may not launch.
+    launch: str = field(default="", repr=False)
     #: Whether it waits for room, and so must not be forgotten for others that only might come back.
     in_line: bool = False
     pages: dict[str, Page] = field(default_factory=dict)
@@ -161,11 +167,21 @@ class Visits:
             del self._by_secret[_key(former.secret)]
             former.secret = self._random()
             former.links, former.may_read, former.seen = ticket.links, ticket.may_read, now
-            former.known, former.groups, former.proof = ticket.known, ticket.groups, ticket.proof
+            former.known, former.groups = ticket.known, ticket.groups
+            former.proof, former.launch = ticket.proof, ticket.launch
             self._note(former)
             return former, []
         ended = self.end(former.id, now=now) if former is not None else []
-        said = (ticket.user, ticket.links, ticket.may_read, now, ticket.known, ticket.groups, ticket.proof)
+        said = (
+            ticket.user,
+            ticket.links,
+            ticket.may_read,
+            now,
+            ticket.known,
+            ticket.groups,
+            ticket.proof,
+            ticket.launch,
+        )
         visit = Visit(self._random(), self._random(), *said)
         self._note(visit)
         self._active = now

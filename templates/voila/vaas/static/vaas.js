@@ -282,6 +282,32 @@
     if (event.persisted) location.reload();
   });
 
+  // ---- launching -----------------------------------------------------------------------------------------------
+  // Where a copy goes on from here. The server asks the kernel what the widgets hold; where it cannot be told, the copy
+  // begins as ever.
+  const GIVE_MS = 12000;
+  async function onward(launch) {
+    try {
+      const options = { method: "POST", body: facts.token, redirect: "manual", signal: AbortSignal.timeout(GIVE_MS) };
+      const { launch: there } = await (await fetch(facts.give, options)).json();
+      return there.split("?")[0] === launch.split("?")[0] ? there : launch;
+    } catch {
+      return launch;
+    }
+  }
+  async function launches(event) {
+    const link = event.currentTarget;
+    // In another tab this page stays, and its visitor with it.
+    const elsewhere = event.ctrlKey || event.metaKey || event.shiftKey || event.altKey;
+    if (!facts.give || ended || elsewhere) return;
+    event.preventDefault();
+    if (link.ariaBusy === "true") return;
+    link.ariaBusy = "true";
+    const there = await onward(link.href);
+    link.ariaBusy = "false";
+    location.assign(there);
+  }
+
   // ---- the bar -------------------------------------------------------------------------------------------------
   addEventListener("DOMContentLoaded", () => {
     find("vaas-dark-button").addEventListener("click", () => {
@@ -289,6 +315,7 @@
       theme();
     });
     find("vaas-over-button").addEventListener("click", startOver);
+    find("vaas-launch")?.addEventListener("click", launches);
     const full = find("vaas-full-button");
     full.hidden = !document.fullscreenEnabled;
     full.addEventListener("click", () => {
