@@ -1,0 +1,192 @@
+"""A Slurm of the tests' own: munge, controller and one node on loopback, without systemd and without control groups."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.portal_fixture import ROOT, app_python, free_ports, until
+
+__all__ = ["Cluster", "a_cluster", "a_person"]
+
+_PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "sacct", "scancel", "scontrol", "runuser", "useradd")
+_CONF = """
+ClusterName={name}
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={controller}
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/none
+SwitchType=switch/none
+MpiDefault=none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+SchedulerParameters=sched_interval=1,batch_sched_delay=0,sched_min_interval=0,bf_interval=1
+SlurmdParameters=config_overrides
+KillWait=2
+MessageTimeout=5
+ReturnToService=2
+NodeName=localhost NodeHostname={host} NodeAddr=127.0.0.1 Port={node} CPUs=8 RealMemory=64000
+PartitionName=main Nodes=localhost Default=YES State=UP MaxTime=60
+PartitionName=stopped Nodes=localhost State=DOWN MaxTime=60
+"""
+
+
+class Cluster:
+    """One machine as a cluster: partition "main" runs jobs at once, "stopped" takes them and runs none.
+
+    ``folder`` is one that jobs' users can enter; ``environ`` makes Slurm's programs talk to this cluster.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environ = {"SLURM_CONF": str(folder / "slurm.conf")}
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self) -> Cluster:
+        """Start it, and return when the node takes jobs."""
+        for name in ("state", "spool"):
+            (self.folder / name).mkdir(mode=0o700)
+        key = self.folder / "munge.key"
+        key.touch(mode=0o600)
+        key.write_bytes(secrets.token_bytes(128))
+        controller, node = free_ports(2)
+        said = {"folder": self.folder, "host": socket.gethostname().partition(".")[0], "name": self.folder.name}
+        conf = _CONF.format(**said, controller=controller, node=node)
+        (self.folder / "slurm.conf").write_text(conf)
+        files = {"socket": "munge.socket", "pid-file": "munged.pid", "log-file": "munged.log", "seed-file": "seed"}
+        places = [f"--{option}={self.folder / file}" for option, file in files.items()]
+        self._run("munged", "munged", "--foreground", "--force", f"--key-file={key}", "--num-threads=1", *places)
+        until((self.folder / "munge.socket").exists, seconds=10, what="munge")
+        self.start_controller()
+        self._run("slurmd", "unshare", "--mount", "sh", "-ec", f"{_readable(self.folder)}exec slurmd -D")
+        until(self._takes_jobs, seconds=20, what=lambda: f"the node\n{self.log()}")
+        return self
+
+    def start_controller(self) -> None:
+        """Start the controller, again if it was stopped."""
+        self._run("slurmctld", "slurmctld", "-D")
+
+    def stop_controller(self) -> None:
+        """Stop the controller; jobs go on."""
+        self._end("slurmctld")
+
+    def command(self, *command: str) -> str:
+        """Run one of Slurm's programs and return what it says."""
+        done = subprocess.run(command, env=os.environ | self.environ, capture_output=True, text=True, timeout=30)
+        assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
+        return done.stdout.strip()
+
+    def jobs(self, form: str = "%i") -> list[str]:
+        """Return a line for each job that waits or runs."""
+        return self.command("squeue", "--noheader", f"--format={form}").splitlines()
+
+    def log(self) -> str:
+        """Return the ends of the logs."""
+        files = sorted(self.folder.glob("*.out"))
+        return "\n".join(f"{file.name}: {file.read_text(errors='replace')[-1500:]}" for file in files)
+
+    def stop(self) -> None:
+        """End all jobs and the cluster."""
+        with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
+            self.command("scancel", "--partition=main,stopped")
+            until(lambda: not self.jobs(), seconds=10, what="the jobs to end")
+        for name in ("slurmd", "slurmctld", "munged"):
+            self._end(name)
+
+    def _run(self, name: str, *command: str) -> None:
+        with (self.folder / f"{name}.out").open("ab") as out:
+            environ = os.environ | self.environ
+            process = subprocess.Popen(command, env=environ, cwd=self.folder, stdout=out, stderr=out)
+        self._processes[name] = process
+
+    def _end(self, name: str) -> None:
+        process = self._processes.pop(name, None)
+        if process is None:
+            return
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _takes_jobs(self) -> bool:
+        assert all(process.poll() is None for process in self._processes.values()), self.log()
+        with contextlib.suppress(AssertionError):
+            return self.command("sinfo", "--noheader", "--partition=main", "--format=%T") in {"idle", "mixed"}
+        return False
+
+
+@contextlib.contextmanager
+def a_cluster() -> Iterator[Cluster]:
+    """Start a cluster and stop it at the end; the test is skipped where that cannot be."""
+    missing = [program for program in _PROGRAMS if not shutil.which(program)]
+    if missing:
+        pytest.skip(f"There is no {missing[0]} here: make check-system installs slurm-wlm and munge, where it can.")
+    if os.geteuid():
+        pytest.skip("Only root can start a Slurm that runs jobs as others.")
+    folder = Path(tempfile.mkdtemp(prefix="vaas-slurm-"))
+    folder.chmod(0o755)
+    cluster = Cluster(folder)
+    try:
+        yield cluster.start()
+    finally:
+        cluster.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def a_person(folder: Path) -> Iterator[str]:
+    """Make an account of the system, with a home in ``folder``, and remove it at the end."""
+    name = f"vaas-{secrets.token_hex(4)}"
+    home = folder / name
+    home.mkdir(mode=0o700)
+    subprocess.run(["useradd", "--no-create-home", "--home-dir", home, "--shell", "/bin/sh", name], check=True)
+    try:
+        entry = pwd.getpwnam(name)
+        os.chown(home, entry.pw_uid, entry.pw_gid)
+        yield name
+    finally:
+        subprocess.run(["userdel", name], check=True, stderr=subprocess.DEVNULL)
+
+
+def _readable(folder: Path) -> str:
+    """Return what makes our code and its Pythons readable to all, in a namespace of mounts that the node has alone.
+
+    Root's own Python may lie where only root can enter; on a cluster it lies where everybody can.
+    """
+    wanted = {ROOT, *(Path(python).resolve().parents[1] for python in (sys.executable, app_python()))}
+    hidden: dict[Path, list[Path]] = {}
+    for path in sorted(wanted):
+        closed = next((above for above in reversed(path.parents) if not above.stat().st_mode & 1), None)
+        if closed is not None:
+            hidden.setdefault(closed, []).append(path)
+    lines = []
+    for number, (closed, paths) in enumerate(hidden.items()):
+        kept = {path: folder / f"kept-{number}-{each}" for each, path in enumerate(paths)}
+        lines += [f"mkdir {keep}; mount --bind '{path}' {keep}" for path, keep in kept.items()]
+        lines.append(f"mount -t tmpfs -o mode=755 vaas '{closed}'")
+        lines += [f"mkdir -p '{path}'; mount --bind {keep} '{path}'" for path, keep in kept.items()]
+    return "".join(f"{line}\n" for line in lines)

@@ -1,0 +1,73 @@
+"""The programs of a batch system: run with nothing of our own environment, and their complaints as errors of ours."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shlex
+from asyncio.subprocess import PIPE
+from collections.abc import Mapping, Sequence
+
+from vaas.errors import Unavailable
+
+__all__ = ["NoAccounting", "Unknown", "answer_of", "bare_environment"]
+
+#: What these programs need to know. They run as people, who can read the environment of what runs as they.
+_NEEDED = ("PATH", "LANG", "LC_ALL", "TZ", "SLURM_CONF")
+_DOWN = "The batch system does not answer. What runs goes on; try again in a moment."
+_REFUSED = re.compile(r"Batch job submission failed: (?!Unable to contact|Socket timed out|Zero Bytes)(.{1,200})")
+
+
+class Unknown(Unavailable):
+    """The batch system knows no such job, or it is over."""
+
+
+class NoAccounting(Unavailable):
+    """This batch system keeps no accounts of jobs."""
+
+
+def bare_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what a program that runs as somebody else may have of an environment."""
+    return {name: environ[name] for name in _NEEDED if name in environ}
+
+
+async def answer_of(command: Sequence[str], given: str = "", *, seconds: float) -> str:
+    """Run a program with ``given`` as its input and return what it says.
+
+    Raises
+    ------
+    Unknown, NoAccounting, Unavailable
+        It is not there, does not end, or says that something is wrong.
+    """
+    called = shlex.join(command)
+    environ = bare_environment(os.environ)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command, env=environ, cwd="/", stdin=PIPE, stdout=PIPE, stderr=PIPE
+        )
+    except OSError as error:
+        raise Unavailable(_DOWN, log_message=f"{called}: {error}") from error
+    try:
+        async with asyncio.timeout(seconds):
+            out, problem = await process.communicate(given.encode())
+    except TimeoutError as error:
+        raise Unavailable(_DOWN, log_message=f"{called} does not end.") from error
+    finally:
+        if process.returncode is None:
+            process.kill()
+    if process.returncode:
+        raise _problem(problem.decode(errors="replace").strip()[-2000:], called)
+    return out.decode(errors="replace").strip()
+
+
+def _problem(said: str, called: str) -> Unavailable:
+    log_message = f"{called}: {said}"
+    if "Invalid job id" in said or "already completing or completed" in said:
+        return Unknown("The cluster knows nothing of this job.", log_message=log_message)
+    if "accounting storage is disabled" in said:
+        return NoAccounting(_DOWN, log_message=log_message)
+    refused = _REFUSED.search(said)
+    if refused:
+        return Unavailable(f"The cluster does not take the job: {refused[1]}.", log_message=log_message)
+    return Unavailable(_DOWN, log_message=log_message)
