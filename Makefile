@@ -20,7 +20,7 @@ PANEL := .venvs/bench/.ready-$(call key,requirements/bench.lock)
 STOCK := .venvs/stock/.ready-$(call key,requirements/stock.lock)
 PROXY := .venvs/proxy/.ready-$(call key,requirements/node.lock hub_service/proxy/package-lock.json)
 
-.PHONY: help up down status test test-env attack attack-proof lint bench clean locks check-python check-system
+.PHONY: help up down status test test-env attack attack-proof lint bench clean condor-root locks check-python check-system
 
 help:
 	@echo "make up      install, start the portal on loopback, print how to sign in"
@@ -70,6 +70,17 @@ clean:
 	@rm -rf .venvs .mypy_cache .ruff_cache .pytest_cache vaas.egg-info build dist test-results
 	@find vaas hub_service tests e2e bench -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo "Environments and caches are gone; ./data is as it was."
+
+# HTCondor for its tests: Debian 12 has none, so a tree of Debian 13 is made in which it runs. As root, with debootstrap.
+condor-root: .venvs/condor/usr/sbin/condor_master
+
+.venvs/condor/usr/sbin/condor_master:
+	@echo "Making a tree of Debian 13 with HTCondor (about a minute)…"
+	@rm -rf .venvs/condor && mkdir -p .venvs
+	@debootstrap --variant=minbase trixie .venvs/condor >/dev/null
+	@printf '#!/bin/sh\nexit 101\n' > .venvs/condor/usr/sbin/policy-rc.d && chmod +x .venvs/condor/usr/sbin/policy-rc.d
+	@DEBIAN_FRONTEND=noninteractive chroot .venvs/condor sh -ec 'apt-get update -qq; \
+	  apt-get install -y -qq --no-install-recommends condor >/dev/null'
 
 # Made for every platform at once. rfc3987-syntax is left out: optional to all who name it, and importing it
 # costs each server start more than a second.

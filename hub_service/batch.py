@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from hub_service.clusters import runs_folder, slurm_of
+from hub_service.clusters import htcondor_of, runs_folder, slurm_of
 from hub_service.post import post
 from hub_service.settings import Settings
 from hub_service.site import limits
@@ -33,8 +33,8 @@ def executors(settings: Settings, environ: Mapping[str, str]) -> dict[str, Execu
         environ=_told(environ),
         bounds=Bounds(bytes=said.run_disk, seconds=said.run_seconds),
     )
-    slurm = slurm_of(settings, environ)
-    return {"local": local, **({"slurm": slurm} if slurm else {})}
+    clusters = {"slurm": slurm_of(settings, environ), "htcondor": htcondor_of(settings, environ)}
+    return {"local": local, **{kind: cluster for kind, cluster in clusters.items() if cluster}}
 
 
 def batch(settings: Settings, environ: Mapping[str, str]) -> Callable[[Core, Baskets], Running]:

@@ -1,4 +1,4 @@
-"""The Slurm cluster of a site, from variables that begin with ``VAAS_SLURM_``."""
+"""The clusters of a site, from variables that begin with ``VAAS_SLURM_`` and ``VAAS_HTCONDOR_``."""
 
 from __future__ import annotations
 
@@ -6,44 +6,52 @@ import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from hub_service.settings import Settings
 from vaas.errors import Invalid
+from vaas.executors.clusters import Shared
+from vaas.executors.htcondor import HtcondorExecutor, Pool
 from vaas.executors.slurm import Cluster, SlurmExecutor
 
-__all__ = ["runs_folder", "slurm_of"]
+__all__ = ["htcondor_of", "runs_folder", "slurm_of"]
 
-_VARIABLES = ("FOLDER", "PYTHON", "PREFIX", "GIVE", "PARTITION", "ACCOUNT", "QOS", "OPTIONS")
+#: What each batch system is told, by what its variables begin with.
+_SLURM, _CONDOR = "VAAS_SLURM_", "VAAS_HTCONDOR_"
+_SHARED = ("FOLDER", "PYTHON", "PREFIX", "GIVE")
+_VARIABLES = {_SLURM: (*_SHARED, "PARTITION", "ACCOUNT", "QOS", "OPTIONS"), _CONDOR: (*_SHARED, "LINES")}
 #: Names of partitions and accounts, as Slurm writes them; several with commas.
 _NAMES = re.compile(r"[A-Za-z0-9_.,@-]*")
 
 
 def runs_folder(settings: Settings, environ: Mapping[str, str]) -> Path:
-    """Return where folders of runs are: one that the cluster's nodes have, too, or one of the portal's own."""
-    said = _said(environ)
-    return _folder(said["FOLDER"]) if "FOLDER" in said else settings.data / "runs"
+    """Return where folders of runs are: one that the cluster's nodes have, too, or one of the portal's own.
+
+    Raises
+    ------
+    Invalid
+        Two batch systems have folders of their own.
+    """
+    found = {_folder(said["FOLDER"], begin) for begin in _VARIABLES if "FOLDER" in (said := _said(environ, begin))}
+    if len(found) > 1:
+        raise Invalid(f"{_SLURM}FOLDER and {_CONDOR}FOLDER differ: all runs lie in one folder.")
+    return found.pop() if found else settings.data / "runs"
 
 
 def slurm_of(settings: Settings, environ: Mapping[str, str]) -> SlurmExecutor | None:
-    """Return what runs jobs on the site's cluster; None where it has none.
+    """Return what runs jobs on the site's Slurm; None where it has none.
 
     Raises
     ------
     Invalid
         A variable is not known, or what it says cannot be used.
     """
-    said = _said(environ)
+    said = _said(environ, _SLURM)
     if not said:
         return None
-    if "FOLDER" not in said:
-        raise Invalid("VAAS_SLURM_FOLDER is missing: name a folder that the nodes of the cluster have, too.")
-    words = {name: _words(said, name) for name in ("PREFIX", "GIVE", "OPTIONS") if name in said}
     cluster = Cluster(
-        folder=_folder(said["FOLDER"]),
-        python=Path(said.get("PYTHON") or settings.lab_python),
-        prefix=words.get("PREFIX", Cluster.prefix),
-        give=words.get("GIVE", ()),
-        options=words.get("OPTIONS", ()),
+        **_shared(said, _SLURM, settings),
+        options=_words(said, "OPTIONS", _SLURM),
         partition=_name(said, "PARTITION"),
         account=_name(said, "ACCOUNT"),
         qos=_name(said, "QOS"),
@@ -51,22 +59,41 @@ def slurm_of(settings: Settings, environ: Mapping[str, str]) -> SlurmExecutor | 
     return SlurmExecutor(cluster, settings.run / "slurm")
 
 
-def _said(environ: Mapping[str, str]) -> dict[str, str]:
-    begin = "VAAS_SLURM_"
+def htcondor_of(settings: Settings, environ: Mapping[str, str]) -> HtcondorExecutor | None:
+    """Return what runs jobs on the site's HTCondor; None where it has none. Raises Invalid as :func:`slurm_of` does."""
+    said = _said(environ, _CONDOR)
+    if not said:
+        return None
+    lines = tuple(line.strip() for line in said.get("LINES", "").splitlines() if line.strip())
+    return HtcondorExecutor(Pool(**_shared(said, _CONDOR, settings), lines=lines), settings.run / "htcondor")
+
+
+def _shared(said: Mapping[str, str], begin: str, settings: Settings) -> dict[str, Any]:
+    if "FOLDER" not in said:
+        raise Invalid(f"{begin}FOLDER is missing: name a folder that the nodes of the cluster have, too.")
+    return {
+        "folder": _folder(said["FOLDER"], begin),
+        "python": Path(said.get("PYTHON") or settings.lab_python),
+        "prefix": _words(said, "PREFIX", begin) or Shared.prefix,
+        "give": _words(said, "GIVE", begin),
+    }
+
+
+def _said(environ: Mapping[str, str], begin: str) -> dict[str, str]:
     said = {name.removeprefix(begin): value for name, value in environ.items() if name.startswith(begin) and value}
-    unknown = sorted(said.keys() - set(_VARIABLES))
+    unknown = sorted(said.keys() - set(_VARIABLES[begin]))
     if unknown:
-        known = ", ".join(begin + name for name in _VARIABLES)
+        known = ", ".join(begin + name for name in _VARIABLES[begin])
         raise Invalid(f"{begin}{unknown[0]} is not known. There are {known}.")
     return said
 
 
-def _folder(text: str) -> Path:
-    path = Path(text)
+def _folder(text: str, begin: str) -> Path:
+    path, name = Path(text), f"{begin}FOLDER"
     if not path.is_absolute() or not path.is_dir():
-        raise Invalid(f"VAAS_SLURM_FOLDER={text} is no folder. Make one that people can enter: mkdir -m 711 {text}")
+        raise Invalid(f"{name}={text} is no folder. Make one that people can enter: mkdir -m 711 {text}")
     if not path.stat().st_mode & 0o001:
-        raise Invalid(f"VAAS_SLURM_FOLDER={text} cannot be entered by those whose jobs run there: chmod 711 {text}")
+        raise Invalid(f"{name}={text} cannot be entered by those whose jobs run there: chmod 711 {text}")
     return path
 
 
@@ -77,8 +104,8 @@ def _name(said: Mapping[str, str], key: str) -> str:
     return value
 
 
-def _words(said: Mapping[str, str], key: str) -> tuple[str, ...]:
+def _words(said: Mapping[str, str], key: str, begin: str) -> tuple[str, ...]:
     try:
-        return tuple(shlex.split(said[key]))
+        return tuple(shlex.split(said.get(key, "")))
     except ValueError as error:
-        raise Invalid(f"VAAS_SLURM_{key}={said[key]} cannot be read as a command: {error}.") from error
+        raise Invalid(f"{begin}{key}={said[key]} cannot be read as a command: {error}.") from error

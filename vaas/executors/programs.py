@@ -14,8 +14,9 @@ from vaas.errors import Unavailable
 __all__ = ["NoAccounting", "Unknown", "answer_of", "bare_environment"]
 
 #: What these programs need to know. They run as people, who can read the environment of what runs as they.
-_NEEDED = ("PATH", "LANG", "LC_ALL", "TZ", "SLURM_CONF")
+_NEEDED = ("PATH", "LANG", "LC_ALL", "TZ", "SLURM_CONF", "CONDOR_CONFIG")
 _DOWN = "The batch system does not answer. What runs goes on; try again in a moment."
+_UNKNOWN = re.compile(r"Invalid job id|already completing or completed|Couldn't find/remove all jobs")
 _REFUSED = re.compile(r"Batch job submission failed: (?!Unable to contact|Socket timed out|Zero Bytes)(.{1,200})")
 
 
@@ -63,7 +64,7 @@ async def answer_of(command: Sequence[str], given: str = "", *, seconds: float) 
 
 def _problem(said: str, called: str) -> Unavailable:
     log_message = f"{called}: {said}"
-    if "Invalid job id" in said or "already completing or completed" in said:
+    if _UNKNOWN.search(said):
         return Unknown("The cluster knows nothing of this job.", log_message=log_message)
     if "accounting storage is disabled" in said:
         return NoAccounting(_DOWN, log_message=log_message)

@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import getpass
 import math
-import os
 import re
-import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from pwd import struct_passwd
 
 from vaas import jobs
-from vaas.errors import Forbidden, Invalid, StorageFull, Unavailable
-from vaas.executors.accounts import LEAST_UID, account_of, as_account
-from vaas.executors.base import Executor, Job, JobState
-from vaas.executors.programs import NoAccounting, Unknown, answer_of
+from vaas.executors.base import Job, JobState
+from vaas.executors.clusters import ClusterExecutor, Ref, Shared
+from vaas.executors.programs import NoAccounting, Unknown
 
 __all__ = ["ENDS", "Cluster", "SlurmExecutor", "seconds_until", "why_waiting"]
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 #: One line for each job, with bars between.
 _ACCOUNTED = ("--parsable2", "--allocations")
-_REF = re.compile(rf"(\d{{1,12}})/([a-z_][a-z0-9_.-]{{0,31}})/({_NAME.pattern})")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 #: How long an answer about all jobs of a person is good: a table of a hundred runs asks the controller once.
 _FRESH = 2.0
 
@@ -60,145 +53,56 @@ ENDS = {
     "REVOKED": JobState("failed", "The cluster took the job back. Run it again."),
     "FAILED": JobState("failed"),
 }
-_LOST = JobState("lost", "The cluster knows nothing of it any more.")
 _WAITING = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"}
 
 
 @dataclass(frozen=True)
-class Cluster:
+class Cluster(Shared):
     """Where jobs go, as the site configures it.
 
     Parameters
     ----------
-    folder:
-        Where folders of jobs lie: the same path on this machine and on all nodes.
-    python:
-        The Python of the launch environment on the nodes.
-    prefix:
-        What makes a command the person's, such as ``("sudo", "-u", "{owner}")``. Without ``{owner}`` in it only the
-        portal's own account has jobs.
-    give:
-        What gives a job's folder to the person where the portal is not root, with ``{owner}`` and ``{folder}`` in it.
     partition, account, qos:
         Slurm's own; "": its defaults.
     options:
         More options for sbatch, one string each.
-    least_uid:
-        Accounts below are the system's own: nothing runs as one.
-    seconds:
-        How long one of Slurm's programs may take.
     """
 
-    folder: Path
-    python: Path
-    prefix: tuple[str, ...] = ("sudo", "-n", "-u", "{owner}", "--")
-    give: tuple[str, ...] = ()
     partition: str = ""
     account: str = ""
     qos: str = ""
     options: tuple[str, ...] = ()
-    least_uid: int = LEAST_UID
-    seconds: float = 20.0
 
 
-@dataclass(frozen=True)
-class _Ref:
-    """A job as the portal keeps it: Slurm's number, whose it is, and the name of its folder."""
-
-    number: str
-    owner: str
-    name: str
-
-    @classmethod
-    def read(cls, text: str) -> _Ref | None:
-        found = _REF.fullmatch(text)
-        return cls(*found.groups()) if found else None
-
-    def __str__(self) -> str:
-        return f"{self.number}/{self.owner}/{self.name}"
-
-
-class SlurmExecutor(Executor):
-    """Jobs by sbatch, squeue, sacct and scancel, each run as the job's owner.
-
-    ``kept`` is a folder of ours in which it is noted what was submitted; no job sees it.
-    """
+class SlurmExecutor(ClusterExecutor):
+    """Jobs by sbatch, squeue, sacct and scancel, each run as the job's owner."""
 
     def __init__(self, cluster: Cluster, kept: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._cluster, self._kept, self._clock = cluster, kept, clock
+        super().__init__(cluster, kept)
+        self._cluster, self._clock = cluster, clock
         self._seen: dict[str, tuple[float, dict[str, tuple[str, str, str]]]] = {}
         self._looking: dict[str, asyncio.Lock] = {}
 
-    async def submit(self, job: Job) -> str:
-        """Submit the job; one that Slurm has or had under its name is not submitted again."""
-        owner = self._owner(job.owner)
-        named = _NAME.fullmatch(job.id) and _NAME.fullmatch(job.folder.name)
-        if not named or job.folder.parent != self._cluster.folder:
-            raise Invalid("This job cannot be run here.", log_message=f"{job.id!r} in {job.folder} is no job of ours.")
-        note = self._note(job.folder.name)
-        if note.exists():
-            return note.read_text()
-        number = await self._number(job, owner.pw_name)
-        if number is None:
-            await self._give(job.folder, owner)
-            number = (await self._run(owner.pw_name, self._sbatch(job), self._script(job))).partition(";")[0].strip()
-        ref = str(_Ref(number, owner.pw_name, job.folder.name))
-        try:
-            self._kept.mkdir(mode=0o700, parents=True, exist_ok=True)
-            note.write_text(ref)
-        except OSError as error:
-            # It is submitted, and found again by its name.
-            raise StorageFull("The portal's disk is full. It is tried again.", log_message=f"{ref}: {error}") from error
+    async def _handed_over(self, job: Job, owner: struct_passwd) -> str:
+        await self._give(job.folder, owner)
+        said = await self._run(owner.pw_name, self._sbatch(job), self._script(job))
         self._seen.pop(owner.pw_name, None)
-        return ref
+        return said.partition(";")[0].strip()
 
-    async def poll(self, ref: str) -> JobState:
-        """Return how the job is doing: what the queue says, then the accounting, then its own folder."""
-        job = _Ref.read(ref)
-        if job is None:
-            return _LOST
-        self._owner(job.owner)
+    async def _told(self, job: Ref) -> JobState | None:
+        """Return what the queue says, then the accounting."""
         told = (await self._queue(job.owner)).get(job.number) or await self._accounted(job)
-        state, reason, start = told or ("", "", "")
+        if told is None:
+            return None
+        state, reason, start = told
         if state in _WAITING:
             return JobState("queued", why_waiting(reason), seconds_until(start))
-        if state in ENDS:
-            return ENDS[state]
-        if state:  # running, completing, suspended, and what a later Slurm may know
-            return JobState("running")
-        own = await asyncio.to_thread(jobs.read_json, self._cluster.folder / job.name / jobs.STATUS)
-        return JobState(own["state"]) if own.get("state") in {"done", "failed"} else _LOST
+        # Else running, completing, suspended, and what a later Slurm may know.
+        return ENDS.get(state) or JobState("running")
 
-    async def cancel(self, ref: str) -> None:
-        """End the job; no-op when it is over or not known."""
-        job = _Ref.read(ref)
-        if job is None:
-            return
-        self._owner(job.owner)
+    async def _end(self, job: Ref) -> None:
         self._seen.pop(job.owner, None)
-        with contextlib.suppress(Unknown):
-            await self._run(job.owner, ["scancel", job.number])
-
-    async def log(self, ref: str, *, most: int) -> str:
-        """Return the last ``most`` bytes of what it wrote, "" while there is nothing."""
-        job = _Ref.read(ref)
-        path = self._cluster.folder / job.name / jobs.LOG if job else None
-        return await asyncio.to_thread(jobs.read_tail, path, most=most) if path else ""
-
-    async def forget(self, ref: str) -> None:
-        """Let go of what is noted of the job."""
-        if job := _Ref.read(ref):
-            self._note(job.name).unlink(missing_ok=True)
-
-    def _owner(self, name: str) -> struct_passwd:
-        found = account_of(name, least_uid=self._cluster.least_uid)
-        if not any("{owner}" in part for part in self._cluster.prefix) and name != getpass.getuser():
-            log_message = f"The prefix of Slurm's commands names no {{owner}}, so that {name} would be somebody else."
-            raise Forbidden("Jobs of yours cannot run on this cluster.", log_message=log_message)
-        return found
-
-    def _note(self, name: str) -> Path:
-        return self._kept / name
+        await self._run(job.owner, ["scancel", job.number])
 
     async def _number(self, job: Job, owner: str) -> str | None:
         """Return the number of a job that Slurm has under this name already: a submission whose answer got lost."""
@@ -222,7 +126,7 @@ class SlurmExecutor(Executor):
                 self._seen[owner] = (self._clock(), found)
             return found
 
-    async def _accounted(self, job: _Ref) -> tuple[str, str, str] | None:
+    async def _accounted(self, job: Ref) -> tuple[str, str, str] | None:
         """Return what the accounting says of a job that the controller has forgotten; None where there is none."""
         asked = ["--noheader", *_ACCOUNTED, f"--jobs={job.number}", "--format=State"]
         try:
@@ -231,17 +135,6 @@ class SlurmExecutor(Executor):
             return None
         # "CANCELLED by 1000"
         return (found.split()[0], "", "") if found else None
-
-    async def _give(self, folder: Path, owner: struct_passwd) -> None:
-        """Make the folder the person's, whose job writes into it."""
-        if self._cluster.give:
-            named = as_account(self._cluster.give, owner.pw_name)
-            command = [part.replace("{folder}", str(folder)) for part in named]
-            await answer_of(command, seconds=self._cluster.seconds)
-        elif os.geteuid() == 0:
-            await asyncio.to_thread(_chown, folder, owner)
-        elif owner.pw_uid != os.geteuid():
-            raise Unavailable("Jobs cannot run here: their folder cannot be given to you. Ask those who run this site.")
 
     def _sbatch(self, job: Job) -> list[str]:
         size, cluster = job.size, self._cluster
@@ -263,20 +156,6 @@ class SlurmExecutor(Executor):
         options = [f"--{name}={value}" for name, value in asked.items() if value]
         return ["sbatch", "--parsable", "--no-requeue", *options, *cluster.options]
 
-    def _script(self, job: Job) -> str:
-        """Return what the job runs. Variables stand in it, as every command line can be read by everybody."""
-        wrong = [name for name in job.variables if not _VARIABLE.fullmatch(name)]
-        if wrong:
-            raise Invalid("This job cannot be run here.", log_message=f"These are no variables: {wrong}")
-        lines = [f"export {name}={shlex.quote(value)}" for name, value in job.variables.items()]
-        command = [str(self._cluster.python), "-P", "-m", "vaas.lab.run", str(job.folder)]
-        return "\n".join(["#!/bin/sh", f"export HOME=~{job.owner}", *lines, f"exec {shlex.join(command)}", ""])
-
-    async def _run(self, owner: str, command: Sequence[str], given: str = "") -> str:
-        return await answer_of(
-            [*as_account(self._cluster.prefix, owner), *command], given, seconds=self._cluster.seconds
-        )
-
 
 def _named(job: Job) -> str:
     return f"vaas-{job.id}"
@@ -296,10 +175,3 @@ def seconds_until(start: str) -> float | None:
         return max(0.0, datetime.fromisoformat(start).timestamp() - time.time())
     except ValueError:
         return None
-
-
-def _chown(folder: Path, owner: struct_passwd) -> None:
-    os.chmod(folder, 0o700)
-    for root, folders, files in os.walk(folder):
-        for path in (root, *(os.path.join(root, name) for name in (*folders, *files))):
-            os.chown(path, owner.pw_uid, owner.pw_gid, follow_symlinks=False)

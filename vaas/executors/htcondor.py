@@ -1,0 +1,143 @@
+"""Jobs on HTCondor: submitted, watched and ended by its own programs, as the person whose they are."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from pwd import struct_passwd
+from typing import Any
+
+from vaas import jobs
+from vaas.errors import Invalid, Unavailable
+from vaas.executors.base import Job, JobState
+from vaas.executors.clusters import ClusterExecutor, Ref, Shared
+from vaas.prose import clean_text, shorten
+
+__all__ = ["HtcondorExecutor", "Pool"]
+
+#: The script that HTCondor starts. It cannot take one from its input, and shows everybody the environment of a job.
+_SCRIPT = "start.sh"
+#: What we call a job in its description; HTCondor's own names of jobs can be given twice.
+_MARK = "VaasJob"
+#: For how many days a job that is over stays in the queue, where the site keeps no history.
+_KEPT = 10
+_ASKED = ("ClusterId", "JobStatus", "ExitCode", "ExitBySignal", "HoldReason", "HoldReasonCode")
+#: HTCondor's numbers for how a job is doing.
+_IDLE, _RUNNING, _REMOVED, _COMPLETED, _HELD, _HANDING_BACK, _SUSPENDED = range(1, 8)
+#: Why it is held back, where that is its end.
+_ENDS = {
+    34: "It needed more memory than its size has. Choose a larger one.",
+    46: "It ran for longer than its size allows. Choose a larger one.",
+    47: "It ran for longer than its size allows. Choose a larger one.",
+}
+#: Its files are still on their way, which HTCondor calls holding too.
+_SPOOLING = 16
+
+
+@dataclass(frozen=True)
+class Pool(Shared):
+    """Where jobs go, as the site configures it; ``lines`` are added to each description of a job."""
+
+    lines: tuple[str, ...] = ()
+
+
+class HtcondorExecutor(ClusterExecutor):
+    """Jobs by condor_submit, condor_q, condor_history and condor_rm, each run as the job's owner."""
+
+    def __init__(self, pool: Pool, kept: Path) -> None:
+        super().__init__(pool, kept)
+        self._lines = pool.lines
+
+    async def _number(self, job: Job, owner: str) -> str | None:
+        found = await self._ads(owner, "condor_q", "-constraint", f'{_MARK} == "{job.id}"')
+        found = found or await self._ads(
+            owner, "condor_history", "-limit", "1", "-constraint", f'{_MARK} == "{job.id}"'
+        )
+        return str(found["ClusterId"]) if found else None
+
+    async def _handed_over(self, job: Job, owner: struct_passwd) -> str:
+        described = self._described(job)
+        await asyncio.to_thread(_write, job.folder / _SCRIPT, self._script(job))
+        await self._give(job.folder, owner)
+        said = await self._run(owner.pw_name, ["condor_submit", "-terse", "-"], described)
+        number = said.rpartition("\n")[2].partition(".")[0].strip()
+        if not number.isdecimal():
+            raise Unavailable("The batch system does not answer as it should.", log_message=f"condor_submit: {said}")
+        return number
+
+    async def _told(self, job: Ref) -> JobState | None:
+        found = await self._ads(job.owner, "condor_q", job.number)
+        found = found or await self._ads(job.owner, "condor_history", "-limit", "1", job.number)
+        return _state(found) if found else None
+
+    async def _end(self, job: Ref) -> None:
+        await self._run(job.owner, ["condor_rm", job.number])
+
+    async def forget(self, ref: str) -> None:
+        """Let go of what is kept of the job: beside its folder, and in the queue."""
+        await self.cancel(ref)
+        await super().forget(ref)
+
+    async def _ads(self, owner: str, program: str, *asked: str) -> Mapping[str, Any] | None:
+        """Return the first description that fits, None when there is none."""
+        said = await self._run(owner, [program, *asked, "-json", "-attributes", ",".join(_ASKED)])
+        try:
+            found = json.loads(said or "[]")
+            return dict(found[0]) if found else None
+        except (ValueError, TypeError, KeyError) as error:
+            raise Unavailable(
+                "The batch system does not answer as it should.", log_message=f"{program}: {said[:500]}"
+            ) from error
+
+    def _described(self, job: Job) -> str:
+        """Return the job's description, one thing a line."""
+        folder, size = str(job.folder), job.size
+        if any(character in folder for character in "$\n\r\"'"):
+            raise Invalid("This job cannot be run here.", log_message=f"{folder} cannot stand in a description.")
+        asked = {
+            "universe": "vanilla",
+            "executable": f"{folder}/{_SCRIPT}",
+            "initialdir": folder,
+            "output": jobs.LOG,
+            "error": jobs.LOG,
+            "should_transfer_files": "NO",
+            "getenv": "False",
+            "request_cpus": str(max(1, math.ceil(size.cores))),
+            "request_memory": f"{max(1, size.memory >> 20)}MB",
+            "request_gpus": str(size.gpus) if size.gpus else "",
+            # What runs a notebook ends it in time by itself; this is for the case that it cannot.
+            "allowed_execute_duration": str(size.seconds) if size.seconds else "",
+            # One that was begun is not begun again behind our back.
+            "requirements": "NumJobStarts == 0",
+            "periodic_remove": "JobStatus == 1 && NumJobStarts > 0",
+            "leave_in_queue": f"JobStatus == 4 && time() - EnteredCurrentStatus < {_KEPT * 86_400}",
+            f"+{_MARK}": f'"{job.id}"',
+        }
+        lines = [f"{name} = {value}" for name, value in asked.items() if value]
+        return "\n".join([*lines, *self._lines, "queue", ""])
+
+
+def _state(found: Mapping[str, Any]) -> JobState:
+    """Return what HTCondor's numbers say."""
+    status, code = found.get("JobStatus"), found.get("HoldReasonCode")
+    if status == _HELD and code != _SPOOLING:
+        if code in _ENDS:
+            return JobState("failed", _ENDS[code])
+        reason = shorten(" ".join(clean_text(str(found.get("HoldReason", ""))).split()), 200)
+        return JobState("queued", f"It is held back: {reason}" if reason else "It is held back.")
+    if status == _COMPLETED:
+        return JobState("done" if found.get("ExitCode") == 0 and not found.get("ExitBySignal") else "failed")
+    if status == _REMOVED:
+        return JobState("cancelled")
+    waits = status in {_IDLE, _HELD}
+    return JobState("queued", "It waits until a machine is free.") if waits else JobState("running")
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text)
+    os.chmod(path, 0o700)
