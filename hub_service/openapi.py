@@ -17,6 +17,12 @@ _NETWORK = {
     "example.org:8443.",
     "oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "maxItems": MOST}],
 }
+#: What starts a notebook says these; which notebook, with what, and where.
+_RUN: dict[str, Any] = {
+    **{n: {"type": "string"} for n in ("app", "store", "path", "environment", "size", "facility", "title", "email")},
+    "values": {"type": "object"},
+    "things": {"type": "object", "additionalProperties": {"type": "string"}},
+}
 #: (method, path) → the body's properties: name → JSON schema
 _BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("patch", "api/apps/{slug}"): {
@@ -73,12 +79,22 @@ _BODIES: dict[tuple[str, str], dict[str, Any]] = {
         n: {"type": "string"}
         for n in ("app", "store", "path", "basket", "given", "facility", "environment", "size", "title")
     },
+    ("post", "api/runs"): _RUN,
+    ("post", "api/runs/series"): {**_RUN, "table": {"type": "array", "items": {"type": "object"}}},
+    ("post", "api/runs/{run}/repeat"): {"values": {"type": "object"}},
+    ("post", "api/schedules"): {
+        **_RUN,
+        "cron": {"type": "string"},
+        "until": {"type": "string", "format": "date-time"},
+    },
     ("post", "api/stores"): {n: {"type": "string"} for n in ("title", "url", "username", "password")},
 }
 _QUERIES = {
     "api/facilities": ("all",),
     "api/apps": ("q", "category", "show"),
     "api/people": ("q",),
+    "api/runs": ("series",),
+    "api/runs/form": ("app", "store", "path"),
     "api/search": ("q", "limit", "cursor", "typing"),
     "api/search/suggest": ("q", "limit"),
     "api/stores/{store}/files/{path}": ("content",),
@@ -94,6 +110,10 @@ _CREATED = {
         "api/baskets",
         "api/requests",
         "api/launches",
+        "api/runs",
+        "api/runs/series",
+        "api/runs/{run}/repeat",
+        "api/schedules",
     )
 }
 

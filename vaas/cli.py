@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from vaas import __version__, cli_publish, cli_search
+from vaas import __version__, cli_publish, cli_run, cli_search
 
 __all__ = ["COMMANDS", "main"]
 
@@ -41,6 +41,13 @@ def publish(words: Sequence[str]) -> int:
     return cli_publish.run_publish(parser.parse_args(list(words)[1:]))
 
 
+def run(words: Sequence[str]) -> int:
+    """Run a notebook once, or over a table of values."""
+    parser = argparse.ArgumentParser(prog="vaas run", description="Run a notebook with values for its parameters.")
+    cli_run.add_run(parser)
+    return cli_run.run_run(parser.parse_args(list(words)[1:]))
+
+
 def search(words: Sequence[str]) -> int:
     """Search the portal and its catalogs."""
     # No -h: “-history” is a word that must not be there.
@@ -59,6 +66,7 @@ def search(words: Sequence[str]) -> int:
 COMMANDS: Mapping[str, tuple[str, Callable[[Sequence[str]], int]]] = {
     "up": ("start the portal on this machine", control),
     "publish": ("check a notebook or a folder and publish it as an app", publish),
+    "run": ("run a notebook with values for its parameters, and wait for the result", run),
     "search": ("search apps and files, here and in other catalogs", search),
     "index": ("make the search index anew; --sweep: look through the stores", control),
     "down": ("stop it; the data stays", control),

@@ -8,9 +8,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
-from vaas.client.errors import api_of, refusal
+from vaas.client.errors import PortalError, api_of, refusal
 from vaas.errors import Forbidden
 from vaas.http import Http, internal_http
 
@@ -49,8 +49,18 @@ class Client:
 
     async def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Return the decoded answer; raise what the portal says in its own words."""
+        return await self._send(method, path, json.dumps(body).encode() if body is not None else None)
+
+    async def write(self, store: str, path: str, data: bytes) -> None:
+        """Write a new file into a store, with the folders that it is in; one that is there already stays as it is."""
+        try:
+            await self._send("PUT", f"stores/{store}/files/{quote(path)}?parents=1", data)
+        except PortalError as error:
+            if error.kind != "Conflict":
+                raise
+
+    async def _send(self, method: str, path: str, data: bytes | None) -> Any:
         headers = {"Authorization": f"token {self._token}", "Content-Type": "application/json"}
-        data = json.dumps(body).encode() if body is not None else None
         answer = await self._http.request(method, self._url + path, headers=headers, body=data, seconds=300)
         if answer.status == 401 or (answer.status == 403 and not answer.body.startswith(b"{")):
             raise Forbidden(

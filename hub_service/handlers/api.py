@@ -15,6 +15,7 @@ from vaas.errors import Invalid
 from vaas.locks import digest_of
 from vaas.model import Access, App, Draft, Entry, Grant, Link, StoreAccount, Version
 from vaas.portal import Publication
+from vaas.portal.copies import ensure_parents
 from vaas.portal.gallery import Appearance
 from vaas.stores.base import check_path
 
@@ -334,8 +335,13 @@ class FilesJson(Api):
         self.finish(data)
 
     async def put(self, store_id: str, path: str = "") -> None:
-        """Write a file; If-Match names the etag that it must still have, without it the file must be new."""
+        """Write a file; If-Match names the etag that it must still have, without it the file must be new.
+
+        With ``?parents=1`` the folders in which it is to lie are made where they are not there.
+        """
         store = self.portal.drafts.store(self.person, store_id)
+        if self.get_query_argument("parents", "") == "1":
+            await ensure_parents(store, check_path(path))
         expected = self.request.headers.get("If-Match")
         entry = await store.write(
             check_path(path), self.request.body, if_match=expected.strip('"') if expected else None

@@ -146,13 +146,18 @@ class Base(HubOAuthenticated, web.RequestHandler):
         sites: tuple[str, ...] = self.settings.get("frame_ancestors", ()) if self.framed else ()
         return " ".join(sites) or "'none'"
 
+    @property
+    def frames(self) -> str:
+        """Whose pages it may show in a frame, as a content security policy says it."""
+        return str(self.settings["app_origins"])
+
     def set_default_headers(self) -> None:
         """Let pages load only what is ours, and be framed by nobody."""
         apps, ancestors = self.settings["app_origins"], self.ancestors
         self.set_header(
             "Content-Security-Policy",
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
-            f"connect-src 'self'; form-action 'self' {apps}; frame-src {apps}; base-uri 'none'; "
+            f"connect-src 'self'; form-action 'self' {apps}; frame-src {self.frames}; base-uri 'none'; "
             f"frame-ancestors {ancestors}",
         )
         self.set_header("Cross-Origin-Opener-Policy", "same-origin")
@@ -213,6 +218,7 @@ class Page(Base):
             "isolated": self.settings["isolation"].holds,
             # On an error's page nothing more is asked of what may be what is wrong.
             "open_requests": self.portal.requests.waiting(self.visitor) if self.get_status() < 500 else 0,
+            "ended_runs": self.portal.running.news(self.visitor) if self.get_status() < 500 else 0,
             "errors": self.wrong,
             "values": self._given(),
         }

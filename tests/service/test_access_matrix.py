@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import re
 import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -90,6 +92,17 @@ MATRIX = (
     Row("get", "drafts/{draft}/check", OWNER, 200, mine=True),
     Row("post", "drafts/{draft}/check", OWNER, 303, form={}, mine=True),
     Row("post", "drafts/{draft}/discard", OWNER, 303, form={}, mine=True),
+    Row("get", "runs/", PERSON, 200),
+    Row("get", "runs/new", PERSON, 400),
+    Row("post", "runs/new", READ, 400, form={"app": "{slug}", "how": "schedule", "every": "never"}),
+    Row("get", "runs/series/{series}", OWNER, 200, mine=True),
+    Row("post", "runs/series/{series}", OWNER, 400, form={"do": "nothing"}, mine=True),
+    Row("get", "runs/{run}/", OWNER, 200, mine=True),
+    Row("post", "runs/{run}/", OWNER, 303, form={"do": "cancel"}, mine=True),
+    Row("get", "runs/{run}/events", OWNER, 200, mine=True),
+    Row("get", "runs/{run}/log", OWNER, 200, mine=True),
+    Row("get", "runs/{run}/result", OWNER, 404, mine=True),
+    Row("post", "schedules/{schedule}", OWNER, 303, form={}, mine=True),
     Row("get", "l/{token}", ANY, 302),
     Row("get", "wake/{account}", VIEW, 302),
     Row("get", "proxy-errors/{status}", ANY, 404),
@@ -154,6 +167,18 @@ MATRIX = (
     Row("delete", "api/launches/{launch}", PERSON, 404),
     Row("post", "api/launches/{launch}/stop", PERSON, 404),
     Row("post", "api/launches/{launch}/start", PERSON, 404),
+    Row("get", "api/runs", PERSON, 200),
+    Row("post", "api/runs", READ, 400, body={"app": "{slug}", "size": "none"}),
+    Row("get", "api/runs/form", READ, 200, at="?app={slug}"),
+    Row("post", "api/runs/series", READ, 400, body={"app": "{slug}", "table": [{}], "size": "none"}),
+    Row("get", "api/runs/{run}", OWNER, 200, mine=True),
+    Row("get", "api/runs/{run}/log", OWNER, 200, mine=True),
+    Row("post", "api/runs/{run}/cancel", OWNER, 200, body={}, mine=True),
+    Row("post", "api/runs/{run}/repeat", OWNER, 400, body={"values": {"none": 1}}, mine=True),
+    Row("delete", "api/runs/{run}", OWNER, 204, mine=True),
+    Row("get", "api/schedules", PERSON, 200),
+    Row("post", "api/schedules", READ, 400, body={"app": "{slug}", "cron": "never", "until": "2100-01-01"}),
+    Row("delete", "api/schedules/{schedule}", OWNER, 204, mine=True),
     Row("delete", "api/apps/{slug}", OWNER, 204),
 )
 
@@ -178,9 +203,22 @@ class World:
         made = _call(self.portal, "POST", "baskets", self.tokens["owner"], {"name": secrets.token_hex(8)})
         return str(made["id"])
 
+    def run(self) -> dict[str, str]:
+        """Return a new run of the owner, which was cancelled, and the series that it is of."""
+        asked = {"app": self.slug, "table": [{}]}
+        made = _call(self.portal, "POST", "runs/series", self.tokens["owner"], asked)
+        run = made["runs"][0]["id"]
+        _call(self.portal, "POST", f"runs/{run}/cancel", self.tokens["owner"], {})
+        return {"run": run, "series": made["series"]}
+
+    def schedule(self) -> str:
+        """Return a new schedule of the owner."""
+        asked = {"app": self.slug, "cron": "0 0 1 1 *", "until": _next_year()}
+        return str(_call(self.portal, "POST", "schedules", self.tokens["owner"], asked)["id"])
+
     def ask(self, who: str, row: Row, names: dict[str, str]) -> int:
         """Send the row's request and return the status."""
-        path = "/services/vaas/" + row.path.format(**names) + row.at
+        path = "/services/vaas/" + row.path.format(**names) + row.at.format(**names)
         settings = self.portal.settings
         headers = {"Host": f"{settings.domain}:{settings.port}"}
         if token := self.tokens.get(who):
@@ -193,6 +231,10 @@ class World:
         url = f"http://127.0.0.1:{settings.port}{path}"
         with httpx.stream(row.method.upper(), url, headers=headers, timeout=30, **said) as answer:
             return answer.status_code
+
+
+def _next_year() -> str:
+    return (datetime.now(UTC) + timedelta(days=300)).isoformat()
 
 
 def _call(portal: RunningPortal, method: str, path: str, token: str, body: Any = None) -> Any:
@@ -272,6 +314,8 @@ def test_a_route_answers_as_the_rules_say(world: World, row: Row) -> None:
         "search": "aaaaaaaaaaaa",
         "request": "aaaaaaaaaaaa",
         "launch": "aaaaaaaaaaaa",
+        "schedule": world.schedule() if "{schedule}" in row.path else "",
+        **(world.run() if re.search(r"\{(run|series)\}", row.path) else {"run": "", "series": ""}),
     }
     asked = [who for who in (*RANK, "service") if who != "owner"] + ["owner"]  # the owner's yes may end the thing
     if row.path == "api/apps/{slug}" and row.method == "delete":

@@ -63,9 +63,10 @@ def test_what_is_said_of_bodies_queries_and_statuses_is_about_operations_that_ex
 def test_every_operation_that_reads_a_body_describes_it() -> None:
     reading = {(m, p) for p, m, _ in operations() if m in {"post", "put", "patch"}}
     described = {(m, f"/{p}") for m, p in openapi._BODIES}
-    # Waking an app, having seen something, stopping and starting take no body; a file's body is its bytes.
+    # Waking an app, cancelling, having seen something, stopping and starting take no body; a file's body is its bytes.
     assert reading - described == {
         ("post", "/api/apps/{slug}/opening"),
+        ("post", "/api/runs/{run}/cancel"),
         ("put", "/api/stores/{store}/files/{path}"),
         ("put", "/api/saved/{search}/seen"),
         ("post", "/api/launches/{launch}/stop"),

@@ -335,6 +335,24 @@ def test_nobody_asks_for_what_they_have(access: object, more: list[str] | None) 
     assert asks == ([more] if more else [])
 
 
+@pytest.mark.parametrize(("access", "runs"), [("VIEW", False), ("READ", True), ("WRITE", True), (None, False)])
+def test_an_app_is_run_by_who_may_read_it(access: object, *, runs: bool) -> None:
+    app = next(record for record in records() if record["type"] == "app" and record["owner"] == "ada")
+    app["details"] = {**app["details"], "access": access}
+    urls = [each["url"] for each in shown.detail(app, visitor="emil")["actions"] if each["do"] == "run"]
+    assert urls == ([f"runs/new?app={app['details']['slug']}"] if runs else [])
+    assert "run" not in [each["do"] for each in shown.detail(app)["actions"]], (
+        "nobody runs what they are not signed in for"
+    )
+
+
+def test_a_notebook_is_run_from_where_it_lies() -> None:
+    found = next(record for record in records() if record["type"] == "notebook")
+    found["details"] = {"store": "home", "path": "lab/a&b=c.ipynb"}
+    (run,) = (each for each in shown.detail(found, visitor="ada")["actions"] if each["do"] == "run")
+    assert run["url"] == "runs/new?store=home&path=lab%2Fa%26b%3Dc.ipynb"
+
+
 def test_a_folder_of_data_is_not_downloaded_and_a_file_is() -> None:
     file = next(record for record in records() if record["format"] == "csv" and record["catalog"] == "here")
     folder = {**file, "format": "zarr", "size": None}

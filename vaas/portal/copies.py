@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from vaas.errors import Conflict, NotFound
 from vaas.model import User, Visitor
 from vaas.portal.core import Core
 from vaas.stores.base import Store, check_path
 
-__all__ = ["Copies"]
+__all__ = ["Copies", "ensure_parents"]
 
 
 class Copies:
@@ -37,6 +39,14 @@ class Copies:
             await store.write(path, self._core.content.read(file.sha256), if_match=None)
         self._core.written(user, store.id, target)
         return target
+
+
+async def ensure_parents(store: Store, path: str) -> None:
+    """Make the folders in which the path lies; those that are there stay as they are."""
+    parts = path.split("/")[:-1]
+    for i in range(1, len(parts) + 1):
+        with contextlib.suppress(Conflict):
+            await store.make_folder("/".join(parts[:i]))
 
 
 async def _new_folder(store: Store, wanted: str) -> str:

@@ -70,7 +70,7 @@ class Results:
         address = str(run.asked.get("email", ""))
         if self.post is None or not address or not self.post.takes(address):
             return
-        page = f"{self._core.public_url}runs/{run.id}"
+        page = f"{self._core.public_url}runs/{run.id}/"
         said = f"“{run.title}” {_WORDS[run.state]}."
         lines = [
             said,

@@ -184,28 +184,32 @@ class Running:
 
     async def repeat(self, visitor: Visitor, run_id: str, *, values: Mapping[str, Any] | None = None) -> Run:
         """Run the same again: the notebook as it was then, with these values in place of those that it had."""
-        run = self.run(visitor, run_id)
-        user = self._sources.person(visitor)
-        self._sources.may_still(user, run.asked)
-        source = self._sources.of_snapshot(run.title, run.snapshot, run.asked)
-        fields = await self._sources.fields(visitor, source)
+        run, fields = await self._then(visitor, run_id)
         given = {**run.parameters, **filled(fields, values or {})}
-        now = self._core.now()
-        again = Run(
-            self._core.new_id(),
-            run.owner,
-            run.title,
-            run.snapshot,
-            given,
-            run.environment,
-            run.size,
-            run.facility,
-            now,
-            run.asked,
-        )
-        choose(self._core, user, again)
+        places = (run.environment, run.size, run.facility)
+        new_id, now = self._core.new_id(), self._core.now()
+        again = Run(new_id, run.owner, run.title, run.snapshot, given, *places, created=now, asked=run.asked)
+        choose(self._core, self._sources.person(visitor), again)
         self._put(again)
         return again
+
+    async def form_again(self, visitor: Visitor, run_id: str) -> Form:
+        """Return what is asked before a run is repeated: the notebook's parameters then, with the values it had."""
+        run, fields = await self._then(visitor, run_id)
+        given = [replace(each, default=run.parameters.get(each.name, each.default)) for each in fields if not each.slot]
+        return Form(run.title, run.snapshot.notebook, tuple(given))
+
+    async def _then(self, visitor: Visitor, run_id: str) -> tuple[Run, tuple[Field, ...]]:
+        """Return the run and its notebook's parameters, for who may still run it."""
+        run = self.run(visitor, run_id)
+        self._sources.may_still(self._sources.person(visitor), run.asked)
+        source = self._sources.of_snapshot(run.title, run.snapshot, run.asked)
+        return run, await self._sources.fields(visitor, source)
+
+    @property
+    def tells(self) -> bool:
+        """Whether e-mail can be sent when a run has ended."""
+        return self._post is not None
 
     def news(self, visitor: Visitor) -> int:
         """Return how many runs ended since the person looked last: a number for the navigation, 0 for nobody."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from vaas.widgets import links
 
@@ -162,6 +163,8 @@ def _actions(record: Mapping[str, Any], *, launches: bool, visitor: str) -> list
         why = _why_not_launched(record, launches=launches, visitor=visitor)
         name = "Launch in JupyterLab"
         found.append({"do": "launch", "name": name, "url": links.launch(record), "icon": "rocket", "why": why})
+    if own and visitor and (form := _form_of_a_run(record)):
+        found.append({"do": "run", "name": "Run with other values", "url": form, "icon": "run", "away": False})
     if own and slug and visitor and visitor != record.get("owner") and (more := _to_ask_for(record)):
         found.append({"do": "ask", "name": "Ask for access", "slug": slug, "more": more, "icon": "key"})
     return found
@@ -175,6 +178,16 @@ def _why_not_launched(record: Mapping[str, Any], *, launches: bool, visitor: str
         return "This portal has no place where it could be launched."
     opens_only = (record.get("details") or {}).get("access") == "VIEW"
     return "You may open it, but not launch it. Ask its owner for more." if opens_only else ""
+
+
+def _form_of_a_run(record: Mapping[str, Any]) -> str:
+    """Return where a notebook is run with other values, below the portal; "" for what nobody or not everybody can."""
+    details = record.get("details") or {}
+    if record.get("type") == "app" and details.get("access") in {"READ", "WRITE"}:
+        return links.safe_url(f"runs/new?{urlencode({'app': str(details.get('slug') or '')})}")
+    if record.get("type") == "notebook" and details.get("store") and details.get("path"):
+        return links.safe_url(f"runs/new?{urlencode({name: str(details[name]) for name in ('store', 'path')})}")
+    return ""
 
 
 def _to_ask_for(record: Mapping[str, Any]) -> list[str]:

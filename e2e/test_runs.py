@@ -1,0 +1,161 @@
+"""Running a notebook by itself: from the form to the result, over a table, cancelled, and seen by nobody else."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from e2e.people import PHONE, Person, Site
+from tests.notebooks import code, markdown
+from vaas.jobs import RESULT
+
+pytestmark = pytest.mark.browser
+#: A run starts a kernel, on a machine that may be busy.
+SLOW = 90_000
+HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
+
+
+def shot(person: Person, name: str) -> None:
+    """Take pictures of the whole page for who looks at them, if anybody does: on a desk and on a phone."""
+    if folder := os.environ.get("VAAS_SHOTS", ""):
+        for width, size in (("1280", {"width": 1280, "height": 800}), ("390", PHONE)):
+            person.page.set_viewport_size(size)  # type: ignore[arg-type]
+            person.page.screenshot(path=Path(folder) / f"run-{name}-{width}.png", full_page=True)
+        person.page.set_viewport_size({"width": 1280, "height": 800})
+
+
+def keeps_waves(person: Person, *cells: object, parameters: str = "n: int = 3  # how many waves\nname = 'sea'") -> str:
+    """Keep a notebook with parameters in the person's home, and return its path."""
+    name = f"runs-{secrets.token_hex(3)}.ipynb"
+    return person.keeps(name, markdown("# Waves by themselves"), code(parameters, tags=["parameters"]), *cells)
+
+
+def starts(person: Person, path: str, **values: str) -> str:
+    """Fill the form and start; return the run's address."""
+    person.goes(f"files/home/{path}")
+    person.page.get_by_role("link", name="Run with other values").click()
+    for name, value in values.items():
+        person.page.locator(f"[name='value.{name}']").fill(value)
+    shot(person, "form")
+    person.page.get_by_role("button", name="Start").click()
+    person.page.wait_for_url(re.compile(r"/runs/[a-z0-9]{12}/$"))
+    return person.page.url
+
+
+def test_from_the_form_to_the_result(site: Site, ada: Person) -> None:
+    path = keeps_waves(
+        ada,
+        "import time\nfor i in range(n):\n    print('wave', i, flush=True)\n    time.sleep(0.5)",
+        "from IPython.display import HTML\nHTML(f'<h2>{n} waves of the {name}</h2>')",
+    )
+    starts(ada, path, n="5", name="north")
+    expect(ada.page.get_by_text(re.compile(r"Cell \d of \d is running"))).to_be_visible(timeout=SLOW)
+    shot(ada, "running")
+    expect(ada.page.locator(".run-state")).to_contain_text("Done", timeout=SLOW)
+    expect(ada.page.locator(".facts-values")).to_contain_text("north")
+    result = ada.page.frame_locator("iframe")
+    expect(result.get_by_text("5 waves of the north")).to_be_visible()
+    shot(ada, "done")
+    with ada.page.expect_download() as download:
+        ada.page.get_by_role("link", name="Download as a page").click()
+    assert "5 waves of the north" in download.value.path().read_text()
+    ada.page.get_by_role("link", name="Executed notebook").click()
+    expect(ada.page.get_by_role("heading", name=path, exact=True)).to_be_visible()
+    ada.goes("")
+    expect(ada.page.get_by_role("link", name=re.compile("Runs.* ended since you looked"))).to_be_visible()
+    ada.page.get_by_role("link", name=re.compile("^Runs")).click()
+    ada.page.get_by_role("link", name="Waves by themselves").first.click()
+    ada.page.get_by_role("link", name="Repeat with other values").click()
+    expect(ada.page.locator("[name='value.name']")).to_have_value("north")
+    ada.page.go_back()
+    ada.page.get_by_role("button", name="Publish as an app").click()
+    expect(ada.page.get_by_role("heading", name=re.compile("^Publish “"))).to_be_visible()
+
+
+def test_a_table_with_a_wrong_row_starts_nothing_until_it_is_mended(site: Site, ada: Person) -> None:
+    path = keeps_waves(ada, "if n == 2:\n    raise ValueError('two is odd')")
+    ada.goes(f"runs/new?store=home&path={path}")
+    ada.page.locator("label[for=how-table]").click()
+    ada.page.get_by_label("Paste a table").fill("n,name\n1,one\nmany,two\n")
+    ada.page.get_by_role("button", name="Start").click()
+    expect(ada.page.get_by_text("Nothing was started: 1 thing is wrong in the table")).to_be_visible()
+    expect(ada.page.get_by_text(re.compile("Row 3: .*many"))).to_be_visible()
+    shot(ada, "table-wrong")
+    ada.page.get_by_label("Paste a table").fill("n\tname\n1\tone\n2\ttwo\n")
+    ada.page.get_by_role("button", name="Check the table").click()
+    expect(ada.page.get_by_text("2 rows are fine")).to_be_visible()
+    ada.page.get_by_role("button", name="Start").click()
+    expect(ada.page.get_by_text("2 runs are in the queue.")).to_be_visible()
+    expect(ada.page.get_by_text("1 done")).to_be_visible(timeout=SLOW)
+    expect(ada.page.get_by_text("1 failed")).to_be_visible(timeout=SLOW)
+    expect(ada.page.get_by_text(re.compile("two is odd"))).to_be_visible()
+    shot(ada, "series")
+
+
+def test_a_run_is_cancelled(site: Site, ada: Person) -> None:
+    starts(ada, keeps_waves(ada, "import time\nprint('begun', flush=True)\ntime.sleep(600)"))
+    expect(ada.page.locator("[data-run-log]")).to_contain_text("begun", timeout=SLOW)
+    ada.page.get_by_role("button", name="Cancel").click()
+    expect(ada.page.get_by_text("It was cancelled")).to_be_visible(timeout=SLOW)
+    shot(ada, "cancelled")
+
+
+def test_a_schedule_is_made_and_stopped(site: Site, ada: Person) -> None:
+    ada.goes(f"runs/new?store=home&path={keeps_waves(ada, 'n')}")
+    ada.page.locator("label[for=how-schedule]").click()
+    ada.page.get_by_label("Name of the run").fill("Every Friday")
+    ada.page.get_by_label("On", exact=True).select_option("Friday")
+    ada.page.get_by_role("button", name="Start").click()
+    expect(ada.page.get_by_text(re.compile("Every Friday at 06:00 UTC, until"))).to_be_visible()
+    shot(ada, "list")
+    ada.page.get_by_role("button", name="Stop Every Friday").click()
+    expect(ada.page.get_by_text("It is not repeated any more.")).to_be_visible()
+    expect(ada.page.get_by_text(re.compile("Every Friday at 06:00"))).to_have_count(0)
+
+
+@pytest.mark.attack
+def test_what_a_notebook_says_is_text_everywhere(site: Site, ada: Person, sam: Person) -> None:
+    path = keeps_waves(ada, "print(name)", "raise ValueError(name)")
+    said: list[str] = []
+    ada.page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
+    here = starts(ada, path, name=HOSTILE)
+    expect(ada.page.get_by_text("It did not work")).to_be_visible(timeout=SLOW)
+    expect(ada.page.locator(".said-error")).to_contain_text(f"ValueError: {HOSTILE}")
+    expect(ada.page.locator(".facts-values")).to_contain_text(HOSTILE)
+    expect(ada.page.locator("[data-run-log]")).to_contain_text(HOSTILE)
+    shot(ada, "failed")
+    for page in ("", "runs/"):
+        assert ada.page.locator("main script, main img[src=x]").count() == 0 and said == [], page
+        ada.goes("runs/")
+    run = here.rstrip("/").rpartition("/")[2]
+    for part in ("", "events", "log", "result"):
+        assert sam.goes(f"runs/{run}/{part}") == 404
+    assert sam.goes(f"runs/new?again={run}") == 404
+
+
+@pytest.mark.attack
+def test_a_result_acts_neither_as_the_portal_nor_as_its_runner(site: Site, ada: Person) -> None:
+    path = keeps_waves(ada, "1 + 1")
+    here = starts(ada, path)
+    expect(ada.page.locator(".run-state")).to_contain_text("Done", timeout=SLOW)
+    # Whatever makes the page: what lies there in its place can be anything.
+    (notebook,) = (site.portal.data / "homes" / "ada").glob(f"Runs/*/{path}")
+    notebook.with_name(RESULT).write_text(
+        "<h1 id=out>Foreign</h1><script>document.getElementById('out').textContent = 'It ran'</script>"
+        "<form action='/services/vaas/logout' method=post><button>Press me</button></form>"
+    )
+    ada.page.reload()
+    frame = ada.page.frames[1]
+    expect(ada.page.frame_locator("iframe").get_by_text("Foreign")).to_be_visible()
+    assert frame.evaluate("self.origin") == "null"
+    ada.page.frame_locator("iframe").get_by_role("button").click()
+    ada.page.goto(here)
+    expect(ada.page.locator(".run-state")).to_contain_text("Done")
+    with ada.page.expect_download():
+        ada.page.evaluate("address => { location.href = address }", f"{here}result")
+    site.complaints[:] = [each for each in site.complaints if "sandboxed" not in each]

@@ -1,0 +1,174 @@
+"""The form of a run: what it shows for each parameter, and what somebody filled into it, with all that is wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+from hub_service.words import size_words
+from vaas.errors import Invalid, VaasError
+from vaas.launching import Environment, Facility, Offering, Size
+from vaas.portal.run_forms import Form, filled
+from vaas.series import Table, decoded, read_table
+
+__all__ = [
+    "HOW",
+    "KIND_WORDS",
+    "Answers",
+    "asked_of",
+    "at_its_field",
+    "choices",
+    "in_days",
+    "size_title",
+    "text_of",
+    "until",
+]
+
+#: What the form's last question can be answered with.
+HOW = ("once", "table", "schedule")
+KIND_WORDS: Mapping[str, str] = {
+    "int": "whole number",
+    "float": "number",
+    "bool": "yes or no",
+    "str": "text",
+    "list": "list",
+    "dict": "dictionary",
+    "slot": "data",
+}
+#: What a slot's choice of a file begins with, and its choice of an address that is written down.
+_FILE, _WRITTEN = "store:", "written"
+#: Characters of a table that is pasted; the file of one comes with the same form.
+_LONGEST_TABLE = 1_000_000
+Said = Callable[[str], str]
+
+
+@dataclass
+class Answers:
+    """What somebody filled in, read against the form; ``wrong`` says of each field what is wrong with it.
+
+    ``sent`` are the names that were sent: an empty text is a value, and what was not asked is none.
+    """
+
+    form: Form
+    said: Said
+    sent: Collection[str]
+    wrong: dict[str, str] = field(default_factory=dict)
+
+    def chosen(self) -> dict[str, Any]:
+        """Return what is the same for all runs, as the verbs take it."""
+        places = {name: self.said(name) for name in ("environment", "size", "facility", "title", "email")}
+        return {"values": self.values(), "things": self.things(), **places}
+
+    def values(self) -> dict[str, Any]:
+        """Return the values; of a field that is left empty, the notebook's counts."""
+        found: dict[str, Any] = {}
+        for each in self.form.fields:
+            text = self.said(f"value.{each.name}")
+            if each.slot:
+                text = self.said(f"file.{each.name}").strip() if self.said(f"thing.{each.name}") == _WRITTEN else ""
+            written = each.kind == "str" and f"value.{each.name}" in self.sent
+            if not text and not (written and each.default):
+                continue
+            try:
+                found[each.name] = self.read(each.name, text)
+            except Invalid as error:
+                self.wrong[f"value.{each.name}"] = error.message
+        return found
+
+    def read(self, name: str, text: str) -> Any:
+        """Return the value that the text means for that parameter. Raises Invalid."""
+        only = [each for each in self.form.fields if each.name == name]
+        return filled(only, {name: text})[name]
+
+    def things(self) -> dict[str, str]:
+        """Return what fills the slots; "" in a slot leaves it as the notebook has it."""
+        found: dict[str, str] = {}
+        for each in self.form.fields:
+            what = self.said(f"thing.{each.name}") if each.slot else ""
+            if what.startswith(_FILE):
+                path = self.said(f"file.{each.name}").strip().strip("/")
+                if not path:
+                    self.wrong[f"value.{each.name}"] = "Write which file, with its folders: data/sea.csv."
+                what = f"{what}{path}"
+            if what and what != _WRITTEN:
+                found[each.name] = what
+        return found
+
+    def table(self, uploaded: bytes | None, *, most: int) -> tuple[str, Table]:
+        """Return the text of the table, of the file if there is one, and what it holds."""
+        text = self.said("table")
+        try:
+            text = decoded(uploaded) if uploaded else text
+        except Invalid as error:
+            self.wrong["table"] = error.message
+            return text, Table()
+        if len(text) > _LONGEST_TABLE:
+            self.wrong["table"] = "The table is too long. Make several of it."
+            return "", Table()
+        names = [each.name for each in self.form.fields]
+        return text, read_table(text, names, self.read, most=most)
+
+
+def asked_of(said: Said) -> dict[str, str]:
+    """Return which notebook an address or a form names. Raises Invalid for none."""
+    if app := said("app"):
+        return {"app": app}
+    asked = {"store": said("store"), "path": said("path")}
+    if not all(asked.values()):
+        raise Invalid("Choose a notebook first: on an app’s page, or in your files.")
+    return asked
+
+
+def text_of(value: Any) -> str:
+    """Return what a field shows for a value."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def choices(offering: Offering, facilities: Iterable[Facility]) -> dict[str, list[tuple[str, str, str]]]:
+    """Return what may be chosen, what is suggested first: for each field its ids, titles, and why one cannot be."""
+    places = list(facilities)
+    environments = dict.fromkeys(id for place in places for id in place.environments)
+    sizes = dict.fromkeys(id for place in places for id in place.sizes)
+    return {
+        "facility": [(place.id, place.title, "") for place in places],
+        "environment": [_choice(each) for id in environments if (each := offering.environment(id))],
+        "size": [(size.id, size_title(size), "") for id in sizes if (size := offering.size(id))],
+    }
+
+
+def _choice(environment: Environment) -> tuple[str, str, str]:
+    return environment.id, environment.title, environment.why if environment.state == "broken" else ""
+
+
+def size_title(size: Size) -> str:
+    """Say how much a size is."""
+    cores = f"{size.cores:g} core{'' if size.cores == 1 else 's'}"
+    gpus = f", {size.gpus} GPU{'' if size.gpus == 1 else 's'}" if size.gpus else ""
+    ends = f", {timedelta(seconds=size.seconds)} h at most" if size.seconds else ""
+    return f"{size.title}: {cores}, {size_words(size.memory)}{gpus}{ends}"
+
+
+def until(text: str) -> datetime:
+    """Return the end of the day that somebody chose, in UTC. Raises Invalid."""
+    try:
+        day = datetime.fromisoformat(text.strip()).date()
+    except ValueError:
+        raise Invalid("Choose the last day.", field="until") from None
+    return datetime.combine(day, time(23, 59, 59), UTC)
+
+
+def in_days(now: datetime, days: int) -> str:
+    """Return the day so many days from now, as a field for days has it."""
+    return (now + timedelta(days=days)).date().isoformat()
+
+
+def at_its_field(error: VaasError, form: Form) -> VaasError:
+    """Return the error at the field of the page that it is about."""
+    if error.field in {each.name for each in form.fields}:
+        error.field = f"value.{error.field}"
+    return error

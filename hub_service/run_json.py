@@ -1,0 +1,95 @@
+"""Runs, their forms and schedules, as REST shows them to whose they are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+from urllib.parse import quote
+
+from hub_service.handlers.base import plain
+from hub_service.recurring import words_of
+from vaas.launching import Offering, Run, Schedule
+from vaas.portal.run_forms import Form
+
+__all__ = ["executed", "form_json", "progress_words", "result_url", "run_json", "schedule_json", "series_title"]
+
+_NAMES = ("id", "title", "state", "error", "created", "started", "ended", "environment", "size", "facility")
+
+
+#: What is told of how far it is; what else is kept there is the portal's.
+_PROGRESS = ("cell", "of", "message", "starts_in")
+
+
+def progress_words(run: Run) -> str:
+    """Say how far a run is that is not over."""
+    progress = run.progress
+    begun = f"Cell {progress.get('cell', 0)} of {progress['of']} is running." if progress.get("of") else "It starts."
+    words = str(progress.get("message") or (begun if run.state == "running" else "It waits for its turn."))
+    starts_in = progress.get("starts_in")
+    if run.state != "queued" or not isinstance(starts_in, int | float):
+        return words
+    minutes = max(1, round(starts_in / 60))
+    unit = "minute" if minutes == 1 else "minutes"
+    estimate = f"about {minutes} {unit}" if minutes < 120 else f"about {round(minutes / 60)} hours"
+    return f"{words} It starts in {estimate}."
+
+
+def series_title(run: Run) -> str:
+    """Return the title that the runs over one table share: without the number of the row."""
+    return re.sub(r" \([0-9]+\)$", "", run.title) if run.series else run.title
+
+
+def run_json(run: Run, *, base: str) -> dict[str, Any]:
+    """Return a run; ``result`` is null until it is there, ``words`` say how far it is."""
+    shown: Mapping[str, Any] = {name: plain(getattr(run, name)) for name in (*_NAMES, "series", "schedule")}
+    result = {"store": run.result_store, "path": run.result_path, "notebook": executed(run)}
+    result["url"] = base + result_url(run)
+    return {
+        **shown,
+        "parameters": plain(dict(run.parameters)),
+        "asked": plain(dict(run.asked)),
+        "notebook": run.snapshot.notebook,
+        "version": run.snapshot.hash,
+        "progress": {name: run.progress[name] for name in _PROGRESS if name in run.progress},
+        "words": "" if run.over else progress_words(run),
+        "result": result if run.result_store else None,
+        "url": f"{base}runs/{run.id}/",
+    }
+
+
+def result_url(run: Run) -> str:
+    """Return where the folder of the result is shown, below the portal's address."""
+    return f"files/{quote(run.result_store)}/{quote(run.result_path)}"
+
+
+def executed(run: Run) -> str:
+    """Return the path of the executed notebook in the store of the result."""
+    return f"{run.result_path}/{run.snapshot.notebook.rpartition('/')[2]}"
+
+
+def schedule_json(schedule: Schedule) -> dict[str, Any]:
+    """Return a schedule; ``due`` is its next time, null when it has ``ended``, and ``when`` says the times in words."""
+    names = ("id", "title", "cron", "created", "until", "due", "environment", "size", "facility")
+    shown = {name: plain(getattr(schedule, name)) for name in names}
+    kept: dict[str, Any] = {name: plain(dict(getattr(schedule, name))) for name in ("parameters", "asked")}
+    kept["ended"] = str(schedule.asked.get("ended", ""))
+    return {**shown, **kept, "when": words_of(schedule.cron), "notebook": schedule.snapshot.notebook}
+
+
+def form_json(form: Form, offering: Offering) -> dict[str, Any]:
+    """Return what is asked before a notebook is run, and where it can be."""
+    places = [
+        {"id": each.id, "title": each.title, "environments": list(each.environments), "sizes": list(each.sizes)}
+        for each in form.facilities
+    ]
+    fields = [{**plain(asdict(each)), "slot": each.slot} for each in form.fields]
+    sizes = {size for each in form.facilities for size in each.sizes}
+    return {
+        "title": form.title,
+        "notebook": form.notebook,
+        "fields": fields,
+        "facilities": places,
+        "sizes": [plain(asdict(size)) for size in offering.sizes if size.id in sizes],
+    }
