@@ -9,7 +9,7 @@ from typing import Any
 from vaas.lab.manifest import Manifest, Thing
 from vaas.loading import TABLES
 
-__all__ = ["TAG", "first_cell", "overview", "with_cells"]
+__all__ = ["TAG", "first_cell", "language_of", "overview", "with_cells"]
 
 #: What marks a cell that a launch has made.
 TAG = "vaas-launch"
@@ -61,6 +61,14 @@ def with_cells(notebook: bytes, codes: Sequence[str], *, kernel: str, title: str
         cells = made + cells
     metadata["kernelspec"] = {"name": kernel, "display_name": title, "language": language}
     return json.dumps({**read, "cells": cells, "metadata": metadata}, ensure_ascii=False, indent=1).encode()
+
+
+def language_of(notebook: bytes) -> str:
+    """Return the language of a notebook; "" if it cannot be read."""
+    try:
+        return str(json.loads(notebook)["metadata"].get("kernelspec", {}).get("language") or "python")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return ""
 
 
 def _cell(code: str, *, id: str) -> dict[str, Any]:

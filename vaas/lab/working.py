@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from vaas.errors import Conflict, StorageFull, Unavailable, VaasError
-from vaas.lab.cell import first_cell, with_cells
+from vaas.lab.cell import first_cell, language_of, with_cells
+from vaas.lab.given import lay_beside
 from vaas.lab.kept import Kept
 from vaas.lab.kernelspec import NAME
 from vaas.lab.manifest import Manifest
@@ -73,11 +74,13 @@ def place_copy(home: Path, manifest: Manifest, portal: PortalClient, *, kept: Ke
 
 
 def begin_notebook(copy: Copy, manifest: Manifest, places: Mapping[str, str]) -> None:
-    """Put the generated cell into the copy's notebook, and its kernel."""
+    """Put the generated cells into the copy's notebook, and its kernel; what came along is laid beside it."""
     path = copy.path / copy.notebook
     title = str(manifest.environment.get("title", ""))
     with explained("the notebook"):
-        made = with_cells(path.read_bytes(), [first_cell(manifest, places)], kernel=NAME, title=title)
+        before = path.read_bytes()
+        cells = [first_cell(manifest, places), lay_beside(path.parent, manifest.given, language=language_of(before))]
+        made = with_cells(before, cells, kernel=NAME, title=title)
         draft = path.with_name(f".{path.name}.tmp")
         draft.write_bytes(made)
         draft.replace(path)

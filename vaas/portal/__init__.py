@@ -100,7 +100,7 @@ class Portal:
         self.reading = Reading(core, self.baskets)
         self.placing = Placing(core, self.drafts, self.baskets, self.reading)
         self.requests = Requests(core, self.sharing)
-        self.launching = Launching(core, self.baskets)
+        self.launching = Launching(core, self.baskets, given=self.giving.of)
         self.saved = Saved(core, self.finding, upto=(lambda: indexing.upto) if indexing else core.now)
         self.running = running(core, self.baskets) if running else without_executors(core, self.baskets)
         self.harvesting = harvesting
