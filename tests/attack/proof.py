@@ -75,15 +75,16 @@ def copied(folder: Path) -> Path:
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in _FILES:
         shutil.copy2(ROOT / name, folder / name)
-    # The app environment finds our code by its own path file, and the spawner hands no PYTHONPATH on: this one does.
-    (folder / "app-python").write_text(f'#!/bin/sh\nPYTHONPATH="{folder}" exec "{_app_python()}" "$@"\n')
-    (folder / "app-python").chmod(0o755)
+    # The environments find our code by their own path files, and the spawner hands no PYTHONPATH on: these do.
+    for name, python in (("app-python", _python("app")), ("lab-python", _python("lab"))):
+        (folder / name).write_text(f'#!/bin/sh\nPYTHONPATH="{folder}" exec "{python}" "$@"\n')
+        (folder / name).chmod(0o755)
     (folder / ".venvs").symlink_to(ROOT / ".venvs")
     return folder
 
 
-def _app_python() -> str:
-    return os.environ.get("VAAS_APP_PYTHON") or str(ROOT / ".venvs" / "app" / "bin" / "python")
+def _python(name: str) -> str:
+    return os.environ.get(f"VAAS_{name.upper()}_PYTHON") or str(ROOT / ".venvs" / name / "bin" / "python")
 
 
 class NotRun(Exception):
@@ -104,6 +105,7 @@ def without(defence: Defence, *, folder: Path) -> dict[str, bool]:
             raise NotRun(f"{edit.file} holds this {edit.count(root)} times: {edit.find}")
         edit.make(root)
     environ = {**os.environ, "PYTHONPATH": str(root), "VAAS_APP_PYTHON": str(root / "app-python")}
+    environ["VAAS_LAB_PYTHON"] = str(root / "lab-python")
     report = folder / "report.xml"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", *defence.tests]
     try:
