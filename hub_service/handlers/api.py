@@ -343,9 +343,8 @@ class FilesJson(Api):
         if self.get_query_argument("parents", "") == "1":
             await ensure_parents(store, check_path(path))
         expected = self.request.headers.get("If-Match")
-        entry = await store.write(
-            check_path(path), self.request.body, if_match=expected.strip('"') if expected else None
-        )
+        match = expected.strip('"') if expected else None
+        entry = await store.write(check_path(path), self.request.body, if_match=match)
         self.portal.core.written(self.person, store.id, entry.path)
         self.reply(entry_json(entry), status=200 if expected else 201)
 

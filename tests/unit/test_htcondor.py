@@ -72,7 +72,8 @@ def test_a_site_names_its_pool_by_variables_and_mistakes_are_told(tmp_path: Path
     settings = replace(Settings.from_environ({}), data=tmp_path)
     assert htcondor_of(settings, {}) is None
     folder = tmp_path / "runs"
-    folder.mkdir(mode=0o711)
+    folder.mkdir()
+    folder.chmod(0o711)
     said = {"VAAS_HTCONDOR_FOLDER": str(folder), "VAAS_HTCONDOR_LINES": "+A = 1\n\n+B = 2"}
     made = htcondor_of(settings, said)
     assert made and made._lines == ("+A = 1", "+B = 2")

@@ -194,7 +194,8 @@ def _settings(tmp_path: Path) -> Settings:
 
 
 def test_a_site_names_its_cluster_by_variables(tmp_path: Path) -> None:
-    (tmp_path / "runs").mkdir(mode=0o711)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs").chmod(0o711)
     said = {"VAAS_SLURM_FOLDER": str(tmp_path / "runs"), "VAAS_SLURM_PREFIX": "runuser -u {owner} --"}
     settings = _settings(tmp_path)
     assert set(executors(settings, said)) == {"local", "slurm"}
