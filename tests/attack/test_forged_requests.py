@@ -26,6 +26,10 @@ ADDRESS = {
     "thing": "0" * 16,
     "search": "aaaaaaaaaaaa",
     "request": "aaaaaaaaaaaa",
+    "launch": "aaaaaaaaaaaa",
+    "run": "aaaaaaaaaaaa",
+    "series": "aaaaaaaaaaaa",
+    "schedule": "aaaaaaaaaaaa",
 }
 #: Every request that changes something, as method and path.
 CHANGES = sorted(
