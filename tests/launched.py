@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 import uuid
@@ -139,8 +140,10 @@ class Launches:
         headers = {"Host": f"{self.owner}.vaas.localhost:{settings.port}", "Authorization": f"token {self.token}"}
         socket = await websocket_connect(HTTPRequest(url, headers=headers))
         try:
-            await socket.write_message(json.dumps(_execute(code)))
-            return await _printed(socket)
+            asked = _execute(code)
+            await socket.write_message(json.dumps(asked))
+            async with asyncio.timeout(60):
+                return await _printed(socket, asked["header"]["msg_id"])
         finally:
             socket.close()
             self.lab("DELETE", launch, f"api/kernels/{id}")
@@ -152,20 +155,20 @@ def _execute(code: str) -> dict[str, Any]:
     return {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell"}
 
 
-async def _printed(socket: Any) -> str:
-    text = ""
-    while (said := await socket.read_message()) is not None:
+async def _printed(socket: Any, asked: str) -> str:
+    """Return what was printed once the kernel has answered and is idle again: the two come in any order."""
+    text, awaited = "", {"reply", "idle"}
+    while awaited and (said := await socket.read_message()) is not None:
         message = json.loads(said)
         kind, content = message["header"]["msg_type"], message["content"]
+        if message["parent_header"].get("msg_id") != asked:
+            continue
         if kind == "stream":
             text += content["text"]
         if kind == "error":
             return f"{content['ename']}: {content['evalue']}"
         if kind == "execute_reply":
-            break
-    # What was printed may come after the reply.
-    while message["header"]["msg_type"] != "status" or message["content"].get("execution_state") != "idle":
-        message = json.loads(await socket.read_message())
-        if message["header"]["msg_type"] == "stream":
-            text += message["content"]["text"]
+            awaited.discard("reply")
+        if kind == "status" and content["execution_state"] == "idle":
+            awaited.discard("idle")
     return text
