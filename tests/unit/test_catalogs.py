@@ -159,8 +159,18 @@ async def test_lies_about_records_and_pages_end_nowhere(body: bytes) -> None:
 )
 async def test_how_it_fails_is_said_with_its_name(status: int, body: bytes, words: str) -> None:
     async with web(answering(body, [], status)) as port:
-        with pytest.raises(Unavailable, match=words):
+        with pytest.raises(Unavailable, match=words) as said:
             await Site(port).catalog.search(parse("sea"), visitor=NOBODY, limit=20)
+    assert said.value.message.startswith("Zenodo ") and "127.0.0.1" not in said.value.message
+
+
+@pytest.mark.attack
+async def test_nobody_is_told_the_address_of_one_that_cannot_be_reached() -> None:
+    hidden = InvenioCatalog("inside", "Inside", "http://127.0.0.1:9/", http=Http())
+    with pytest.raises(Unavailable) as said:
+        await hidden.search(parse("sea"), visitor=NOBODY, limit=20)
+    assert said.value.message == "Inside does not answer at the moment."
+    assert "127.0.0.1" in said.value.log_message
 
 
 async def test_one_that_hangs_is_given_up() -> None:

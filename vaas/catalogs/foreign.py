@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from vaas.errors import Invalid, NotFound, Unavailable
+from vaas.errors import Invalid, NotFound, Unavailable, VaasError
 from vaas.http import Http
 from vaas.prose import clean_text, paragraphs, shorten
 
@@ -41,7 +41,11 @@ async def ask(
     Unavailable
         It does not answer as a catalog does; says what to do where there is something.
     """
-    answer = await http.request("GET", url, headers=headers, seconds=seconds, max_bytes=_ANSWER)
+    try:
+        answer = await http.request("GET", url, headers=headers, seconds=seconds, max_bytes=_ANSWER)
+    except VaasError as error:
+        # Its words name the host, which may be one inside the site; who searches knows the catalog by its title.
+        raise Unavailable(f"{title} does not answer at the moment.", log_message=error.log_message) from error
     if answer.status == 429:
         raise Unavailable(f"{title} is asked too often at the moment. Try again in a minute.")
     if one and answer.status in _NONE:
@@ -50,7 +54,10 @@ async def ask(
         raise Unavailable(f"{title} does not understand this search.", log_message=f"{title}: HTTP {answer.status}")
     if answer.status != 200:
         raise Unavailable(f"{title} does not answer as it should.", log_message=f"{title}: HTTP {answer.status}")
-    found = answer.json()
+    try:
+        found = answer.json()
+    except Unavailable as error:
+        raise Unavailable(f"{title} sent an answer that cannot be read.", log_message=error.log_message) from error
     if not isinstance(found, Mapping):
         raise Unavailable(f"{title} sent an answer that cannot be read.", log_message=f"{title}: no object")
     return found
