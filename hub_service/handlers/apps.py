@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Iterator
 from io import BytesIO
 from typing import IO
+from urllib.parse import quote
 
 from tornado import web
 from tornado.iostream import StreamClosedError
@@ -40,6 +41,8 @@ __all__ = [
 
 #: How long a page of progress is kept open at most, in seconds.
 _PATIENCE = 600
+#: What an address of an app asks for is led back with it, up to so many characters.
+_LONGEST_QUERY = 4_000
 
 
 class GalleryPage(Page):
@@ -240,10 +243,11 @@ class Asleep(Page):
 
     framed = True
 
-    def show_way(self, path: str) -> None:
-        """Show where to go; tells nothing about whether there is such an app."""
+    def show_way(self, address: str) -> None:
+        """Show where to go, with what the address asks for; tells nothing about whether there is such an app."""
+        path, _, query = address.partition("?")
         found = re.match(r"/user/(app-[a-z0-9]{12})/", path)
-        way = f"{self.public_url}wake/{found[1]}" if found else self.public_url
+        way = f"{self.public_url}wake/{found[1]}{_asked(query)}" if found else self.public_url
         self._show_on_its_origin("asleep.html", "This page has gone to sleep", way)
 
     def _show_on_its_origin(self, template: str, title: str, way: str) -> None:
@@ -253,6 +257,12 @@ class Asleep(Page):
         self.set_header("Content-Security-Policy", f"{policy}; frame-ancestors {self.ancestors}")
         context = {"way": way, "portal": self.public_url, "policy": policy}
         self.show(template, title=title, context=context)
+
+
+def _asked(query: str) -> str:
+    """Return what stands behind an address for this query; anybody may have written it, so no sign means anything."""
+    said = quote(query.partition("#")[0], safe="=&%+", errors="replace")
+    return f"?{said}" if said and len(said) <= _LONGEST_QUERY else ""
 
 
 class ProxyError(Asleep):
@@ -298,7 +308,7 @@ class NotThere(Asleep):
         """Say so, or show the way back to the app."""
         self.set_status(404)
         if self.request.path.startswith("/user/app-"):
-            self.show_way(self.request.path)
+            self.show_way(self.request.uri or "")
         else:
             self._show_on_its_origin("nowhere.html", "There is nothing here", self.public_url)
 

@@ -300,6 +300,28 @@ async def test_a_sleeping_servers_address_leads_back_under_a_policy_that_lets_no
         assert "default-src 'none'" in policy and "script-src" not in policy and "form-action 'none'" in policy
 
 
+@pytest.mark.parametrize(
+    ("query", "led"),
+    [
+        ("?q=type%3Adata+sea&x", "?q=type%3Adata+sea&amp;x"),
+        ("?q=1;url=//evil.example/'\"><script>", "?q=1%3Burl=%2F%2Fevil.example%2F%27%22%3E%3Cscript%3E"),
+        ("?q=é#x", "?q=%C3%A9"),
+        ("?q=" + "x" * 5_000, ""),
+        ("", ""),
+    ],
+)
+async def test_who_wakes_an_app_keeps_what_its_address_asks_for(site: str, query: str, led: str) -> None:
+    async with client(site) as stranger:
+        told = await stranger.get("proxy-errors/503", params={"url": f"/user/app-aaaaaaaaaaaa/v1/{query}"})
+        assert (told.status_code, told.text) == (503, f"{PUBLIC_URL}wake/app-aaaaaaaaaaaa{led}")
+
+
+async def test_a_sleeping_servers_own_address_keeps_what_it_asks_for_too(site: str) -> None:
+    async with client(site) as stranger:
+        told = await stranger.get(f"{site.removesuffix(PREFIX)}/user/app-aaaaaaaaaaaa/v1/?q=sea+level")
+        assert told.text == f"{PUBLIC_URL}wake/app-aaaaaaaaaaaa?q=sea+level"
+
+
 async def test_an_address_on_an_apps_host_that_is_none_says_so_without_what_that_host_has_not(site: str) -> None:
     async with client(site) as stranger:
         answer = await stranger.get(f"{site.removesuffix(PREFIX)}/files/rows.csv")
