@@ -217,12 +217,21 @@ class TestCollections:
         with pytest.raises(NotFound):
             await baskets.look(AS_EVE, basket)
 
-    @pytest.mark.parametrize("subject", [EVERYONE, "link:l1", "user:", "bob", "", "user:nobody", "group:none", "a\0"])
+    @pytest.mark.parametrize(
+        "subject", [EVERYONE, "link:l1", "user:", "nobody", "", "user:nobody", "group:none", "a\0"]
+    )
     async def test_one_shares_with_people_and_groups_that_there_are(self, found: Searchable, subject: str) -> None:
         basket = await self.shared(found, "user:bob")
         with pytest.raises(Invalid):
             await found.portal.baskets.share(AS_ADA, basket, ["user:eve", subject])
         assert (await found.portal.baskets.look(AS_ADA, basket)).basket.shared_with == ("user:bob",)
+
+    async def test_a_bare_name_is_that_of_a_person_or_a_group(self, found: Searchable) -> None:
+        basket = await self.shared(found, "bob", "physics", "user:bob")
+        look = await found.portal.baskets.look(AS_ADA, basket)
+        assert look.basket.shared_with == ("group:physics", "user:bob")
+        with pytest.raises(Invalid, match="“nobody” is neither a person nor a group.*user:emil"):
+            await found.portal.baskets.share(AS_ADA, basket, ["bob", "nobody"])
 
     async def test_the_basket_without_a_name_is_nobodys_but_ones_own(self, found: Searchable) -> None:
         found.put("c", SIGNED_IN)

@@ -16,7 +16,7 @@ from vaas.model import EVERYONE, Visitor
 from vaas.portal.core import Core
 from vaas.portal.finding import Finding
 from vaas.portal.keeping import one_line, person_of
-from vaas.portal.sharing import Sharing, check_subject
+from vaas.portal.sharing import Sharing
 from vaas.portal.things import Held, as_found, as_kept, as_title, thing_of
 
 __all__ = ["Baskets", "Look"]
@@ -133,13 +133,14 @@ class Baskets:
 
     async def share(self, visitor: Visitor, basket_id: str, subjects: Iterable[str]) -> Look:
         """Let these subjects look into it and nobody else: people, groups, everyone who can sign in. Raises Invalid."""
-        wanted = tuple(dict.fromkeys(map(check_subject, subjects)))
+        said = tuple(dict.fromkeys(subjects))
         with self._core.database.begin() as records:
             before = self._own(records, visitor, basket_id).shared_with
+        if len(said) > self._core.limits.basket_subjects:
+            raise Invalid(f"Name {self._core.limits.basket_subjects} people and groups at most, or a group of them.")
+        wanted = tuple(dict.fromkeys([await self._sharing.named(subject) for subject in said]))
         if EVERYONE in wanted:
             raise Invalid("A collection can be shared with everyone who can sign in, not with strangers.")
-        if len(wanted) > self._core.limits.basket_subjects:
-            raise Invalid(f"Name {self._core.limits.basket_subjects} people and groups at most, or a group of them.")
         await self._sharing.check_known(subject for subject in wanted if subject not in before)
         with self._core.database.begin() as records:
             basket = self._own(records, visitor, basket_id)

@@ -18,6 +18,8 @@ __all__ = ["Sharing", "check_subject"]
 _SUBJECT = re.compile(r"(?:user|group):[^\s:\x00-\x1f][^\x00-\x1f]{0,250}")
 
 
+#: Of what somebody typed, so much is said back to them.
+_SHOWN = 80
 #: What a form calls the field that such a subject was typed into.
 _FIELD = {"user": "people", "group": "groups"}
 
@@ -26,7 +28,8 @@ def check_subject(subject: str) -> str:
     """Return ``subject`` if a person can name it in a grant. Raises Invalid."""
     if subject in {EVERYONE, SIGNED_IN} or _SUBJECT.fullmatch(subject):
         return subject
-    raise Invalid("Share with a person, a group, everyone who can sign in, or anyone.")
+    said = subject[:_SHOWN]
+    raise Invalid(f"“{said}” is neither a person nor a group. Write it as in user:emil or group:physics.")
 
 
 class Sharing:
@@ -105,6 +108,14 @@ class Sharing:
         if not policy.decide(visitor, "open", app, live, now=self._core.now()).allowed:
             raise gone
         return app, link
+
+    async def named(self, subject: str) -> str:
+        """Return the subject that is meant: a bare name is that of a person, or else of a group. Raises Invalid."""
+        if ":" in subject or subject in {EVERYONE, SIGNED_IN} or not _SUBJECT.fullmatch(f"user:{subject}"):
+            return check_subject(subject)
+        if await self._core.directory.user(subject) is not None:
+            return f"user:{subject}"
+        return f"group:{subject}" if subject in await self._core.directory.groups() else check_subject(subject)
 
     async def check_known(self, subjects: Iterable[str]) -> None:
         """Raise Invalid when one of the subjects is a person or a group that the Hub does not know."""
