@@ -312,6 +312,23 @@ def test_more_comes_as_one_scrolls(browser: Browser, app: LoneApp) -> None:
         assert len(set(keys)) == len(keys) > shown >= 30
 
 
+def test_who_sends_what_they_typed_keeps_what_is_shown_for_it(browser: Browser, app: LoneApp) -> None:
+    with visit(browser, app) as there:
+        there.field.press_sequentially("clim")
+        there.settled()
+        shown = there.page.locator("#dv-count").inner_text().split()[0]
+        assert shown != "No"
+        there.field.press("Enter")
+        there.page.wait_for_function("document.querySelector('.dv').__vue__.sent")
+        there.settled()
+        there.counts(shown)
+        assert there.q == "clim*"
+        # What is sent to others finds the same.
+        with visit(browser, app, "?q=clim*") as other:
+            other.settled()
+            other.counts(shown)
+
+
 def test_what_is_typed_while_an_answer_is_awaited_is_asked_once(browser: Browser, tmp_path: Path) -> None:
     slow = "portal = SmallPortal(asked=lambda verb: time.sleep(0.5) if verb == 'search' else None)"
     slow += "\nDiscovery(lambda: portal)"
