@@ -358,6 +358,19 @@ _WHERE = """(wanted) => {
 }"""
 
 
+def test_nothing_is_said_to_be_all_while_other_catalogs_are_asked(browser: Browser, tmp_path: Path) -> None:
+    slow = "portal = SmallPortal()\ndef asked(verb):\n"
+    slow += "    if verb == 'search' and 'qqqq' in portal.log[-1][1] and not portal.log[-1][1].startswith('in:here'):\n"
+    slow += "        time.sleep(3)\nportal._before = asked\nDiscovery(lambda: portal)"
+    with dashboard(tmp_path, slow) as app, visit(browser, app, "?q=qqqq") as there:
+        expect(there.page.get_by_role("heading", name="Nothing in this portal so far")).to_be_visible()
+        expect(there.page.get_by_role("heading", name="Nothing fits")).to_have_count(0)
+        expect(there.page.locator("#dv-count")).to_have_text(re.compile("^Searching…"))
+        there.settled()
+        expect(there.page.get_by_role("heading", name="Nothing fits")).to_be_visible()
+        there.counts("No")
+
+
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_what_comes_later_moves_nothing_that_is_on_the_screen(
     browser: Browser, tmp_path: Path, viewport: dict[str, int]
