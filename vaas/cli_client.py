@@ -62,9 +62,9 @@ class Client:
     async def _send(self, method: str, path: str, data: bytes | None) -> Any:
         headers = {"Authorization": f"token {self._token}", "Content-Type": "application/json"}
         answer = await self._http.request(method, self._url + path, headers=headers, body=data, seconds=300)
-        if answer.status == 401 or (answer.status == 403 and not answer.body.startswith(b"{")):
+        if answer.status in {401, 403} and not answer.body.startswith(b"{"):
             raise Forbidden(
-                f"The portal does not accept this token. Make another one at {urljoin(self._url, '/hub/token')}"
+                f"The portal does not accept this token. Make another one at {urljoin(self._url, '/hub/token')}."
             )
         value = answer.json() if answer.body else None
         if answer.status >= 400:
