@@ -45,3 +45,13 @@ async def test_a_token_that_nobody_has_is_said_in_the_portals_words(
     assert await search() == (2, ["token wrong"])
     said = capfd.readouterr()
     assert said.err == "vaas search: This token is not known. Make one at H/token.\n" and not said.out
+
+
+async def test_without_a_token_it_asks_as_anybody_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("VAAS_TOKEN", raising=False)
+    assert await search() == (1, [None])
+    said = capfd.readouterr()
+    assert said.out == "Nothing is found.\n" and said.err.count("\n") == 1
+    assert "asked as anybody" in said.err and "/hub/token" in said.err
