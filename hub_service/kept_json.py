@@ -38,6 +38,8 @@ def _basket(basket: Basket, count: int) -> dict[str, Any]:
 def thing_json(held: Held, *, base: str) -> dict[str, Any]:
     """Return a thing; ``code`` are the lines that load it, ``changed`` says that it is another content by now."""
     thing = held.thing
+    # A folder has no bytes of its own.
+    loads = held.state == "there" and thing.shown.get("type") != "folder"
     names = ("id", "kind", "title", "catalog", "record", "size", "checksum")
     return {
         **{name: getattr(thing, name) for name in names},
@@ -47,7 +49,7 @@ def thing_json(held: Held, *, base: str) -> dict[str, Any]:
         "shown": dict(thing.shown),
         "state": held.state,
         "changed": held.changed,
-        "code": lines(thing.kind, thing.uri, thing.access, base=base) if held.state == "there" else "",
+        "code": lines(thing.kind, thing.uri, thing.access, base=base) if loads else "",
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from vaas.client.errors import PortalError, api_of, refusal
 from vaas.errors import Forbidden
 from vaas.http import Http, internal_http
 
-__all__ = ["Client", "add_portal", "of"]
+__all__ = ["Client", "add_portal", "of", "of_anybody"]
+
+_WHERE = "VAAS_TOKEN or --token-file"
 
 
 def add_portal(parser: argparse.ArgumentParser) -> None:
@@ -28,15 +31,27 @@ def add_portal(parser: argparse.ArgumentParser) -> None:
 
 def of(options: argparse.Namespace) -> Client:
     """Return the client that these options mean. Raises Forbidden without a token."""
-    return Client(options.url, _token(options.token_file, portal=options.url))
-
-
-def _token(file: Path | None, *, portal: str) -> str:
-    token = file.read_text().strip() if file else os.environ.get("VAAS_TOKEN", "")
+    token = _token(options.token_file)
     if not token:
-        place = urljoin(portal, "/hub/token")
-        raise Forbidden(f"A token is needed: make one at {place} and put it into VAAS_TOKEN or --token-file.")
-    return token
+        raise Forbidden(f"A token is needed: make one at {_place(options.url)} and put it into {_WHERE}.")
+    return Client(options.url, token)
+
+
+def of_anybody(options: argparse.Namespace) -> Client:
+    """Return the client that these options mean; without a token it asks as anybody, and says so."""
+    token = _token(options.token_file)
+    if not token:
+        said = f"Note: asked as anybody. To find what is yours, make a token at {_place(options.url)}"
+        print(f"{said} and put it into {_WHERE}.", file=sys.stderr)
+    return Client(options.url, token)
+
+
+def _token(file: Path | None) -> str:
+    return file.read_text().strip() if file else os.environ.get("VAAS_TOKEN", "")
+
+
+def _place(portal: str) -> str:
+    return urljoin(portal, "/hub/token")
 
 
 class Client:
@@ -60,11 +75,13 @@ class Client:
                 raise
 
     async def _send(self, method: str, path: str, data: bytes | None) -> Any:
-        headers = {"Authorization": f"token {self._token}", "Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json"}
+        if self._token:
+            headers["Authorization"] = f"token {self._token}"
         answer = await self._http.request(method, self._url + path, headers=headers, body=data, seconds=300)
-        if answer.status == 401 or (answer.status == 403 and not answer.body.startswith(b"{")):
+        if answer.status in {401, 403} and not answer.body.startswith(b"{"):
             raise Forbidden(
-                f"The portal does not accept this token. Make another one at {urljoin(self._url, '/hub/token')}"
+                f"The portal does not accept this token. Make another one at {urljoin(self._url, '/hub/token')}."
             )
         value = answer.json() if answer.body else None
         if answer.status >= 400:

@@ -60,7 +60,7 @@ def run_search(options: argparse.Namespace, more: Sequence[str] = ()) -> int:
 
 async def _ask(options: argparse.Namespace, words: Sequence[str]) -> Mapping[str, Any]:
     asked = urlencode({"q": " ".join(words), "limit": options.limit})
-    page: Mapping[str, Any] = await cli_client.of(options).call("GET", f"search?{asked}")
+    page: Mapping[str, Any] = await cli_client.of_anybody(options).call("GET", f"search?{asked}")
     return page
 
 

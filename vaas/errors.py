@@ -3,6 +3,7 @@
 VaasError
 ├── NotFound        it does not exist, or the asker may not know that it does
 ├── SignInNeeded    nobody is signed in, and signing in could help
+│   └── UnknownToken    a token was sent, and nobody has it
 ├── Forbidden       the asker sees it, but may not do this with it
 ├── Invalid         what was sent cannot be used as it is
 ├── Conflict        somebody else changed it, or the name is taken
@@ -25,6 +26,7 @@ __all__ = [
     "StorageFull",
     "TooLarge",
     "Unavailable",
+    "UnknownToken",
     "Unreadable",
     "VaasError",
 ]
@@ -56,6 +58,10 @@ class NotFound(VaasError):
 
 class SignInNeeded(VaasError):
     """Nobody is signed in, and signing in could help."""
+
+
+class UnknownToken(SignInNeeded):
+    """A token was sent that nobody has, or not any more."""
 
 
 class Forbidden(VaasError):

@@ -9,7 +9,7 @@ import re
 from collections.abc import Coroutine, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 
 from jupyterhub.services.auth import HubOAuthenticated, UserNotAllowed
 from tornado import web
@@ -33,6 +33,7 @@ _Answer = TypeVar("_Answer")
 STATUS: Mapping[type[errors.VaasError], tuple[int, str]] = {
     errors.NotFound: (404, "Check the address, or ask the person who sent it to share it with you."),
     errors.SignInNeeded: (401, "Sign in, then try again."),
+    errors.UnknownToken: (401, "Make another one."),
     errors.Forbidden: (403, "Ask its owner for more access."),
     errors.Invalid: (400, "Change it and try again."),
     errors.Conflict: (409, "Look at it again, then try once more."),
@@ -181,6 +182,8 @@ class Base(HubOAuthenticated, web.RequestHandler):
         """Return the status, what is wrong and what to do about it, in words for the person."""
         if isinstance(error, errors.VaasError):
             status, fix = STATUS[type(error)]
+            if isinstance(error, errors.UnknownToken):
+                fix = f"Make another one at {urljoin(self.public_url, f'{self.hub_auth.hub_prefix}token')}."
             return status, error.message, fix
         if isinstance(error, web.MissingArgumentError):
             return 400, f"“{error.arg_name}” is missing.", "Fill it in and try again."
@@ -277,6 +280,13 @@ class Api(Base):
 
     _answering: asyncio.Task[Any] | None = None
     _gone = False
+
+    async def prepare(self) -> None:
+        """Refuse a token that nobody has: its holder would take what is for everybody for all that there is."""
+        await self.hub_auth.get_user(self, sync=False)
+        if self.hub_auth.get_token(self, in_cookie=False) and not getattr(self, "_token_authenticated", False):
+            raise errors.UnknownToken("This token is not known or has expired.")
+        await super().prepare()
 
     @property
     def json(self) -> dict[str, Any]:

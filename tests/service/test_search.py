@@ -99,5 +99,7 @@ def test_from_the_command_line(hub: RunningPortal, people: dict[str, str], app: 
     assert json.loads(asked.stdout)["total"] == 1
     nothing = vaas("fjord", token=people["tove"])
     assert (nothing.returncode, nothing.stdout) == (1, "Nothing is found.\n")
-    refused = vaas("fjord", token="")
-    assert refused.returncode == 2 and "A token is needed" in refused.stderr and "Traceback" not in refused.stderr
+    anybody = vaas("fjord", token="")
+    assert (anybody.returncode, anybody.stdout) == (1, "Nothing is found.\n") and "as anybody" in anybody.stderr
+    refused = vaas("fjord", token="wrong")
+    assert refused.returncode == 2 and "not known or has expired" in refused.stderr and "/hub/token" in refused.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -75,6 +76,31 @@ async def test_each_verb_has_its_request(ask: Callable[[Client], Any], sent: tup
     body = json.loads(request.body) if request.body else None
     assert (request.method, request.uri, body) == (sent[0], f"/portal/api/{sent[1]}", sent[2])
     assert request.headers["Authorization"] == "token t"
+
+
+async def test_a_name_under_localhost_is_this_machine_wherever_that_is_not_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heard: list[HTTPServerRequest] = []
+
+    def answer(request: HTTPServerRequest) -> tuple[int, dict[str, str], bytes]:
+        heard.append(request)
+        return *OK, b'{"name": "bob"}'
+
+    known = socket.getaddrinfo
+
+    def unknown(host: Any, *more: Any, **named: Any) -> Any:
+        if host != "127.0.0.1":
+            raise socket.gaierror("Name or service not known")
+        return known(host, *more, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    async with web(answer) as port:
+        asked = Client(Rest(f"http://vaas.localhost:{port}/portal/", "t"))
+        assert (await asyncio.to_thread(asked.me))["name"] == "bob"
+    assert [request.headers["Host"] for request in heard] == [f"vaas.localhost:{port}"]
+    with pytest.raises(PortalError, match="name is not known here"):
+        Client(Rest("http://portal.invalid/", "t")).me()
 
 
 async def test_errors_are_the_portals_own_words() -> None:

@@ -26,6 +26,7 @@ from hub_service.settings import ROOT, Settings
 from tests.notebooks import markdown, notebook
 from tests.portal_parts import ADA, PUBLIC_URL, World
 from tests.servers import web
+from vaas.client.errors import refusal
 from vaas.model import Access, App, Visitor
 
 PREFIX, SECRET = "/services/vaas/", "c" * 32
@@ -34,8 +35,10 @@ LINKS, NOTICE = "__Host-vaas-links", "__Host-vaas-notice"
 
 
 def hub(request: HTTPServerRequest) -> tuple[int, dict[str, str], bytes]:
-    """Answer as the Hub does: ``token ada`` is ada's; ``token ada:read`` may only read."""
+    """Answer as the Hub does: ``token ada`` is ada's; ``ada:read`` may only read; ``wrong`` is nobody's."""
     name, _, rights = request.headers.get("Authorization", "").removeprefix("token ").partition(":")
+    if name == "wrong":
+        return 403, {}, b"{}"
     scopes = ["custom:vaas:read"] + ([] if rights == "read" else ["custom:vaas:write"])
     if rights.startswith("server="):
         scopes = [f"access:servers!{right}" for right in rights.split(",")]
@@ -196,6 +199,23 @@ async def test_a_token_that_may_only_read_changes_nothing(world: World, site: st
         ):
             assert (await ada.request(method, path, json={"title": "x"})).status_code == 403
     assert world.portal.gallery.app(AS_ADA, app.slug).app == app
+
+
+@pytest.mark.parametrize("kind", ["token", "Bearer", "TOKEN"])
+async def test_a_token_that_nobody_has_is_refused(world: World, site: str, kind: str) -> None:
+    place = f"{PUBLIC_URL.partition('/services/')[0]}/hub/token"
+    async with client(site) as nobody:
+        for path in ("api/search?q=x", "api/me", "api/apps", "api/no/such"):
+            answer = await nobody.get(path, headers={"Authorization": f"{kind} wrong"})
+            said = answer.json()["error"]
+            assert (answer.status_code, said["kind"]) == (401, "UnknownToken")
+            assert refusal(401, answer.content).message == (
+                f"This token is not known or has expired. Make another one at {place}."
+            )
+        # Without a token, and with what is none, it is everybody who asks.
+        for headers in ({}, {"Authorization": "Basic d3Jvbmc6d3Jvbmc="}):
+            assert (await nobody.get("api/me", headers=headers)).json()["name"] == ""
+        assert (await nobody.get("", headers={"Authorization": f"{kind} wrong"})).status_code == 200
 
 
 class TestAppServers:

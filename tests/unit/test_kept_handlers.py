@@ -61,6 +61,16 @@ async def test_a_basket_by_rest(found: Searchable, site: str) -> None:
         assert [(await ada.delete(path)).status_code for _ in range(2)] == [204, 404]
 
 
+async def test_a_folder_has_no_lines_that_would_load_it(found: Searchable, site: str) -> None:
+    found.put("tides", SIGNED_IN, type="folder")
+    async with client(site, "ada") as ada:
+        for record in ("file:p/tides", "file:p/sea.csv"):
+            answer = await ada.post("api/baskets/current/things", json={**SEA, "record": record})
+            assert answer.status_code == 200, answer.text
+        codes = {thing["record"]: bool(thing["code"]) for thing in answer.json()["things"]}
+        assert codes == {"file:p/tides": False, "file:p/sea.csv": True}
+
+
 async def test_saved_searches_by_rest(found: Searchable, site: str) -> None:
     async with client(site, "ada") as ada, client(site, "bob") as bob:
         (search,) = (await ada.post("api/saved", json={"q": "sea"})).json()["searches"]

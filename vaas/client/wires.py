@@ -6,9 +6,11 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from http.client import HTTPConnection
+from socket import gaierror
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from vaas.addresses import is_localhost
 from vaas.client.errors import PortalError, api_of, refusal
 from vaas.facts import WINDOW, Way
 from vaas.patience import KERNEL
@@ -39,6 +41,8 @@ class Wire(ABC):
     def _send(self, method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> Any:
         try:
             reply = self._wires.exchange(method, target, headers=headers, body=body)
+        except gaierror:
+            raise PortalError("The portal's name is not known here. Check its address.", kind="Unavailable") from None
         except OSError:
             raise PortalError("The portal does not answer. Try again in a moment.", kind="Unavailable") from None
         except ValueError:  # a token that is none
@@ -91,9 +95,12 @@ class Rest(Wire):
             host, port = api.hostname, api.port
         except ValueError:
             raise PortalError(f"“{url}” is no web address of a portal.") from None
-        super().__init__(connections_to(api.scheme, host, port, seconds=KERNEL))
         self._path = api.path
         self._headers = {"Content-Type": "application/json"}
+        if api.scheme == "http" and is_localhost(host):  # not every system knows the names under it
+            self._headers["Host"] = host if port is None else f"{host}:{port}"
+            host = "127.0.0.1"
+        super().__init__(connections_to(api.scheme, host, port, seconds=KERNEL))
         if token.strip():
             self._headers["Authorization"] = f"token {token.strip()}"
 
