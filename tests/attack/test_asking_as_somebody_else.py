@@ -171,7 +171,7 @@ async def test_the_kernel_of_another_app_asks_nothing(tmp_path: Path, network: t
 async def test_a_visit_without_its_secret_asks_nothing(tmp_path: Path) -> None:
     async with serving(tmp_path, CELL, speaks=True) as site:
         bob = await site.visit(user="bob")
-        assert await bob.do("result = said()") == {"name": None, "signed_in": False}, (
+        assert await bob.do("result = said()") == {"name": None, "signed_in": False, "launch": False}, (
             "the stub answers what it is asked"
         )
         guesses = "[raw(s) for s in ('', 'x', 'x' * 43, asking.facts().way.secret[:-1], ' ', '../bob')]"

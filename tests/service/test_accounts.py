@@ -134,6 +134,8 @@ def test_an_app_server_knows_little_and_what_the_caller_asks_for_does_not_count(
         "JUPYTERHUB_SERVICE_URL",
         "JUPYTERHUB_USER",
         "VAAS_PORTAL_URL",
+        "VAAS_ENVIRONMENTS",
+        "VAAS_ENVIRONMENTS_FOLDER",
         "VAAS_SANDBOX",
     }
     assert told["HOME"] == str(hub_with_stand_ins.settings.run / "apps" / account / "v1")

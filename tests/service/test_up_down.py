@@ -116,7 +116,7 @@ def test_what_ends_gives_back_what_it_holds(place: Place) -> None:
             return {name.partition(":")[0] for (name,) in database.execute("SELECT name FROM leases")}
 
     assert place.vaas("up").returncode == 0
-    until(lambda: held() == {"index", "sweep"}, seconds=30, what="its work")
+    until(lambda: held() == {"index", "runs", "sweep"}, seconds=30, what="its work")
     assert place.vaas("down").returncode == 0
     assert held() == set() and list(place.data.glob("lent/*")) == []
     # Nothing of ours falls over the end.
