@@ -12,18 +12,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import vaas
+from vaas.machine.bubblewrap import system
 
 __all__ = ["INSIDE", "folders_of", "walled"]
 
 #: Where a job's folder is for what runs in it.
 INSIDE = Path("/job")
-_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
-#: Of /etc only what programs need to run and nothing secret.
-_ETC = (
-    *("alternatives", "ca-certificates", "ca-certificates.conf", "fonts", "gai.conf", "host.conf", "hosts"),
-    *("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "locale.alias", "magic", "mime.types", "nsswitch.conf"),
-    *("passwd", "group", "pki", "protocols", "resolv.conf", "services", "ssl"),
-)
+#: By which names are found on the machine's network, and who asks.
+_ETC = ("group", "host.conf", "hosts", "nsswitch.conf", "passwd", "resolv.conf")
 _SHARED_MEMORY = 64 << 20
 
 
@@ -48,7 +44,8 @@ def walled(
         *("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--hostname", "job"),
         *(() if network else ("--unshare-net",)),
         *("--cap-drop", "ALL", "--die-with-parent", "--new-session"),
-        *_system(),
+        *system(),
+        *(word for name in _ETC for word in ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")),
         *("--proc", "/proc", "--dev", "/dev"),
         *("--perms", "1777", "--size", str(_SHARED_MEMORY), "--tmpfs", "/dev/shm"),
         *("--bind", str(temporary), "/tmp"),
@@ -81,15 +78,3 @@ def _own_folders() -> list[Path]:
     """Return the folders from which the runner runs and imports, and no more: they may lie beside secrets."""
     found = [Path(sys.prefix), Path(sys.base_prefix), Path(sys.exec_prefix), Path(vaas.__file__).parent]
     return [path for path in dict.fromkeys(found) if not path.is_relative_to("/usr")]
-
-
-def _system() -> list[str]:
-    words: list[str] = []
-    for path in _SYSTEM:
-        if os.path.islink(path):
-            words += ["--symlink", os.readlink(path), path]
-        elif os.path.isdir(path):
-            words += ["--ro-bind", path, path]
-    for name in _ETC:
-        words += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
-    return words
