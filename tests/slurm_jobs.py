@@ -12,28 +12,29 @@ from zlib import crc32
 
 from tests.run_parts import lab_python
 from tests.slurm import Cluster as RunningCluster
-from vaas.executors.base import Job, JobState
+from vaas.executors.base import Executor, Job, JobState
 from vaas.executors.slurm import Cluster, SlurmExecutor
 from vaas.launching import Environment, Size
 
-__all__ = ["SMALL", "Jobs", "OnePersons", "with_lab"]
+__all__ = ["SMALL", "Jobs", "OnePersons", "ShellJobs", "with_lab"]
 
 SMALL = Size("small", "Small", 1, 100_000_000, seconds=600)
 
 
-class Jobs:
-    """Jobs of a shell script each, in a folder on the cluster, through an executor."""
+class ShellJobs:
+    """Jobs of a shell script each, in a folder on a cluster, through the ``executor`` that a class of its own makes."""
 
-    def __init__(self, cluster: RunningCluster, folder: Path, person: str) -> None:
-        self.cluster, self.folder, self.person = cluster, folder, person
+    executor: Executor
+    #: For how many seconds it is waited that a job gets into a state.
+    patience = 20.0
+
+    def __init__(self, folder: Path, person: str) -> None:
+        self.folder, self.person, self.kept = folder, person, folder.with_suffix(".kept")
         folder.mkdir()
-        runner = folder / "runner"
+        self.runner = folder / "runner"
         # What stands where the launch environment's Python is: it gets "-P -m vaas.lab.run FOLDER".
-        runner.write_text('#!/bin/sh\necho "$1 $2 $3" >called\nexec sh "$4/script"\n')
-        runner.chmod(0o755)
-        self.place = Cluster(folder, python=runner, prefix=("runuser", "-u", "{owner}", "--"), partition="main")
-        self.kept = folder.with_suffix(".kept")
-        self.executor = SlurmExecutor(self.place, self.kept, clock=lambda: time.monotonic() * 100)
+        self.runner.write_text('#!/bin/sh\necho "$1 $2 $3" >called\nexec sh "$4/script"\n')
+        self.runner.chmod(0o755)
 
     def job(self, script: str, *, size: Size = SMALL, variables: Mapping[str, str] | None = None) -> Job:
         """Return a job that runs the script."""
@@ -48,10 +49,20 @@ class Jobs:
         self, ref: str, state: str, *, and_so: Callable[[JobState], object] = lambda found: True
     ) -> JobState:
         """Return how it is doing once it is in that state, and so."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(self.patience):
             while (found := await self.executor.poll(ref)).state != state or not and_so(found):
                 await asyncio.sleep(0.05)
         return found
+
+
+class Jobs(ShellJobs):
+    """Such jobs on Slurm."""
+
+    def __init__(self, cluster: RunningCluster, folder: Path, person: str) -> None:
+        super().__init__(folder, person)
+        self.cluster = cluster
+        self.place = Cluster(folder, python=self.runner, prefix=("runuser", "-u", "{owner}", "--"), partition="main")
+        self.executor = SlurmExecutor(self.place, self.kept, clock=lambda: time.monotonic() * 100)
 
 
 class OnePersons(SlurmExecutor):

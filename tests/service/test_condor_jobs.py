@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,13 +12,13 @@ import pytest
 from tests.condor import Pool as RunningPool
 from tests.condor import a_pool
 from tests.slurm import a_person
+from tests.slurm_jobs import ShellJobs
 from vaas.errors import Unavailable
-from vaas.executors.base import Job, JobState
+from vaas.executors.base import JobState
 from vaas.executors.htcondor import HtcondorExecutor, Pool
-from vaas.launching import Environment, Size
+from vaas.launching import Size
 
 pytestmark = pytest.mark.hub
-SMALL = Size("small", "Small", 1, 100_000_000, seconds=600)
 
 
 @pytest.fixture(scope="module")
@@ -29,38 +28,15 @@ def pool() -> Iterator[RunningPool]:
         yield pool
 
 
-class Jobs:
-    """Jobs of a shell script each, in a folder on the pool, through an executor."""
+class Jobs(ShellJobs):
+    """Jobs on HTCondor, which looks for machines every second or so."""
+
+    patience = 60.0
 
     def __init__(self, pool: RunningPool, folder: Path, person: str) -> None:
-        self.pool, self.folder, self.person = pool, folder, person
-        folder.mkdir()
-        runner = folder / "runner"
-        # What stands where the launch environment's Python is: it gets "-P -m vaas.lab.run FOLDER".
-        runner.write_text('#!/bin/sh\nexec sh "$4/script"\n')
-        runner.chmod(0o755)
-        self.place, self.kept = Pool(folder, python=runner, prefix=pool.prefix), folder.with_suffix(".kept")
+        super().__init__(folder, person)
+        self.pool, self.place = pool, Pool(folder, python=self.runner, prefix=pool.prefix)
         self.executor = HtcondorExecutor(self.place, self.kept)
-
-    def job(self, script: str, *, size: Size = SMALL, variables: Mapping[str, str] | None = None) -> Job:
-        """Return a job that runs the script."""
-        name = f"j{secrets.token_hex(4)}"
-        folder = self.folder / name
-        folder.mkdir()
-        (folder / "script").write_text(script)
-        environment = Environment("apps", "Apps", "python", "/usr/bin/python3")
-        return Job(name, self.person, "A run", folder, environment, size, variables or {})
-
-    async def until(self, ref: str, state: str) -> JobState:
-        """Return how it is doing once it is in that state."""
-        found = JobState("none")
-        try:
-            async with asyncio.timeout(60):
-                while (found := await self.executor.poll(ref)).state != state:
-                    await asyncio.sleep(0.2)
-        except TimeoutError:
-            pytest.fail(f"It is {found}.")
-        return found
 
 
 @pytest.fixture(scope="module")
