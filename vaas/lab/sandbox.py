@@ -18,6 +18,7 @@ from pathlib import Path
 
 import vaas
 from vaas.errors import Unavailable
+from vaas.locks import seen_by
 from vaas.machine import seccomp
 from vaas.machine.bubblewrap import FIRST_UID, UIDS, filter_file, system, ways
 from vaas.orders import Order
@@ -126,7 +127,9 @@ def _environment(order: Order) -> Iterator[Path]:
         if program.is_absolute():
             yield from _prefixes(program)
     elif order.environment.kind == "python":
-        yield from _prefixes(where)
+        # What is in an environment that a notebook brought is foreign.
+        made = seen_by(where)
+        yield from _prefixes(where) if made is None else made
 
 
 def program_of(folder: Path) -> Path:

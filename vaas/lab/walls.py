@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import vaas
+from vaas.locks import seen_by
 
 __all__ = ["INSIDE", "folders_of", "walled"]
 
@@ -65,6 +66,8 @@ def folders_of(argv: Sequence[str]) -> list[Path]:
     program = Path(argv[0]) if argv else Path()
     if not program.is_absolute():
         return []
+    if (made := seen_by(program)) is not None:  # what is in an environment that a notebook brought is foreign
+        return [path for path in made if not path.is_relative_to("/usr")]
     top, real = program.parent.parent, program.resolve()
     found = [top, real.parent.parent]
     try:
