@@ -13,11 +13,13 @@ import pytest
 from tests.notebooks import notebook
 from tests.own_servers import OFFERING, Labs
 from tests.portal_parts import ADA, World
+from tests.run_parts import following, runs_of, state
 from tests.unit.test_environments import LESSON, Shelf, published
+from tests.unit.test_running import Stage
 from vaas.backends.base import Lent, OwnServer
 from vaas.environments import files
 from vaas.environments.base import Made
-from vaas.errors import Conflict, Invalid, Unavailable
+from vaas.errors import Conflict, Invalid, TooLarge, Unavailable
 from vaas.lab.sandbox import python_folders
 from vaas.lab.walls import folders_of
 from vaas.launching import Environment, Run, Size
@@ -172,6 +174,31 @@ class TestRunning:
         with pytest.raises(Invalid, match="not offered there") as said:
             choose(world.core, ADA, replace(run, facility="cluster", size="large"))
         assert said.value.field == "environment"
+
+    @pytest.mark.parametrize(
+        ("wrong", "ends", "said"),
+        [
+            (TooLarge("It is too large."), "failed", "It is too large."),
+            (Unavailable("The index is silent."), "queued", "The index is silent."),
+        ],
+    )
+    async def test_it_is_made_before_the_job_is_handed_over_or_the_run_says_why_not(
+        self, world: World, shelf: Shelf, tmp_path: Path, wrong: Exception, ends: str, said: str
+    ) -> None:
+        stage = Stage()
+        running = runs_of(world, tmp_path, executor=stage)
+        app, _, own = await app_of(world, shelf)
+        shelf.there.clear()
+        shelf.go.clear()
+        shelf.wrong = wrong
+        run = await running.start(AS_ADA, {"app": app.slug})
+        assert run.environment == own
+        async with following(running):
+            making = "Making its environment: putting it together."
+            await state(running, ADA, run, lambda now: now.progress.get("message") == making)
+            shelf.go.set()
+            told = await state(running, ADA, run, lambda now: said in {now.error, now.progress.get("message")})
+        assert told.state == ends and stage.submitted == []
 
     @pytest.mark.attack
     async def test_no_other_notebook_runs_in_it(self, world: World, shelf: Shelf) -> None:
