@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,14 @@ import pytest
 from tests.portal_fixture import RunningPortal, app_python, running
 from tests.slurm import Cluster, a_cluster, a_person
 from tests.slurm_jobs import Jobs
+
+
+@pytest.fixture(autouse=True)
+def own_umask() -> Iterator[None]:
+    """Take back what a program that ran in this process made of it: files of later tests would be for us alone."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture(scope="session")

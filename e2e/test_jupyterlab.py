@@ -22,8 +22,7 @@ SLIDER = "import ipywidgets\nprint('from', 6 * 7)\nipywidgets.IntSlider(descript
 def launch(hub: RunningPortal) -> Iterator[tuple[Launches, Launch]]:
     """Return a launch of ada's own notebook."""
     launches = Launches(hub, "ada")
-    launches.home.mkdir(parents=True, exist_ok=True)
-    (launches.home / "seen.ipynb").write_bytes(notebook(SLIDER))
+    launches.put("seen.ipynb", notebook(SLIDER))
     made = launches.new(store="home", path="seen.ipynb")
     launches.start(made)
     yield launches, made

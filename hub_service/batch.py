@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from hub_service.clusters import htcondor_of, runs_folder, slurm_of
 from hub_service.post import post
@@ -16,6 +18,7 @@ from vaas.executors.local import Bounds, LocalExecutor
 from vaas.network import ALL
 from vaas.portal import Core, Running
 from vaas.portal.baskets import Baskets
+from vaas.portal.run_folders import kernel_of
 
 __all__ = ["batch", "executors"]
 
@@ -43,8 +46,11 @@ def batch(settings: Settings, environ: Mapping[str, str]) -> Callable[[Core, Bas
     folder = runs_folder(settings, environ)
     inspector = Inspector(settings.lab_python, environ=_told(environ))
 
+    kernel = partial(kernel_of, made=settings.data / "environments")
+
     def made(core: Core, baskets: Baskets) -> Running:
-        return Running(core, known, folder, baskets=baskets, inspect=inspector, next_time=next_time, post=sends)
+        more: dict[str, Any] = {"inspect": inspector, "next_time": next_time, "post": sends, "kernel": kernel}
+        return Running(core, known, folder, baskets=baskets, **more)
 
     return made
 

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 from hub_service.handlers.base import plain
 from hub_service.words import room_words
 from vaas.launching import Facility, Launch, Offering
+from vaas.portal.environments import OWN_TITLE
 from vaas.portal.offering import Choice
 from vaas.portal.standing import ON_THE_WAY, Standing
 
@@ -64,9 +65,10 @@ def place_words(offering: Offering, launch: Launch) -> dict[str, str]:
     """Return where a launch runs in words; what the site no longer offers is told by its id."""
     facility, size = offering.facility(launch.facility), offering.size(launch.size)
     environment = offering.environment(launch.environment)
+    own = OWN_TITLE if launch.environment.startswith("lock-") else ""
     return {
         "facility": facility.title if facility else launch.facility,
-        "environment": environment.title if environment else launch.environment,
+        "environment": environment.title if environment else own or launch.environment,
         "size": f"{size.title}: {room_words(size)}" if size else launch.size,
     }
 

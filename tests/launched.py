@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 import uuid
 from collections.abc import Mapping
@@ -38,6 +39,13 @@ class Launches:
         seal = Seal(ensure_secret(settings.secrets / "seal"))
         self._database = SqlDatabase(f"sqlite:///{settings.data / 'portal.sqlite'}", seal=seal)
         self.home = settings.data / "homes" / owner
+
+    def put(self, name: str, data: bytes) -> None:
+        """Lay a file into the home, as its owner's."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        (self.home / name).write_bytes(data)
+        owner = self.home.stat()
+        os.chown(self.home / name, owner.st_uid, owner.st_gid)
 
     def new(self, **asked: Any) -> Launch:
         """Note a launch that is asked for."""

@@ -7,6 +7,7 @@ that is made of it, wherever that is: what is pinned, by which hashes, and for w
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from pathlib import Path
 from vaas.errors import Invalid
 from vaas.model import File, Snapshot
 
-__all__ = ["LOCK", "Lock", "Pin", "digest_of", "lock_file", "python_in", "read_lock"]
+__all__ = ["LOCK", "Lock", "Pin", "digest_of", "lock_file", "python_in", "read_lock", "seen_by"]
 
 #: What the file is called, at the top of a snapshot.
 LOCK = "vaas.lock"
@@ -126,3 +127,17 @@ def python_in(folder: Path, digest: str) -> Path | None:
         return None
     found = folder / digest / "bin" / "python"
     return found if found.exists() else None
+
+
+def seen_by(python: Path) -> list[Path] | None:
+    """Return the folders that the Python of a made environment needs, by our own note; None: it is of no such one.
+
+    Nothing within the environment is asked: what a package puts there would say what a sandbox shows of the machine.
+    """
+    made = python.parent.parent
+    if not _DIGEST.fullmatch(made.name) or python_in(made.parent, made.name) is None:
+        return None
+    try:
+        return [made, *map(Path, json.loads((made.parent / f"{made.name}.json").read_bytes())["sees"])]
+    except (OSError, ValueError, KeyError, TypeError):
+        return [made]

@@ -132,7 +132,7 @@ class NewRunPage(Page):
             "how": how if how in HOW else HOW[0],
             "things": [held.thing for held in things if held.state == "there" and held.thing.kind != "app"],
             "stores": core.stores.of(self.person),
-            "places": choices(core.offering, form.facilities),
+            "places": choices(form.offering, form.facilities),
             "most_rows": core.limits.series_runs,
             "now": core.now(),
             "values": {name: self._said(name) for name in self.request.body_arguments},
@@ -217,7 +217,8 @@ class RunPage(Page):
     async def get(self, run_id: str) -> None:
         """Show it, with the end of its log."""
         run = self.portal.running.run(self.visitor, run_id)
-        offering, (notebook, page) = self.portal.core.offering, await self._there(run)
+        offering = self.portal.environments.offering(run.asked, run.snapshot)
+        notebook, page = await self._there(run)
         context = {
             "run": run,
             "log": await self._written(run_id),

@@ -26,9 +26,8 @@ def lara(hub: RunningPortal) -> Iterator[Launches]:
     """Return the launches of a person with a notebook and a table in her home."""
     hub.hub("POST", "/users/lara")
     launches = Launches(hub, "lara")
-    launches.home.mkdir(parents=True, exist_ok=True)
-    (launches.home / "own.ipynb").write_bytes(notebook("print('own')"))
-    (launches.home / "levels.csv").write_text("year,level\n2026,7\n")
+    launches.put("own.ipynb", notebook("print('own')"))
+    launches.put("levels.csv", b"year,level\n2026,7\n")
     yield launches
 
 
@@ -95,6 +94,13 @@ def test_jupyterlab_asks_nobody_elsewhere_and_shows_the_environments_widgets(lar
     assert said["news"] == {"disabled": True} and said["extensionManager"]["name"] == "read-only"
     assert "@jupyterlab/apputils-extension:announcements" in said["disabledExtensions"]
     assert "@jupyter-widgets/jupyterlab-manager" in {each["name"] for each in said["federated_extensions"]}
+
+
+def test_open_tabs_are_of_this_launch_and_not_kept_for_the_next(lara: Launches, launch: Launch) -> None:
+    kept = {"metadata": {"id": "default"}, "data": {"layout-restorer:data": {}}}
+    assert lara.lab("PUT", launch, "lab/api/workspaces/default", json=kept).status_code == 204
+    assert lara.lab("GET", launch, "lab/api/workspaces/default").json()["data"] == kept["data"]
+    assert [str(path) for path in lara.home.rglob("*.jupyterlab-workspace")] == []
 
 
 async def test_what_is_shared_can_be_read_and_not_written(lara: Launches, launch: Launch) -> None:

@@ -93,9 +93,10 @@ def test_status_says_where_it_answers(started: Place) -> None:
 def test_nobody_else_on_the_machine_may_read_what_it_keeps(started: Place) -> None:
     found = [started.data, *started.data.rglob("*")]
     assert {path.name for path in found} >= {"hub.sqlite", "portal.sqlite", "content", "homes"}
-    # What is shared is read by launches, which are other system users; its folder keeps all others out.
-    shared = started.data / "shared"
-    kept = (path for path in found if path.is_file() and not path.is_relative_to(shared))
+    # What is shared is read by launches, which are other system users, and may be lent for a moment; the folders of
+    # both keep all others out.
+    within = (started.data / "shared", started.data / "lent")
+    kept = (path for path in found if path.is_file() and not any(map(path.is_relative_to, within)))
     closed = {started.data, *started.data.glob("*"), *kept}
     assert [str(path) for path in closed if path.stat().st_mode & 0o077] == []
 

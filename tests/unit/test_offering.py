@@ -141,6 +141,14 @@ def test_among_equals_the_data_decides_then_the_sites_order() -> None:
     assert named(choices(offering(FAR, near), unsized, ADA))[0] == "near full large"
 
 
+def test_what_an_app_was_published_with_comes_first() -> None:
+    own = Environment("own", "As published", "lock", "e" * 64, state="ready", modules={"numpy": "numpy"})
+    here = replace(HERE, environments=("full", "own"), sizes=("small",))
+    found = choices(offering(here, environments=(FULL, own)), Needs(modules=frozenset({"numpy", "sklearn"})), ADA)
+    assert named(found) == ["here own small", "here full small"]
+    assert [each.missing for each in found] == [(), ()], "it was checked in it"
+
+
 def test_what_took_more_memory_gets_a_size_that_has_it() -> None:
     found = choices(offering(HERE), Needs(memory=3_000), ADA)
     assert named(found)[0] == "here basic large"

@@ -91,11 +91,11 @@ def size_of(*folders: Path, since: float = 0.0) -> int:
     return size
 
 
-def note(folder: Path, made: Made) -> None:
-    """Say that the environment is whole."""
+def note(folder: Path, made: Made, *, sees: Collection[Path] = ()) -> None:
+    """Say that the environment is whole, and which folders its Python needs besides."""
     target = folder / f"{made.digest}.json"
     fresh = folder / f".{made.digest}.{os.getpid()}"
-    fresh.write_text(json.dumps(asdict(made)))
+    fresh.write_text(json.dumps(asdict(made) | {"sees": list(map(str, sees))}))
     fresh.replace(target)
 
 

@@ -150,15 +150,17 @@ class UvMaker(Maker):
                 told(f"fetching {len(lock.pins)} packages")
                 command = ["venv", "--quiet", "--relocatable", "--no-project", "--python", python, "environment"]
                 await self._run(command, work, apps=apps)
+                # Now, since a package can say otherwise.
+                base = (environment / "bin" / "python").resolve().parent.parent
                 (work / "lock.txt").write_text(lock.text)
                 command = ["pip", "install", "--quiet", "--only-binary", ":all:", "--require-hashes", "--no-deps"]
                 command += ["--python", "environment/bin/python", "--requirement", "lock.txt", "--no-sources"]
                 await self._run(command, work, apps=apps)
                 told("putting it together")
-                size = await asyncio.to_thread(self._finish, environment, lock, apps)
+                size = await asyncio.to_thread(self._finish, environment, lock, apps, base)
                 return Made(lock.digest, lock.python, size)
 
-    def _finish(self, environment: Path, lock: Lock, apps: _Apps) -> int:
+    def _finish(self, environment: Path, lock: Lock, apps: _Apps, base: Path) -> int:
         """Look the new environment over, and put it in its place."""
         size = files.look_over(environment)
         if size > self._bounds.bytes:
@@ -168,7 +170,7 @@ class UvMaker(Maker):
         if not python_in(self.folder, lock.digest):
             shutil.rmtree(target, ignore_errors=True)  # one that was not finished
             environment.rename(target)
-            files.note(self.folder, Made(lock.digest, lock.python, size))
+            files.note(self.folder, Made(lock.digest, lock.python, size), sees=(base, apps.package))
         return size
 
     async def _run(

@@ -22,7 +22,8 @@ import psutil
 
 from vaas import jobs
 from vaas.lab.family import adopt_orphans, end_children
-from vaas.lab.walls import INSIDE, folders_of, walled
+from vaas.lab.pythons import folders_of
+from vaas.lab.walls import INSIDE, walled
 
 __all__ = ["Guard", "main"]
 
@@ -80,7 +81,7 @@ class Guard:
         command = [sys.executable, "-P", "-m", "vaas.lab.run", str(at)]
         if walls:
             kernel = jobs.read_json(self._folder / jobs.JOB, most=50_000_000).get("kernel") or {}
-            read = [*map(Path, order["paths"]), *folders_of(_argv(kernel))]
+            read = [*map(Path, order["paths"]), *folders_of(_program(kernel))]
             read += [Path(kernel["folder"])] if kernel.get("folder") else []
             command = walled(
                 command,
@@ -162,14 +163,14 @@ class Guard:
             self._runner.kill()
 
 
-def _argv(kernel: Mapping[str, Any]) -> list[str]:
-    """Return what starts the kernel: its own words, or those of its kernelspec."""
+def _program(kernel: Mapping[str, Any]) -> Path:
+    """Return what starts the kernel, by its own words or those of its kernelspec; an empty path where none is told."""
     said = kernel if kernel.get("argv") else {}
     if kernel.get("folder"):
         with contextlib.suppress(OSError, ValueError):
             said = json.loads((Path(kernel["folder"]) / "kernel.json").read_bytes())
     argv = said.get("argv") if isinstance(said, dict) else None
-    return [str(word) for word in argv] if isinstance(argv, list) else []
+    return Path(str(argv[0])) if isinstance(argv, list) and argv else Path()
 
 
 def _keeps(process: psutil.Process) -> bool:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import vaas
 from vaas.errors import Unavailable
+from vaas.lab.pythons import folders_of
 from vaas.machine import seccomp
 from vaas.machine.bubblewrap import FIRST_UID, UIDS, filter_file, system, ways
 from vaas.orders import Order
@@ -118,15 +119,11 @@ def python_folders(order: Order) -> list[Path]:
     return [path for path in dict.fromkeys(found) if not path.is_relative_to("/usr") and path != Path("/")]
 
 
-def _environment(order: Order) -> Iterator[Path]:
+def _environment(order: Order) -> list[Path]:
     where = Path(order.environment.where)
     if order.environment.kind == "kernelspec":
-        yield where
-        program = program_of(where)
-        if program.is_absolute():
-            yield from _prefixes(program)
-    elif order.environment.kind == "python":
-        yield from _prefixes(where)
+        return [where, *folders_of(program_of(where))]
+    return folders_of(where) if order.environment.kind == "python" else []
 
 
 def program_of(folder: Path) -> Path:
@@ -135,19 +132,6 @@ def program_of(folder: Path) -> Path:
         return Path(json.loads((folder / "kernel.json").read_bytes())["argv"][0])
     except (OSError, ValueError, LookupError, TypeError):
         return Path()
-
-
-def _prefixes(python: Path) -> Iterator[Path]:
-    """Yield the environment that an interpreter belongs to, and the Python that it was made with."""
-    own = python.parent.parent
-    yield own
-    try:
-        said = dict(line.split(" = ", 1) for line in (own / "pyvenv.cfg").read_text().splitlines() if " = " in line)
-    except OSError:
-        said = {}
-    for base in (Path(said["home"]) if "home" in said else None, python.resolve().parent):
-        if base is not None:
-            yield base.parent
 
 
 def _user() -> tuple[str, ...]:

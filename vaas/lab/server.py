@@ -73,6 +73,8 @@ def prepare(order: Order, own: Path) -> dict[str, str]:
         "JUPYTERHUB_DISABLE_USER_CONFIG": "1",
         "JUPYTER_CONFIG_PATH": str(config),
         "JUPYTER_RUNTIME_DIR": str(own / "runtime"),
+        # Which tabs are open is of this launch: another's notebooks may be gone, or not to be read.
+        "JUPYTERLAB_WORKSPACES_DIR": str(own / "workspaces"),
     }
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import vaas
 from vaas.machine.bubblewrap import system
 
-__all__ = ["INSIDE", "folders_of", "walled"]
+__all__ = ["INSIDE", "walled"]
 
 #: Where a job's folder is for what runs in it.
 INSIDE = Path("/job")
@@ -55,23 +55,6 @@ def walled(
         *("--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/"),
         *("--", *command),
     ]
-
-
-def folders_of(argv: Sequence[str]) -> list[Path]:
-    """Return the folders from which a Python, or another program, of an environment runs; none for the system's."""
-    program = Path(argv[0]) if argv else Path()
-    if not program.is_absolute():
-        return []
-    top, real = program.parent.parent, program.resolve()
-    found = [top, real.parent.parent]
-    try:
-        lines = (top / "pyvenv.cfg").read_text().splitlines()
-    except OSError:
-        lines = []
-    homes = [line.partition("=")[2].strip() for line in lines if line.partition("=")[0].strip() == "home"]
-    found += [Path(home).parent for home in homes]
-    # The system is seen anyway; and nobody's whole home or disk because a program lies at its top.
-    return [path for path in dict.fromkeys(found) if not path.is_relative_to("/usr") and len(path.parts) > 2]
 
 
 def _own_folders() -> list[Path]:

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from vaas.content import snapshot_of
 from vaas.db.base import Query, Records
 from vaas.environments.base import Made, Maker, Told, nobody
 from vaas.errors import Invalid, Unavailable, VaasError
-from vaas.launching import Environment
+from vaas.launching import Environment, Offering
 from vaas.locks import LOCK, Lock, digest_of, lock_file, read_lock
 from vaas.model import Draft, File, Snapshot, User, Version, Visitor
 from vaas.portal.core import Core
 from vaas.requirements import read_requirements, requirements_path
 
-__all__ = ["Environments", "Shown"]
+__all__ = ["OWN_TITLE", "Environments", "Shown"]
 
+#: What a snapshot's own environment is called.
+OWN_TITLE = "As published"
 _log = logging.getLogger("vaas")
 #: All apps, however many there are.
 _ALL = 1_000_000
 _MOST_BYTES = 4_000_000
+#: The kind of facilities at which made environments lie.
+_HERE = "local"
 _CENTURY = timedelta(days=36_500)
 
 
@@ -108,10 +113,25 @@ class Environments:
             return None
         state = "ready" if maker and maker.find(lock.digest) else "unknown" if maker else "broken"
         why = "" if maker else "This site makes no environments."
-        title, digest = "As published", lock.digest
+        title, digest = OWN_TITLE, lock.digest
         return Environment(
             f"lock-{digest[:12]}", title, "lock", digest, packages=lock.packages, digest=digest, state=state, why=why
         )
+
+    def offering(self, asked: Mapping[str, Any], snapshot: Snapshot | None) -> Offering:
+        """Return what the site offers for what is asked for: for an app with its own environment, where that lies.
+
+        It comes first there. Nothing else knows its id, so that no other app is launched or run in it.
+        """
+        offering = self._core.offering
+        own = self.of(snapshot) if snapshot and asked.get("app") else None
+        if own is None:
+            return offering
+        facilities = tuple(
+            replace(each, environments=(own.id, *each.environments)) if each.kind == _HERE else each
+            for each in offering.facilities
+        )
+        return replace(offering, facilities=facilities, environments=(own, *offering.environments))
 
     def shown(self, version: Version | Draft) -> Shown:
         """Return what people are told of the environment of a version or a draft."""

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from vaas import notebook
 from vaas.backends.base import Lent, OwnServer, OwnServers
-from vaas.errors import Conflict, Forbidden, Invalid, NotFound, SignInNeeded, Unavailable
-from vaas.launching import Launch, launch_server
-from vaas.model import ServerName, User, Visitor
+from vaas.errors import Conflict, Forbidden, Invalid, NotFound, SignInNeeded, Unavailable, VaasError
+from vaas.launching import Launch, Offering, launch_server
+from vaas.model import App, ServerName, Snapshot, User, Version, Visitor
 from vaas.plans import Plan, sign_plan
 from vaas.portal.baskets import Baskets
 from vaas.portal.core import Core
+from vaas.portal.environments import Environments
 from vaas.portal.keeping import one_line
 from vaas.portal.offering import Choice, Needs, choices, closed, needs_of, needs_of_snapshot, suggested
 from vaas.portal.standing import ALIVE, Standing, settled, standing
@@ -65,6 +67,7 @@ class Launching:
 
     def __init__(self, core: Core, baskets: Baskets, *, given: Given = lambda _visitor, _slug, _id: {}) -> None:
         self._core, self._baskets, self._given = core, baskets, given
+        self._environments = Environments(core)
 
     def offered(self, visitor: Visitor) -> bool:
         """Tell whether the visitor can launch anything here."""
@@ -85,9 +88,10 @@ class Launching:
             They may open the app, but not launch it.
         """
         user = _person(visitor)
+        offering = self._core.offering
         things, basket, called = await self._data(visitor, str(asked.get("basket") or ""))
         if asked.get("app"):
-            whole, title, needs = await self._app(visitor, str(asked["app"]), things)
+            whole, title, needs, offering = await self._app(visitor, str(asked["app"]), things)
             given = self._given(visitor, whole["app"], str(asked.get("given") or ""))
             whole |= {"given": given} if given else {}
         elif asked.get("path"):
@@ -96,7 +100,7 @@ class Launching:
             whole, title, needs = {}, called, needs_of(None, held=things)
         else:
             raise Invalid(_NOTHING)
-        found = choices(self._core.offering, needs, user)
+        found = choices(offering, needs, user)
         return Form(whole | ({"basket": basket} if basket else {}), title[:_LONGEST_TITLE].strip(), found, things)
 
     async def ask(
@@ -211,7 +215,35 @@ class Launching:
         return self._core.own_servers
 
     async def _start(self, lent: Lent, launch: Launch) -> Launch:
-        plan = self._plan(lent.user, launch)
+        offering, snapshot = await asyncio.to_thread(self._offering, lent.user, launch)
+        plan = self._plan(lent.user, launch, offering)
+        if snapshot and plan.environment.kind == "lock" and plan.environment.state != "ready":
+            self._core.spawn(self._start_later(lent, launch, snapshot, offering))
+            return launch
+        return await self._start_now(lent, launch, plan)
+
+    async def _start_later(self, lent: Lent, launch: Launch, snapshot: Snapshot, offering: Offering) -> None:
+        """Make the environment that the app brings, say so meanwhile, and then start it, unless it was stopped."""
+
+        def told(step: str) -> None:
+            said = {"making": True, "message": f"Making its environment: {step}."}
+            with suppress(NotFound):
+                self._change(launch, lambda now: replace(now, progress=said) if now.state == "asked" else now)
+
+        try:
+            told("looking for what there is")
+            await self._environments.ready(snapshot, told=told)
+            now = self._change(launch, lambda now: replace(now, progress={}) if now.state == "asked" else now)
+            if now.state == "asked":
+                await self._start_now(lent, now, self._plan(lent.user, now, offering))
+        except VaasError as error:
+            why = error.message
+            with suppress(NotFound):
+                self._change(
+                    launch, lambda now: replace(now, state="failed", error=why) if now.state == "asked" else now
+                )
+
+    async def _start_now(self, lent: Lent, launch: Launch, plan: Plan) -> Launch:
         signed = sign_plan(plan, master=self._core.master_key)
         try:
             await self._check_running(lent, launch)
@@ -223,9 +255,16 @@ class Launching:
         begun = {"asked", "failed"}
         return self._change(launch, lambda now: replace(now, state="starting", error="") if now.state in begun else now)
 
-    def _plan(self, user: User, launch: Launch) -> Plan:
+    def _offering(self, user: User, launch: Launch) -> tuple[Offering, Snapshot | None]:
+        """Return what is offered for it, and the app's files where they bring an environment. Raises NotFound."""
+        if not launch.environment.startswith("lock-") or not launch.asked.get("app"):
+            return self._core.offering, None
+        app = self._core.see(Visitor(user), str(launch.asked["app"]), "launch").app
+        snapshot = self._version(app, str(launch.asked.get("version") or app.version)).snapshot
+        return self._environments.offering(launch.asked, snapshot), snapshot
+
+    def _plan(self, user: User, launch: Launch, offering: Offering) -> Plan:
         """Return what may run; what the site offers, and to whom, can be another than when it was asked for."""
-        offering = self._core.offering
         facility, size = offering.facility(launch.facility), offering.size(launch.size)
         environment = offering.environment(launch.environment)
         if not facility or not size or not environment or launch.environment not in facility.environments:
@@ -298,16 +337,24 @@ class Launching:
             raise Invalid("There is nothing in this basket that you could take along.", field="basket")
         return things, look.basket.id, look.basket.name or "My basket"
 
-    async def _app(self, visitor: Visitor, slug: str, things: Sequence[Held]) -> tuple[dict[str, Any], str, Needs]:
-        app = self._core.see(visitor, slug, "launch").app
+    def _version(self, app: App, wanted: str) -> Version:
         with self._core.database.begin() as records:
             versions = records.versions.of(app.id)
-        version = next((each for each in versions if each.snapshot.hash == app.version), None)
+        version = next((each for each in versions if each.snapshot.hash == wanted), None)
         if version is None:
             raise NotFound("This app has no version to launch. Its owner can publish one.")
+        return version
+
+    async def _app(
+        self, visitor: Visitor, slug: str, things: Sequence[Held]
+    ) -> tuple[dict[str, Any], str, Needs, Offering]:
+        app = self._core.see(visitor, slug, "launch").app
+        version = self._version(app, app.version)
         content, snapshot, report = self._core.content, version.snapshot, version.report
         needs = await asyncio.to_thread(needs_of_snapshot, content, snapshot, held=things, report=report)
-        return {"app": app.slug, "version": app.version}, app.title, needs
+        asked = {"app": app.slug, "version": app.version}
+        offering = await asyncio.to_thread(self._environments.offering, asked, snapshot)
+        return asked, app.title, needs, offering
 
     async def _notebook(
         self, user: User, store_id: str, path: str, things: Sequence[Held]

@@ -20,6 +20,8 @@ __all__ = ["ELSEWHERE", "Choice", "Needs", "choices", "closed", "lacking", "need
 
 #: Where data lies that lies in no store of ours.
 ELSEWHERE = "elsewhere"
+#: The kind of environments that are an app's own.
+_OWN = "lock"
 #: Bytes of modules that are read for what they import.
 _MOST_OWN = 2_000_000
 #: What counts as missing where nobody knows: more than nothing, less than one that is known to be.
@@ -143,8 +145,8 @@ def _own(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
 def choices(offering: Offering, needs: Needs, user: User, *, batch: bool = False) -> tuple[Choice, ...]:
     """Return every way to run it, those that can be chosen first, and the best of these at their beginning.
 
-    Better is what lacks fewer packages, has the memory that it takes, and lies where the data lies; among equals it
-    goes by the site's order. ``batch`` asks for a run, else it is a launch.
+    Better is what lacks fewer packages, is what an app was published with, has the memory that it takes, and lies where
+    the data lies; among equals it goes by the site's order. ``batch`` asks for a run, else it is a launch.
     """
     found = list(_all(offering, needs, user, batch=batch))
     order = {id(each): place for place, each in enumerate(found)}
@@ -157,7 +159,12 @@ def suggested(found: Iterable[Choice]) -> Choice | None:
 
 
 def lacking(environment: Environment, needs: Needs) -> tuple[str, ...] | None:
-    """Return the packages that are needed and not there, by the names to install them by; None: that is not known."""
+    """Return the packages that are needed and not there, by the names to install them by; None: that is not known.
+
+    What an app was published with lacks nothing: it was checked in it.
+    """
+    if environment.kind == _OWN:
+        return ()
     if environment.modules:
         absent = {each for each in needs.modules if each not in environment.modules}
     elif environment.packages:
@@ -195,10 +202,11 @@ def _all(offering: Offering, needs: Needs, user: User, *, batch: bool) -> Iterat
                 yield Choice(facility, environment, size, missing, copied, unsized, tight, why)
 
 
-def _worth(choice: Choice) -> tuple[bool, float, bool, int, bool]:
+def _worth(choice: Choice) -> tuple[bool, float, bool, bool, int, bool]:
     """Return what it is sorted by, the least first."""
     missing = _PERHAPS if choice.missing is None else len(choice.missing)
-    return not choice.possible, missing, choice.tight, choice.copied, choice.unsized
+    foreign = choice.environment.kind != _OWN
+    return not choice.possible, missing, foreign, choice.tight, choice.copied, choice.unsized
 
 
 def _unfit(environment: Environment, needs: Needs) -> str:

@@ -17,6 +17,7 @@ from vaas.model import ServerName, Snapshot, User, Visitor
 from vaas.portal.baskets import Baskets
 from vaas.portal.core import Core
 from vaas.portal.drafts import Drafts
+from vaas.portal.environments import Environments
 from vaas.portal.gathering import fetch, is_chosen
 from vaas.portal.placed import clean_placed
 from vaas.portal.reading import Reading
@@ -51,7 +52,7 @@ class Placing:
             self._snapshots.popitem(last=False)
         things = await self._things(launch, visitor)
         folder, notebook = self._folder(launch, here), self._notebook(launch, snapshot, here)
-        environment = self._core.offering.environment(launch.environment)
+        environment = Environments(self._core).offering(launch.asked, snapshot).environment(launch.environment)
         return {
             "id": launch.id,
             "title": launch.title,

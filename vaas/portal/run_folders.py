@@ -22,6 +22,7 @@ from vaas import jobs
 from vaas.content import Content
 from vaas.errors import Invalid, StorageFull, Unavailable
 from vaas.launching import Environment, Run
+from vaas.locks import python_in
 from vaas.prose import clean_text
 
 __all__ = ["Kernel", "Spool", "about", "kernel_of"]
@@ -41,10 +42,14 @@ _STATUS = ("state", "cell", "of", "message", "error", "started", "ended")
 Kernel = Callable[[Environment], Mapping[str, Any]]
 
 
-def kernel_of(environment: Environment) -> dict[str, Any]:
-    """Return how the kernel of the environment is started. Raises Invalid where nothing is known of that."""
-    if environment.kind == "python":
-        argv = [environment.where, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+def kernel_of(environment: Environment, *, made: Path | None = None) -> dict[str, Any]:
+    """Return how the kernel of the environment is started. Raises Invalid where nothing is known of that.
+
+    ``made`` is where environments are that were made from locks.
+    """
+    own = python_in(made, environment.where) if made and environment.kind == "lock" else None
+    if own or environment.kind == "python":
+        argv = [str(own or environment.where), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
         return {"argv": argv, "language": environment.language}
     if environment.kind == "kernelspec":
         return {"folder": environment.where}

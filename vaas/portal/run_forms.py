@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vaas.errors import Invalid
-from vaas.launching import Facility
+from vaas.launching import Facility, Offering
 from vaas.prose import clean_text
 
 __all__ = ["KINDS", "Field", "Form", "fields_of", "filled", "filled_slots"]
@@ -54,13 +54,16 @@ class Form:
     fields:
         Its parameters in their order; none, where it has no cell for them.
     facilities:
-        Where this person may run it; what can be chosen there is in the site's offering.
+        Where this person may run it.
+    offering:
+        What can be chosen there.
     """
 
     title: str
     notebook: str
     fields: tuple[Field, ...] = ()
     facilities: tuple[Facility, ...] = field(default=())
+    offering: Offering = field(default=Offering())
 
 
 #: What papermill calls a type → what kind of field it is.

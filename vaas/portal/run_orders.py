@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from vaas.errors import Invalid, Unavailable
-from vaas.launching import Facility, Run
-from vaas.model import Snapshot, User, Visitor
+from vaas.launching import Facility, Offering, Run
+from vaas.model import User, Visitor
 from vaas.portal.core import Core
+from vaas.portal.environments import Environments
 from vaas.portal.offering import choices, closed, needs_of_snapshot, suggested
 from vaas.portal.run_forms import Field, filled, filled_slots
 from vaas.portal.run_queue import choose
@@ -59,7 +60,7 @@ class Orders:
         values = filled(fields, {name: value for name, value in values.items() if name not in slots})
         found = await self._things.find(visitor, slots)
         title = " ".join(clean_text(chosen.get("title") or source.title).split())[:_MOST_TITLE] or source.notebook
-        facility, environment, size = self._suggested(user, source.snapshot, chosen)
+        facility, environment, size = self._suggested(user, source, chosen)
         kept = {**source.kept, **({"things": found} if found else {}), **self._email(chosen.get("email", ""))}
         now = self._core.now()
         run_id = self._core.new_id()
@@ -67,31 +68,36 @@ class Orders:
         choose(self._core, user, run)
         return run
 
-    def _suggested(self, user: User, snapshot: Snapshot, chosen: Mapping[str, str]) -> tuple[str, str, str]:
+    def _suggested(self, user: User, source: Source, chosen: Mapping[str, str]) -> tuple[str, str, str]:
         """Return what was chosen, and what fits best where nothing was."""
-        usable = {each.id for each in self.facilities(user)}
+        assert source.snapshot is not None
+        offering = self.offering(source)
+        offered = self.facilities(user, offering)
+        usable = {each.id for each in offered}
         if not usable:
             raise Unavailable("There is no place here that takes your runs. Ask the people who run this portal.")
         said = {name: chosen.get(name, "") for name in ("facility", "environment", "size")}
-        needs = needs_of_snapshot(self._core.content, snapshot)
+        needs = needs_of_snapshot(self._core.content, source.snapshot)
         fitting = suggested(
             each
-            for each in choices(self._core.offering, needs, user, batch=True)
+            for each in choices(offering, needs, user, batch=True)
             if each.facility.id in usable
             and all(not said[name] or getattr(each, name).id == said[name] for name in said)
         )
         if fitting is not None:
             return fitting.facility.id, fitting.environment.id, fitting.size.id
         # What was chosen does not go together, or fits nothing: it is said at its field.
-        offered = self.facilities(user)
         facility = next((each for each in offered if each.id == said["facility"]), offered[0])
         environment = said["environment"] or next(iter(facility.environments), "")
         return said["facility"] or facility.id, environment, said["size"] or next(iter(facility.sizes), "")
 
-    def facilities(self, user: User) -> list[Facility]:
-        """Return where the person's runs can be."""
-        offered = self._core.offering.facilities
-        return [each for each in offered if each.kind in self._kinds and not closed(each, user, batch=True)]
+    def offering(self, source: Source) -> Offering:
+        """Return what is offered for this notebook."""
+        return Environments(self._core).offering(source.kept, source.snapshot)
+
+    def facilities(self, user: User, offering: Offering) -> list[Facility]:
+        """Return where of this the person's runs can be."""
+        return [each for each in offering.facilities if each.kind in self._kinds and not closed(each, user, batch=True)]
 
     def _email(self, address: str) -> dict[str, str]:
         address = address.strip()

@@ -19,6 +19,7 @@ from vaas.executors.base import Executor, Job, JobState
 from vaas.launching import Environment, Facility, Run, Size
 from vaas.model import User
 from vaas.portal.core import Core
+from vaas.portal.environments import Environments
 from vaas.portal.offering import closed
 from vaas.portal.run_folders import Kernel, Spool, kernel_of
 from vaas.portal.run_results import Results
@@ -71,7 +72,7 @@ def change(core: Core, run_id: str, **changed: Any) -> Run | None:
 
 def choose(core: Core, user: User, run: Run) -> tuple[Facility, Environment, Size]:
     """Return what was chosen for the run. Raises Invalid for what is not offered (any more), to this person."""
-    offering = core.offering
+    offering = Environments(core).offering(run.asked, run.snapshot)
     facility, environment, size = (
         offering.facility(run.facility),
         offering.environment(run.environment),
@@ -202,11 +203,21 @@ class Queue:
         if not self._spool.is_ready(run):
             folder = await self._spool.begin(run)
             brought = await self._things.bring(user, run.asked.get("things", {}), folder / jobs.DATA)
+            if environment.kind == "lock":
+                await self._make(run)
             self._spool.finish(run, kernel=self._kernel(environment), brought=brought)
         if self._mine(run) is None:
             return
         job = Job(run.id, run.owner, run.title, self._spool.of(run), environment, size)
         change(self._core, run.id, ref=await self._executor(facility).submit(job), progress={"message": ""})
+
+    async def _make(self, run: Run) -> None:
+        """Make the environment that the run's notebook brings, unless it is there, and say so meanwhile."""
+
+        def told(step: str) -> None:
+            change(self._core, run.id, progress={"message": f"Making its environment: {step}."})
+
+        await Environments(self._core).ready(run.snapshot, told=told)
 
     def _mine(self, run: Run) -> Run | None:
         """Return the run as it is now, unless it is over or another process goes on with it."""

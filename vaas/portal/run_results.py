@@ -15,6 +15,7 @@ from vaas.errors import Conflict, NotFound, Unavailable, VaasError
 from vaas.launching import Run
 from vaas.model import User
 from vaas.portal.core import Core
+from vaas.portal.environments import Environments
 from vaas.portal.run_folders import Spool, about
 from vaas.prose import clean_text
 from vaas.stores.base import Store
@@ -54,7 +55,7 @@ class Results:
         user = await self._core.directory.user(run.owner)
         if user is None or not self._spool.is_ready(run):
             return run
-        environment = self._core.offering.environment(run.environment)
+        environment = Environments(self._core).offering(run.asked, run.snapshot).environment(run.environment)
         result = await self._spool.result(run, about(run, environment=environment))
         try:
             store, path = await self._brought(user, run, result)

@@ -88,7 +88,9 @@ class Running:
         user = self._sources.person(visitor)
         source = await self._sources.find(visitor, asked)
         fields = await self._sources.fields(visitor, source)
-        return Form(source.title, source.notebook, fields, tuple(self._orders.facilities(user)))
+        offering = self._orders.offering(source)
+        facilities = tuple(self._orders.facilities(user, offering))
+        return Form(source.title, source.notebook, fields, facilities, offering)
 
     async def start(
         self,

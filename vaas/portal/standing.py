@@ -19,6 +19,8 @@ ALIVE = frozenset({"asked", "queued", "starting", "placing", "ready"})
 ON_THE_WAY = ALIVE - {"ready"}
 #: So long the Hub may not know of what was just asked for, or still run what was just stopped.
 _GRACE = timedelta(seconds=30)
+#: So long nothing may be heard of an environment that is made before the Hub is asked.
+_MAKING = timedelta(minutes=15)
 #: state → of the whole way to JupyterLab, what is behind, and how much of it this state is.
 _WAY = {"asked": (2, 3), "queued": (5, 10), "starting": (15, 45), "placing": (60, 35), "ready": (100, 0)}
 _WORDS = {
@@ -84,7 +86,8 @@ class Standing:
 
 def settled(launch: Launch, server: OwnServer, *, now: datetime) -> Launch:
     """Return the launch in the state in which it is by what the Hub says of its server."""
-    fresh = now - launch.changed < _GRACE
+    making = launch.state == "asked" and bool(launch.progress.get("making"))
+    fresh = now - launch.changed < (_MAKING if making else _GRACE)
     if server.phase in {"ready", "queued", "starting"}:
         if launch.state == "stopped" and fresh:  # the Hub is still about to stop it
             return launch
@@ -122,7 +125,7 @@ def _failed(launch: Launch, why: str) -> Launch:
 
 def _message(launch: Launch, phase: str, server: OwnServer) -> str:
     said = str(launch.progress.get("message") or "")
-    own = {"failed": launch.error, "placing": said, "queued": server.message, "starting": server.message}
+    own = {"asked": said, "failed": launch.error, "placing": said, "queued": server.message, "starting": server.message}
     return own.get(phase) or _WORDS.get(phase, "")
 
 

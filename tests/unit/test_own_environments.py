@@ -1,0 +1,259 @@
+"""An app's own environment: where it can be chosen, that it is made first, and that no other app gets it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.notebooks import notebook
+from tests.own_servers import OFFERING, Labs
+from tests.portal_parts import ADA, World
+from tests.run_parts import following, runs_of, state
+from tests.unit.test_environments import LESSON, Shelf, published
+from tests.unit.test_running import Stage
+from vaas.backends.base import Lent, OwnServer
+from vaas.environments import files
+from vaas.environments.base import Made
+from vaas.errors import Conflict, Invalid, TooLarge, Unavailable
+from vaas.lab.pythons import folders_of
+from vaas.lab.sandbox import python_folders
+from vaas.launching import Environment, Run, Size
+from vaas.locks import LOCK, digest_of
+from vaas.model import App, ServerName, Version, Visitor
+from vaas.orders import Order
+from vaas.plans import read_plan
+from vaas.portal.run_folders import kernel_of
+from vaas.portal.run_queue import choose
+from vaas.portal.standing import settled
+
+AS_ADA, LENT = Visitor(ADA), Lent(ADA, "ada's own")
+
+
+@pytest.fixture
+def shelf(world: World) -> Shelf:
+    """Return what makes environments; the site offers two places, of which one is this machine."""
+    world.core.maker = made = Shelf()
+    world.core.offering, world.core.own_servers = OFFERING, Labs()
+    world.core.folders = lambda user: (user.name, ("everyone",))
+    return made
+
+
+async def app_of(world: World, shelf: Shelf, *, asked: str = "tiny") -> tuple[App, Version, str]:
+    """Return an app of ada's that brings this, its version, and what its environment is called."""
+    shelf.versions.setdefault(asked, "1.0")
+    version = await published(world, {"lesson.ipynb": notebook(f"import {asked}"), "requirements.txt": asked.encode()})
+    return app_with(world, version), version, f"lock-{digest_of(version.snapshot)[:12]}"
+
+
+def app_with(world: World, version: Version) -> App:
+    with world.core.database.begin() as records:
+        app = records.apps.by_id(version.app_id)
+    assert app
+    return app
+
+
+def labs(world: World) -> Labs:
+    assert isinstance(world.core.own_servers, Labs)
+    return world.core.own_servers
+
+
+class TestLaunching:
+    """A launch of an app that brings its packages."""
+
+    async def test_it_comes_first_where_it_lies_and_is_offered_nowhere_else(self, world: World, shelf: Shelf) -> None:
+        app, _, own = await app_of(world, shelf)
+        form = await world.portal.launching.form(AS_ADA, {"app": app.slug})
+        assert form.suggested and (form.suggested.environment.id, form.suggested.facility.id) == (own, "here")
+        assert form.suggested.environment.title == "As published" and form.suggested.missing == ()
+        assert {each.facility.id for each in form.choices if each.environment.id == own} == {"here"}
+        assert {"apps", "slurm-py"} < {each.environment.id for each in form.choices}
+
+    async def test_what_brings_nothing_is_offered_what_the_site_offers(self, world: World, shelf: Shelf) -> None:
+        bare = await published(world, {"lesson.ipynb": LESSON["lesson.ipynb"]})
+        stored = {**LESSON, LOCK: world.core.content.read(digest_of((await app_of(world, shelf))[1].snapshot))}
+        for name, data in stored.items():
+            world.put(ADA, f"work/{name}", data)
+        for asked in ({"app": app_with(world, bare).slug}, {"store": "home", "path": "work/lesson.ipynb"}):
+            form = await world.portal.launching.form(AS_ADA, asked)
+            assert {each.environment.kind for each in form.choices} & {"lock"} == set()
+
+    async def test_its_plan_names_the_lock(self, world: World, shelf: Shelf) -> None:
+        app, version, own = await app_of(world, shelf)
+        launching = world.portal.launching
+        launch = await launching.begin(LENT, (await launching.ask(AS_ADA, {"app": app.slug})).id)
+        assert (launch.state, launch.environment) == ("starting", own)
+        found = planned(world)
+        assert (found.id, found.kind, found.where) == (own, "lock", digest_of(version.snapshot))
+
+    async def test_it_is_made_first_and_who_waits_is_told(self, world: World, shelf: Shelf) -> None:
+        app, version, _ = await app_of(world, shelf)
+        shelf.there.clear()
+        shelf.go.clear()
+        launching = world.portal.launching
+        launch = await launching.begin(LENT, (await launching.ask(AS_ADA, {"app": app.slug})).id)
+        await asyncio.sleep(0.05)
+        now = await launching.progress(LENT, launch.id)
+        assert (now.phase, now.message) == ("asked", "Making its environment: putting it together.")
+        assert not labs(world).plans
+        # It may take longer than anything else that nobody hears of.
+        later = world.core.now() + timedelta(minutes=2)
+        assert settled(now.launch, OwnServer(), now=later).state == "asked"
+        assert settled(replace(now.launch, progress={}), OwnServer(), now=later).state == "failed"
+        shelf.go.set()
+        await world.settle()
+        assert launching.get(AS_ADA, launch.id).state == "starting"
+        assert planned(world).where == digest_of(version.snapshot)
+
+    async def test_one_that_is_stopped_meanwhile_is_not_started(self, world: World, shelf: Shelf) -> None:
+        app, _, _ = await app_of(world, shelf)
+        shelf.there.clear()
+        shelf.go.clear()
+        launching = world.portal.launching
+        launch = await launching.begin(LENT, (await launching.ask(AS_ADA, {"app": app.slug})).id)
+        await asyncio.sleep(0.05)
+        await launching.stop(LENT, launch.id)
+        shelf.go.set()
+        await world.settle()
+        assert launching.get(AS_ADA, launch.id).state == "stopped" and not labs(world).plans
+
+    async def test_why_it_cannot_be_made_is_said(self, world: World, shelf: Shelf) -> None:
+        app, _, own = await app_of(world, shelf)
+        shelf.there.clear()
+        shelf.wrong = Unavailable("The index is silent.")
+        launching = world.portal.launching
+        launch = await launching.begin(LENT, (await launching.ask(AS_ADA, {"app": app.slug})).id)
+        await world.settle()
+        now = await launching.progress(LENT, launch.id)
+        assert (now.phase, now.message) == ("failed", "The index is silent.") and not labs(world).plans
+        world.core.maker = None
+        (why,) = {
+            c.why_not for c in (await launching.form(AS_ADA, {"app": app.slug})).choices if c.environment.id == own
+        }
+        assert "This site makes no environments." in why
+
+    @pytest.mark.attack
+    async def test_anothers_environment_is_neither_chosen_nor_started(self, world: World, shelf: Shelf) -> None:
+        app, _, own = await app_of(world, shelf)
+        _, _, other = await app_of(world, shelf, asked="secret")
+        launching = world.portal.launching
+        world.put(ADA, "work/tides.ipynb", notebook("x = 1"))
+        for asked in ({"app": app.slug}, {"store": "home", "path": "work/tides.ipynb"}):
+            with pytest.raises(Invalid) as said:
+                await launching.ask(AS_ADA, asked, environment=other)
+            assert said.value.field == "environment"
+        forged = replace(await launching.ask(AS_ADA, {"app": app.slug}), environment=other)
+        with world.core.database.begin() as records:
+            records.launches.save(forged)
+        for launch in (forged, replace(forged, environment=own, asked={"store": "home", "path": "work/tides.ipynb"})):
+            with world.core.database.begin() as records:
+                records.launches.save(launch)
+            with pytest.raises(Conflict, match="not offered any more"):
+                await launching._start(LENT, launch)
+        assert not labs(world).plans
+
+
+def planned(world: World) -> Environment:
+    """Return the environment in the plan with which the Hub was asked."""
+    ((name, _, plan),) = labs(world).plans
+    now = world.core.now().timestamp()
+    return read_plan(plan, master=world.core.master_key, server=ServerName("ada", name), now=now).environment
+
+
+class TestRunning:
+    """A run of it."""
+
+    async def test_a_run_gets_it_here_and_is_refused_elsewhere(self, world: World, shelf: Shelf) -> None:
+        _, version, own = await app_of(world, shelf)
+        run = a_run(world, version, own)
+        assert choose(world.core, ADA, run)[1].where == digest_of(version.snapshot)
+        with pytest.raises(Invalid, match="not offered there") as said:
+            choose(world.core, ADA, replace(run, facility="cluster", size="large"))
+        assert said.value.field == "environment"
+
+    @pytest.mark.parametrize(
+        ("wrong", "ends", "said"),
+        [
+            (TooLarge("It is too large."), "failed", "It is too large."),
+            (Unavailable("The index is silent."), "queued", "The index is silent."),
+        ],
+    )
+    async def test_it_is_made_before_the_job_is_handed_over_or_the_run_says_why_not(
+        self, world: World, shelf: Shelf, tmp_path: Path, wrong: Exception, ends: str, said: str
+    ) -> None:
+        stage = Stage()
+        running = runs_of(world, tmp_path, executor=stage)
+        app, _, own = await app_of(world, shelf)
+        shelf.there.clear()
+        shelf.go.clear()
+        shelf.wrong = wrong
+        run = await running.start(AS_ADA, {"app": app.slug})
+        assert run.environment == own
+        async with following(running):
+            making = "Making its environment: putting it together."
+            await state(running, ADA, run, lambda now: now.progress.get("message") == making)
+            shelf.go.set()
+            told = await state(running, ADA, run, lambda now: said in {now.error, now.progress.get("message")})
+        assert told.state == ends and stage.submitted == []
+
+    @pytest.mark.attack
+    async def test_no_other_notebook_runs_in_it(self, world: World, shelf: Shelf) -> None:
+        _, version, own = await app_of(world, shelf)
+        _, another, other = await app_of(world, shelf, asked="secret")
+        for run in (
+            a_run(world, version, other),
+            a_run(world, another, own),
+            replace(a_run(world, version, own), asked={"store": "home", "path": "lesson.ipynb"}),
+        ):
+            with pytest.raises(Invalid, match="not offered there"):
+                choose(world.core, ADA, run)
+
+    def test_its_kernel_is_the_python_that_was_made_and_none_where_it_was_not(self, tmp_path: Path) -> None:
+        python = made(tmp_path, "a" * 64)
+        own = Environment("lock-a", "As published", "lock", "a" * 64)
+        assert kernel_of(own, made=tmp_path)["argv"][0] == str(python)
+        for each, folder in (
+            (own, None),
+            (replace(own, where="b" * 64), tmp_path),
+            (replace(own, where=".."), tmp_path),
+        ):
+            with pytest.raises(Invalid, match="cannot be used for runs here"):
+                kernel_of(each, made=folder)
+
+
+def a_run(world: World, version: Version, environment: str) -> Run:
+    asked = {"app": "lesson", "version": version.snapshot.hash}
+    now = world.core.now()
+    return Run("r", "ada", "R", version.snapshot, {}, environment, "small", "here", now, asked=asked)
+
+
+def made(folder: Path, digest: str, *sees: Path) -> Path:
+    """Make what looks like an environment that was made of a lock, and return its Python."""
+    python = folder / digest / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.touch()
+    files.note(folder, Made(digest, "3.11", 1), sees=sees)
+    return python
+
+
+@pytest.mark.attack
+def test_a_package_does_not_say_what_a_sandbox_shows(tmp_path: Path) -> None:
+    secret, base, package = tmp_path / "secret", tmp_path / "base", tmp_path / "vaas"
+    (secret / "bin").mkdir(parents=True)
+    python = made(tmp_path / "environments", "c" * 64, base, package)
+    top = python.parent.parent
+    # A package can bring both.
+    (top / "pyvenv.cfg").write_text(f"home = {secret / 'bin'}\n")
+    python.unlink()
+    (secret / "bin" / "python").touch()
+    python.symlink_to(secret / "bin" / "python")
+    order = Order("local", Environment("l", "L", "python", str(python)), Size("s", "S"), "/data/homes/ada")
+    assert {top, base, package} <= set(python_folders(order)) and secret not in python_folders(order)
+    assert folders_of(python) == [top, base, package]
+    # Nor where the note says nothing.
+    (top.parent / f"{top.name}.json").write_text(json.dumps({"sees": None}))
+    assert folders_of(python) == [top] and secret not in python_folders(order)

@@ -1,0 +1,35 @@
+"""Where a Python lies: the folders that a sandbox must show for an environment to run, and none that it need not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from vaas.locks import seen_by
+
+__all__ = ["folders_of"]
+
+
+def folders_of(program: Path) -> list[Path]:
+    """Return the folders from which a Python, or another program, of an environment runs.
+
+    None of the system, which is seen anyway; and nobody's whole home or disk because a program lies at its top.
+    """
+    if not program.is_absolute():
+        return []
+    # What is in an environment that a notebook brought is foreign: our own note tells what it needs.
+    made = seen_by(program)
+    found = _said_by(program) if made is None else made
+    return [path for path in dict.fromkeys(found) if not path.is_relative_to("/usr") and len(path.parts) > 2]
+
+
+def _said_by(program: Path) -> Iterator[Path]:
+    """Yield the environment that the program belongs to, and the Python that it was made with."""
+    top = program.parent.parent
+    yield top
+    yield program.resolve().parent.parent
+    try:
+        lines = [line.partition("=") for line in (top / "pyvenv.cfg").read_text().splitlines()]
+    except OSError:
+        return
+    yield from (Path(value.strip()).parent for name, _, value in lines if name.strip() == "home")
