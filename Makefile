@@ -46,8 +46,10 @@ test-env: check-python
 	@$(MAKE) -s --no-print-directory -j4 $(TEST) $(APP) $(LAB) $(PROXY)
 	$(call link,test app lab)
 
+# By files and in their order: those with a browser come last, since its event loop bears no other beside it.
 test: test-env check-system lint
-	@VAAS_APP_PYTHON="$(APP_PYTHON)" VAAS_LAB_PYTHON="$(LAB_PYTHON)" .venvs/test/bin/python -m pytest $(PYTEST_ARGS)
+	@VAAS_APP_PYTHON="$(APP_PYTHON)" VAAS_LAB_PYTHON="$(LAB_PYTHON)" .venvs/test/bin/python -m pytest \
+	  -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 attack: test-env check-system
 	@VAAS_APP_PYTHON="$(APP_PYTHON)" VAAS_LAB_PYTHON="$(LAB_PYTHON)" .venvs/test/bin/python -m pytest -m attack $(PYTEST_ARGS)
