@@ -203,7 +203,9 @@ class AppProcess(AppServers, SimpleLocalProcessSpawner):
                     reason="exited",
                     status_code=500,
                 )
-            if await _answers(*address, path=self.server.base_url if self.server else "/"):
+            answers = await _answers(*address, path=self.server.base_url if self.server else "/")
+            # Whoever is on this machine may have taken the port before it did: our server ends then, and says why.
+            if answers and await asyncio.to_thread(_listens, self.pid, address[1]):
                 return
             await asyncio.sleep(0.05)
         raise SpawnException(f"{self._what} did not answer in time.", reason="silent", status_code=500)
@@ -232,6 +234,24 @@ async def _answers(host: str, port: int, *, path: str) -> bool:
                 writer.close()
     except (OSError, TimeoutError, ValueError):
         return False
+
+
+def _listens(pid: int, port: int) -> bool:
+    """Tell whether the process, or one below it, listens on the port; also where the system does not let us see it."""
+    try:
+        first = psutil.Process(pid)
+        found = [each for process in (first, *first.children(recursive=True)) for each in _connections(process)]
+    except psutil.AccessDenied:
+        return True
+    except psutil.NoSuchProcess:
+        return False
+    return any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in found)
+
+
+def _connections(process: psutil.Process) -> list[Any]:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return list(process.net_connections("tcp"))
+    return []
 
 
 def with_app_servers(cls: type[Any], mixin: type[AppServers] = AppServers) -> type[Any]:

@@ -21,8 +21,10 @@ from typing import Any
 import psutil
 
 from vaas import jobs
+from vaas.lab.becoming import UID
 from vaas.lab.family import adopt_orphans, end_children
 from vaas.lab.pythons import folders_of
+from vaas.lab.sandbox import uid_of
 from vaas.lab.walls import INSIDE, walled
 
 __all__ = ["Guard", "main"]
@@ -52,6 +54,8 @@ class Guard:
         self._runner: subprocess.Popen[bytes] | None = None
         self._told = False
         self._looked = time.monotonic()
+        #: Bytes that were there before it began.
+        self._brought = _size(self._folder)
 
     def run(self) -> dict[str, str]:
         """Run the job; return how it ended: "state", and "message" in words."""
@@ -76,35 +80,45 @@ class Guard:
     def _started(self) -> subprocess.Popen[bytes]:
         order, temporary = self._order, self._folder / jobs.TEMPORARY
         temporary.mkdir(mode=0o700, exist_ok=True)
-        walls = bool(order["bubblewrap"])
-        at, tmp = (INSIDE, Path("/tmp")) if walls else (self._folder, temporary)
-        command = [sys.executable, "-P", "-m", "vaas.lab.run", str(at)]
-        if walls:
-            kernel = jobs.read_json(self._folder / jobs.JOB, most=50_000_000).get("kernel") or {}
-            read = [*map(Path, order["paths"]), *folders_of(_program(kernel))]
-            read += [Path(kernel["folder"])] if kernel.get("folder") else []
-            command = walled(
-                command,
-                bubblewrap=order["bubblewrap"],
-                folder=self._folder,
-                temporary=temporary,
-                read=read,
-                network=bool(order["network"]),
-            )
+        command = [sys.executable, "-P", "-m", "vaas.lab.run"]
+        if not order["bubblewrap"]:
+            return self._process([*command, str(self._folder)], temporary)
+        kernel = jobs.read_json(self._folder / jobs.JOB, most=50_000_000).get("kernel") or {}
+        read = [*map(Path, order["paths"]), *folders_of(_program(kernel))]
+        read += [Path(kernel["folder"])] if kernel.get("folder") else []
+        # It is given away with all that is in it.
+        (self._folder / jobs.LOG).touch(mode=0o600)
+        uid = uid_of(self._folder)
+        with walled(
+            [*command, str(INSIDE)],
+            bubblewrap=order["bubblewrap"],
+            folder=self._folder,
+            temporary=temporary,
+            read=read,
+            network=bool(order["network"]),
+            uid=uid,
+        ) as made:
+            return self._process(made.command, Path("/tmp"), uid=uid, files=made.files)
+
+    def _process(
+        self, command: Sequence[str], temporary: Path, *, uid: int = 0, files: Sequence[int] = ()
+    ) -> subprocess.Popen[bytes]:
         environ = {
-            **order["environ"],
-            "HOME": str(tmp),
-            "TMPDIR": str(tmp),
-            "JUPYTER_RUNTIME_DIR": str(tmp / "jupyter"),
+            **self._order["environ"],
+            "HOME": str(temporary),
+            "TMPDIR": str(temporary),
+            "JUPYTER_RUNTIME_DIR": str(temporary / "jupyter"),
+            UID: str(uid),
         }
         with open(self._folder / jobs.LOG, "ab") as log:
             return subprocess.Popen(
                 command,
                 env=environ,
-                cwd=self._folder,
+                cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                pass_fds=files,
                 preexec_fn=self._bounded,
             )
 
@@ -142,7 +156,7 @@ class Guard:
         if not self._order["bytes"] or time.monotonic() - self._looked < _DISK:
             return None
         began = time.monotonic()
-        written = sum(map(_size, (self._folder / jobs.FILES, self._folder / jobs.OUT, self._folder / jobs.TEMPORARY)))
+        written = _size(self._folder) - self._brought
         # What takes long is done seldom.
         self._looked = time.monotonic() + 10 * (time.monotonic() - began)
         if written > self._order["bytes"]:

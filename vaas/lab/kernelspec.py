@@ -26,6 +26,8 @@ def write_kernel(folder: Path, environment: Environment) -> str:
         spec["argv"] = [str(word).replace("{resource_dir}", str(where)) for word in spec["argv"]]
     else:
         argv = [str(where), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-        spec = {"argv": argv, "language": environment.language, "metadata": {"debugger": True}}
+        spec = {"argv": argv, "language": environment.language}
+    # A debugger listens on a port of the machine and runs what anybody there sends to it.
+    spec["metadata"] = {**(spec.get("metadata") or {}), "debugger": False}
     (place / "kernel.json").write_text(json.dumps(spec | {"display_name": environment.title}))
     return name

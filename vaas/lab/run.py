@@ -26,6 +26,7 @@ from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
 from vaas import jobs
+from vaas.lab.becoming import UID, become
 from vaas.lab.executing import Keeper, Watched, kernel_manager
 from vaas.lab.family import adopt_orphans, end_children
 from vaas.lab.pages import page_of
@@ -75,6 +76,7 @@ class Status:
 
 def main(argv: list[str]) -> int:
     """Run the job in the folder that is named; 0: it is done, 1: it failed and ``status.json`` says why."""
+    become(int(os.environ.pop(UID, "0")))
     folder = Path(argv[0]).absolute()
     os.chdir(folder)
     adopt_orphans()

@@ -23,7 +23,10 @@ from vaas.machine import seccomp
 from vaas.machine.bubblewrap import FIRST_UID, UIDS, filter_file, system, ways
 from vaas.orders import Order
 
-__all__ = ["SHARED", "Sandboxed", "find_bubblewrap", "home_in", "program_of", "python_folders", "sandboxed", "uid_of"]
+__all__ = [
+    *("SHARED", "Sandboxed", "accounts", "find_bubblewrap", "home_in", "program_of", "python_folders", "sandboxed"),
+    *("uid_of", "without_rights"),
+]
 
 #: Where shared folders are seen; the home has a link to it.
 SHARED = Path("/shared")
@@ -59,7 +62,7 @@ def home_in(order: Order) -> Path:
 
 
 def uid_of(home: Path) -> int:
-    """Return the system user who works in that home; 0: nobody but ourselves can.
+    """Return the system user who works in that home, or folder of a job; 0: nobody but ourselves can.
 
     Where we are root, somebody without rights gets the home the first time: its owner, from then on.
     """
@@ -92,14 +95,14 @@ def sandboxed(
     tmpfs = ("--perms", "1777", "--size", str(max(order.size.memory // 2, 1 << 20)), "--tmpfs")
     with ExitStack() as files:
         filter_fd = files.enter_context(filter_file(seccomp.program()))
-        accounts = {f"/etc/{name}": files.enter_context(filter_file(text)) for name, text in _named(uid, home).items()}
+        named = {f"/etc/{name}": files.enter_context(filter_file(text)) for name, text in accounts(uid, home).items()}
         words = [
             program,
             *("--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try"),
-            *_user(),
+            *without_rights(),
             *("--die-with-parent", "--new-session", "--hostname", "lab"),
             *system(),
-            *(w for path, fd in accounts.items() for w in ("--perms", "0644", "--ro-bind-data", str(fd), path)),
+            *(w for path, fd in named.items() for w in ("--perms", "0644", "--ro-bind-data", str(fd), path)),
             *(word for name in _ETC for word in ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")),
             *("--proc", "/proc", "--dev", "/dev", *tmpfs, "/dev/shm", *tmpfs, "/tmp"),
             *ways([*read, home, *(SHARED / name for name in order.shared)]),
@@ -110,7 +113,7 @@ def sandboxed(
             *(("--seccomp", str(filter_fd)) if filter_fd >= 0 else ()),
             *("--", *command),
         ]
-        yield Sandboxed(words, tuple(fd for fd in (filter_fd, *accounts.values()) if fd >= 0))
+        yield Sandboxed(words, tuple(fd for fd in (filter_fd, *named.values()) if fd >= 0))
 
 
 def python_folders(order: Order) -> list[Path]:
@@ -134,15 +137,17 @@ def program_of(folder: Path) -> Path:
         return Path()
 
 
-def _user() -> tuple[str, ...]:
-    """Who is root makes no user namespace: what is started becomes a system user of its own instead."""
+def without_rights() -> tuple[str, ...]:
+    """Return bubblewrap's words by which what is started has no right of anybody's.
+
+    Who is root makes no user namespace: what is started becomes a system user of its own instead."""
     if os.geteuid() == 0:
         kept = ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP")
         return ("--cap-drop", "ALL", *(word for right in kept for word in ("--cap-add", right)))
     return ("--unshare-user", "--disable-userns", "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL")
 
 
-def _named(uid: int, home: Path) -> dict[str, bytes]:
+def accounts(uid: int, home: Path) -> dict[str, bytes]:
     """Return the files of a system with one user, for programs that ask who they are."""
     inside, name = uid or 1000, "".join(c if c.isascii() and c.isalnum() else "_" for c in home.name)[:31]
     return {

@@ -83,6 +83,9 @@ def arguments(home: Path, order: Order) -> list[str]:
     # What the environment's widgets need of JupyterLab comes from the environment, in its versions.
     parts = Path(order.environment.where).parent.parent / "share" / "jupyter" / "labextensions"
     more = [f"--LabApp.extra_labextensions_path={parts}"] if order.environment.kind == "python" else []
+    if "python" in {order.environment.kind, order.environment.language}:
+        # No ports of the machine: who else is on it could hear there all that a kernel puts out.
+        more.append("--KernelManager.transport=ipc")
     return [
         f"--ServerApp.root_dir={home}",
         "--ServerApp.default_url=/lab",
@@ -103,7 +106,8 @@ def main() -> int:
     gc.disable()
     try:
         order = read_order(os.environ.pop(ORDER, ""))
-        own = Path(tempfile.mkdtemp(prefix="launch-"))
+        # Sockets of kernels lie in it, and the system takes no long paths for these.
+        own = Path(tempfile.mkdtemp(prefix="launch-", dir="/tmp"))
         os.environ.update(prepare(order, own))
     except (VaasError, OSError, ValueError, LookupError) as error:
         print(f"The environment cannot be used: {error}", file=sys.stderr, flush=True)

@@ -1,31 +1,41 @@
 """The walls around a job: what its processes see of the machine, as a command for bubblewrap.
 
 They see a read-only system, the environments that they need, and the job's own folder as ``/job``; no home, no other
-job, nothing of the portal's, no process but their own.
+job, nothing of the portal's, no process but their own. They are nobody: where we are root, another for each job.
 """
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import vaas
-from vaas.machine.bubblewrap import system
+from vaas.lab.sandbox import Sandboxed, accounts, without_rights
+from vaas.machine import seccomp
+from vaas.machine.bubblewrap import filter_file, system, ways
 
 __all__ = ["INSIDE", "walled"]
 
 #: Where a job's folder is for what runs in it.
 INSIDE = Path("/job")
-#: By which names are found on the machine's network, and who asks.
-_ETC = ("group", "host.conf", "hosts", "nsswitch.conf", "passwd", "resolv.conf")
+#: By which names are found on the machine's network.
+_ETC = ("host.conf", "hosts", "nsswitch.conf", "resolv.conf")
 _SHARED_MEMORY = 64 << 20
 
 
+@contextmanager
 def walled(
-    command: Sequence[str], *, bubblewrap: str, folder: Path, temporary: Path, read: Iterable[Path], network: bool
-) -> list[str]:
+    command: Sequence[str],
+    *,
+    bubblewrap: str,
+    folder: Path,
+    temporary: Path,
+    read: Iterable[Path],
+    network: bool,
+    uid: int,
+) -> Iterator[Sandboxed]:
     """Return the command that runs ``command`` within the walls.
 
     Parameters
@@ -36,25 +46,33 @@ def walled(
         What is seen besides the system, by its own path.
     network:
         Whether the machine's network is seen; else there is none.
+    uid:
+        Whom the command is to become (0: it is ourselves, and stays so).
     """
-    seen = dict.fromkeys([*_own_folders(), *read])
-    return [
-        bubblewrap,
-        *("--unshare-user", "--disable-userns", "--uid", str(os.geteuid()), "--gid", str(os.getegid())),
-        *("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--hostname", "job"),
-        *(() if network else ("--unshare-net",)),
-        *("--cap-drop", "ALL", "--die-with-parent", "--new-session"),
-        *system(),
-        *(word for name in _ETC for word in ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")),
-        *("--proc", "/proc", "--dev", "/dev"),
-        *("--perms", "1777", "--size", str(_SHARED_MEMORY), "--tmpfs", "/dev/shm"),
-        *("--bind", str(temporary), "/tmp"),
-        *(word for path in seen for word in ("--ro-bind-try", str(path), str(path))),
-        *("--bind", str(folder), str(INSIDE), "--chdir", str(INSIDE)),
-        # Root's number alone, without any right, may write the system's settings there.
-        *("--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/"),
-        *("--", *command),
-    ]
+    seen = list(dict.fromkeys([*_own_folders(), *read]))
+    with ExitStack() as files:
+        filter_fd = files.enter_context(filter_file(seccomp.program()))
+        named = {f"/etc/{name}": files.enter_context(filter_file(text)) for name, text in accounts(uid, INSIDE).items()}
+        words = [
+            bubblewrap,
+            *("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--hostname", "job"),
+            *(() if network else ("--unshare-net",)),
+            *without_rights(),
+            *("--die-with-parent", "--new-session"),
+            *system(),
+            *(w for path, fd in named.items() for w in ("--perms", "0644", "--ro-bind-data", str(fd), path)),
+            *(word for name in _ETC for word in ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")),
+            *("--proc", "/proc", "--dev", "/dev"),
+            *("--perms", "1777", "--size", str(_SHARED_MEMORY), "--tmpfs", "/dev/shm"),
+            *("--bind", str(temporary), "/tmp"),
+            *ways(seen),
+            *(word for path in seen for word in ("--ro-bind-try", str(path), str(path))),
+            *("--bind", str(folder), str(INSIDE)),
+            *("--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/"),
+            *(("--seccomp", str(filter_fd)) if filter_fd >= 0 else ()),
+            *("--", *command),
+        ]
+        yield Sandboxed(words, tuple(fd for fd in (filter_fd, *named.values()) if fd >= 0))
 
 
 def _own_folders() -> list[Path]:

@@ -21,7 +21,8 @@ FIRST_UID, UIDS = 2_013_265_920, 100_000_000
 
 def system() -> list[str]:
     """Return bubblewrap's words for a read-only system without accounts."""
-    words: list[str] = []
+    # By itself, bubblewrap makes it as our own umask says: for root alone.
+    words = ["--perms", "0755", "--dir", "/etc"]
     for path in _SYSTEM:
         if os.path.islink(path):
             words += ["--symlink", os.readlink(path), path]
