@@ -5,8 +5,10 @@ Whatever runs in the folder can put anything there, links and pipes too: it is r
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import secrets
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +27,7 @@ __all__ = [
     "mark_of",
     "read_json",
     "read_tail",
+    "remove",
     "write_json",
 ]
 
@@ -36,6 +39,7 @@ FILES, DATA, TEMPORARY = "notebook", "data", "tmp"
 OUT, EXECUTED, RESULT = "out", "executed.ipynb", "result.html"
 #: Links are not followed, and a pipe that lies there instead does not make us wait.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _STATUS_BYTES = 100_000
 
 
@@ -66,6 +70,41 @@ def read_tail(path: Path, *, most: int) -> str:
         return ""
     text = data.decode(errors="replace")
     return text if len(data) < most else text[text.find("\n") + 1 :]
+
+
+def remove(folder: Path) -> None:
+    """Remove the folder with all that is in it, however deep that is; what cannot be removed stays."""
+    with contextlib.suppress(OSError):
+        top = os.open(folder, _FOLDER)
+        try:
+            while _flattened(top):
+                pass
+        finally:
+            os.close(top)
+        os.rmdir(folder)
+
+
+def _flattened(top: int) -> bool:
+    """Remove the files in an open folder, and bring up what is in the folders in it; False: there is nothing to do."""
+    done = False
+    for name in os.listdir(top):
+        with contextlib.suppress(OSError):
+            if stat.S_ISDIR(os.stat(name, dir_fd=top, follow_symlinks=False).st_mode):
+                _brought_up(top, name)
+                os.rmdir(name, dir_fd=top)
+            else:
+                os.unlink(name, dir_fd=top)
+            done = True
+    return done
+
+
+def _brought_up(top: int, name: str) -> None:
+    here = os.open(name, _FOLDER, dir_fd=top)
+    try:
+        for inner in os.listdir(here):
+            os.rename(inner, secrets.token_hex(16), src_dir_fd=here, dst_dir_fd=top)
+    finally:
+        os.close(here)
 
 
 def mark_of(pid: int) -> str:

@@ -34,8 +34,8 @@ _TICK, _DISK = 0.25, 3.0
 #: So long the runner may take to write down what there is, when its kernel was ended.
 _GRACE = 15.0
 _NICE = 10
-#: Files are looked at up to so many.
-_MOST_FILES = 200_000
+#: So many files and folders a job may have, and paths of so many characters: what is beyond cannot be counted.
+_MOST_FILES, _LONGEST = 200_000, 2_000
 
 
 class Guard:
@@ -156,10 +156,12 @@ class Guard:
         if not self._order["bytes"] or time.monotonic() - self._looked < _DISK:
             return None
         began = time.monotonic()
-        written = _size(self._folder) - self._brought
+        written = _size(self._folder)
         # What takes long is done seldom.
         self._looked = time.monotonic() + 10 * (time.monotonic() - began)
-        if written > self._order["bytes"]:
+        if written is None:
+            return "failed", f"It made more than {_MOST_FILES} files, or folders that are nested too deeply."
+        if written - (self._brought or 0) > self._order["bytes"]:
             return "failed", f"It wrote more than the {self._order['bytes'] / 1e6:.0f} MB that it may write."
         return None
 
@@ -219,16 +221,22 @@ def _memory(process: psutil.Process) -> int:
     return sum(1024 * int(words[1]) for words in lines)
 
 
-def _size(folder: Path) -> int:
-    """Return the bytes on the disk below the folder; links are not followed."""
-    total, left = 0, _MOST_FILES
-    for at, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(OSError):
-                total += os.lstat(os.path.join(at, name)).st_blocks * 512
-            left -= 1
-        if left < 0:
-            break
+def _size(folder: Path) -> int | None:
+    """Return the bytes on the disk below the folder, None where that cannot be told; links are not followed."""
+    total, seen, pending = 0, 0, [str(folder)]
+    while pending:
+        at = pending.pop()
+        if len(at) > len(str(folder)) + _LONGEST:
+            return None
+        with contextlib.suppress(OSError), os.scandir(at) as entries:
+            for entry in entries:
+                seen += 1
+                with contextlib.suppress(OSError):
+                    total += entry.stat(follow_symlinks=False).st_blocks * 512
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(entry.path)
+                if seen > _MOST_FILES:
+                    return None
     return total
 
 

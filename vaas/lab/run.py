@@ -11,7 +11,6 @@ import contextlib
 import errno
 import faulthandler
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -103,7 +102,7 @@ def _run(folder: Path, job: Mapping[str, Any], status: Status) -> None:
             print(f"{type(raised).__name__}: {raised}", file=sys.stderr)
     # What it used meanwhile is needed for what comes of it.
     end_children()
-    shutil.rmtree(folder / jobs.TEMPORARY, ignore_errors=True)
+    jobs.remove(folder / jobs.TEMPORARY)
     try:
         if keeper is not None:
             keeper.finish()

@@ -31,8 +31,10 @@ __all__ = ["Kernel", "Spool", "about", "kernel_of"]
 _KEPT, _RESULT, _BROUGHT, _ABOUT = ".kept", "result", "brought.json", "run.json"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-#: What the notebook wrote lies there; files of that many at most.
-_FILES, _MOST = "files", 10_000
+#: What the notebook wrote lies there; so many files at most, in so many bytes, in folders whose paths have so many bytes.
+_FILES, _MOST, _BYTES, _LONGEST = "files", 10_000, 10_000_000_000, 1_000
+#: So deep it is looked for.
+_DEEPEST = 50
 _LEFT_OUT = frozenset({"__pycache__"})
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _STATUS = ("state", "cell", "of", "message", "error", "started", "ended")
@@ -59,10 +61,13 @@ def kernel_of(environment: Environment, *, made: Path | None = None) -> dict[str
 
 
 class Spool:
-    """The folders of jobs, each called after its run."""
+    """The folders of jobs, each called after its run.
 
-    def __init__(self, folder: Path, content: Content) -> None:
-        self._folder, self._content = folder, content
+    ``most`` is how many bytes of a result are kept: files with holes have more than were written.
+    """
+
+    def __init__(self, folder: Path, content: Content, *, most: int = _BYTES) -> None:
+        self._folder, self._content, self._most = folder, content, most
 
     def of(self, run: Run) -> Path:
         """Return the folder of the run."""
@@ -111,7 +116,7 @@ class Spool:
     def remove(self, run_id: str) -> None:
         """Remove all that there is of it; no-op when there is nothing."""
         for name in (run_id, f"{run_id}{_KEPT}"):
-            shutil.rmtree(self._folder / name, ignore_errors=True)
+            jobs.remove(self._folder / name)
 
     def _kept(self, run: Run) -> Path:
         return self._folder / f"{run.id}{_KEPT}"
@@ -131,15 +136,16 @@ class Spool:
         result = self._kept(run) / _RESULT
         if (result / _ABOUT).exists():
             return result
+        room = _Room(self._most)
         with _explained():
             result.mkdir(mode=0o700, parents=True, exist_ok=True)
             with suppress(FileNotFoundError), _opened(self.of(run) / jobs.OUT) as out:
-                _take(out, jobs.EXECUTED, result / run.snapshot.notebook.rpartition("/")[2])
-                _take(out, jobs.RESULT, result / jobs.RESULT)
+                room.take(out, jobs.EXECUTED, result / run.snapshot.notebook.rpartition("/")[2])
+                room.take(out, jobs.RESULT, result / jobs.RESULT)
             with suppress(FileNotFoundError), _opened(self.of(run)) as folder:
-                _take(folder, jobs.LOG, result / "log.txt")
+                room.take(folder, jobs.LOG, result / "log.txt")
             with suppress(FileNotFoundError), _opened(self.of(run) / jobs.FILES) as top:
-                _take_written(top, run, result / _FILES)
+                _take_written(top, run, result / _FILES, room)
             files = []
             for path, at, name in _below(result):
                 size = os.stat(name, dir_fd=at, follow_symlinks=False).st_size
@@ -172,14 +178,14 @@ def _below(top: int | Path) -> Iterator[tuple[str, int, str]]:
     """Yield the files below: path, open folder, name; no links, nothing hidden, no name that a store could not have."""
     walk = os.fwalk(dir_fd=top) if isinstance(top, int) else os.fwalk(top)
     for at, folders, names, folder in walk:
-        folders[:] = sorted(filter(_can_be, folders))
         below = os.path.relpath(at, "." if isinstance(top, int) else top)
-        for name in sorted(filter(_can_be, names)):
+        folders[:] = sorted(filter(_can_be, folders)) if below.count("/") < _DEEPEST else []
+        for name in sorted(filter(_can_be, names)) if len(os.fsencode(below)) < _LONGEST else ():
             if stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
                 yield (name if below == "." else f"{below}/{name}"), folder, name
 
 
-def _take_written(top: int, run: Run, to: Path) -> None:
+def _take_written(top: int, run: Run, to: Path, room: _Room) -> None:
     """Move what the notebook made or changed."""
     known = {file.path: file for file in run.snapshot.files}
     taken = 0
@@ -189,8 +195,7 @@ def _take_written(top: int, run: Run, to: Path) -> None:
         same = before is not None and before.size == size and before.sha256 == _sha256(folder, name)
         if not same and path != run.snapshot.notebook and taken < _MOST:
             (to / path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _take(folder, name, to / path)
-            taken += 1
+            taken += room.take(folder, name, to / path)
 
 
 def _can_be(name: str) -> bool:
@@ -198,11 +203,21 @@ def _can_be(name: str) -> bool:
     return not name.startswith(".") and not odd and name not in _LEFT_OUT
 
 
-def _take(folder: int, name: str, to: Path) -> None:
-    """Move a file, if it is one; what a job has put in its place is left where it is."""
-    with suppress(FileNotFoundError):
-        if stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-            os.rename(name, to, src_dir_fd=folder)
+class _Room:
+    """How many bytes may still be taken."""
+
+    def __init__(self, left: int) -> None:
+        self._left = left
+
+    def take(self, folder: int, name: str, to: Path) -> bool:
+        """Move a file, if it is one and there is room; what a job has put in its place is left where it is."""
+        with suppress(FileNotFoundError):
+            known = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            if stat.S_ISREG(known.st_mode) and known.st_size <= self._left:
+                os.rename(name, to, src_dir_fd=folder)
+                self._left -= known.st_size
+                return True
+        return False
 
 
 def _sha256(folder: int, name: str) -> str:

@@ -136,12 +136,19 @@ class Queue:
     async def sweep(self) -> None:
         """Remove what is left of runs that are over: who ended them may have died before it did."""
         for run_id in await asyncio.to_thread(self._spool.ids):
-            with self._core.database.begin() as records:
-                run = records.runs.get(run_id)
-            if run is None:
-                await asyncio.to_thread(self._spool.remove, run_id)
-            elif run.over and run.id not in self._busy:
-                await self._forget(run)
+            try:
+                await self._swept(run_id)
+            except Exception:
+                # A job can leave what nobody thought of; that of others goes all the same.
+                _log.exception("What run %s left behind cannot be removed.", run_id)
+
+    async def _swept(self, run_id: str) -> None:
+        with self._core.database.begin() as records:
+            run = records.runs.get(run_id)
+        if run is None:
+            await asyncio.to_thread(self._spool.remove, run_id)
+        elif run.over and run.id not in self._busy:
+            await self._forget(run)
 
     async def close(self) -> None:
         """End what is under way: another process goes on with it."""

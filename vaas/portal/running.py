@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -75,7 +76,7 @@ class Running:
         often: float = _OFTEN,
     ) -> None:
         self._core, self._executors, self._post, self._often = core, executors, post, often
-        spool = Spool(folder, core.content)
+        spool = Spool(folder, core.content, most=core.limits.run_disk)
         self._sources, things = Sources(core, inspect), Things(core, baskets)
         self._work = Work(core, "runs", alone=True, seconds=_LEASE)
         results, holder = Results(core, spool, post), self._work.holder
@@ -262,23 +263,16 @@ class Running:
 
     async def follow(self) -> None:
         """Hand over, look after and collect what is in the queue, and start what is due; until cancelled."""
-        told = looked = swept = float("-inf")
+        told = float("-inf")
+        steps = (_Step(self._schedules.step, _SCHEDULES), _Step(self._queue.sweep, _SWEEP), _Step(self._queue.step, 0))
         try:
             while True:
-                try:
-                    now = time.monotonic()
+                now = time.monotonic()
+                with _tried_again():
                     if now - told > _LEASE / 3:
                         told = now if await asyncio.to_thread(self._work.tell) else float("-inf")
-                    if told > float("-inf"):
-                        if now - looked > _SCHEDULES:
-                            await self._schedules.step()
-                            looked = now
-                        if now - swept > _SWEEP:
-                            await self._queue.sweep()
-                            swept = now
-                        await self._queue.step()
-                except Exception:
-                    _log.exception("The queue of runs cannot be looked after; it is tried again.")
+                for step in steps if told > float("-inf") else ():
+                    await step.take(now)
                 await asyncio.sleep(self._often)
         finally:
             await self._queue.close()
@@ -318,6 +312,28 @@ class Running:
         if executor is None:
             raise Unavailable("The place where it runs does not answer.")
         return executor
+
+
+class _Step:
+    """What is done every so many seconds."""
+
+    def __init__(self, work: Callable[[], Awaitable[None]], every: float) -> None:
+        self._work, self._every, self._last = work, every, float("-inf")
+
+    async def take(self, now: float) -> None:
+        """Do it if it is time; what goes wrong with it keeps nothing else from being done."""
+        if now - self._last >= self._every:
+            self._last = now
+            with _tried_again():
+                await self._work()
+
+
+@contextmanager
+def _tried_again() -> Iterator[None]:
+    try:
+        yield
+    except Exception:
+        _log.exception("The queue of runs cannot be looked after; it is tried again.")
 
 
 def without_executors(core: Core, baskets: Baskets) -> Running:
