@@ -91,9 +91,7 @@ for name, attempt in tries.items():
 
 
 @pytest.mark.parametrize("where", ["../data", ".."])
-async def test_a_job_fills_no_disk_from_any_of_its_folders(
-    executor: LocalExecutor, tmp_path: Path, where: str
-) -> None:
+async def test_a_job_fills_no_disk_from_any_of_its_folders(executor: LocalExecutor, tmp_path: Path, where: str) -> None:
     cell = f"""
 import time
 for number in range(9):

@@ -86,14 +86,14 @@ class Guard:
         kernel = jobs.read_json(self._folder / jobs.JOB, most=50_000_000).get("kernel") or {}
         read = [*map(Path, order["paths"]), *folders_of(_program(kernel))]
         read += [Path(kernel["folder"])] if kernel.get("folder") else []
-        # It is given away with all that is in it.
+        # As every /tmp is; nobody else comes this far. The rest is given away with all that is in it.
+        temporary.chmod(0o1777)
         (self._folder / jobs.LOG).touch(mode=0o600)
         uid = uid_of(self._folder)
         with walled(
             [*command, str(INSIDE)],
             bubblewrap=order["bubblewrap"],
             folder=self._folder,
-            temporary=temporary,
             read=read,
             network=bool(order["network"]),
             uid=uid,

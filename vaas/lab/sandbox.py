@@ -95,14 +95,14 @@ def sandboxed(
     tmpfs = ("--perms", "1777", "--size", str(max(order.size.memory // 2, 1 << 20)), "--tmpfs")
     with ExitStack() as files:
         filter_fd = files.enter_context(filter_file(seccomp.program()))
-        named = {f"/etc/{name}": files.enter_context(filter_file(text)) for name, text in accounts(uid, home).items()}
+        named, fds = accounts(files, uid, home)
         words = [
             program,
             *("--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try"),
             *without_rights(),
             *("--die-with-parent", "--new-session", "--hostname", "lab"),
             *system(),
-            *(w for path, fd in named.items() for w in ("--perms", "0644", "--ro-bind-data", str(fd), path)),
+            *named,
             *(word for name in _ETC for word in ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")),
             *("--proc", "/proc", "--dev", "/dev", *tmpfs, "/dev/shm", *tmpfs, "/tmp"),
             *ways([*read, home, *(SHARED / name for name in order.shared)]),
@@ -113,7 +113,7 @@ def sandboxed(
             *(("--seccomp", str(filter_fd)) if filter_fd >= 0 else ()),
             *("--", *command),
         ]
-        yield Sandboxed(words, tuple(fd for fd in (filter_fd, *named.values()) if fd >= 0))
+        yield Sandboxed(words, tuple(fd for fd in (filter_fd, *fds) if fd >= 0))
 
 
 def python_folders(order: Order) -> list[Path]:
@@ -147,10 +147,13 @@ def without_rights() -> tuple[str, ...]:
     return ("--unshare-user", "--disable-userns", "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL")
 
 
-def accounts(uid: int, home: Path) -> dict[str, bytes]:
-    """Return the files of a system with one user, for programs that ask who they are."""
+def accounts(files: ExitStack, uid: int, home: Path) -> tuple[list[str], list[int]]:
+    """Return the words for the files of a system with one user, for programs that ask who they are; and their files."""
     inside, name = uid or 1000, "".join(c if c.isascii() and c.isalnum() else "_" for c in home.name)[:31]
-    return {
+    texts = {
         "passwd": f"{name}:x:{inside}:{inside}::{home}:/bin/bash\n".encode(),
         "group": f"{name}:x:{inside}:\n".encode(),
     }
+    fds = {f"/etc/{name}": files.enter_context(filter_file(text)) for name, text in texts.items()}
+    words = [word for path, fd in fds.items() for word in ("--perms", "0644", "--ro-bind-data", str(fd), path)]
+    return words, list(fds.values())

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import vaas
+from vaas import jobs
 from vaas.lab.sandbox import Sandboxed, accounts, without_rights
 from vaas.machine import seccomp
 from vaas.machine.bubblewrap import filter_file, system, ways
@@ -31,7 +32,6 @@ def walled(
     *,
     bubblewrap: str,
     folder: Path,
-    temporary: Path,
     read: Iterable[Path],
     network: bool,
     uid: int,
@@ -40,8 +40,8 @@ def walled(
 
     Parameters
     ----------
-    folder, temporary:
-        What is written, seen as ``/job`` and as ``/tmp``.
+    folder:
+        What is written, seen as ``/job``, and its temporary folder as ``/tmp``.
     read:
         What is seen besides the system, by its own path.
     network:
@@ -50,29 +50,26 @@ def walled(
         Whom the command is to become (0: it is ourselves, and stays so).
     """
     seen = list(dict.fromkeys([*_own_folders(), *read]))
+    unshared = ("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
     with ExitStack() as files:
         filter_fd = files.enter_context(filter_file(seccomp.program()))
-        named = {f"/etc/{name}": files.enter_context(filter_file(text)) for name, text in accounts(uid, INSIDE).items()}
+        named, fds = accounts(files, uid, INSIDE)
         words = [
-            bubblewrap,
-            *("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--hostname", "job"),
-            *(() if network else ("--unshare-net",)),
-            *without_rights(),
-            *("--die-with-parent", "--new-session"),
+            *(bubblewrap, *unshared, *(() if network else ("--unshare-net",)), *without_rights()),
+            *("--hostname", "job", "--die-with-parent", "--new-session"),
             *system(),
-            *(w for path, fd in named.items() for w in ("--perms", "0644", "--ro-bind-data", str(fd), path)),
+            *named,
             *(word for name in _ETC for word in ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")),
             *("--proc", "/proc", "--dev", "/dev"),
             *("--perms", "1777", "--size", str(_SHARED_MEMORY), "--tmpfs", "/dev/shm"),
-            *("--bind", str(temporary), "/tmp"),
-            *ways(seen),
+            *("--bind", str(folder / jobs.TEMPORARY), "/tmp", *ways(seen)),
             *(word for path in seen for word in ("--ro-bind-try", str(path), str(path))),
             *("--bind", str(folder), str(INSIDE)),
             *("--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/"),
             *(("--seccomp", str(filter_fd)) if filter_fd >= 0 else ()),
             *("--", *command),
         ]
-        yield Sandboxed(words, tuple(fd for fd in (filter_fd, *named.values()) if fd >= 0))
+        yield Sandboxed(words, tuple(fd for fd in (filter_fd, *fds) if fd >= 0))
 
 
 def _own_folders() -> list[Path]:

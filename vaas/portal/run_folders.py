@@ -31,7 +31,7 @@ __all__ = ["Kernel", "Spool", "about", "kernel_of"]
 _KEPT, _RESULT, _BROUGHT, _ABOUT = ".kept", "result", "brought.json", "run.json"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-#: What the notebook wrote lies there; so many files at most, in so many bytes, in folders whose paths have so many bytes.
+#: What the notebook wrote lies there: files and bytes of a result at most, and the longest path of a folder.
 _FILES, _MOST, _BYTES, _LONGEST = "files", 10_000, 10_000_000_000, 1_000
 #: So deep it is looked for.
 _DEEPEST = 50
