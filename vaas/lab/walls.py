@@ -28,13 +28,7 @@ _SHARED_MEMORY = 64 << 20
 
 @contextmanager
 def walled(
-    command: Sequence[str],
-    *,
-    bubblewrap: str,
-    folder: Path,
-    read: Iterable[Path],
-    network: bool,
-    uid: int,
+    command: Sequence[str], *, bubblewrap: str, folder: Path, read: Iterable[Path], network: bool, uid: int
 ) -> Iterator[Sandboxed]:
     """Return the command that runs ``command`` within the walls.
 
