@@ -21,6 +21,7 @@ from vaas.errors import Conflict, Forbidden, Invalid, NotFound, StorageFull, Una
 from vaas.model import Entry
 from vaas.stores import bringing, lending
 from vaas.stores.base import Piece, Store, check_path
+from vaas.stores.resolving import resolved
 
 __all__ = ["FolderStore"]
 
@@ -31,6 +32,8 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOCK_SECONDS = 5.0
+#: So many links in one folder are followed when it is listed.
+_MOST_LINKS = 1_000
 _NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
 
 _NOT_ALLOWED = (Forbidden, "“{title}” does not allow this with “{path}”.")
@@ -136,17 +139,18 @@ class FolderStore(Store):
         if not self._stat(path).folder:
             raise Invalid(f"“{path}” is a file, not a folder.")
         with self._errors(path), self._folder(self._resolve(path)) as folder:
-            found = [self._child(folder, path, name) for name in os.listdir(folder) if _can_be_named(name)]
+            links = iter(range(_MOST_LINKS))
+            found = [self._child(folder, path, name, links) for name in os.listdir(folder) if _can_be_named(name)]
         return tuple(sorted((e for e in found if e), key=lambda e: (not e.folder, e.name.casefold(), e.name)))
 
-    def _child(self, folder: int, path: str, name: str) -> Entry | None:
+    def _child(self, folder: int, path: str, name: str, links: Iterator[int]) -> Entry | None:
         child = f"{path}/{name}" if path else name
         try:
             known = os.stat(name, dir_fd=folder, follow_symlinks=False)
             if stat.S_ISLNK(known.st_mode):
-                return self._stat(child)
+                return self._stat(child) if next(links, None) is not None else None
         except (OSError, VaasError):
-            return None  # gone meanwhile, or a link that leads nowhere we may go
+            return None  # gone meanwhile, or a link too many, or one that leads nowhere we may go
         return _entry(child, known)
 
     def _stat(self, path: str) -> Entry:
@@ -227,7 +231,7 @@ class FolderStore(Store):
     def _resolve(self, path: str) -> tuple[str, ...]:
         """Return the parts of the real path below the root."""
         root = os.path.realpath(self._root)
-        real = os.path.realpath(os.path.join(root, path))
+        real = resolved(root, path)
         if os.path.commonpath([root, real]) != root:
             raise Invalid(f"“{path}” leads out of “{self.title}”.")
         parts = tuple(part for part in os.path.relpath(real, root).split(os.sep) if part != ".")
