@@ -23,7 +23,7 @@ async def test_links_that_take_long_to_follow_keep_nobody_waiting(tmp_path: Path
         (home / f"chain{number}").symlink_to(f"chain{number - 1}" if number else "a.txt")
     store, began = FolderStore("home", "Home", home), time.process_time()
     seen = [entry.name for entry in await store.list("")]
-    assert time.process_time() - began < 2
+    assert time.process_time() - began < 1
     assert {"e", "a.txt", "chain0", "chain30"} <= set(seen) and not {"l0", "chain100"} & set(seen)
     for path in ("l0", "chain100"):
         with pytest.raises(Invalid):

@@ -80,6 +80,11 @@ def test_what_leads_out_of_an_environment_is_not_kept(tmp_path: Path) -> None:
     with pytest.raises(Invalid, match="secrets"):
         files.look_over(tmp_path)
     (tmp_path / "share" / "secrets").unlink()
+    (tmp_path / "share" / "bin").mkdir()
+    (tmp_path / "share" / "bin" / "hidden").symlink_to("/etc")
+    with pytest.raises(Invalid, match="hidden"):
+        files.look_over(tmp_path)
+    (tmp_path / "share" / "bin" / "hidden").unlink()
     os.mkfifo(tmp_path / "share" / "pipe")
     with pytest.raises(Invalid, match="pipe"):
         files.look_over(tmp_path)

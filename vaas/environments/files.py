@@ -64,7 +64,7 @@ def look_over(environment: Path) -> int:
     size = 0
     for path, status in _walk(environment):
         if stat.S_ISLNK(status.st_mode):
-            if path.parent.name != "bin" and not _within(path, environment):
+            if path.parent != environment / "bin" and not _within(path, environment):
                 raise Invalid(f"A package brings a link that leads elsewhere (“{path.name}”), so it is not installed.")
         elif stat.S_ISREG(status.st_mode):
             size += status.st_size

@@ -158,12 +158,14 @@ def _value(field: Field, given: Any) -> Any:
     if not _fits(field.kind, given):
         raise Invalid(f"“{field.name}” takes {_EXPECTED.get(field.kind, 'a path or an address')}.", field=field.name)
     try:
-        size = len(json.dumps(given))
-    except (ValueError, TypeError, RecursionError) as error:
+        given = float(given) if field.kind == "float" else given
+        # What stands for no number is none of JSON's, and half a character is none of a file's.
+        size = len(json.dumps(given, allow_nan=False, ensure_ascii=False).encode())
+    except (ValueError, TypeError, RecursionError, OverflowError) as error:
         raise Invalid(f"“{field.name}” cannot have this value.", field=field.name) from error
     if size > _MOST_VALUE:
         raise Invalid(f"What “{field.name}” is given is longer than {_MOST_VALUE} characters.", field=field.name)
-    return float(given) if field.kind == "float" else given
+    return given
 
 
 def _read(field: Field, text: str) -> Any:

@@ -8,7 +8,7 @@ import os
 __all__ = ["resolved"]
 
 #: As many links as the system follows, and more names than any path has that somebody made to be used.
-_MOST_LINKS, _MOST_NAMES = 40, 400
+_MOST_LINKS, _MOST_NAMES = 40, 100
 
 
 def resolved(root: str, path: str) -> str:
