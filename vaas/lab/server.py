@@ -1,7 +1,7 @@
 """``python -m vaas.lab.server``: JupyterLab with the Hub's sign-in, as quick to start as it can be.
 
 What every start would import or ask for and nobody needs here is left out: of the Hub its database, its log and its
-older kind of server; of JupyterLab the question to yarn, its news, and extensions that are not named.
+older kind of server; of JupyterLab the question to yarn, its news, what installs extensions, and those not named.
 """
 
 from __future__ import annotations
@@ -34,21 +34,40 @@ _WITHOUT = (
     "@jupyterlab/lsp-extension",
     "@jupyterlab/notebook-extension:language-server",
 )
-#: What of the Hub's package only the Hub needs: its tables, and an older kind of server.
-_BALLAST = ("orm", "singleuser.mixins")
+#: What is imported and not used here: the Hub's tables with what they are made of, and an older kind of server; what
+#: installs extensions of JupyterLab and fetches lists of forbidden ones.
+_BALLAST = (
+    "jupyterhub.orm",
+    "jupyterhub.singleuser.mixins",
+    "jupyterlab.extensions.pypi",
+    "requests",
+    "sqlalchemy",
+    "sqlalchemy.exc",
+)
+#: Checks of formats that no schema here names, and another way to find the Hub's address than the system's.
+_MISSED = ("aiodns", "isoduration", "rfc3986_validator", "rfc3987_syntax")
 
 
-class _Unused:
-    """Stands for what nobody uses here."""
+class _Unused(Exception):
+    """Stands for what nobody uses here, also where errors are named."""
+
+
+def _unused(name: str) -> type[_Unused]:
+    """Return what stands for anything that such a module holds; where it lies, nobody can say."""
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return _Unused
 
 
 def without_ballast() -> None:
-    """Put stand-ins where the Hub's package imports what only the Hub needs; its database is a fifth of a start."""
+    """Put stand-ins where things are imported that nobody needs here: together they are a third of a start."""
     importlib.import_module("jupyterhub")
     for name in _BALLAST:
-        module = types.ModuleType(f"jupyterhub.{name}")
-        module.__dict__["__getattr__"] = lambda _name: _Unused
-        sys.modules[module.__name__] = module
+        module = types.ModuleType(name)
+        module.__dict__["__getattr__"] = _unused
+        sys.modules[name] = module
+    for name in _MISSED:
+        sys.modules[name] = None  # type: ignore[assignment]
     log = types.ModuleType("jupyterhub.log")
     log.__dict__["log_request"] = _log_request
     sys.modules[log.__name__] = log
