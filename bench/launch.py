@@ -232,10 +232,10 @@ def _attend(portal: RunningPortal, token: str) -> tuple[float, str]:
     """Launch the app; return after how many seconds it was ready, and why it was not."""
     began, path = time.perf_counter(), "/services/vaas/api/launches"
     launch = portal.request("POST", path, token=token, json={"app": _APP}).json()
-    while launch.get("state") not in {"ready", "failed", "stopped"} and "error" not in launch:
+    while launch.get("state", "failed") not in {"ready", "failed", "stopped"}:
         time.sleep(0.5)
         launch = portal.get(f"{path}/{launch['id']}", token=token).json()
-    return time.perf_counter() - began, "" if launch.get("state") == "ready" else str(launch)
+    return time.perf_counter() - began, "" if launch.get("state") == "ready" else str(launch.get("error"))
 
 
 def main() -> None:
