@@ -34,16 +34,10 @@ _WITHOUT = (
     "@jupyterlab/lsp-extension",
     "@jupyterlab/notebook-extension:language-server",
 )
-#: What is imported and not used here: the Hub's tables with what they are made of, and an older kind of server; what
-#: installs extensions of JupyterLab and fetches lists of forbidden ones.
-_BALLAST = (
-    "jupyterhub.orm",
-    "jupyterhub.singleuser.mixins",
-    "jupyterlab.extensions.pypi",
-    "requests",
-    "sqlalchemy",
-    "sqlalchemy.exc",
-)
+#: What of the Hub's package only the Hub needs: its tables, and an older kind of server.
+_BALLAST_OF_HUB = ("orm", "singleuser.mixins")
+#: What tables are made of; what installs extensions of JupyterLab, and fetches lists of forbidden ones.
+_BALLAST = ("sqlalchemy", "sqlalchemy.exc", "jupyterlab.extensions.pypi", "requests")
 #: Checks of formats that no schema here names, and another way to find the Hub's address than the system's.
 _MISSED = ("aiodns", "isoduration", "rfc3986_validator", "rfc3987_syntax")
 
@@ -62,7 +56,7 @@ def _unused(name: str) -> type[_Unused]:
 def without_ballast() -> None:
     """Put stand-ins where things are imported that nobody needs here: together they are a third of a start."""
     importlib.import_module("jupyterhub")
-    for name in _BALLAST:
+    for name in (*(f"jupyterhub.{each}" for each in _BALLAST_OF_HUB), *_BALLAST):
         module = types.ModuleType(name)
         module.__dict__["__getattr__"] = _unused
         sys.modules[name] = module
