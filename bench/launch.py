@@ -235,7 +235,8 @@ def _attend(portal: RunningPortal, token: str) -> tuple[float, str]:
     while launch.get("state", "failed") not in {"ready", "failed", "stopped"}:
         time.sleep(0.5)
         launch = portal.get(f"{path}/{launch['id']}", token=token).json()
-    return time.perf_counter() - began, "" if launch.get("state") == "ready" else str(launch.get("error"))
+    served = launch.get("state") == "ready" and "/lab/tree/" in launch["url"]
+    return time.perf_counter() - began, "" if served else str(launch.get("error") or "no notebook")
 
 
 def main() -> None:
