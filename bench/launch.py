@@ -19,8 +19,8 @@ half of our own work in it. ``--same-packages`` measures that one, which tells w
 - ``cpu_ratio``: computing time until the page comes, of all servers and of the browser (``launch_cpu_s``,
   ``stock_cpu_s``). Where others load the machine, it tells more than the clock.
 
-``--class 10`` measures something else: so many people launch at the same moment, without browsers. ``failed`` of them
-had no JupyterLab in the end; ``first_s``, ``median_s`` and ``last_s`` tell how they were served.
+Then a class of ten launches at the same moment, without browsers: ``class`` tells how many of them had no JupyterLab
+with their notebook in the end (``failed``), and how they were served (``first_s``, ``median_s``, ``last_s``).
 
     make bench BENCH=bench/launch.py
     .venvs/test/bin/python bench/launch.py --short
@@ -158,14 +158,19 @@ def launch_round(person: Person, taken: Taken) -> None:
     until(lambda: not portal.hub("GET", f"/users/{name}").json()["servers"], seconds=30, what="its end")
 
 
-def run(counting: Counting, *, times: int, warm: int, more: list[Path]) -> dict[str, Any]:
-    """Measure both sides so many times, by turns, after ``warm`` rounds that fill the disk's cache and do not count."""
+def run(counting: Counting, *, times: int, warm: int, people: int, more: list[Path]) -> dict[str, Any]:
+    """Measure all on one portal."""
+    with tempfile.TemporaryDirectory(prefix="launch-") as name, with_demo(folder := Path(name)) as portal:
+        found = by_turns(counting, portal, folder, times=times, warm=warm, more=more)
+        return found | {"as_installed": bool(more), "class": in_class(counting, portal, people)}
+
+
+def by_turns(
+    counting: Counting, portal: RunningPortal, folder: Path, *, times: int, warm: int, more: list[Path]
+) -> dict[str, Any]:
+    """Measure both sides so many times, after ``warm`` rounds that fill the disk's cache and do not count."""
     ours, stock = Taken(counting), Taken(counting)
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="launch-")))
-        portal = stack.enter_context(with_demo(folder))
-        url = stack.enter_context(stock_hub(portal, folder, more=more))
-        playwright = stack.enter_context(sync_playwright())
+    with stock_hub(portal, folder, more=more) as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=list(QUIET))
         for number in range(warm + times):
             site = Site(portal, browser)
@@ -174,7 +179,7 @@ def run(counting: Counting, *, times: int, warm: int, more: list[Path]) -> dict[
             stock_round(browser, url, folder, f"user{number}", stock)
             print(f"{number}: launch {ours.server[-1]:.2f} s, stock {stock.server[-1]:.2f} s", file=sys.stderr)
         browser.close()
-    return told(ours, stock, warm=warm) | {"as_installed": bool(more)}
+    return told(ours, stock, warm=warm)
 
 
 @contextlib.contextmanager
@@ -206,25 +211,23 @@ def _over(medians: dict[str, float], what: str) -> float:
     return round(medians[f"launch_{what}s"] / medians[f"stock_{what}s"], 3)
 
 
-def in_class(counting: Counting, people: int) -> dict[str, Any]:
-    """Let so many people launch at the same moment, and tell how each was served."""
-    with tempfile.TemporaryDirectory(prefix="launch-") as folder, with_demo(Path(folder)) as portal:
-        names = [f"pupil{number}" for number in range(people)]
-        for name in names:
-            portal.hub("POST", f"/users/{name}").raise_for_status()
-        tokens, used = [portal.token_for(name) for name in names], counting.cpu_seconds()
-        with ThreadPoolExecutor(people) as pool:
-            ends = list(pool.map(lambda token: _attend(portal, token), tokens))
-        cpu = counting.cpu_seconds() - used
-    served = sorted(seconds for seconds, why in ends if not why)
+def in_class(counting: Counting, portal: RunningPortal, people: int) -> dict[str, Any]:
+    """Let so many people launch at the same moment, and tell how they were served."""
+    names = [f"pupil{number}" for number in range(people)]
+    for name in names:
+        portal.hub("POST", f"/users/{name}").raise_for_status()
+    tokens, used = [portal.token_for(name) for name in names], counting.cpu_seconds()
+    with ThreadPoolExecutor(people) as pool:
+        ends = list(pool.map(lambda token: _attend(portal, token), tokens))
+    served = sorted(seconds for seconds, why in ends if not why) or [0.0]
     return {
-        "class": people,
-        "failed": people - len(served),
-        "first_s": round(served[0], 2) if served else None,
-        "median_s": round(statistics.median(served), 2) if served else None,
-        "last_s": round(served[-1], 2) if served else None,
-        "cpu_s": round(cpu, 1),
+        "people": people,
+        "failed": sum(bool(why) for _, why in ends),
         "why": sorted({why for _, why in ends} - {""}),
+        "first_s": round(served[0], 2),
+        "median_s": round(statistics.median(served), 2),
+        "last_s": round(served[-1], 2),
+        "cpu_each_s": round((counting.cpu_seconds() - used) / people, 2),
     }
 
 
@@ -243,18 +246,16 @@ def main() -> None:
     """Print the measurements as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=6, help="how often each side is measured")
+    parser.add_argument("--class", dest="people", type=int, default=10, help="how many launch at once")
     parser.add_argument("--same-packages", action="store_true", help="a stock Hub that has our lock and no more")
-    parser.add_argument("--class", dest="people", type=int, default=0, help="so many launch at once instead")
-    parser.add_argument("--short", action="store_true", help="prove that it works: once each")
+    parser.add_argument("--short", action="store_true", help="prove that it works: once each, and a class of two")
     args = parser.parse_args()
-    if not _MORE and not (args.same_packages or args.short or args.people):
+    if not _MORE and not (args.same_packages or args.short):
         parser.error("There is no stock Hub's environment here: make bench BENCH=bench/launch.py installs it.")
+    times, warm, people = (1, 0, 2) if args.short else (args.times, 1, args.people)
     with counting() as counted:
-        if args.people:
-            found = in_class(counted, args.people)
-        else:
-            times, warm = (1, 0) if args.short else (args.times, 1)
-            found = run(counted, times=times, warm=warm, more=[] if args.same_packages else _MORE)
+        more = [] if args.same_packages else _MORE
+        found = run(counted, times=times, warm=warm, people=people, more=more)
     print(json.dumps({"bench": "launch", **found, "cpu_from": counted.how}))
 
 

@@ -87,6 +87,8 @@ def test_a_launch_is_timed_from_the_click_beside_the_hubs_own_spawn_page() -> No
         # JupyterLab's page comes from a server that had to start, and the notebook is in it.
         assert 0.3 < told[f"{side}_s"] < told[f"{side}_painted_s"], told
         assert told[f"{side}_cpu_s"] > 0.3, told
+    assert (told["class"]["people"], told["class"]["failed"]) == (2, 0), told["class"]
+    assert 0.3 < told["class"]["first_s"] <= told["class"]["last_s"]
 
 
 def _short(name: str) -> dict[str, Any]:

@@ -26,13 +26,14 @@ __all__ = ["arguments", "main", "prepare", "without_ballast"]
 
 #: The extensions that are loaded, besides the Hub's sign-in.
 _EXTENSIONS = ("jupyterlab", "jupyter_server_terminals")
-#: Parts of JupyterLab's page that ask for what is not served here.
+#: Parts of JupyterLab's page that ask for what is not served here, Voilà's button among them.
 _WITHOUT = (
     "@jupyterlab/apputils-extension:announcements",
     "@jupyterlab/extensionmanager-extension",
     "@jupyterlab/fileeditor-extension:language-server",
     "@jupyterlab/lsp-extension",
     "@jupyterlab/notebook-extension:language-server",
+    "@voila-dashboards/jupyterlab-preview",
 )
 #: What of the Hub's package only the Hub needs: its tables, and an older kind of server.
 _BALLAST_OF_HUB = ("orm", "singleuser.mixins")
