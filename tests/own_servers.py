@@ -40,7 +40,7 @@ class Labs(OwnServers):
         self.tokens: set[str] = set()
         self.down = self.refused = False
 
-    def put(self, owner: str, name: str, phase: str, message: str = "", **more: float) -> None:
+    def put(self, owner: str, name: str, phase: str, message: str = "", **more: float | datetime) -> None:
         """Let a server be so."""
         url = f"http://{owner}.vaas.localhost/user/{owner}/{name}/"
         server = OwnServer(phase, message=message, url=url, used=_USED)

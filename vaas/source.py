@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import threading
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -35,6 +36,9 @@ _FOLDER_CALLS = {
     "rglob", "scandir", "walk",
 }  # fmt: skip
 _IMPORT_ERRORS = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
+#: Python counts for all threads together how deep it is in a tree, and fails where two are at it at once
+#: (https://github.com/python/cpython/issues/106905); which warnings are shown is of the whole process, too.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,7 @@ def is_outside(host: str) -> bool:
 
 
 def _parse(text: str) -> ast.Module | None:
-    with warnings.catch_warnings():
+    with _ONE_AT_A_TIME, warnings.catch_warnings():
         # Somebody else's "\d" is not a warning of ours.
         warnings.simplefilter("ignore")
         try:

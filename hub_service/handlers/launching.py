@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from hub_service.handlers.apps import EventStream
@@ -25,6 +26,8 @@ __all__ = [
     "ServersPage",
 ]
 
+#: So often it is looked how a launch is, each time at the Hub; and so soon after its JupyterLab says that it listens.
+_LOOK, _MOMENT = 0.5, 0.05
 #: The fields of the form that say where it is to run; what is wrong with one of them is said at the place.
 _WHERE = ("environment", "size")
 _ASKED = ("app", "store", "path", "basket", "given")
@@ -224,8 +227,16 @@ class LaunchEvents(_Lender, EventStream):
 
     async def get(self, launch_id: str) -> None:
         """Stream until it is ready, failed or stopped."""
-        self._launch_id = self.portal.launching.get(self.visitor, launch_id).id
-        await self.stream()
+        self._launch_id, self._moment = self.portal.launching.get(self.visitor, launch_id).id, 0.0
+        await self.stream(every=_LOOK)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, but only a moment once JupyterLab listens: then the Hub is about to find it."""
+        if not self._moment and await self.portal.placing.pause(self._launch_id, seconds):
+            self._moment = _MOMENT
+        elif self._moment:
+            self._moment *= 2
+        await asyncio.sleep(min(self._moment, seconds))
 
     async def state(self) -> tuple[bool, dict[str, object]]:
         """Return the event for the page."""

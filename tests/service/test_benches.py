@@ -77,6 +77,20 @@ def test_the_dashboard_is_timed_from_each_key_to_its_results_beside_bare_searche
     assert told["keystroke_p95_ms"] >= told["keystroke_ms"]
 
 
+@pytest.mark.browser
+def test_a_launch_is_timed_from_the_click_beside_the_hubs_own_spawn_page() -> None:
+    told = _short("launch")
+    assert told["rounds"] == 1
+    for key in ("ratio", "painted_ratio", "cpu_ratio"):
+        assert told[key] > 0, key
+    for side in ("launch", "stock"):
+        # JupyterLab's page comes from a server that had to start, and the notebook is in it.
+        assert 0.3 < told[f"{side}_s"] < told[f"{side}_painted_s"], told
+        assert told[f"{side}_cpu_s"] > 0.3, told
+    assert (told["class"]["people"], told["class"]["failed"]) == (2, 0), told["class"]
+    assert 0.3 < told["class"]["first_s"] <= told["class"]["last_s"]
+
+
 def _short(name: str) -> dict[str, Any]:
     command = [sys.executable, str(ROOT / "bench" / f"{name}.py"), "--short"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, cwd=ROOT)

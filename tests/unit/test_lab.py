@@ -14,6 +14,7 @@ from jupyterhub.spawner import Spawner, SpawnException
 
 from hub_service.spawner import AppServers, with_app_servers
 from tests.notebooks import code, notebook
+from tests.portal_fixture import lab_python
 from vaas.db.seal import ensure_secret
 from vaas.errors import Invalid, Unavailable
 from vaas.lab.cell import TAG, with_cells
@@ -146,6 +147,24 @@ def test_the_launcher_says_why_it_does_not_start() -> None:
     said = subprocess.run([sys.executable, "-m", "vaas.lab"], env=env, capture_output=True, text=True, timeout=30)
     assert said.returncode == 1
     assert said.stderr.splitlines()[-1].startswith("JupyterLab is not started here")
+
+
+def test_jupyterlab_starts_without_what_nobody_needs_there() -> None:
+    program = """if True:
+        import importlib, json, sys
+        from vaas.lab.server import without_ballast
+        without_ballast()
+        for name in ("jupyterlab.labapp", "jupyter_server_terminals", "jupyterhub.singleuser.extension"):
+            importlib.import_module(name)
+        from jupyterhub.utils import SQLAlchemyError
+        assert issubclass(SQLAlchemyError, Exception)  # it is caught by this name
+        print(json.dumps([name for name, module in sys.modules.items() if getattr(module, "__file__", None)]))
+    """
+    command = [str(lab_python()), "-P", "-s", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    loaded = {name.partition(".")[0] for name in json.loads(done.stdout)}
+    assert {"jupyterlab", "jupyterhub", "aiohttp"} <= loaded
+    assert not loaded & {"aiodns", "arrow", "click", "httpx", "lark", "requests", "rfc3987_syntax", "sqlalchemy"}
 
 
 def test_a_kernelspec_shows_its_folder_and_the_environment_of_its_program(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -334,6 +335,40 @@ class TestGoingOn:
             ("ready", "JupyterLab is ready.", True),
         ]
         assert now.url == f"http://ada.vaas.localhost/user/ada/{name}/lab"
+
+    @pytest.mark.parametrize("lost", [False, True], ids=["told", "the word is lost"])
+    async def test_it_is_ready_when_its_notebook_is_there(
+        self, world: World, launching: Launching, labs: Labs, lost: bool
+    ) -> None:
+        launch = await launched(launching)
+        name, placing = launch_server(launch.id), world.portal.placing
+        server = ServerName("ada", name)
+        placing.progressed(server, {"state": "placing", "step": "copying", "message": "Copying the notebook."})
+        labs.put("ada", name, "ready", started=world.core.now() - timedelta(seconds=1))
+        now = await launching.progress(LENT_ADA, launch.id)
+        assert (now.phase, now.message, now.url) == ("placing", "Copying the notebook.", "")
+        if lost:
+            labs.put("ada", name, "ready", started=world.core.now() - timedelta(minutes=3))
+        else:
+            placing.progressed(server, {"state": "ready", "step": "ready", "folder": "work", "notebook": "tides.ipynb"})
+        now = await launching.progress(LENT_ADA, launch.id)
+        opened = "" if lost else "/tree/work/tides.ipynb"
+        assert (now.phase, now.url) == ("ready", f"http://ada.vaas.localhost/user/ada/{name}/lab{opened}")
+
+    async def test_who_watches_hears_at_once_that_jupyterlab_listens(self, world: World, launching: Launching) -> None:
+        launch, other = await launched(launching), await launched(launching)
+        placing, server = world.portal.placing, ServerName("ada", launch_server(launch.id))
+        waiting = [asyncio.create_task(placing.pause(each.id, 30)) for each in (launch, launch, other)]
+        await asyncio.sleep(0)
+        placing.progressed(server, {"state": "placing", "step": "copying"})
+        assert not await placing.pause(launch.id, 0.01)
+        placing.progressed(server, {"state": "ready", "step": "ready"})
+        async with asyncio.timeout(5):
+            assert await waiting[0]
+        assert not waiting[2].done()
+        for each in waiting:
+            each.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
 
     async def test_it_is_cancelled_while_it_starts(self, launching: Launching, labs: Labs) -> None:
         launch = await launched(launching)

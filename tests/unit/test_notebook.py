@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.notebooks import code, markdown, notebook
 from vaas.errors import Invalid
 from vaas.notebook import MAX_CELLS, CellChange, Notebook, compare, parse, suggest_files
-from vaas.source import outside_hosts
+from vaas.source import outside_hosts, parse_python
 
 
 def read(*cells: object, name: str = "lesson.ipynb", **options: object) -> Notebook:
@@ -288,3 +290,24 @@ def test_reading_needs_nothing_but_the_standard_library() -> None:
     )
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "[]"
+
+
+class _Farewell:
+    """Becomes garbage that lets other threads have their turn as it goes."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+    def __del__(self) -> None:
+        time.sleep(0)
+
+
+def test_many_threads_may_read_source_at_once() -> None:
+    lines = [f"def f{n}(a, b=[{n}, (1, {{2: 'x'}})]):\n    return [a[x].y for x in a if x and b]" for n in range(20)]
+
+    def once(_: int) -> bool:
+        _Farewell()
+        return parse_python("\n".join(lines))[0] is not None
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(once, range(200)))

@@ -26,8 +26,8 @@ __all__ = ["Placing", "place_launch"]
 _OVERVIEW = "Data.md"
 #: So often a portal is asked that does not answer, with so many seconds between.
 _TRIES, _PAUSE = 5, 2.0
-#: So long (seconds) JupyterLab may take until it answers.
-_START = 60.0
+#: So long (seconds) JupyterLab may take until it answers; where many start at once, the Hub's patience ends before.
+_START = 600.0
 
 
 class Placing:

@@ -1,7 +1,7 @@
 """``python -m vaas.lab.server``: JupyterLab with the Hub's sign-in, as quick to start as it can be.
 
 What every start would import or ask for and nobody needs here is left out: of the Hub its database, its log and its
-older kind of server; of JupyterLab the question to yarn, its news, and extensions that are not named.
+older kind of server; of JupyterLab the question to yarn, its news, what installs extensions, and those not named.
 """
 
 from __future__ import annotations
@@ -26,29 +26,43 @@ __all__ = ["arguments", "main", "prepare", "without_ballast"]
 
 #: The extensions that are loaded, besides the Hub's sign-in.
 _EXTENSIONS = ("jupyterlab", "jupyter_server_terminals")
-#: Parts of JupyterLab's page that ask for what is not served here.
+#: Parts of JupyterLab's page that ask for what is not served here, Voilà's button among them.
 _WITHOUT = (
     "@jupyterlab/apputils-extension:announcements",
     "@jupyterlab/extensionmanager-extension",
     "@jupyterlab/fileeditor-extension:language-server",
     "@jupyterlab/lsp-extension",
     "@jupyterlab/notebook-extension:language-server",
+    "@voila-dashboards/jupyterlab-preview",
 )
 #: What of the Hub's package only the Hub needs: its tables, and an older kind of server.
-_BALLAST = ("orm", "singleuser.mixins")
+_BALLAST_OF_HUB = ("orm", "singleuser.mixins")
+#: What tables are made of; what installs extensions of JupyterLab, and fetches lists of forbidden ones.
+_BALLAST = ("sqlalchemy", "sqlalchemy.exc", "jupyterlab.extensions.pypi", "requests")
+#: Checks of formats that no schema here names, and another way to find the Hub's address than the system's.
+_MISSED = ("aiodns", "isoduration", "rfc3986_validator", "rfc3987_syntax")
 
 
-class _Unused:
-    """Stands for what nobody uses here."""
+class _Unused(Exception):
+    """Stands for what nobody uses here, also where errors are named."""
+
+
+def _unused(name: str) -> type[_Unused]:
+    """Return what stands for anything that such a module holds; where it lies, nobody can say."""
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return _Unused
 
 
 def without_ballast() -> None:
-    """Put stand-ins where the Hub's package imports what only the Hub needs; its database is a fifth of a start."""
+    """Put stand-ins where things are imported that nobody needs here: together they are a third of a start."""
     importlib.import_module("jupyterhub")
-    for name in _BALLAST:
-        module = types.ModuleType(f"jupyterhub.{name}")
-        module.__dict__["__getattr__"] = lambda _name: _Unused
-        sys.modules[module.__name__] = module
+    for name in (*(f"jupyterhub.{each}" for each in _BALLAST_OF_HUB), *_BALLAST):
+        module = types.ModuleType(name)
+        module.__dict__["__getattr__"] = _unused
+        sys.modules[name] = module
+    for name in _MISSED:
+        sys.modules[name] = None  # type: ignore[assignment]
     log = types.ModuleType("jupyterhub.log")
     log.__dict__["log_request"] = _log_request
     sys.modules[log.__name__] = log

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 from urllib.parse import quote
+from weakref import WeakValueDictionary
 
 from vaas.content import pack, snapshot_of
 from vaas.errors import NotFound
+from vaas.events import happens
 from vaas.launching import Launch, launch_server
 from vaas.loading import address, lines
 from vaas.model import ServerName, Snapshot, User, Visitor
@@ -42,6 +45,8 @@ class Placing:
         self._core, self._drafts, self._baskets, self._reading = core, drafts, baskets, reading
         #: Launch → what it places.
         self._snapshots: OrderedDict[str, Snapshot | None] = OrderedDict()
+        #: Launch → what those wait for who watch it, as long as they do: that its JupyterLab listens.
+        self._listens = WeakValueDictionary[str, asyncio.Event]()
 
     async def manifest(self, server: ServerName, *, public_url: str) -> dict[str, Any]:
         """Return all that is to be placed. Raises NotFound for what the person may not see any more."""
@@ -94,7 +99,14 @@ class Placing:
             moved = _moved(launch, placed.pop("folder", ""), placed.pop("notebook", ""), wanted=wanted)
             state, error = placed.pop("state", moved.state), placed.pop("error", moved.error)
             records.launches.save(replace(moved, state=state, error=error, progress=placed, changed=self._core.now()))
+        if state == "ready" and (listens := self._listens.pop(launch.id, None)):
+            listens.set()
         return False
+
+    async def pause(self, launch_id: str, seconds: float) -> bool:
+        """Wait so many seconds, or until the launch says that its JupyterLab listens; tell whether it did."""
+        listens = self._listens.setdefault(launch_id, asyncio.Event())
+        return await happens(listens, seconds=seconds)
 
     async def _asker(self, server: ServerName) -> tuple[Launch, Visitor]:
         """Return the launch, and its person as they are now. Raises NotFound."""

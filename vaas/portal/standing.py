@@ -19,6 +19,8 @@ ALIVE = frozenset({"asked", "queued", "starting", "placing", "ready"})
 ON_THE_WAY = ALIVE - {"ready"}
 #: So long the Hub may not know of what was just asked for, or still run what was just stopped.
 _GRACE = timedelta(seconds=30)
+#: So long after its server's start a launch may still be putting the notebook into place that is to be opened.
+_PLACING = timedelta(minutes=2)
 #: So long nothing may be heard of an environment that is made before the Hub is asked.
 _MAKING = timedelta(minutes=15)
 #: state → of the whole way to JupyterLab, what is behind, and how much of it this state is.
@@ -91,6 +93,8 @@ def settled(launch: Launch, server: OwnServer, *, now: datetime) -> Launch:
     if server.phase in {"ready", "queued", "starting"}:
         if launch.state == "stopped" and fresh:  # the Hub is still about to stop it
             return launch
+        if server.phase == "ready" and _still_copies(launch) and now - (server.started or now) < _PLACING:
+            return launch
         return _running(launch, server.phase)
     if server.phase == "stopping" or launch.state not in ALIVE or (launch.state == "asked" and fresh):
         if server.phase == "failed" and launch.state == "asked":
@@ -117,6 +121,11 @@ def _running(launch: Launch, phase: str) -> Launch:
     if phase != "ready" and launch.state == "placing":
         return launch  # what is in it knows better than the Hub
     return launch if launch.state == phase else replace(launch, state=phase, error="")
+
+
+def _still_copies(launch: Launch) -> bool:
+    """Tell whether the notebook is not there yet, though JupyterLab may be."""
+    return launch.state == "placing" and launch.progress.get("step") == "copying"
 
 
 def _failed(launch: Launch, why: str) -> Launch:
