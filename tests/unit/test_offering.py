@@ -65,6 +65,17 @@ def test_it_needs_what_its_code_imports_and_neither_the_language_nor_its_own_mod
     assert needs.optional == {"polars"} and needs.language == "python" and needs.data == {}
 
 
+@pytest.mark.parametrize("batch", [False, True])
+def test_an_image_is_for_places_that_have_containers(batch: bool) -> None:
+    image = Environment("box", "In a box", "image", "registry.example.org/box:1", state="ready")
+    places = [Facility(kind, kind, kind, ("box",), ("small",)) for kind in ("local", "slurm", "docker", "kubernetes")]
+    found = choices(offering(*places, environments=(image,)), Needs(), ADA, batch=batch)
+    assert named(found) == ["docker box small", "kubernetes box small"]
+    assert {each.why_not for each in found[2:]} == {
+        "It is the image of a container, and no containers run here. Choose another environment or place."
+    }
+
+
 def test_a_notebook_in_another_language_needs_that_language() -> None:
     needs = needs_of(read("library(dplyr)", language="R"))
     assert (needs.language, needs.modules) == ("r", frozenset())
@@ -123,7 +134,7 @@ def test_a_module_is_found_by_what_can_be_imported_else_by_the_packages_name() -
 
 
 def test_what_nobody_knows_comes_behind_what_fits_and_before_what_lacks_something() -> None:
-    unknown = Environment("unknown", "Unknown", "image", "i")
+    unknown = Environment("unknown", "Unknown", "kernelspec", "/k")
     needs = Needs(modules=frozenset({"sklearn"}))
     one = replace(HERE, environments=("basic", "unknown", "full"), sizes=("small",))
     found = choices(offering(one, environments=(BASIC, FULL, unknown)), needs, ADA)

@@ -197,9 +197,31 @@ async def test_what_is_not_offered_is_refused_where_it_was_chosen(world: World, 
         assert refused.value.field == name
     here = world.core.offering.facilities[0]
     world.core.offering = replace(world.core.offering, facilities=(replace(here, groups=("chemistry",)),))
+    with pytest.raises(Forbidden, match="for members of chemistry"):
+        await running.start(ME, PLAIN)
+    assert {each.why_not for each in (await running.form(ME, PLAIN)).choices} == {"It is for members of chemistry."}
+    world.core.offering = replace(world.core.offering, facilities=())
     with pytest.raises(Unavailable):
         await running.start(ME, PLAIN)
-    assert (await running.form(ME, PLAIN)).facilities == ()
+
+
+async def test_what_is_suggested_goes_by_where_the_data_lies(world: World, running: Running) -> None:
+    here = world.core.offering.facilities[0]
+    far = replace(here, id="far", stores=())
+    world.core.offering = replace(world.core.offering, facilities=(far, here))
+    assert (await running.start(ME, PLAIN)).facility == "far", "what the site names first, where nothing is needed"
+    assert [each.facility.id for each in (await running.form(ME, TIDES)).choices] == ["here", "far"]
+    assert (await running.start(ME, TIDES, things={"table": "store:home/other.csv"})).facility == "here"
+
+
+async def test_what_lies_beside_the_notebook_is_not_missing(world: World, running: Running) -> None:
+    known = replace(world.core.offering.environments[0], modules={"numpy": "numpy"})
+    world.core.offering = replace(world.core.offering, environments=(known,))
+    world.put(ADA, "own.ipynb", notebook("import mine, pack.deep, numpy, sklearn"))
+    world.put(ADA, "mine.py", "")
+    world.put(ADA, "pack/deep.py", "")
+    form = await running.form(ME, {"store": "home", "path": "own.ipynb"})
+    assert form.choices[0].missing == ("scikit-learn",)
 
 
 async def test_two_processes_run_nothing_twice(world: World, running: Running, stage: Stage, tmp_path: Path) -> None:

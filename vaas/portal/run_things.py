@@ -28,7 +28,8 @@ class Things:
         self._core, self._baskets = core, baskets
 
     async def find(self, visitor: Visitor, given: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-        """Return for each slot what is kept of its thing: "title", and "record" and "path", or "uri" elsewhere.
+        """Return for each slot what is kept of its thing: "title", "store" and "size" if they are known, and
+        "record" and "path", or "uri" elsewhere.
 
         Raises
         ------
@@ -45,9 +46,10 @@ class Things:
             held = (await self._baskets.thing(visitor, basket, thing)).thing
         except VaasError as error:
             raise Invalid(error.message, field=slot, log_message=error.log_message) from error
-        kept = {"title": held.title, "uri": held.uri, "checksum": held.checksum}
+        kept = {"title": held.title, "uri": held.uri, "checksum": held.checksum, "size": held.size}
         if held.access.get("how") == "store":
-            return {**kept, "record": held.record, "path": str(held.access["via"]["path"])}
+            via = held.access["via"]
+            return {**kept, "record": held.record, "store": str(via["store"]), "path": str(via["path"])}
         if held.access.get("how") == "http":
             return kept
         raise Invalid(f"“{held.title}” is no file. Choose one.", field=slot)
@@ -57,10 +59,11 @@ class Things:
         path = check_path(path)
         for place in self._core.stores.places(visitor.user):
             if place.store.id == store_id:
-                if (await place.store.stat(path)).folder:
+                entry = await place.store.stat(path)
+                if entry.folder:
                     raise Invalid(f"“{path}” is a folder. Choose a file.")
-                name = path.rpartition("/")[2]
-                return {"title": name, "uri": "", "checksum": "", "record": f"file:{place.id}/{path}", "path": path}
+                kept = {"title": entry.name, "uri": "", "checksum": "", "size": entry.size}
+                return {**kept, "record": f"file:{place.id}/{path}", "store": store_id, "path": path}
         raise NotFound("You have no such place for files.")
 
     async def bring(self, user: User, things: Mapping[str, Mapping[str, Any]], folder: Path) -> list[dict[str, Any]]:

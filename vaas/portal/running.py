@@ -88,9 +88,8 @@ class Running:
         user = self._sources.person(visitor)
         source = await self._sources.find(visitor, asked)
         fields = await self._sources.fields(visitor, source)
-        offering = self._orders.offering(source)
-        facilities = tuple(self._orders.facilities(user, offering))
-        return Form(source.title, source.notebook, fields, facilities, offering)
+        beside = await self._sources.beside(visitor, source)
+        return Form(source.title, source.notebook, fields, self._orders.choices(user, source, fields, beside=beside))
 
     async def start(
         self,
