@@ -38,8 +38,8 @@ KIND_WORDS: Mapping[str, str] = {
     "dict": "dictionary",
     "slot": "data",
 }
-#: What a slot's choice of a file begins with, and its choice of an address that is written down.
-_FILE, _WRITTEN = "store:", "written"
+#: What a slot's choice of a file begins with, its choice of an address that is written down, and of what it had.
+_FILE, _WRITTEN, _BEFORE = "store:", "written", "before"
 #: Characters of a table that is pasted; the file of one comes with the same form.
 _LONGEST_TABLE = 1_000_000
 Said = Callable[[str], str]
@@ -92,9 +92,9 @@ class Answers:
             if what.startswith(_FILE):
                 path = self.said(f"file.{each.name}").strip().strip("/")
                 if not path:
-                    self.wrong[f"value.{each.name}"] = "Write which file, with its folders: data/sea.csv."
+                    self.wrong[f"value.{each.name}"] = "Write which file or folder, with its folders: data/sea.csv."
                 what = f"{what}{path}"
-            if what and what != _WRITTEN:
+            if f"thing.{each.name}" in self.sent and what not in {_WRITTEN, _BEFORE}:
                 found[each.name] = what
         return found
 

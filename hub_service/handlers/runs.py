@@ -96,7 +96,7 @@ class NewRunPage(Page):
     ) -> None:
         running = self.portal.running
         if before is not None:
-            run = await running.repeat(self.visitor, before.id, values=chosen["values"])
+            run = await running.repeat(self.visitor, before.id, values=chosen["values"], things=chosen["things"])
             self.done(f"runs/{run.id}/")
         elif how == "table":
             runs = await running.start_series(self.visitor, asked, table=table.rows, **chosen)

@@ -133,8 +133,12 @@ class RunRepeatJson(_Starting):
     """A run once more."""
 
     async def post(self, run_id: str) -> None:
-        """Run the same again, the notebook as it was then; ``values`` take the place of those that it had."""
-        run = await self.portal.running.repeat(self.visitor, run_id, values=self.mapping("values") or None)
+        """Run the same again, the notebook as it was then; ``values`` and ``things`` take the place of what it had.
+
+        An empty text in place of a thing leaves its slot as the notebook has it.
+        """
+        values, things = self.mapping("values"), self.mapping("things")
+        run = await self.portal.running.repeat(self.visitor, run_id, values=values, things=things)
         self.reply(self.told(run), status=201)
 
 

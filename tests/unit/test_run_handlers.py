@@ -308,6 +308,28 @@ class TestARun:
         assert (await ada.post("runs/new", data={"again": run.id, "value.n": "6"})).status_code == 303
         assert {each.snapshot for each in kept(world)} == {run.snapshot}
 
+    async def test_another_thing_of_the_basket_is_chosen_when_it_is_repeated(
+        self, ada: httpx.AsyncClient, world: World
+    ) -> None:
+        run = await world.portal.running.start(AS_ADA, ASKED, things={"table": "store:home/lab/sea.csv"})
+        world.put(ADA, "lake.csv", "a,b\n")
+        form = (await ada.get(f"runs/new?again={run.id}")).text
+        assert '<option value="before" selected>As it was: sea.csv</option>' in form
+        assert '<option value="">As in the notebook: sea.csv</option>' in form
+        for said, things in (
+            ({"thing.table": "before"}, ["lab/sea.csv"]),
+            ({"thing.table": "store:home/", "file.table": "lake.csv"}, ["lake.csv"]),
+            ({"thing.table": ""}, []),
+            ({}, ["lab/sea.csv"]),
+        ):
+            world.clock.forward(seconds=1)
+            assert (await ada.post("runs/new", data={"again": run.id, **said})).status_code == 303
+            assert [each["path"] for each in kept(world)[-1].asked["things"].values()] == things
+        answer = await ada.post("runs/new", data={"again": run.id, "thing.table": "", "value.n": "many"})
+        assert '<option value="" selected>As in the notebook' in answer.text, "what was chosen stays so"
+        answer = await ada.post(f"api/runs/{run.id}/repeat", json={"things": {"table": "store:home/lake.csv"}})
+        assert answer.json()["asked"]["things"]["table"]["path"] == "lake.csv"
+
     async def test_who_may_not_read_the_app_any_more_does_not_repeat_it(
         self, ada: httpx.AsyncClient, world: World, site: str
     ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from vaas.errors import Invalid
@@ -55,12 +55,15 @@ class Form:
         Its parameters in their order; none, where it has no cell for them.
     choices:
         Every place, environment and size, the best first; those that cannot be chosen say why.
+    had:
+        Of a run that is repeated, what filled its slots.
     """
 
     title: str
     notebook: str
     fields: tuple[Field, ...] = ()
     choices: tuple[Choice, ...] = ()
+    had: Mapping[str, str] = field(default_factory=dict)
 
 
 #: What papermill calls a type → what kind of field it is.

@@ -16,6 +16,7 @@ from vaas.portal.environments import Environments
 from vaas.portal.offering import Choice, Needs, choices, needs_of, needs_of_snapshot, working_on
 from vaas.portal.offering import chosen as fitting
 from vaas.portal.run_forms import Field, filled, filled_slots
+from vaas.portal.run_queue import choose
 from vaas.portal.run_results import Post
 from vaas.portal.run_sources import Source, Sources
 from vaas.portal.run_things import Things
@@ -68,6 +69,26 @@ class Orders:
         run_id = self._core.new_id()
         at = (best.environment.id, best.size.id, best.facility.id)
         return Run(run_id, user.name, title, source.snapshot, values, *at, created=now, asked=kept)
+
+    async def again(
+        self,
+        visitor: Visitor,
+        run: Run,
+        fields: Sequence[Field],
+        values: Mapping[str, Any],
+        things: Mapping[str, str],
+    ) -> Run:
+        """Return the same run once more, with these in place of what it had; "" leaves a slot to the notebook."""
+        slots = filled_slots(fields, things)
+        said = filled(fields, {name: value for name, value in values.items() if name not in slots})
+        found = await self._things.find(visitor, slots)
+        before = {name: thing for name, thing in run.asked.get("things", {}).items() if name not in {*things, *said}}
+        asked = {**run.asked, "things": {**before, **found}}
+        given = {**{name: value for name, value in run.parameters.items() if name not in things}, **said}
+        new_id, now, at = self._core.new_id(), self._core.now(), (run.environment, run.size, run.facility)
+        again = Run(new_id, run.owner, run.title, run.snapshot, given, *at, created=now, asked=asked)
+        choose(self._core, self._sources.person(visitor), again)
+        return again
 
     def choices(
         self,
