@@ -35,6 +35,8 @@ ELSEWHERE = "elsewhere"
 #: The kind of environments that are an app's own, and of those that are of containers; where the latter run.
 _OWN, _IMAGE = "lock", "image"
 _CONTAINERS = frozenset({"docker", "kubernetes"})
+#: What is chosen, as people call it.
+_ASKED = {"facility": "place", "environment": "environment", "size": "size"}
 #: Bytes of modules that are read for what they import.
 _MOST_OWN = 2_000_000
 #: What counts as missing where nobody knows: more than nothing, less than one that is known to be.
@@ -192,11 +194,14 @@ def chosen(found: Sequence[Choice], *, facility: str = "", environment: str = ""
     for name, wanted in (("facility", facility), ("environment", environment), ("size", size)):
         fitting = [each for each in left if wanted in {"", getattr(each, name).id}]
         if not fitting:
-            raise Invalid("This is not offered here. Choose another one.", field=name)
+            raise Invalid(f"This {_ASKED[name]} is not offered here. Choose another one.", field=name)
         left = fitting
     best = suggested(left)
     if best is None:
-        raise Forbidden(left[0].why_not, field="environment" if facility and environment else "facility")
+        at, why = left[0].facility, left[0].why_not
+        # What holds for all that is there is the place's.
+        of = "facility" if {each.why_not for each in found if each.facility == at} == {why} else "environment"
+        raise Forbidden(f"“{getattr(left[0], of).title}” cannot be chosen. {why}", field=of)
     return best
 
 
