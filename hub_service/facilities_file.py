@@ -25,7 +25,7 @@ _KINDS = KINDS[:-1]
 _RUNS_IN: Mapping[str, tuple[str, ...]] = {
     "python": ("local", "slurm", "htcondor"),
     "kernelspec": ("local", "slurm", "htcondor"),
-    "image": ("slurm", "htcondor", "docker", "kubernetes"),
+    "image": ("docker", "kubernetes"),
 }
 _STORES = ("home", "shared")
 UP, DOWN = "up", "down"
@@ -182,10 +182,7 @@ def _facility(table: Table, environments: Mapping[str, Environment], sizes: Mapp
     chosen = _known(table, "environments", environments)
     for each in chosen:
         if kind not in _RUNS_IN[environments[each].kind]:
-            what = (
-                f"“{each}” is of kind “{environments[each].kind}”, which does not run at a facility of kind “{kind}”."
-            )
-            raise table.wrong("environments", what)
+            raise table.wrong("environments", _misplaced(environments[each], kind))
     stores = table.texts("stores", _STORES if kind == "local" else ())
     for store in stores:
         if store not in _STORES:
@@ -201,6 +198,16 @@ def _facility(table: Table, environments: Mapping[str, Environment], sizes: Mapp
         interactive=table.flag("interactive", True),
         batch=table.flag("batch", True),
         about=_about(table, kind),
+    )
+
+
+def _misplaced(environment: Environment, kind: str) -> str:
+    """Say what can be done about an environment that does not run at facilities of that kind."""
+    where = " or ".join(_RUNS_IN[environment.kind])
+    others = " or ".join(f"“{each}”" for each, places in _RUNS_IN.items() if kind in places)
+    return (
+        f"“{environment.id}” is of kind “{environment.kind}”, which does not run at a facility of kind “{kind}”. "
+        f"Take it out of “environments” here, and name one of kind {others}; it runs at {where}."
     )
 
 

@@ -14,8 +14,10 @@ from vaas.portal.environments import OWN_TITLE
 from vaas.portal.offering import Choice
 from vaas.portal.standing import ON_THE_WAY, Standing
 
-__all__ = ["anew_url", "event_json", "launch_json", "origin", "place_words", "places", "steps"]
+__all__ = ["WHERE", "anew_url", "event_json", "launch_json", "origin", "place_words", "places", "steps"]
 
+#: What a form asks of each place; what is wrong with one of them is said at the place.
+WHERE = ("environment", "size")
 #: What a launch goes through, and what that is called; the second only where there is a queue.
 _STEPS = (
     ("asked", "Asked for"),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
+from hub_service.launch_json import WHERE
 from hub_service.words import size_words
 from vaas.errors import Invalid, VaasError
-from vaas.launching import Environment, Facility, Offering, Size
+from vaas.launching import Size
 from vaas.portal.run_forms import Form, filled
 from vaas.series import Table, decoded, read_table
 
@@ -20,7 +21,6 @@ __all__ = [
     "Answers",
     "asked_of",
     "at_its_field",
-    "choices",
     "in_days",
     "size_title",
     "text_of",
@@ -38,8 +38,8 @@ KIND_WORDS: Mapping[str, str] = {
     "dict": "dictionary",
     "slot": "data",
 }
-#: What a slot's choice of a file begins with, and its choice of an address that is written down.
-_FILE, _WRITTEN = "store:", "written"
+#: What a slot's choice of a file begins with, its choice of an address that is written down, and of what it had.
+_FILE, _WRITTEN, _BEFORE = "store:", "written", "before"
 #: Characters of a table that is pasted; the file of one comes with the same form.
 _LONGEST_TABLE = 1_000_000
 Said = Callable[[str], str]
@@ -59,8 +59,9 @@ class Answers:
 
     def chosen(self) -> dict[str, Any]:
         """Return what is the same for all runs, as the verbs take it."""
-        places = {name: self.said(name) for name in ("environment", "size", "facility", "title", "email")}
-        return {"values": self.values(), "things": self.things(), **places}
+        told = {name: self.said(name) for name in ("facility", "title", "email")}
+        at = {name: self.said(f"{name}-{told['facility']}") for name in WHERE}
+        return {"values": self.values(), "things": self.things(), **told, **at}
 
     def values(self) -> dict[str, Any]:
         """Return the values; of a field that is left empty, the notebook's counts."""
@@ -91,9 +92,9 @@ class Answers:
             if what.startswith(_FILE):
                 path = self.said(f"file.{each.name}").strip().strip("/")
                 if not path:
-                    self.wrong[f"value.{each.name}"] = "Write which file, with its folders: data/sea.csv."
+                    self.wrong[f"value.{each.name}"] = "Write which file or folder, with its folders: data/sea.csv."
                 what = f"{what}{path}"
-            if what and what != _WRITTEN:
+            if f"thing.{each.name}" in self.sent and what not in {_WRITTEN, _BEFORE}:
                 found[each.name] = what
         return found
 
@@ -129,22 +130,6 @@ def text_of(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def choices(offering: Offering, facilities: Iterable[Facility]) -> dict[str, list[tuple[str, str, str]]]:
-    """Return what may be chosen, what is suggested first: for each field its ids, titles, and why one cannot be."""
-    places = list(facilities)
-    environments = dict.fromkeys(id for place in places for id in place.environments)
-    sizes = dict.fromkeys(id for place in places for id in place.sizes)
-    return {
-        "facility": [(place.id, place.title, "") for place in places],
-        "environment": [_choice(each) for id in environments if (each := offering.environment(id))],
-        "size": [(size.id, size_title(size), "") for id in sizes if (size := offering.size(id))],
-    }
-
-
-def _choice(environment: Environment) -> tuple[str, str, str]:
-    return environment.id, environment.title, environment.why if environment.state == "broken" else ""
-
-
 def size_title(size: Size) -> str:
     """Say how much a size is."""
     cores = f"{size.cores:g} core{'' if size.cores == 1 else 's'}"
@@ -171,4 +156,6 @@ def at_its_field(error: VaasError, form: Form) -> VaasError:
     """Return the error at the field of the page that it is about."""
     if error.field in {each.name for each in form.fields}:
         error.field = f"value.{error.field}"
+    elif error.field in WHERE:
+        error.field = "facility"
     return error

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from hub_service.handlers.base import plain
 from hub_service.recurring import words_of
-from vaas.launching import Offering, Run, Schedule
+from vaas.launching import Run, Schedule
 from vaas.portal.run_forms import Form
 
 __all__ = ["executed", "form_json", "progress_words", "result_url", "run_json", "schedule_json", "series_title"]
@@ -78,18 +78,21 @@ def schedule_json(schedule: Schedule) -> dict[str, Any]:
     return {**shown, **kept, "when": words_of(schedule.cron), "notebook": schedule.snapshot.notebook}
 
 
-def form_json(form: Form, offering: Offering) -> dict[str, Any]:
-    """Return what is asked before a notebook is run, and where it can be."""
-    places = [
-        {"id": each.id, "title": each.title, "environments": list(each.environments), "sizes": list(each.sizes)}
-        for each in form.facilities
-    ]
-    fields = [{**plain(asdict(each)), "slot": each.slot} for each in form.fields]
-    sizes = {size for each in form.facilities for size in each.sizes}
+def form_json(form: Form) -> dict[str, Any]:
+    """Return what is asked before a notebook is run, and where it can be, the best first."""
+    possible = [each for each in form.choices if each.possible]
+    places: dict[str, dict[str, Any]] = {}
+    for each in possible:
+        facility = each.facility
+        place = places.setdefault(facility.id, {"id": facility.id, "title": facility.title})
+        for name, id in (("environments", each.environment.id), ("sizes", each.size.id)):
+            place[name] = list(dict.fromkeys([*place.get(name, []), id]))
+    closed = {each.facility.id: each for each in form.choices if each.facility.id not in places}
     return {
         "title": form.title,
         "notebook": form.notebook,
-        "fields": fields,
-        "facilities": places,
-        "sizes": [plain(asdict(size)) for size in offering.sizes if size.id in sizes],
+        "fields": [{**plain(asdict(each)), "slot": each.slot} for each in form.fields],
+        "facilities": list(places.values()),
+        "closed": [{"id": id, "title": each.facility.title, "why": each.why_not} for id, each in closed.items()],
+        "sizes": list({each.size.id: plain(asdict(each.size)) for each in possible}.values()),
     }

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 from hub_service.settings import ROOT
 from hub_service.timetable import next_time
+from tests.loops import going_on
 from tests.portal_fixture import app_python
 from tests.portal_parts import World
 from vaas.executors.base import Executor
@@ -65,16 +66,9 @@ def runs_of(world: World, folder: Path, *, executor: Executor | None = None, pos
     return world.portal.running
 
 
-@asynccontextmanager
-async def following(*running: Running) -> AsyncIterator[list[asyncio.Task[None]]]:
+def following(*running: Running) -> AbstractAsyncContextManager[list[asyncio.Task[None]]]:
     """Let them look after the queue inside of the block."""
-    tasks = [asyncio.create_task(each.follow()) for each in running]
-    try:
-        yield tasks
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    return going_on(*(each.follow() for each in running))
 
 
 async def finished(running: Running, user: User, run: Run, *, seconds: float = _SECONDS) -> Run:

@@ -7,7 +7,7 @@ from typing import Any
 
 from hub_service.handlers.apps import EventStream
 from hub_service.handlers.base import Api, Base, Page
-from hub_service.launch_json import anew_url, event_json, launch_json, origin, place_words, places, steps
+from hub_service.launch_json import WHERE, anew_url, event_json, launch_json, origin, place_words, places, steps
 from vaas.backends.base import Lent
 from vaas.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable, VaasError
 from vaas.launching import Launch
@@ -28,8 +28,6 @@ __all__ = [
 
 #: So often it is looked how a launch is, each time at the Hub; and so soon after its JupyterLab says that it listens.
 _LOOK, _MOMENT = 0.5, 0.05
-#: The fields of the form that say where it is to run; what is wrong with one of them is said at the place.
-_WHERE = ("environment", "size")
 _ASKED = ("app", "store", "path", "basket", "given")
 
 
@@ -75,13 +73,13 @@ class LaunchPage(_Lender, Page):
     async def launch(self, asked: dict[str, str]) -> None:
         """Ask for it and start it, then go to where one waits; show the form again for what cannot be."""
         facility, title = self.get_body_argument("facility", ""), self.get_body_argument("title", "")
-        where = {name: self.get_body_argument(f"{name}-{facility}", "") for name in _WHERE}
+        where = {name: self.get_body_argument(f"{name}-{facility}", "") for name in WHERE}
         try:
             verbs = self.portal.launching
             launch = await verbs.ask(self.visitor, asked, facility=facility, **where, title=title)
             launch = await verbs.begin(self.lent, launch.id)
         except VaasError as error:
-            error.field = "facility" if error.field in _WHERE or isinstance(error, Conflict) else error.field
+            error.field = "facility" if error.field in WHERE or isinstance(error, Conflict) else error.field
             self.fail_form(error)
             await self.ask_for(asked)
             return

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from hub_service.handlers.apps import EventStream
 from hub_service.handlers.base import Page
+from hub_service.launch_json import places
 from hub_service.recurring import EVERY, WEEKDAYS, cron_of, words_of
 from hub_service.run_form import (
     HOW,
@@ -17,7 +18,6 @@ from hub_service.run_form import (
     Answers,
     asked_of,
     at_its_field,
-    choices,
     in_days,
     size_title,
     text_of,
@@ -96,7 +96,7 @@ class NewRunPage(Page):
     ) -> None:
         running = self.portal.running
         if before is not None:
-            run = await running.repeat(self.visitor, before.id, values=chosen["values"])
+            run = await running.repeat(self.visitor, before.id, values=chosen["values"], things=chosen["things"])
             self.done(f"runs/{run.id}/")
         elif how == "table":
             runs = await running.start_series(self.visitor, asked, table=table.rows, **chosen)
@@ -132,7 +132,7 @@ class NewRunPage(Page):
             "how": how if how in HOW else HOW[0],
             "things": [held.thing for held in things if held.state == "there" and held.thing.kind != "app"],
             "stores": core.stores.of(self.person),
-            "places": choices(form.offering, form.facilities),
+            "places": places(form.choices),
             "most_rows": core.limits.series_runs,
             "now": core.now(),
             "values": {name: self._said(name) for name in self.request.body_arguments},

@@ -93,10 +93,11 @@ class RunFormJson(Api):
     async def get(self) -> None:
         """Send what the notebook of an ``app``, or that at ``path`` in a ``store``, asks for, and where it can be run.
 
-        Each field has a name, its kind, the notebook's own value as default, and what the author says of it.
+        Each field has a name, its kind, the notebook's own value as default, and what the author says of it. Of
+        ``facilities`` the first is what is suggested; those in ``closed`` cannot be chosen, and say why.
         """
         form = await self.portal.running.form(self.visitor, asked_of(lambda name: self.get_query_argument(name, "")))
-        self.reply(form_json(form, self.portal.core.offering))
+        self.reply(form_json(form))
 
 
 class RunJson(_Starting):
@@ -132,8 +133,12 @@ class RunRepeatJson(_Starting):
     """A run once more."""
 
     async def post(self, run_id: str) -> None:
-        """Run the same again, the notebook as it was then; ``values`` take the place of those that it had."""
-        run = await self.portal.running.repeat(self.visitor, run_id, values=self.mapping("values") or None)
+        """Run the same again, the notebook as it was then; ``values`` and ``things`` take the place of what it had.
+
+        An empty text in place of a thing leaves its slot as the notebook has it.
+        """
+        values, things = self.mapping("values"), self.mapping("things")
+        run = await self.portal.running.repeat(self.visitor, run_id, values=values, things=things)
         self.reply(self.told(run), status=201)
 
 

@@ -325,6 +325,36 @@ class TestLending:
             assert (path / "t" / "0").stat().st_ino != (cube / "t" / "0").stat().st_ino
         assert not path.exists()
 
+    async def test_a_folder_is_taken_whole_or_not_at_all(
+        self, lender: FolderStore, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        cube = root / "cube.zarr"
+        (cube / "t" / "deep").mkdir(parents=True)
+        (cube / ".hidden").mkdir()
+        for name in (".zgroup", "t/.zarray", "t/0", "t/deep/1", ".env", ".hidden/x"):
+            (cube / name).write_bytes(b"x" * 10)
+        (cube / "file").symlink_to(root.parent / "outside" / "secret.txt")
+        (cube / "folder").symlink_to(root.parent / "outside")
+        os.mkfifo(cube / "fifo")
+        assert await lender.take("cube.zarr", tmp_path / "whole", limit=40) == 40
+        assert sorted(str(each.relative_to(tmp_path / "whole")) for each in (tmp_path / "whole").rglob("*")) == [
+            *(".zgroup", "t", "t/.zarray", "t/0", "t/deep", "t/deep/1")
+        ]
+        with pytest.raises(TooLarge):
+            await lender.take("cube.zarr", tmp_path / "heavy", limit=39)
+        monkeypatch.setattr(lending, "_MOST_WHOLE", 5)
+        with pytest.raises(TooLarge):
+            await lender.take("cube.zarr", tmp_path / "many", limit=1_000)
+        monkeypatch.undo()
+        (root / "alone.csv").write_bytes(b"x")
+        for path in ("none", "alone.csv", "../outside", ".hidden", "cube.zarr/folder"):
+            with pytest.raises((NotFound, Invalid)):
+                await lender.take(path, tmp_path / "other", limit=1_000)
+        (cube / "t" / "0").unlink()
+        (tmp_path / "in the way").write_bytes(b"")
+        with pytest.raises(VaasError):
+            await lender.take("cube.zarr", tmp_path / "in the way" / "x", limit=1_000)
+
     async def test_links_within_are_found_where_they_lead(self, lender: FolderStore, root: Path) -> None:
         (root / "link").symlink_to("inside")
         assert lender.real("link") == "inside" and lender.real("link/x") == "inside/x"

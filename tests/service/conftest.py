@@ -8,7 +8,6 @@ import pytest
 
 from tests.launch_site import launch_portal, launches
 from tests.portal_fixture import RunningPortal, running, stand_in_app
-from tests.slurm import Cluster, a_cluster, a_person
 
 __all__ = ["launch_portal", "launches"]
 
@@ -19,17 +18,3 @@ def hub_with_stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run
     folder = tmp_path_factory.mktemp("stand-ins")
     with running(folder / "data", app_python=stand_in_app(folder)) as portal:
         yield portal
-
-
-@pytest.fixture(scope="module")
-def slurm() -> Iterator[Cluster]:
-    """Return a running Slurm."""
-    with a_cluster() as cluster:
-        yield cluster
-
-
-@pytest.fixture(scope="module")
-def slurm_person(slurm: Cluster) -> Iterator[str]:
-    """Return the name of somebody with an account on the cluster."""
-    with a_person(slurm.folder) as name:
-        yield name

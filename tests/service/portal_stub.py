@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-import io
 import json
 import os
 import secrets
 import sys
-import tarfile
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -28,6 +26,7 @@ from tornado.web import Application, HTTPError, RequestHandler
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from tests.processes import command_of, runs
+from tests.tars import tar_of
 from vaas import tickets
 from vaas.model import ServerName
 from vaas.tickets import Ticket
@@ -158,13 +157,7 @@ class PortalStub:
         """Return the tar of the files."""
         if self.tar is not None:
             return self.tar
-        buffer = io.BytesIO()
-        with tarfile.open(fileobj=buffer, mode="w") as archive:
-            for path, data in self.files.items():
-                member = tarfile.TarInfo(path)
-                member.size = len(data)
-                archive.addfile(member, io.BytesIO(data))
-        return buffer.getvalue()
+        return tar_of(self.files)
 
 
 _ANSWERS = ("manifest", "content", "heartbeat", "check", "outline", "picture", "ask", "given")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -15,45 +16,27 @@ from tests.portal_fixture import RunningPortal, app_python, running, stand_in_ap
 
 pytestmark = pytest.mark.hub
 HERE = "/services/vaas/"
-FILE = """
-[site]
-name = "Institute of Seas"
-[[portal]]
-title = "The other one"
-url = "{other}"
-[[size]]
-id = "small"
-title = "Small"
-[[environment]]
-id = "real"
-title = "Real"
-kind = "python"
-path = "{python}"
-[[environment]]
-id = "hanging"
-title = "Hanging"
-kind = "kernelspec"
-path = "{hanging}"
-[[environment]]
-id = "spy"
-title = "Spy"
-kind = "python"
-path = "{spy}"
-[[facility]]
-id = "here"
-title = "This machine"
-kind = "local"
-environments = ["real", "hanging"]
-sizes = ["small"]
-[[facility]]
-id = "cluster"
-title = "Cluster"
-kind = "slurm"
-environments = ["real", "spy"]
-sizes = ["small"]
-groups = ["physics"]
-profile = "secret-profile"
-"""
+
+
+def table(name: str, **said: Any) -> str:
+    """Return a table of the site's file; what JSON writes, TOML reads."""
+    return "\n".join([f"[[{name}]]", *(f"{key} = {json.dumps(value)}" for key, value in said.items()), ""])
+
+
+def file_of(*, other: str, python: Path, hanging: Path, spy: Path) -> str:
+    """Return the site's file."""
+    here = {"kind": "local", "environments": ["real", "hanging"]}
+    cluster = {"kind": "slurm", "environments": ["real", "spy"], "groups": ["physics"], "profile": "secret-profile"}
+    tables = [
+        table("portal", title="The other one", url=other),
+        table("size", id="small", title="Small"),
+        table("environment", id="real", title="Real", kind="python", path=str(python)),
+        table("environment", id="hanging", title="Hanging", kind="kernelspec", path=str(hanging)),
+        table("environment", id="spy", title="Spy", kind="python", path=str(spy)),
+        table("facility", id="here", title="This machine", sizes=["small"], **here),
+        table("facility", id="cluster", title="Cluster", sizes=["small"], **cluster),
+    ]
+    return "".join(['[site]\nname = "Institute of Seas"\n', *tables])
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +51,7 @@ def offering(hub: RunningPortal, tmp_path_factory: pytest.TempPathFactory) -> It
     spy.write_text(f'#!/bin/sh\nprintf \'vaas-probe:{{"kernel": true, "version": "%s"}}\\n\' "{seen}"\n')
     spy.chmod(0o755)
     file = folder / "facilities.toml"
-    file.write_text(FILE.format(other=hub.url, python=app_python(), hanging=hanging, spy=spy))
+    file.write_text(file_of(other=hub.url, python=app_python(), hanging=hanging, spy=spy))
     environ = {"VAAS_FACILITIES": str(file), "VAAS_ALLOWED_PRIVATE": f"vaas.localhost:{hub.settings.port}"}
     environ["VAAS_LIMIT_PROBE_SECONDS"] = "3"
     with running(folder / "data", app_python=stand_in_app(folder), environ=environ) as portal:

@@ -66,11 +66,10 @@ def _server(portal: RunningPortal) -> str:
     return path
 
 
-def _told(portal: RunningPortal, server: str, *, until_it_says: str) -> list[str]:
-    """Return what the Hub says while the server starts, as far as it says that."""
-    headers = {"Authorization": f"token {portal.admin_token}"}
+def _told(client: httpx.Client, address: str, *, until_it_says: str) -> list[str]:
+    """Return what is said at the address while the server starts, as far as it says that."""
     told = []
-    with httpx.stream("GET", f"{portal.hub_api}{server}/progress", headers=headers, timeout=20) as answer:
+    with client.stream("GET", address) as answer:
         for line in answer.iter_lines():
             if line.startswith("data:"):
                 told.append(json.loads(line.removeprefix("data:"))["message"])
@@ -104,15 +103,19 @@ def test_a_stopped_queue_is_said_and_what_ends_in_it_can_be_started_again(
 ) -> None:
     assert _opens(on_slurm, app)
     server = _server(on_slurm)
+    progress = f"{on_slurm.hub_api}{server}/progress"
     on_slurm.hub("DELETE", server)
     until(lambda: _running(slurm, apps_account) == [], seconds=20, what="the job to end")
     slurm.command("scontrol", "update", "PartitionName=main", "State=DOWN")
     try:
         until(lambda: on_slurm.hub("POST", server, token=on_slurm.portal_token).status_code == 202, seconds=10)
         stopped = "In the queue of the cluster. The queue is stopped; the job waits until it goes on."
-        assert _told(on_slurm, server, until_it_says=stopped)[-1] == stopped
-        slurm.command("scancel", f"--user={apps_account}")
-        assert "its job was cancelled on the cluster" in _told(on_slurm, server, until_it_says="cancelled")[-1]
+        with httpx.Client(headers={"Authorization": f"token {on_slurm.admin_token}"}, timeout=20) as hub:
+            assert _told(hub, progress, until_it_says=stopped)[-1] == stopped
+            with Browser(on_slurm) as visitor:
+                assert _told(visitor, f"{on_slurm.url}apps/{app['slug']}/events", until_it_says=stopped)[-1] == stopped
+            slurm.command("scancel", f"--user={apps_account}")
+            assert "its job was cancelled on the cluster" in _told(hub, progress, until_it_says="cancelled")[-1]
     finally:
         slurm.command("scontrol", "update", "PartitionName=main", "State=UP")
     assert _opens(on_slurm, app)

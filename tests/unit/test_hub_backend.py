@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,6 +15,7 @@ import pytest
 from tornado.httputil import HTTPServerRequest
 
 from tests.servers import Answer, recorded, web
+from vaas.backends import hub as hub_module
 from vaas.backends.hub import HubApi, HubBackend, HubDirectory
 from vaas.errors import NotFound, Unavailable
 from vaas.http import internal_http
@@ -178,6 +182,48 @@ class TestServers:
         assert await self.phase({"pending": None, "ready": True}) == "ready"
         assert await self.phase({"pending": None, "ready": True}, answers=202) == "starting"
         assert await self.phase({"pending": None, "ready": True}, answers=503) == "failed"
+
+    async def start(self, told: list[tuple[float, str]], *, pending: float, patience: float = 0.3) -> list[str]:
+        """Start a server that is pending for so long, of which the Hub says this from these moments on.
+
+        Return what those who look meanwhile are told.
+        """
+        begun, heard = time.monotonic(), list[str]()
+
+        def answer(request: HTTPServerRequest) -> tuple[int, dict[str, str], bytes]:
+            now, path = time.monotonic() - begun, request.uri or ""
+            if path.endswith("/progress"):
+                said = [message for moment, message in told if moment <= now]
+                events = [{"progress": 0, "message": "Server requested"}, {"progress": 10, "message": said[-1]}]
+                return 200, {}, "".join(f"data: {json.dumps(each)}\n\n" for each in events).encode()
+            model = {"pending": "spawn"} if now < pending else {"pending": None, "ready": True}
+            return 200, {}, b"" if path.startswith("/user/") else json.dumps({"servers": {"v1": model}}).encode()
+
+        async with web(answer) as port:
+            url = f"http://127.0.0.1:{port}"
+            http = internal_http(url)
+            hub = HubApi(f"{url}/hub/api", "t", http=http)
+            backend = HubBackend(hub, http=http, origin=lambda a: f"http://{a}.x.test", proxy=url, patience=patience)
+            starting = asyncio.create_task(backend.start(SERVER))
+            while not starting.done():
+                heard.append((await backend.state(SERVER)).message)
+                await asyncio.sleep(0.05)
+            await starting
+        return [message for message, _ in itertools.groupby(heard) if message]
+
+    async def test_a_start_that_waits_in_a_queue_is_not_given_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(hub_module, "_SLOW", 0.0)
+        monkeypatch.setattr(hub_module, "_LISTENS_EVERY", 0.05)
+        ahead, soon = "In the queue of the cluster. Others are before it.", "In the queue. It should begin in a minute."
+        heard = await self.start([(0, ahead), (0.5, soon)], pending=1.0)
+        assert [message for message in heard if "queue" in message] == [ahead, soon]
+        with pytest.raises(Unavailable, match="too long"):
+            await self.start([(0, "Spawning server...")], pending=5)
+        with pytest.raises(Unavailable, match="too long"):
+            await self.start([(0, ahead), (0.4, "It starts.")], pending=5)
+
+    async def test_what_is_up_soon_is_not_listened_to(self) -> None:
+        assert await self.start([(0, "In the queue of the cluster.")], pending=0.2, patience=9) == ["Starting the app."]
 
     async def test_stopping_and_forgetting_what_is_not_there_does_nothing(self) -> None:
         async with api(replying({}, status=404)) as hub:

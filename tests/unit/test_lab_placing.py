@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import tarfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.notebooks import notebook
+from tests.tars import tar_of
 from vaas.errors import Invalid
 from vaas.lab.placing import Placing
 from vaas.lab.portal import PortalClient
@@ -57,13 +56,7 @@ class Shelf:
 
     def tar(self) -> bytes:
         """Return the files."""
-        buffer = io.BytesIO()
-        with tarfile.open(fileobj=buffer, mode="w") as archive:
-            for path, data in self.files.items():
-                member = tarfile.TarInfo(path)
-                member.size = len(data)
-                archive.addfile(member, io.BytesIO(data))
-        return buffer.getvalue()
+        return tar_of(self.files)
 
 
 class Answer(BaseHTTPRequestHandler):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,11 +14,12 @@ import pytest
 from tests.notebooks import notebook
 from tests.portal_parts import ADA, EVE
 from vaas.content import Content
+from vaas.errors import Forbidden, Invalid
 from vaas.keeping import Thing
 from vaas.launching import Environment, Facility, Offering, Size
 from vaas.model import File, Snapshot
 from vaas.notebook import Notebook, parse
-from vaas.portal.offering import Choice, Needs, choices, lacking, needs_of, needs_of_snapshot, suggested
+from vaas.portal.offering import Choice, Needs, choices, chosen, lacking, needs_of, needs_of_snapshot, suggested
 from vaas.portal.things import Held
 
 SMALL, LARGE = Size("small", "Small", 1, 2_000), Size("large", "Large", 8, 8_000)
@@ -63,6 +65,36 @@ def test_it_needs_what_its_code_imports_and_neither_the_language_nor_its_own_mod
     needs = needs_of(book, own=own)
     assert needs.modules == {"numpy", "sklearn", "pandas", "xarray", "netCDF4"}
     assert needs.optional == {"polars"} and needs.language == "python" and needs.data == {}
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_an_image_is_for_places_that_have_containers(batch: bool) -> None:
+    image = Environment("box", "In a box", "image", "registry.example.org/box:1", state="ready")
+    places = [Facility(kind, kind, kind, ("box",), ("small",)) for kind in ("local", "slurm", "docker", "kubernetes")]
+    found = choices(offering(*places, environments=(image,)), Needs(), ADA, batch=batch)
+    assert named(found) == ["docker box small", "kubernetes box small"]
+    assert {each.why_not for each in found[2:]} == {
+        "It is the image of a container, and no containers run here. Choose another environment or place."
+    }
+
+
+@pytest.mark.parametrize(
+    ("said", "field", "words"),
+    [
+        ({"facility": "moon"}, "facility", "This place is not offered here. Choose another one."),
+        ({"facility": "far", "size": "small"}, "size", "This size is not offered here. Choose another one."),
+        ({"facility": "far"}, "facility", "“Cluster” cannot be chosen. It is for members of oceans."),
+        ({"facility": "far", "environment": "full"}, "facility", "“Cluster” cannot be chosen. It is for"),
+        ({"environment": "r"}, "environment", "“R” cannot be chosen. The notebook is in Python, and this runs R."),
+    ],
+)
+def test_what_was_chosen_and_cannot_be_is_named(said: dict[str, str], field: str, words: str) -> None:
+    here = replace(HERE, environments=("basic", "r"))
+    found = choices(offering(here, replace(FAR, groups=("oceans",))), Needs(), ADA)
+    with pytest.raises((Invalid, Forbidden), match=re.escape(words)) as refused:
+        chosen(found, **said)
+    assert refused.value.field == field
+    assert chosen(found, size="large").environment.id == "basic"
 
 
 def test_a_notebook_in_another_language_needs_that_language() -> None:
@@ -123,7 +155,7 @@ def test_a_module_is_found_by_what_can_be_imported_else_by_the_packages_name() -
 
 
 def test_what_nobody_knows_comes_behind_what_fits_and_before_what_lacks_something() -> None:
-    unknown = Environment("unknown", "Unknown", "image", "i")
+    unknown = Environment("unknown", "Unknown", "kernelspec", "/k")
     needs = Needs(modules=frozenset({"sklearn"}))
     one = replace(HERE, environments=("basic", "unknown", "full"), sizes=("small",))
     found = choices(offering(one, environments=(BASIC, FULL, unknown)), needs, ADA)

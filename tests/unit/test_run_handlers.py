@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.own_servers import OFFERING
 from tests.portal_parts import ADA, BOB, PUBLIC_URL, World
 from tests.run_desk import (
     AS_ADA,
@@ -26,6 +28,8 @@ from tests.run_desk import (
     writes,
 )
 from tests.unit.test_handlers import client
+from tests.unit.test_launch_pages import places
+from vaas.launching import Environment
 from vaas.model import Access
 
 __all__ = ["ada"]
@@ -40,7 +44,7 @@ class TestTheForm:
         assert re.search(r'name="value\.levels"[^>]*>\[1, 2\]</textarea>', page)
         assert re.search(r'<select id="f-value\.table" name="thing\.table"', page)
         assert "how many &lt;b&gt;waves&lt;/b&gt;" in page and "<b>waves" not in page
-        assert "Small: 1 core" in page and 'name="facility"' not in page, "what is the only one is not asked"
+        assert "Small: 1 core" in page and re.search(r'name="facility"[^>]* value="here" checked', page)
 
     async def test_an_app_is_run_by_who_may_read_it(self, ada: httpx.AsyncClient, world: World, site: str) -> None:
         app = await world.published(ADA, *CELLS, to=("user:bob",), title="Waves")
@@ -65,7 +69,8 @@ class TestTheForm:
 
     async def test_what_is_filled_in_is_run(self, ada: httpx.AsyncClient, world: World) -> None:
         said = {**ASKED, "value.n": "5", "value.height": "2", "value.fast": "false", "value.name": "", "title": "Five"}
-        said |= {"value.levels": "[3]", "thing.table": "store:home/", "file.table": "lab/sea.csv", "size": "large"}
+        said |= {"value.levels": "[3]", "thing.table": "store:home/", "file.table": "lab/sea.csv"}
+        said |= {"facility": "here", "size-here": "large"}
         answer = await ada.post("runs/new", data=said)
         (run,) = kept(world)
         assert (answer.status_code, answer.headers["Location"]) == (303, f"/services/vaas/runs/{run.id}/")
@@ -95,9 +100,44 @@ class TestTheForm:
         assert 'value="many"' in answer.text and "<script>alert" not in answer.text and "49" not in answer.text
 
     async def test_a_choice_that_cannot_be_is_said_at_its_field(self, ada: httpx.AsyncClient, world: World) -> None:
-        answer = await ada.post("runs/new", data={**ASKED, "size": "giant"})
+        answer = await ada.post("runs/new", data={**ASKED, "facility": "here", "size-here": "giant"})
         assert (answer.status_code, kept(world)) == (400, [])
-        assert 'id="f-size-error"' in answer.text
+        assert 'id="f-facility-error"' in answer.text and "not offered here" in answer.text
+
+    async def test_what_cannot_be_chosen_says_why(self, ada: httpx.AsyncClient, world: World) -> None:
+        picture = Environment("box", "In a box", "image", "registry.example.org/box:1", state="ready")
+        here, *others = OFFERING.facilities
+        here = replace(here, environments=(*here.environments, "box"))
+        world.core.offering = replace(
+            OFFERING, facilities=(*others, here), environments=(*OFFERING.environments, picture)
+        )
+        page = (await ada.get(FORM)).text
+        assert list(places(page).items()) == [
+            ("here", "Your files are there."),
+            ("cluster!", "It is for members of physics."),
+            ("nights!", "It takes no batch jobs."),
+        ], "what can be chosen is first"
+        assert re.search(r'<option value="deep" disabled>', page) and "It is not mounted." in page
+        assert re.search(r'<option value="box" disabled>', page) and "no containers run here. Choose another" in page
+        form = (await ada.get("api/runs/form", params=ASKED)).json()
+        assert [(each["id"], each["environments"]) for each in form["facilities"]] == [("here", ["apps"])]
+        assert {each["id"]: each["why"] for each in form["closed"]}["cluster"] == "It is for members of physics."
+        for sent, why in (
+            ({"facility": "cluster"}, "It is for members of physics."),
+            ({"facility": "here", "environment-here": "deep"}, "It is not mounted."),
+            ({"facility": "here", "environment-here": "box"}, "no containers run here."),
+        ):
+            answer = await ada.post("runs/new", data={**ASKED, **sent})
+            assert (answer.status_code, kept(world)) == (403, [])
+            assert why in re.search(r'role="alert".*?</ul>', answer.text, re.S)[0]  # type: ignore[index]
+
+    async def test_where_nobody_may_run_it_there_is_nothing_to_press(
+        self, ada: httpx.AsyncClient, world: World
+    ) -> None:
+        (here,) = world.core.offering.facilities
+        world.core.offering = replace(world.core.offering, facilities=(replace(here, groups=("chemistry",)),))
+        page = (await ada.get(FORM)).text
+        assert "It is for members of chemistry." in page and 'value="start"' not in page
 
 
 class TestATable:
@@ -267,6 +307,28 @@ class TestARun:
         assert (answer.status_code, len(kept(world))) == (400, 1) and 'id="f-value.n-error"' in answer.text
         assert (await ada.post("runs/new", data={"again": run.id, "value.n": "6"})).status_code == 303
         assert {each.snapshot for each in kept(world)} == {run.snapshot}
+
+    async def test_another_thing_of_the_basket_is_chosen_when_it_is_repeated(
+        self, ada: httpx.AsyncClient, world: World
+    ) -> None:
+        run = await world.portal.running.start(AS_ADA, ASKED, things={"table": "store:home/lab/sea.csv"})
+        world.put(ADA, "lake.csv", "a,b\n")
+        form = (await ada.get(f"runs/new?again={run.id}")).text
+        assert '<option value="before" selected>As it was: sea.csv</option>' in form
+        assert '<option value="">As in the notebook: sea.csv</option>' in form
+        for said, things in (
+            ({"thing.table": "before"}, ["lab/sea.csv"]),
+            ({"thing.table": "store:home/", "file.table": "lake.csv"}, ["lake.csv"]),
+            ({"thing.table": ""}, []),
+            ({}, ["lab/sea.csv"]),
+        ):
+            world.clock.forward(seconds=1)
+            assert (await ada.post("runs/new", data={"again": run.id, **said})).status_code == 303
+            assert [each["path"] for each in kept(world)[-1].asked["things"].values()] == things
+        answer = await ada.post("runs/new", data={"again": run.id, "thing.table": "", "value.n": "many"})
+        assert '<option value="" selected>As in the notebook' in answer.text, "what was chosen stays so"
+        answer = await ada.post(f"api/runs/{run.id}/repeat", json={"things": {"table": "store:home/lake.csv"}})
+        assert answer.json()["asked"]["things"]["table"]["path"] == "lake.csv"
 
     async def test_who_may_not_read_the_app_any_more_does_not_repeat_it(
         self, ada: httpx.AsyncClient, world: World, site: str

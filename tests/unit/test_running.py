@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ from vaas.model import EVERYONE, Snapshot, Visitor
 from vaas.portal import Running
 from vaas.portal.run_queue import fair
 from vaas.portal.run_results import folder_name
+from vaas.stores import lending
 from vaas.stores.folder import FolderStore
 
 TIDES = {"store": "home", "path": "work/tides.ipynb"}
@@ -197,9 +199,31 @@ async def test_what_is_not_offered_is_refused_where_it_was_chosen(world: World, 
         assert refused.value.field == name
     here = world.core.offering.facilities[0]
     world.core.offering = replace(world.core.offering, facilities=(replace(here, groups=("chemistry",)),))
+    with pytest.raises(Forbidden, match="for members of chemistry"):
+        await running.start(ME, PLAIN)
+    assert {each.why_not for each in (await running.form(ME, PLAIN)).choices} == {"It is for members of chemistry."}
+    world.core.offering = replace(world.core.offering, facilities=())
     with pytest.raises(Unavailable):
         await running.start(ME, PLAIN)
-    assert (await running.form(ME, PLAIN)).facilities == ()
+
+
+async def test_what_is_suggested_goes_by_where_the_data_lies(world: World, running: Running) -> None:
+    here = world.core.offering.facilities[0]
+    far = replace(here, id="far", stores=())
+    world.core.offering = replace(world.core.offering, facilities=(far, here))
+    assert (await running.start(ME, PLAIN)).facility == "far", "what the site names first, where nothing is needed"
+    assert [each.facility.id for each in (await running.form(ME, TIDES)).choices] == ["here", "far"]
+    assert (await running.start(ME, TIDES, things={"table": "store:home/other.csv"})).facility == "here"
+
+
+async def test_what_lies_beside_the_notebook_is_not_missing(world: World, running: Running) -> None:
+    known = replace(world.core.offering.environments[0], modules={"numpy": "numpy"})
+    world.core.offering = replace(world.core.offering, environments=(known,))
+    world.put(ADA, "own.ipynb", notebook("import mine, pack.deep, numpy, sklearn"))
+    world.put(ADA, "mine.py", "")
+    world.put(ADA, "pack/deep.py", "")
+    form = await running.form(ME, {"store": "home", "path": "own.ipynb"})
+    assert form.choices[0].missing == ("scikit-learn",)
 
 
 async def test_two_processes_run_nothing_twice(world: World, running: Running, stage: Stage, tmp_path: Path) -> None:
@@ -437,6 +461,81 @@ async def test_who_is_gone_or_lost_the_data_gets_words(world: World, running: Ru
         run = await running.start(ME, PLAIN)
         assert "no “ada” here" in (await finished(running, ADA, run)).error
     assert stage.submitted == []
+
+
+async def test_a_folder_fills_a_slot_with_all_that_is_in_it(world: World, running: Running, stage: Stage) -> None:
+    for path in ("cube.zarr/.zgroup", "cube.zarr/t/.zarray", "cube.zarr/t/0"):
+        world.put(ADA, path, "{}")
+    run = await running.start(ME, TIDES, things={"table": "store:home/cube.zarr"})
+    assert run.asked["things"]["table"]["title"] == "cube.zarr"
+    async with following(running):
+        await state(running, ADA, run, lambda now: bool(now.ref))
+    (job,) = stage.submitted
+    assert json.loads((job.folder / jobs.JOB).read_text())["things"] == {"table": "table/cube.zarr"}
+    there = job.folder / jobs.DATA / "table" / "cube.zarr"
+    assert sorted(str(each.relative_to(there)) for each in there.rglob("*")) == [".zgroup", "t", "t/.zarray", "t/0"]
+
+
+async def test_a_folder_that_cannot_be_brought_says_why(
+    world: World, running: Running, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.put(ADA, "cube.zarr/.zgroup", "{}" * 600)
+    with pytest.raises(Invalid, match="not all of it") as refused:
+        await running.start(ME, TIDES, things={"table": "store:home/"})
+    assert refused.value.field == "table"
+    run = await running.start(ME, TIDES, things={"table": "store:home/cube.zarr"})
+    world.limit(run_data=1_000)
+    async with following(running):
+        assert "Choose less." in (await finished(running, ADA, run)).error
+    monkeypatch.setattr(FolderStore, "here", False)
+    with pytest.raises(Invalid, match="Copy the folder into your home first") as refused:
+        await running.start(ME, TIDES, things={"table": "store:home/cube.zarr"})
+    assert refused.value.field == "table" and stage.submitted == []
+
+
+async def test_a_disk_that_is_full_while_data_is_brought_is_said_and_tried_again(
+    world: World, running: Running, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.put(ADA, "cube.zarr/.zgroup", "{}")
+    copy, full = lending.copy_whole, [True]
+
+    def filling(folder: int, to: Path, *, limit: int) -> int:
+        if full[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return copy(folder, to, limit=limit)
+
+    monkeypatch.setattr(lending, "copy_whole", filling)
+    monkeypatch.setattr("vaas.portal.run_queue._LATER", 0.1)
+    run = await running.start(ME, TIDES, things={"table": "store:home/cube.zarr"})
+    async with following(running):
+        now = await state(running, ADA, run, lambda now: "disk is full" in now.progress.get("message", ""))
+        assert now.state == "queued"
+        full[0] = False
+        await state(running, ADA, run, lambda now: bool(now.ref))
+
+
+async def test_what_filled_a_slot_is_exchanged_when_it_is_repeated(world: World, running: Running) -> None:
+    first = await running.start(ME, TIDES, values={"n": 5}, things={"table": "store:home/other.csv"})
+    form = await running.form_again(ME, first.id)
+    assert (form.had, [each.default for each in form.fields]) == ({"table": "other.csv"}, [5, "tides.csv"])
+
+    async def table(**said: Any) -> tuple[Any, Any]:
+        again = await running.repeat(ME, first.id, **said)
+        assert (again.snapshot, again.parameters.pop("n")) == (first.snapshot, 5)  # type: ignore[attr-defined]
+        return again.parameters, {name: thing["path"] for name, thing in again.asked["things"].items()}
+
+    assert await table() == ({}, {"table": "other.csv"}), "what is not said stays"
+    assert await table(things={"table": "store:home/work/tides.csv"}) == ({}, {"table": "work/tides.csv"})
+    assert await table(things={"table": ""}) == ({}, {}), "as in the notebook"
+    there = "https://example.org/x.csv"
+    assert await table(values={"table": there}) == ({"table": there}, {})
+    first = await running.repeat(ME, first.id, values={"table": there})
+    assert (await running.form_again(ME, first.id)).had == {"table": there}
+    assert await table() == ({"table": there}, {})
+    assert await table(things={"table": "store:home/other.csv"}) == ({}, {"table": "other.csv"})
+    with pytest.raises(Invalid) as refused:
+        await running.repeat(ME, first.id, things={"table": "store:home/gone.csv"})
+    assert refused.value.field == "table"
 
 
 async def test_a_table_of_values_is_in_the_queue_whole_or_not_at_all(world: World, running: Running) -> None:

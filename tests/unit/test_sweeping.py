@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.loops import going_on
 from tests.portal_parts import ADA, World
 from vaas.db.base import Lease
 from vaas.errors import Unavailable
@@ -51,15 +52,8 @@ async def until(true: Callable[[], object] | Callable[[], Awaitable[object]]) ->
             await asyncio.sleep(0.02)
 
 
-@asynccontextmanager
-async def running(*sweeping: Sweeping) -> AsyncIterator[list[asyncio.Task[None]]]:
-    tasks = [asyncio.create_task(each.keep_up()) for each in sweeping]
-    try:
-        yield tasks
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+def running(*sweeping: Sweeping) -> AbstractAsyncContextManager[list[asyncio.Task[None]]]:
+    return going_on(*(each.keep_up() for each in sweeping))
 
 
 @pytest.fixture

@@ -7,17 +7,18 @@ import contextlib
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from vaas.backends.base import Backend, Directory
+from vaas.backends.base import Backend, Directory, OwnServer
 from vaas.errors import NotFound, Unavailable, VaasError
 from vaas.http import Http, Response
 from vaas.model import ServerName, ServerState, User
 from vaas.slug import is_account
 
-__all__ = ["HubApi", "HubBackend", "HubDirectory", "decoded", "failed_words", "problem"]
+__all__ = ["LISTEN", "HubApi", "HubBackend", "HubDirectory", "as_starting", "decoded", "failed_words", "problem"]
 
 #: What the Hub writes before the words of a spawner.
 _HUB_WORDS = re.compile(r"^Spawn failed: (?:[45]\d\d SpawnException(?:\(reason=[\w-]+\))?: )?")
@@ -25,6 +26,14 @@ _HUB_WORDS = re.compile(r"^Spawn failed: (?:[45]\d\d SpawnException(?:\(reason=[
 _SILENT = re.compile(r"Server at \S+ didn't respond in|Timeout(?:Error)?$|timed out$", re.IGNORECASE)
 #: Seconds between looks at a server that starts: a visitor waits for each; a slow one is not asked so often.
 _FIRST_LOOK, _LAST_LOOK = 0.04, 0.5
+#: So long is waited for what the Hub says at once of a server that starts: its first words, and the spawner's.
+LISTEN, _FIRST_WORDS = 0.4, 2
+#: An app that starts is listened to when it has taken so many seconds, as most are up by then, and then so often.
+_SLOW, _LISTENS_EVERY = 2.0, 10.0
+#: What the Hub itself says of every start, whatever happens.
+_NO_NEWS = {"Server requested", "Spawning server..."}
+#: What is said of an app that starts while its spawner says nothing.
+_STARTS = OwnServer("starting", progress=10, message="Starting the app.")
 #: A list that changes while it is read is read anew, so many times.
 _TRIES = 5
 #: So many bytes of events are read.
@@ -67,6 +76,10 @@ class HubApi:
                     if told.count(b"data:") >= enough and told.endswith(b"\n\n"):
                         break
         return list(_events(told.decode(errors="replace")))
+
+    async def progress(self, path: str, *, seconds: float) -> list[dict[str, Any]]:
+        """Return what the Hub says first of how the server at ``path`` starts."""
+        return await self.events(f"{path}/progress", seconds=seconds, enough=_FIRST_WORDS)
 
     async def names(self, path: str) -> list[str]:
         """Return the names of all that is listed there, sorted, however many pages that are."""
@@ -118,6 +131,19 @@ def failed_words(events: Iterable[Mapping[str, Any]]) -> str:
     return "It did not answer in time." if not words or _SILENT.match(words) else words[:500]
 
 
+def as_starting(told: OwnServer, events: Sequence[Mapping[str, Any]]) -> OwnServer:
+    """Return a server that starts with how far it is, by the last event that says more than that it does."""
+    said = [event for event in events if event.get("message") not in _NO_NEWS]
+    last = said[-1] if said else {}
+    message, wait = str(last.get("message") or "")[:500], last.get("starts_in")
+    queued = last.get("phase") == "queued" or "queue" in message.casefold()
+    starts_in = float(wait) if isinstance(wait, int | float) and wait >= 0 else None
+    percent = last.get("progress")
+    progress = max(0, min(100, int(percent))) if isinstance(percent, int | float) else 0
+    phase = "queued" if queued else "starting"
+    return replace(told, phase=phase, progress=progress, message=message, starts_in=starts_in)
+
+
 def _events(text: str) -> Iterator[dict[str, Any]]:
     for line in text.splitlines():
         with contextlib.suppress(ValueError):  # the last one may be cut
@@ -130,7 +156,8 @@ class HubBackend(Backend):
     """App servers are named servers of app accounts; ``origin`` gives an account's public origin.
 
     ``proxy`` is an internal address of the proxy, by which a server that the Hub believes to be ready is
-    asked whether it is.
+    asked whether it is. A start of which nothing new is said for ``patience`` seconds is given up, but not while it
+    waits in a queue: for that the Hub has an end.
     """
 
     def __init__(
@@ -138,6 +165,8 @@ class HubBackend(Backend):
     ) -> None:
         self._api, self._http, self._origin = api, http, origin
         self._proxy, self._patience = proxy.rstrip("/"), patience
+        #: Of servers that start: when their spawner is listened to next, and what it said.
+        self._said: dict[ServerName, tuple[float, OwnServer]] = {}
 
     async def start(self, server: ServerName) -> None:
         """Ask for the server and its account, and wait until it answers; no-op when it runs or starts."""
@@ -149,7 +178,7 @@ class HubBackend(Backend):
             await self._until(server, {"stopped"})
         if state.phase in {"failed", "stopping", "stopped"}:
             await self._api.call("POST", self._path(server), {})
-        final = await self._until(server, {"ready", "stopped"})
+        final = await self._until(server, {"ready", "stopped"}, queue=True)
         if final.phase != "ready":
             why = await self._why(server)
             raise Unavailable(why or "The app's server did not start.", log_message=f"{server.path} failed: {why}")
@@ -159,14 +188,13 @@ class HubBackend(Backend):
         try:
             account = await self._api.call("GET", f"/users/{quote(server.account)}")
         except NotFound:
-            return ServerState("stopped")
-        found = (account.get("servers") or {}).get(server.name)
-        if not found:
-            return ServerState("stopped")
-        if found.get("pending") == "stop":
-            return ServerState("stopping", 5)
+            account = {}
+        found = (account.get("servers") or {}).get(server.name) or {}
+        if found.get("pending") not in {None, "stop"}:
+            return await self._starting(server)
+        self._said.pop(server, None)
         if found.get("pending"):
-            return ServerState("starting", 40, "Starting the app.")
+            return ServerState("stopping", 5)
         if not found.get("ready"):
             return ServerState("stopped")
         return await self._answering(server)
@@ -198,6 +226,17 @@ class HubBackend(Backend):
         except VaasError:
             return
 
+    async def _starting(self, server: ServerName) -> ServerState:
+        """Return how far it is, with the queue's words where it waits in one."""
+        now = time.monotonic()
+        due, told = self._said.setdefault(server, (now + _SLOW, _STARTS))
+        if now >= due:
+            self._said[server] = now + _LISTENS_EVERY, told  # others that look meanwhile do not wait for it
+            heard = as_starting(_STARTS, await self._api.progress(self._path(server), seconds=LISTEN))
+            told = heard if heard.message else _STARTS
+            self._said[server] = now + _LISTENS_EVERY, told
+        return ServerState("starting", told.progress, told.message)
+
     async def _why(self, server: ServerName) -> str:
         """Return what the Hub says of a start that failed, or ""."""
         return failed_words(await self._api.events(f"{self._path(server)}/progress", seconds=5.0))
@@ -219,10 +258,13 @@ class HubBackend(Backend):
         url = self._proxy + server.path + path
         return await self._http.request(method, url, headers=headers, body=body, seconds=5.0)
 
-    async def _until(self, server: ServerName, phases: set[str]) -> ServerState:
-        deadline = time.monotonic() + self._patience
-        state, pause = await self.state(server), _FIRST_LOOK
+    async def _until(self, server: ServerName, phases: set[str], *, queue: bool = False) -> ServerState:
+        """Wait for one of the phases; with ``queue`` for as long as it waits in one. Raises Unavailable."""
+        state, pause, told, deadline = await self.state(server), _FIRST_LOOK, "", 0.0
         while state.phase not in phases:
+            _, said = self._said.get(server, (0.0, _STARTS))
+            if not deadline or (queue and (said.phase == "queued" or state.message != told)):
+                told, deadline = state.message, time.monotonic() + self._patience
             if time.monotonic() > deadline:
                 raise Unavailable("The app's server takes too long to start. Try again later.")
             await asyncio.sleep(pause)

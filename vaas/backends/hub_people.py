@@ -11,15 +11,13 @@ from typing import Any
 from urllib.parse import quote
 
 from vaas.backends.base import Lent, OwnServer, OwnServers
-from vaas.backends.hub import HubApi, decoded, failed_words, problem
+from vaas.backends.hub import LISTEN, HubApi, as_starting, decoded, failed_words, problem
 from vaas.errors import Conflict, Forbidden, Unavailable
 from vaas.http import Http, Response
 
 __all__ = ["HubOwnServers"]
 
-#: So long is waited for what the Hub says at once of a server that starts: its first words, and the spawner's.
-_LISTEN, _FIRST_WORDS = 0.4, 2
-#: So often it is listened to, in seconds, and of so many servers it is kept what was heard.
+#: So often a server that starts is listened to, in seconds, and of so many it is kept what was heard.
 _LISTENS_EVERY, _MOST_SAID = 4.0, 1000
 #: So often, and after so many seconds, it is tried again to stop one that is about to start or to stop.
 _TRIES, _PAUSE = 4, 0.5
@@ -27,8 +25,6 @@ _NOT_LENT = (
     "The portal may not do this with your servers. Sign out and in again; "
     "a token needs the Hub's scopes start:servers, delete:servers and read:servers."
 )
-#: What the Hub itself says of every start, whatever happens.
-_NO_NEWS = {"Server requested", "Spawning server..."}
 #: What the Hub calls a start that was called off.
 _CALLED_OFF = "Spawn cancelled"
 
@@ -63,7 +59,7 @@ class HubOwnServers(OwnServers):
         model = _model(answer)
         pending, told = model.get("pending"), _told(model)
         if pending and pending != "stop":
-            return _starting(told, await self._lately(lent, name))
+            return as_starting(told, await self._lately(lent, name))
         self._said.pop((lent.user.name, name), None)
         return told if model.get("ready") or pending else _ended(told, await self._events(lent, name, seconds=5.0))
 
@@ -98,12 +94,12 @@ class HubOwnServers(OwnServers):
         key = lent.user.name, name
         heard, said = self._said.get(key, (float("-inf"), []))
         if self._clock() - heard >= _LISTENS_EVERY:
-            said = await self._events(lent, name, seconds=_LISTEN)
+            said = await self._events(lent, name, seconds=LISTEN)
             self._said = dict([*self._said.items(), (key, (self._clock(), said))][-_MOST_SAID:])
         return said
 
     async def _events(self, lent: Lent, name: str, *, seconds: float) -> list[dict[str, Any]]:
-        return await self._api(lent).events(f"{_path(lent, name)}/progress", seconds=seconds, enough=_FIRST_WORDS)
+        return await self._api(lent).progress(_path(lent, name), seconds=seconds)
 
     async def _ask(self, lent: Lent, method: str, name: str, body: dict[str, Any] | None = None) -> Response:
         return _allowed(await self._api(lent).answer(method, _path(lent, name), body))
@@ -135,19 +131,6 @@ def _told(model: Mapping[str, Any]) -> OwnServer:
     started, used = _moment(model.get("started")), _moment(model.get("last_activity"))
     phase = "stopping" if pending == "stop" else "starting" if pending else "ready" if model.get("ready") else "stopped"
     return OwnServer(phase, url=str(model.get("full_url") or model.get("url") or ""), started=started, used=used)
-
-
-def _starting(told: OwnServer, events: Sequence[Mapping[str, Any]]) -> OwnServer:
-    """Add how far it is, by the last event that says more than that it starts."""
-    said = [event for event in events if event.get("message") not in _NO_NEWS]
-    last = said[-1] if said else {}
-    message, wait = str(last.get("message") or "")[:500], last.get("starts_in")
-    queued = last.get("phase") == "queued" or "queue" in message.casefold()
-    starts_in = float(wait) if isinstance(wait, int | float) and wait >= 0 else None
-    percent = last.get("progress")
-    progress = max(0, min(100, int(percent))) if isinstance(percent, int | float) else 0
-    phase = "queued" if queued else "starting"
-    return replace(told, phase=phase, progress=progress, message=message, starts_in=starts_in)
 
 
 def _ended(told: OwnServer, events: Sequence[Mapping[str, Any]]) -> OwnServer:

@@ -121,8 +121,10 @@ class _Chosen(KernelSpecManager):
 class _Manager(AsyncKernelManager):
     """Asks the kernel to end when all is done, and interrupts nothing for that: it would complain in the log."""
 
-    async def interrupt_kernel(self) -> None:
-        """Do nothing."""
+    async def _async_interrupt_kernel(self) -> None:
+        """Do nothing. It is this that jupyter_client calls when it ends a kernel, not the public name for it."""
+
+    interrupt_kernel = _async_interrupt_kernel
 
 
 def kernel_manager(said: Mapping[str, Any]) -> AsyncKernelManager:

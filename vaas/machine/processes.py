@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 __all__ = [
@@ -24,6 +24,9 @@ __all__ = [
 
 #: Whether a process's children can be asked for; else all processes have to be looked at.
 _TELLS = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
+
+#: Folders of which processes have their own.
+_TEMPORARY = ("/tmp", "/dev/shm")
 
 #: So often a process is looked at that ends threads meanwhile.
 _LOOKS = 3
@@ -108,18 +111,9 @@ def memory_of(pids: Iterable[int], *, more_than: int = 0) -> int:
     return quick if quick <= more_than else min(quick, sum(map(_proportional, pids)))
 
 
-def files_in(pid: int, *, folders: Iterable[str] = ("/tmp", "/dev/shm")) -> int:
+def files_in(pid: int, *, folders: Iterable[str] = _TEMPORARY) -> int:
     """Return how many files and folders are in the temporary folders that the process sees; 0 for our own."""
-    found = 0
-    for folder in folders:
-        try:
-            ours, theirs = os.stat(folder), os.lstat(f"/proc/{pid}/root{folder}")
-            told = os.statvfs(f"/proc/{pid}/root{folder}")
-        except OSError:
-            continue
-        if stat.S_ISDIR(theirs.st_mode) and not os.path.samestat(ours, theirs):
-            found += told.f_files - told.f_ffree
-    return found
+    return sum(told.f_files - told.f_ffree for told in _temporary(pid, folders))
 
 
 def cpu_of(pids: Iterable[int]) -> dict[int, float]:
@@ -134,9 +128,13 @@ def cpu_of(pids: Iterable[int]) -> dict[int, float]:
     return found
 
 
-def written_in(pid: int, *, folders: Iterable[str] = ("/tmp", "/dev/shm")) -> int:
+def written_in(pid: int, *, folders: Iterable[str] = _TEMPORARY) -> int:
     """Return how many bytes lie in the temporary folders that the process sees, which are memory; 0 for our own."""
-    found = 0
+    return sum((told.f_blocks - told.f_bfree) * told.f_frsize for told in _temporary(pid, folders))
+
+
+def _temporary(pid: int, folders: Iterable[str]) -> Iterator[os.statvfs_result]:
+    """Yield how full each of the folders is, of those that are the process's and not ours."""
     for folder in folders:
         try:
             ours, theirs = os.stat(folder), os.lstat(f"/proc/{pid}/root{folder}")
@@ -144,8 +142,7 @@ def written_in(pid: int, *, folders: Iterable[str] = ("/tmp", "/dev/shm")) -> in
         except OSError:
             continue
         if stat.S_ISDIR(theirs.st_mode) and not os.path.samestat(ours, theirs):
-            found += (told.f_blocks - told.f_bfree) * told.f_frsize
-    return found
+            yield told
 
 
 def _status(pid: int) -> str:

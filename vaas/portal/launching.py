@@ -18,7 +18,7 @@ from vaas.portal.baskets import Baskets
 from vaas.portal.core import Core
 from vaas.portal.environments import Environments
 from vaas.portal.keeping import one_line
-from vaas.portal.offering import Choice, Needs, choices, closed, needs_of, needs_of_snapshot, suggested
+from vaas.portal.offering import Choice, Needs, choices, chosen, closed, needs_of, needs_of_snapshot, suggested
 from vaas.portal.standing import ALIVE, Standing, settled, standing
 from vaas.portal.things import Held
 from vaas.stores.base import check_path
@@ -123,7 +123,7 @@ class Launching:
             They have as many launches as one may have.
         """
         form, user = await self.form(visitor, asked), _person(visitor)
-        choice = _chosen(form, facility=facility, environment=environment, size=size)
+        choice = chosen(form.choices, facility=facility, environment=environment, size=size)
         called = one_line(title or form.title, most=_LONGEST_TITLE, what="the launch", field="title")
         now, most = self._core.now(), self._core.limits.launches_each
         launch = Launch(
@@ -374,18 +374,3 @@ def _person(visitor: Visitor) -> User:
     if visitor.user is None:
         raise SignInNeeded("Sign in to launch a JupyterLab of your own.")
     return visitor.user
-
-
-def _chosen(form: Form, *, facility: str, environment: str, size: str) -> Choice:
-    """Return what fits what was chosen, the best of it. Raises Invalid and Forbidden at the field that is wrong."""
-    left: Sequence[Choice] = form.choices
-    for field, wanted in (("facility", facility), ("environment", environment), ("size", size)):
-        fitting = [each for each in left if wanted in {"", getattr(each, field).id}]
-        if not fitting:
-            raise Invalid("This is not offered here. Choose another one.", field=field)
-        left = fitting
-    found = suggested(left)
-    if found is None:
-        why = left[0].why_not if left else "This site offers no place for it."
-        raise Forbidden(why, field="environment" if facility and environment else "facility")
-    return found

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vaas.content import Content
-from vaas.errors import VaasError
+from vaas.errors import Forbidden, Invalid, Unavailable, VaasError
 from vaas.launching import Environment, Facility, Offering, Size
 from vaas.model import Snapshot, User
 from vaas.notebook import Notebook, parse
@@ -16,12 +16,27 @@ from vaas.packages import normal, package_of
 from vaas.portal.things import Held
 from vaas.source import read_python
 
-__all__ = ["ELSEWHERE", "Choice", "Needs", "choices", "closed", "lacking", "needs_of", "needs_of_snapshot", "suggested"]
+__all__ = [
+    "ELSEWHERE",
+    "Choice",
+    "Needs",
+    "choices",
+    "chosen",
+    "closed",
+    "lacking",
+    "needs_of",
+    "needs_of_snapshot",
+    "suggested",
+    "working_on",
+]
 
 #: Where data lies that lies in no store of ours.
 ELSEWHERE = "elsewhere"
-#: The kind of environments that are an app's own.
-_OWN = "lock"
+#: The kind of environments that are an app's own, and of those that are of containers; where the latter run.
+_OWN, _IMAGE = "lock", "image"
+_CONTAINERS = frozenset({"docker", "kubernetes"})
+#: What is chosen, as people call it.
+_ASKED = {"facility": "place", "environment": "environment", "size": "size"}
 #: Bytes of modules that are read for what they import.
 _MOST_OWN = 2_000_000
 #: What counts as missing where nobody knows: more than nothing, less than one that is known to be.
@@ -103,19 +118,24 @@ def needs_of(
     report:
         What the check of the app's version said.
     """
-    data: dict[str, int] = {}
-    unsized: set[str] = set()
-    for thing in (each.thing for each in held if each.state == "there"):
-        place = _place(thing.access)
-        data[place] = data.get(place, 0) + (thing.size or 0)
-        unsized |= {place} if thing.size is None else set()
     peak = (report or {}).get("peak_bytes", 0)
     memory = int(peak) if isinstance(peak, int | float) and peak > 0 else 0
-    if book is None or book.language != "python":
-        language = book.language if book else Needs.language
-        return Needs(language, data=data, unsized=frozenset(unsized), memory=memory)
-    modules, optional = _imports(book, own or {})
-    return Needs(book.language, modules, optional - modules, data, frozenset(unsized), memory)
+    needs = Needs(book.language if book else Needs.language, memory=memory)
+    if book is not None and book.language == "python":
+        modules, optional = _imports(book, own or {})
+        needs = replace(needs, modules=modules, optional=optional - modules)
+    things = (each.thing for each in held if each.state == "there")
+    return working_on(needs, ((_store(thing.access), thing.size) for thing in things))
+
+
+def working_on(needs: Needs, data: Iterable[tuple[str, int | None]]) -> Needs:
+    """Return the needs of who works on this, too: each by the id of its store, "" elsewhere, and how large it is."""
+    sizes, unsized = dict(needs.data), set(needs.unsized)
+    for store, size in data:
+        place = _place(store)
+        sizes[place] = sizes.get(place, 0) + (size or 0)
+        unsized |= {place} if size is None else set()
+    return replace(needs, data=sizes, unsized=frozenset(unsized))
 
 
 def needs_of_snapshot(
@@ -158,6 +178,33 @@ def suggested(found: Iterable[Choice]) -> Choice | None:
     return next((each for each in found if each.possible), None)
 
 
+def chosen(found: Sequence[Choice], *, facility: str = "", environment: str = "", size: str = "") -> Choice:
+    """Return what fits what was chosen, the best of it; "" where nothing was.
+
+    Raises
+    ------
+    Invalid, Forbidden
+        It is not offered, or not to them; ``field`` says which of it.
+    Unavailable
+        Nothing is offered at all.
+    """
+    if not found:
+        raise Unavailable("There is no place for it here. Ask the people who run this portal.")
+    left = found
+    for name, wanted in (("facility", facility), ("environment", environment), ("size", size)):
+        fitting = [each for each in left if wanted in {"", getattr(each, name).id}]
+        if not fitting:
+            raise Invalid(f"This {_ASKED[name]} is not offered here. Choose another one.", field=name)
+        left = fitting
+    best = suggested(left)
+    if best is None:
+        at, why = left[0].facility, left[0].why_not
+        # What holds for all that is there is the place's.
+        of = "facility" if {each.why_not for each in found if each.facility == at} == {why} else "environment"
+        raise Forbidden(f"“{getattr(left[0], of).title}” cannot be chosen. {why}", field=of)
+    return best
+
+
 def lacking(environment: Environment, needs: Needs) -> tuple[str, ...] | None:
     """Return the packages that are needed and not there, by the names to install them by; None: that is not known.
 
@@ -196,7 +243,7 @@ def _all(offering: Offering, needs: Needs, user: User, *, batch: bool) -> Iterat
         environments = filter(None, map(offering.environment, facility.environments))
         sizes = [size for size in map(offering.size, facility.sizes) if size]
         for environment in environments:
-            missing, why = lacking(environment, needs), shut or _unfit(environment, needs)
+            missing, why = lacking(environment, needs), shut or _unfit(environment, facility, needs)
             for size in sizes:
                 tight = 0 < size.memory < needs.memory
                 yield Choice(facility, environment, size, missing, copied, unsized, tight, why)
@@ -209,7 +256,9 @@ def _worth(choice: Choice) -> tuple[bool, float, bool, bool, int, bool]:
     return not choice.possible, missing, foreign, choice.tight, choice.copied, choice.unsized
 
 
-def _unfit(environment: Environment, needs: Needs) -> str:
+def _unfit(environment: Environment, facility: Facility, needs: Needs) -> str:
+    if environment.kind == _IMAGE and facility.kind not in _CONTAINERS:
+        return "It is the image of a container, and no containers run here. Choose another environment or place."
     if environment.state == "broken":
         return f"It cannot be used at the moment. {environment.why}".strip()
     if environment.language.casefold() != needs.language.casefold():
@@ -225,13 +274,18 @@ def _either(names: tuple[str, ...]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
 
 
-def _place(access: Mapping[str, Any]) -> str:
-    """Return where a thing lies: "home", "shared" or "elsewhere"."""
+def _store(access: Mapping[str, Any]) -> str:
+    """Return the id of the store in which a thing lies, "" for elsewhere."""
     via = access.get("via")
     store = via.get("store") if access.get("how") == "store" and isinstance(via, Mapping) else None
+    return store if isinstance(store, str) else ""
+
+
+def _place(store: str) -> str:
+    """Return where what is in the store lies: "home", "shared" or "elsewhere"."""
     if store == "home":
         return "home"
-    return "shared" if isinstance(store, str) and store.startswith("shared-") else ELSEWHERE
+    return "shared" if store.startswith("shared-") else ELSEWHERE
 
 
 def _imports(book: Notebook, own: Mapping[str, str]) -> tuple[frozenset[str], frozenset[str]]:

@@ -25,7 +25,7 @@ from vaas.launching import Environment, Run
 from vaas.locks import python_in
 from vaas.prose import clean_text
 
-__all__ = ["Kernel", "Spool", "about", "kernel_of"]
+__all__ = ["Kernel", "Spool", "about", "explained", "kernel_of"]
 
 #: What a run's result is put together in, what was brought for it, and what tells all about it.
 _KEPT, _RESULT, _BROUGHT, _ABOUT = ".kept", "result", "brought.json", "run.json"
@@ -93,7 +93,7 @@ class Spool:
             "kernel": dict(kernel),
             "language": kernel.get("language", "python"),
         }
-        with _explained():
+        with explained():
             jobs.write_json(self.of(run) / jobs.JOB, said)
             self._kept(run).mkdir(mode=0o700, exist_ok=True)
             jobs.write_json(self._kept(run) / _BROUGHT, {"brought": [dict(each) for each in brought]})
@@ -123,7 +123,7 @@ class Spool:
 
     def _begin(self, run: Run) -> Path:
         folder = self.of(run)
-        with _explained():
+        with explained():
             self.remove(run.id)
             (folder / jobs.DATA).mkdir(mode=0o700, parents=True)
             for file in run.snapshot.files:
@@ -137,7 +137,7 @@ class Spool:
         if (result / _ABOUT).exists():
             return result
         room = _Room(self._most)
-        with _explained():
+        with explained():
             result.mkdir(mode=0o700, parents=True, exist_ok=True)
             with suppress(FileNotFoundError), _opened(self.of(run) / jobs.OUT) as out:
                 room.take(out, jobs.EXECUTED, result / run.snapshot.notebook.rpartition("/")[2])
@@ -226,7 +226,8 @@ def _sha256(folder: int, name: str) -> str:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def explained() -> Iterator[None]:
+    """Turn what the system says of our own disk into StorageFull or Unavailable."""
     try:
         yield
     except OSError as error:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vaas.errors import Invalid
-from vaas.launching import Facility, Offering
+from vaas.portal.offering import Choice
 from vaas.prose import clean_text
 
 __all__ = ["KINDS", "Field", "Form", "fields_of", "filled", "filled_slots"]
@@ -53,17 +53,17 @@ class Form:
     ----------
     fields:
         Its parameters in their order; none, where it has no cell for them.
-    facilities:
-        Where this person may run it.
-    offering:
-        What can be chosen there.
+    choices:
+        Every place, environment and size, the best first; those that cannot be chosen say why.
+    had:
+        Of a run that is repeated, what filled its slots.
     """
 
     title: str
     notebook: str
     fields: tuple[Field, ...] = ()
-    facilities: tuple[Facility, ...] = field(default=())
-    offering: Offering = field(default=Offering())
+    choices: tuple[Choice, ...] = ()
+    had: Mapping[str, str] = field(default_factory=dict)
 
 
 #: What papermill calls a type → what kind of field it is.

@@ -7,12 +7,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from vaas.errors import Invalid, Unavailable
-from vaas.launching import Facility, Offering, Run
+from vaas.errors import Invalid
+from vaas.launching import Run
 from vaas.model import User, Visitor
+from vaas.notebook import parse
 from vaas.portal.core import Core
 from vaas.portal.environments import Environments
-from vaas.portal.offering import choices, closed, needs_of_snapshot, suggested
+from vaas.portal.offering import Choice, Needs, choices, needs_of, needs_of_snapshot, working_on
+from vaas.portal.offering import chosen as fitting
 from vaas.portal.run_forms import Field, filled, filled_slots
 from vaas.portal.run_queue import choose
 from vaas.portal.run_results import Post
@@ -60,44 +62,61 @@ class Orders:
         values = filled(fields, {name: value for name, value in values.items() if name not in slots})
         found = await self._things.find(visitor, slots)
         title = " ".join(clean_text(chosen.get("title") or source.title).split())[:_MOST_TITLE] or source.notebook
-        facility, environment, size = self._suggested(user, source, chosen)
+        places = {name: chosen.get(name, "") for name in ("facility", "environment", "size")}
+        best = fitting(self.choices(user, source, fields, found), **places)
         kept = {**source.kept, **({"things": found} if found else {}), **self._email(chosen.get("email", ""))}
         now = self._core.now()
         run_id = self._core.new_id()
-        run = Run(run_id, user.name, title, source.snapshot, values, environment, size, facility, now, asked=kept)
-        choose(self._core, user, run)
-        return run
+        at = (best.environment.id, best.size.id, best.facility.id)
+        return Run(run_id, user.name, title, source.snapshot, values, *at, created=now, asked=kept)
 
-    def _suggested(self, user: User, source: Source, chosen: Mapping[str, str]) -> tuple[str, str, str]:
-        """Return what was chosen, and what fits best where nothing was."""
-        assert source.snapshot is not None
-        offering = self.offering(source)
-        offered = self.facilities(user, offering)
-        usable = {each.id for each in offered}
-        if not usable:
-            raise Unavailable("There is no place here that takes your runs. Ask the people who run this portal.")
-        said = {name: chosen.get(name, "") for name in ("facility", "environment", "size")}
-        needs = needs_of_snapshot(self._core.content, source.snapshot)
-        fitting = suggested(
-            each
-            for each in choices(offering, needs, user, batch=True)
-            if each.facility.id in usable
-            and all(not said[name] or getattr(each, name).id == said[name] for name in said)
-        )
-        if fitting is not None:
-            return fitting.facility.id, fitting.environment.id, fitting.size.id
-        # What was chosen does not go together, or fits nothing: it is said at its field.
-        facility = next((each for each in offered if each.id == said["facility"]), offered[0])
-        environment = said["environment"] or next(iter(facility.environments), "")
-        return said["facility"] or facility.id, environment, said["size"] or next(iter(facility.sizes), "")
+    async def again(
+        self,
+        visitor: Visitor,
+        run: Run,
+        fields: Sequence[Field],
+        values: Mapping[str, Any],
+        things: Mapping[str, str],
+    ) -> Run:
+        """Return the same run once more, with these in place of what it had; "" leaves a slot to the notebook."""
+        slots = filled_slots(fields, things)
+        said = filled(fields, {name: value for name, value in values.items() if name not in slots})
+        found = await self._things.find(visitor, slots)
+        before = {name: thing for name, thing in run.asked.get("things", {}).items() if name not in {*things, *said}}
+        asked = {**run.asked, "things": {**before, **found}}
+        given = {**{name: value for name, value in run.parameters.items() if name not in things}, **said}
+        new_id, now, at = self._core.new_id(), self._core.now(), (run.environment, run.size, run.facility)
+        again = Run(new_id, run.owner, run.title, run.snapshot, given, *at, created=now, asked=asked)
+        choose(self._core, self._sources.person(visitor), again)
+        return again
 
-    def offering(self, source: Source) -> Offering:
-        """Return what is offered for this notebook."""
-        return Environments(self._core).offering(source.kept, source.snapshot)
+    def choices(
+        self,
+        user: User,
+        source: Source,
+        fields: Sequence[Field],
+        things: Mapping[str, Mapping[str, Any]] | None = None,
+        *,
+        beside: Collection[str] = (),
+    ) -> tuple[Choice, ...]:
+        """Return every way to run it, the best first; those that cannot be chosen say why.
 
-    def facilities(self, user: User, offering: Offering) -> list[Facility]:
-        """Return where of this the person's runs can be."""
-        return [each for each in offering.facilities if each.kind in self._kinds and not closed(each, user, batch=True)]
+        ``things`` are what fills slots, ``beside`` the paths of what lies beside a notebook that was not fetched yet.
+        """
+        offered = Environments(self._core).offering(source.kept, source.snapshot)
+        takes = tuple(replace(each, batch=each.batch and each.kind in self._kinds) for each in offered.facilities)
+        filled_by = [(str(each.get("store", "")), each.get("size")) for each in (things or {}).values()]
+        own = str(source.kept.get("store", ""))
+        left = [(own, None) for each in fields if own and each.slot and each.name not in (things or {})]
+        needs = working_on(self._needs(source, beside), [*filled_by, *left])
+        return choices(replace(offered, facilities=takes), needs, user, batch=True)
+
+    def _needs(self, source: Source, beside: Collection[str]) -> Needs:
+        """Return what its code needs."""
+        if source.snapshot is not None:
+            return needs_of_snapshot(self._core.content, source.snapshot, report=source.report)
+        # What lies there is its own; what that imports in its turn is known when it is fetched.
+        return needs_of(parse(source.data, name=source.notebook), own=dict.fromkeys(beside, ""))
 
     def _email(self, address: str) -> dict[str, str]:
         address = address.strip()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vaas import notebook
@@ -33,6 +33,8 @@ class Source:
     kept: Mapping[str, Any]
     #: The notebook with its files; None while they have not been fetched.
     snapshot: Snapshot | None = None
+    #: What the check of the app's version said.
+    report: Mapping[str, Any] | None = None
 
 
 class Sources:
@@ -73,7 +75,18 @@ class Sources:
         at = source.notebook.rpartition("/")[0]
         if source.snapshot is not None:
             return fields_of(found, {file.path for file in source.snapshot.files}, at=at)
-        return fields_of(found, await self._beside(visitor, source, found))
+        return fields_of(found, await self._files(visitor, source, found))
+
+    async def beside(self, visitor: Visitor, source: Source) -> tuple[str, ...]:
+        """Return the names of what lies beside a notebook in a store, where it can be told; nothing for an app's."""
+        if source.snapshot is not None:
+            return ()
+        store = self._drafts.store(self.person(visitor), str(source.kept["store"]))
+        try:
+            found = await store.list(str(source.kept["path"]).rpartition("/")[0])
+        except VaasError:
+            return ()  # it serves a hint alone
+        return tuple(each.name for each in found if each.folder or each.name.endswith(".py"))
 
     def may_still(self, user: User, kept: Mapping[str, Any]) -> None:
         """Raise NotFound or Forbidden when the person may not run it any more."""
@@ -92,17 +105,18 @@ class Sources:
         app = self._core.see(visitor, slug, "launch").app
         with self._core.database.begin() as records:
             versions = records.versions.of(app.id)
-        snapshot = next((each.snapshot for each in versions if each.snapshot.hash == app.version), None)
-        if snapshot is None:
+        version = next((each for each in versions if each.snapshot.hash == app.version), None)
+        if version is None:
             raise NotFound("There is no such version.")
-        return self.of_snapshot(app.title, snapshot, {"app": app.slug, "version": app.version})
+        source = self.of_snapshot(app.title, version.snapshot, {"app": app.slug, "version": app.version})
+        return replace(source, report=version.report)
 
     def of_snapshot(self, title: str, snapshot: Snapshot, kept: Mapping[str, Any]) -> Source:
         """Return a notebook as it was kept."""
         digest = next(file.sha256 for file in snapshot.files if file.path == snapshot.notebook)
         return Source(title, self._core.content.read(digest), snapshot.notebook, kept, snapshot)
 
-    async def _beside(self, visitor: Visitor, source: Source, found: Sequence[Mapping[str, Any]]) -> set[str]:
+    async def _files(self, visitor: Visitor, source: Source, found: Sequence[Mapping[str, Any]]) -> set[str]:
         """Return which of the defaults name files beside the notebook."""
         store = self._drafts.store(self.person(visitor), str(source.kept["store"]))
         folder = str(source.kept["path"]).rpartition("/")[0]

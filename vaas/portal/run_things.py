@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from vaas.errors import Conflict, Invalid, NotFound, TooLarge, VaasError
-from vaas.model import User, Visitor
+from vaas.model import Entry, User, Visitor
 from vaas.portal.baskets import Baskets
 from vaas.portal.core import Core
+from vaas.portal.run_folders import explained
 from vaas.portal.whereabouts import store_of
-from vaas.stores.base import check_path
+from vaas.stores.base import Store, check_path
 
 __all__ = ["Things"]
 
@@ -28,7 +29,8 @@ class Things:
         self._core, self._baskets = core, baskets
 
     async def find(self, visitor: Visitor, given: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-        """Return for each slot what is kept of its thing: "title", and "record" and "path", or "uri" elsewhere.
+        """Return for each slot what is kept of its thing: "title", "store" and "size" if they are known, and
+        "record" and "path", or "uri" elsewhere.
 
         Raises
         ------
@@ -40,39 +42,43 @@ class Things:
     async def _one(self, visitor: Visitor, slot: str, said: str) -> dict[str, Any]:
         try:
             if said.startswith(_STORE):
-                return await self._file(visitor, said.removeprefix(_STORE))
+                return await self._chosen(visitor, said.removeprefix(_STORE))
             basket, _, thing = said.rpartition("/")
             held = (await self._baskets.thing(visitor, basket, thing)).thing
+            kept = {"title": held.title, "uri": held.uri, "checksum": held.checksum, "size": held.size}
+            if held.access.get("how") == "store":
+                path = str(held.access["via"]["path"])
+                store = self._store(visitor.user, held.title, held.record, path)
+                await _entry(store, path)
+                return {**kept, "record": held.record, "store": store.id, "path": path}
         except VaasError as error:
             raise Invalid(error.message, field=slot, log_message=error.log_message) from error
-        kept = {"title": held.title, "uri": held.uri, "checksum": held.checksum}
-        if held.access.get("how") == "store":
-            return {**kept, "record": held.record, "path": str(held.access["via"]["path"])}
         if held.access.get("how") == "http":
             return kept
         raise Invalid(f"“{held.title}” is no file. Choose one.", field=slot)
 
-    async def _file(self, visitor: Visitor, said: str) -> dict[str, Any]:
+    async def _chosen(self, visitor: Visitor, said: str) -> dict[str, Any]:
+        """Return what is kept of a file or folder that is named by its store and its path."""
         store_id, _, path = said.partition("/")
         path = check_path(path)
         for place in self._core.stores.places(visitor.user):
             if place.store.id == store_id:
-                if (await place.store.stat(path)).folder:
-                    raise Invalid(f"“{path}” is a folder. Choose a file.")
-                name = path.rpartition("/")[2]
-                return {"title": name, "uri": "", "checksum": "", "record": f"file:{place.id}/{path}", "path": path}
+                entry = await _entry(place.store, path)
+                kept = {"title": entry.name, "uri": "", "checksum": "", "size": None if entry.folder else entry.size}
+                return {**kept, "record": f"file:{place.id}/{path}", "store": store_id, "path": path}
         raise NotFound("You have no such place for files.")
 
     async def bring(self, user: User, things: Mapping[str, Mapping[str, Any]], folder: Path) -> list[dict[str, Any]]:
         """Put what lies in stores into the folder, as "<slot>/<name>"; return of each what was brought.
 
-        Raises NotFound, TooLarge, Conflict for another content than was chosen, and what stores raise.
+        Raises NotFound, TooLarge, StorageFull, Conflict for another content than was chosen, and what stores raise.
         """
         left, brought = self._core.limits.run_data, list[dict[str, Any]]()
         for slot, thing in things.items():
             said = {"slot": slot, "title": thing["title"], "uri": thing["uri"]}
             if thing.get("record"):
-                said |= await self._copy(user, thing, folder / slot, left)
+                with explained():
+                    said |= await self._copy(user, thing, folder / slot, left)
                 said["path"] = f"{slot}/{said['name']}"
                 left -= int(said["size"])
             brought.append(said)
@@ -80,11 +86,11 @@ class Things:
 
     async def _copy(self, user: User, thing: Mapping[str, Any], to: Path, most: int) -> dict[str, Any]:
         path = str(thing["path"])
-        store = store_of(self._core.stores, user, record=str(thing["record"]), path=path)
-        if store is None:
-            raise NotFound(f"“{thing['title']}” is not among your files any more.")
+        store = self._store(user, str(thing["title"]), str(thing["record"]), path)
         name = path.rpartition("/")[2]
         await asyncio.to_thread(to.mkdir, parents=True, exist_ok=True)
+        if (await store.stat(path)).folder:
+            return {"name": name, "size": await store.take(path, to / name, limit=most)}
         sha, size = hashlib.sha256(), 0
         with (to / name).open("wb") as file:
             async with aclosing(store.chunks(path)) as chunks:
@@ -99,3 +105,22 @@ class Things:
         if wanted.startswith("sha256:") and wanted.removeprefix("sha256:") != sha.hexdigest():
             raise Conflict(f"“{thing['title']}” is not what it was when it was chosen. Choose it again.")
         return {"name": name, "size": size, "sha256": sha.hexdigest()}
+
+    def _store(self, user: User | None, title: str, record: str, path: str) -> Store:
+        store = store_of(self._core.stores, user, record=record, path=path) if user else None
+        if store is None:
+            raise NotFound(f"“{title}” is not among your files any more.")
+        return store
+
+
+async def _entry(store: Store, path: str) -> Entry:
+    """Return the file or folder there. Raises Invalid for a folder that cannot be brought."""
+    entry = await store.stat(path)
+    if entry.folder and not path:
+        raise Invalid(f"Choose a file or a folder in “{store.title}”, not all of it.")
+    if entry.folder and not store.here:
+        raise Invalid(
+            f"“{entry.name}” is a folder, and only files are brought from “{store.title}”, which is elsewhere. "
+            "Copy the folder into your home first, or choose a file."
+        )
+    return entry

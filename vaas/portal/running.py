@@ -20,9 +20,9 @@ from vaas.model import Visitor
 from vaas.portal.baskets import Baskets
 from vaas.portal.core import Core
 from vaas.portal.run_folders import Kernel, Spool, kernel_of
-from vaas.portal.run_forms import Field, Form, filled
+from vaas.portal.run_forms import Field, Form
 from vaas.portal.run_orders import Orders
-from vaas.portal.run_queue import Queue, change, choose
+from vaas.portal.run_queue import Queue, change
 from vaas.portal.run_results import Post, Results
 from vaas.portal.run_schedules import NextTime, Schedules
 from vaas.portal.run_sources import Inspect, Sources
@@ -89,9 +89,8 @@ class Running:
         user = self._sources.person(visitor)
         source = await self._sources.find(visitor, asked)
         fields = await self._sources.fields(visitor, source)
-        offering = self._orders.offering(source)
-        facilities = tuple(self._orders.facilities(user, offering))
-        return Form(source.title, source.notebook, fields, facilities, offering)
+        beside = await self._sources.beside(visitor, source)
+        return Form(source.title, source.notebook, fields, self._orders.choices(user, source, fields, beside=beside))
 
     async def start(
         self,
@@ -185,22 +184,31 @@ class Running:
                 raise Conflict("It is not over. Cancel it first.")
             records.runs.remove(run_id)
 
-    async def repeat(self, visitor: Visitor, run_id: str, *, values: Mapping[str, Any] | None = None) -> Run:
-        """Run the same again: the notebook as it was then, with these values in place of those that it had."""
+    async def repeat(
+        self,
+        visitor: Visitor,
+        run_id: str,
+        *,
+        values: Mapping[str, Any] | None = None,
+        things: Mapping[str, str] | None = None,
+    ) -> Run:
+        """Run the same again: the notebook as it was then, with these in place of the values and things that it had.
+
+        "" in place of a thing leaves the slot as the notebook has it.
+        """
         run, fields = await self._then(visitor, run_id)
-        given = {**run.parameters, **filled(fields, values or {})}
-        places = (run.environment, run.size, run.facility)
-        new_id, now = self._core.new_id(), self._core.now()
-        again = Run(new_id, run.owner, run.title, run.snapshot, given, *places, created=now, asked=run.asked)
-        choose(self._core, self._sources.person(visitor), again)
+        again = await self._orders.again(visitor, run, fields, values or {}, things or {})
         self._put(again)
         return again
 
     async def form_again(self, visitor: Visitor, run_id: str) -> Form:
         """Return what is asked before a run is repeated: the notebook's parameters then, with the values it had."""
         run, fields = await self._then(visitor, run_id)
-        given = [replace(each, default=run.parameters.get(each.name, each.default)) for each in fields if not each.slot]
-        return Form(run.title, run.snapshot.notebook, tuple(given))
+        had, slots = run.parameters, {each.name for each in fields if each.slot}
+        given = tuple(each if each.slot else replace(each, default=had.get(each.name, each.default)) for each in fields)
+        filled = {name: str(value) for name, value in had.items() if name in slots}
+        filled |= {name: str(thing["title"]) for name, thing in run.asked.get("things", {}).items()}
+        return Form(run.title, run.snapshot.notebook, given, had=filled)
 
     async def _then(self, visitor: Visitor, run_id: str) -> tuple[Run, tuple[Field, ...]]:
         """Return the run and its notebook's parameters, for who may still run it."""

@@ -92,6 +92,14 @@ class Store(ABC):
         """
         raise Forbidden(f"No folders can be brought into “{self.title}”.")
 
+    async def take(self, path: str, to: Path, *, limit: int) -> int:
+        """Copy the folder at ``path`` to one of this machine, which is new; return how many bytes are in it.
+
+        Links are left out, and what is hidden unless it tells what the rest is, as in Zarr. TooLarge for more than
+        ``limit`` bytes; OSError when there is no room for it.
+        """
+        raise Forbidden(f"No folders can be taken from “{self.title}”.")
+
     async def read(self, path: str, *, limit: int) -> bytes:
         """Return the file's bytes; TooLarge when there are more than ``limit``."""
         found = bytearray()

@@ -107,6 +107,10 @@ class FolderStore(Store):
         """Bring a folder of this machine in; until it is whole, it is hidden."""
         await _to_the_end(lambda: self._bring(self._new(path), folder))
 
+    async def take(self, path: str, to: Path, *, limit: int) -> int:
+        """Copy the folder to a new one of this machine."""
+        return await _to_the_end(lambda: self._take(_visible(path), to, limit))
+
     def real(self, path: str) -> str:
         """Return the path at which it really is."""
         with self._errors(path):
@@ -227,6 +231,15 @@ class FolderStore(Store):
                 raise Conflict(f"There is a “{path}” already.") from exc
             # An empty folder is replaced in one step.
             os.rename(hidden, name, src_dir_fd=folder, dst_dir_fd=folder)
+
+    def _take(self, path: str, to: Path, limit: int) -> int:
+        try:
+            with self._folder(self._resolve(path)) as folder:
+                return lending.copy_whole(folder, to, limit=limit)
+        except OSError as exc:
+            if _ERRORS.get(exc.errno or 0) is _FULL:
+                raise  # where it is copied to, not here
+            raise self._explain(exc, path) from exc
 
     def _resolve(self, path: str) -> tuple[str, ...]:
         """Return the parts of the real path below the root."""

@@ -21,7 +21,7 @@ from typing import BinaryIO
 
 from vaas.errors import TooLarge
 
-__all__ = ["Loan", "copy_folder", "link_or_copy", "remove_leftovers"]
+__all__ = ["Loan", "copy_folder", "copy_whole", "link_or_copy", "remove_leftovers"]
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -30,6 +30,8 @@ _PREFIX = "lent-"
 _MOST_COPIED, _DEEPEST = 5_000, 6
 #: So many names are looked at for that, so many of them in one folder, and so many folders.
 _MOST_SEEN, _MOST_IN_ONE, _MOST_FOLDERS = 20_000, 5_000, 2_000
+#: And so many files and folders are copied where all are wanted.
+_MOST_WHOLE = 100_000
 #: Files that say what the others are: they come first.
 _TELLING = frozenset({"zarr.json", ".zmetadata", ".zgroup", ".zattrs", ".zarray", "datapackage.json"})
 #: Where there are no locks, what a process that was killed left behind is older than that, in seconds.
@@ -130,6 +132,47 @@ def copy_folder(folder: int, to: Path, *, limit: int) -> Path:
         if found.size <= left:
             left -= _copy_one(folder, found.path, to, left)
     return to
+
+
+def copy_whole(folder: int, to: Path, *, limit: int) -> int:
+    """Copy all that is below the open folder, and return how many bytes that are.
+
+    Links are left out, what is neither file nor folder, and what is hidden, unless it tells what the others are.
+
+    Raises
+    ------
+    TooLarge
+        There are more than ``limit`` bytes, or very many files.
+    OSError
+        Something of it cannot be read, or there is no room for it; what was copied is left behind.
+    """
+    size, left, folders = 0, _MOST_WHOLE, [""]
+    while folders:
+        path = folders.pop()
+        (to / path).mkdir()
+        with _opened(folder, path) as here:
+            for name in os.listdir(here):
+                known = os.stat(name, dir_fd=here, follow_symlinks=False)
+                if stat.S_ISDIR(known.st_mode) and not name.startswith("."):
+                    folders.append(f"{path}{name}/")
+                elif stat.S_ISREG(known.st_mode) and (name in _TELLING or not name.startswith(".")):
+                    size += _copy_whole(here, name, to / path / name, limit - size)
+                left -= 1
+                if left < 0:
+                    raise TooLarge(f"A folder with more than {_MOST_WHOLE:,} files cannot be brought. Choose less.")
+    return size
+
+
+def _copy_whole(folder: int, name: str, to: Path, limit: int) -> int:
+    file = os.open(name, _FILE, dir_fd=folder)
+    try:
+        # One byte more tells that there are more.
+        size = _copy(file, to, limit + 1)
+    finally:
+        os.close(file)
+    if size > limit:
+        raise TooLarge("This folder has more data than can be brought. Choose less.")
+    return size
 
 
 @dataclass(frozen=True)
