@@ -1,9 +1,9 @@
 // Follows a launch by server-sent events, and goes on to JupyterLab when it is ready.
+import { again } from "./again.js";
 import { cameBack } from "./history.js";
 import { duration } from "./duration.js";
 
 const PATIENCE_SECONDS = 60;
-const RETRY_MS = 3000;
 const UNITS = ["bytes", "kB", "MB", "GB", "TB"];
 
 /** A number of bytes in words. */
@@ -66,7 +66,7 @@ function follow(root) {
   source.addEventListener("error", () => {
     part("lost").hidden = false;
     // Closed for good means that the portal refused: its page says why.
-    if (source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), RETRY_MS);
+    if (source.readyState === EventSource.CLOSED) again();
   });
   source.addEventListener("message", (event) => {
     const now = JSON.parse(event.data);
