@@ -197,16 +197,17 @@ class AppProcess(AppServers, SimpleLocalProcessSpawner):
         while time.monotonic() < deadline:
             status = await self.poll()
             if status is not None:
-                last = _last_line(self.log_file)
-                raise SpawnException(
-                    f"{self._what} could not be started: {last or f'it ended with code {status}'}",
-                    reason="exited",
-                    status_code=500,
-                )
+                raise SpawnException(self._why_ended(status), reason="exited", status_code=500)
             if await _answers(*address, path=self.server.base_url if self.server else "/"):
                 return
             await asyncio.sleep(0.05)
         raise SpawnException(f"{self._what} did not answer in time.", reason="silent", status_code=500)
+
+    def _why_ended(self, status: int) -> str:
+        last = _last_line(self.log_file)
+        if not self.for_app and last.endswith("."):  # a launch that knows why says it in a sentence of its own
+            return last
+        return f"{self._what} could not be started: {last or f'it ended with code {status}'}"
 
     def _is_ours(self, pid: int) -> bool:
         try:

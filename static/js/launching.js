@@ -48,8 +48,10 @@ function follow(root) {
   function place(id, { state, done, of, message }) {
     const row = [...root.querySelectorAll("[data-thing]")].find((each) => each.dataset.thing === id);
     if (!row) return;
-    const text = { done: "There", mounted: "There", failed: message ?? "Failed" }[state] ?? (of ? `${bytes(done ?? 0)} of ${bytes(of)}` : "");
+    const text = { done: "There", mounted: "There", failed: "Missing" }[state] ?? (of ? `${bytes(done ?? 0)} of ${bytes(of)}` : "");
     row.querySelector("[data-thing-state]").textContent = text;
+    row.querySelector("[data-thing-why]").textContent = state === "failed" ? message ?? "" : "";
+    row.classList.toggle("is-missing", state === "failed");
   }
 
   function show({ state, percent, message, starts_in: wait, things }) {
