@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from e2e.people import DESKTOP, PHONE, Person, Site
-from tests.portal_fixture import RunningPortal, app_python, running, until
+from tests.portal_fixture import RunningPortal, app_python, until
 from tests.slurm import Cluster, a_person, site_config
 
 pytestmark = [pytest.mark.browser, pytest.mark.hub, pytest.mark.slow]
