@@ -43,7 +43,7 @@ def on_slurm(slurm: Cluster, slurm_person: str, tmp_path_factory: pytest.TempPat
     folder = tmp_path_factory.mktemp("on-slurm")
     (folder / "offered.toml").write_text(OFFERED)
     runs = slurm.folder / "seen-runs"
-    runs.mkdir(mode=0o711)
+    runs.mkdir(mode=0o711, exist_ok=True)
     environ = slurm.environ | {
         "VAAS_FACILITIES": str(folder / "offered.toml"),
         "VAAS_SLURM_FOLDER": str(runs),
@@ -142,10 +142,11 @@ def test_a_run_says_what_it_waits_for_and_is_cancelled_at_any_time(stopped: Clus
     shot(person, "run-stopped")
     stopped.stop_controller()
     try:
-        expect(page.get_by_role("status")).to_contain_text("The batch system does not answer", timeout=_PATIENCE)
-        shot(person, "run-gone")
         presses(page, "Cancel")
-        expect(page.get_by_role("status")).to_contain_text("It is to be cancelled. The batch system does not answer.")
+        expect(page.get_by_role("status")).to_contain_text(
+            "It is to be cancelled. The batch system does not answer.", timeout=_PATIENCE
+        )
+        shot(person, "run-gone")
     finally:
         stopped.start_controller()
     expect(page.get_by_text("It was cancelled")).to_be_visible(timeout=_PATIENCE)
