@@ -21,7 +21,7 @@ from traitlets import Unicode, default
 from hub_service.spawner import AppServers
 from vaas.errors import Forbidden
 from vaas.executors.accounts import account_of
-from vaas.executors.programs import bare_environment
+from vaas.executors.programs import bare_environment, refusal
 from vaas.executors.slurm import ENDS, seconds_until, why_waiting
 from vaas.jobs import read_tail
 from vaas.plans import Plan
@@ -220,9 +220,8 @@ class SlurmServers(BatchServers):
 
     async def why_failed(self, said: str) -> str:
         """Return in words why: what Slurm says of the job, else the end of its log."""
-        refused = re.search(r"Batch job submission failed: (.{1,200})", said)
-        if refused:
-            return f"The cluster does not take the job: {refused[1]}."
+        if refused := refusal(said):
+            return refused
         end = ENDS.get(self.last_job[1].partition("|")[0])
         if end and end.state == "cancelled":
             return f"{_FAILED} its job was cancelled on the cluster."

@@ -28,6 +28,7 @@ from hub_service.settings import ROOT, Settings, find_node
 from hub_service.spawner import AppProcess, token_scopes, with_app_servers
 from vaas.db.seal import ensure_secret
 from vaas.errors import Invalid
+from vaas.executors.programs import CONFIGURED_BY
 
 __all__ = ["PORTAL_SCOPES", "SERVICE", "USER_SCOPES", "configure"]
 
@@ -214,8 +215,9 @@ def _look_closely() -> None:
 
 
 def _for_portal(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that only the portal reads: its limits, its database, what WebDAV may reach."""
-    return {name: value for name, value in environ.items() if name.startswith("VAAS_")} | way_to_index(environ)
+    """Return the variables that the portal reads: its limits, its database, where the site's batch system is."""
+    own = {name: value for name, value in environ.items() if name.startswith("VAAS_") or name in CONFIGURED_BY}
+    return own | way_to_index(environ)
 
 
 def app_servers(c: Config, settings: Settings, environ: Mapping[str, str]) -> None:

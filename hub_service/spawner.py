@@ -197,18 +197,19 @@ class AppProcess(AppServers, SimpleLocalProcessSpawner):
         while time.monotonic() < deadline:
             status = await self.poll()
             if status is not None:
-                last = _last_line(self.log_file)
-                raise SpawnException(
-                    f"{self._what} could not be started: {last or f'it ended with code {status}'}",
-                    reason="exited",
-                    status_code=500,
-                )
+                raise SpawnException(self._why_ended(status), reason="exited", status_code=500)
             answers = await _answers(*address, path=self.server.base_url if self.server else "/")
             # Whoever is on this machine may have taken the port before it did: our server ends then, and says why.
             if answers and await asyncio.to_thread(_listens, self.pid, address[1]):
                 return
             await asyncio.sleep(0.05)
         raise SpawnException(f"{self._what} did not answer in time.", reason="silent", status_code=500)
+
+    def _why_ended(self, status: int) -> str:
+        last = _last_line(self.log_file)
+        if not self.for_app and last.endswith("."):  # a launch that knows why says it in a sentence of its own
+            return last
+        return f"{self._what} could not be started: {last or f'it ended with code {status}'}"
 
     def _is_ours(self, pid: int) -> bool:
         try:

@@ -1,7 +1,6 @@
 // Follows the check of a draft, then brings its result into the page without losing what was typed meanwhile.
+import { again } from "./again.js";
 import { duration } from "./duration.js";
-
-const RETRY_MS = 3000;
 
 /** Show how far the check is, then its result, and what comes a little later: how the app will open. */
 function follow(section, done = false) {
@@ -35,7 +34,7 @@ function follow(section, done = false) {
   source.addEventListener("error", () => {
     lost(true);
     // Closed for good means that the portal refused: its page says why.
-    if (!done && source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), RETRY_MS);
+    if (!done && source.readyState === EventSource.CLOSED) again();
   });
   // One after the other: what comes later would be overwritten by what was asked for earlier.
   let work = Promise.resolve();
@@ -65,7 +64,7 @@ async function swap(names = null) {
     if (!response.ok) throw new Error(response.statusText);
     fresh = new DOMParser().parseFromString(await response.text(), "text/html");
   } catch {
-    if (!names) location.reload();
+    if (!names) again();
     return;
   }
   for (const old of document.querySelectorAll("[data-swap]")) {

@@ -1,9 +1,9 @@
 // Follows a launch by server-sent events, and goes on to JupyterLab when it is ready.
+import { again } from "./again.js";
 import { cameBack } from "./history.js";
 import { duration } from "./duration.js";
 
 const PATIENCE_SECONDS = 60;
-const RETRY_MS = 3000;
 const UNITS = ["bytes", "kB", "MB", "GB", "TB"];
 
 /** A number of bytes in words. */
@@ -48,8 +48,10 @@ function follow(root) {
   function place(id, { state, done, of, message }) {
     const row = [...root.querySelectorAll("[data-thing]")].find((each) => each.dataset.thing === id);
     if (!row) return;
-    const text = { done: "There", mounted: "There", failed: message ?? "Failed" }[state] ?? (of ? `${bytes(done ?? 0)} of ${bytes(of)}` : "");
+    const text = { done: "There", mounted: "There", failed: "Missing" }[state] ?? (of ? `${bytes(done ?? 0)} of ${bytes(of)}` : "");
     row.querySelector("[data-thing-state]").textContent = text;
+    row.querySelector("[data-thing-why]").textContent = state === "failed" ? message ?? "" : "";
+    row.classList.toggle("is-missing", state === "failed");
   }
 
   function show({ state, percent, message, starts_in: wait, things }) {
@@ -66,7 +68,7 @@ function follow(root) {
   source.addEventListener("error", () => {
     part("lost").hidden = false;
     // Closed for good means that the portal refused: its page says why.
-    if (source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), RETRY_MS);
+    if (source.readyState === EventSource.CLOSED) again();
   });
   source.addEventListener("message", (event) => {
     const now = JSON.parse(event.data);

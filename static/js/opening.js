@@ -1,9 +1,9 @@
 // Follows the start of an app by server-sent events and goes on to it when it is ready.
+import { again } from "./again.js";
 import { cameBack } from "./history.js";
 import { duration } from "./duration.js";
 
 const PATIENCE_SECONDS = 20;
-const RETRY_MS = 3000;
 
 function follow(root) {
   const part = (name) => root.querySelector(`[data-${name}]`);
@@ -75,7 +75,7 @@ function follow(root) {
   source.addEventListener("error", () => {
     part("lost").hidden = false;
     // Closed for good means that the portal refused: its page says why.
-    if (source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), RETRY_MS);
+    if (source.readyState === EventSource.CLOSED) again();
   });
   source.addEventListener("message", (event) => {
     part("lost").hidden = true;

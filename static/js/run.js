@@ -1,5 +1,6 @@
 // Follows a run by server-sent events: the cell that it is at, and its log as it grows; then shows the result.
-const RETRY_MS = 3000;
+import { again } from "./again.js";
+
 //: Longer logs lose their beginning here, as they do in the portal.
 const MOST = 200_000;
 
@@ -34,7 +35,7 @@ function follow(section) {
   source.addEventListener("error", () => {
     lost(true);
     // Closed for good means that the portal refused: its page says why.
-    if (source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), RETRY_MS);
+    if (source.readyState === EventSource.CLOSED) again();
   });
   source.addEventListener("message", async (event) => {
     lost(false);
@@ -74,7 +75,7 @@ async function result() {
   try {
     next = (await fresh()).querySelector("[data-swap]");
   } catch {
-    location.reload();
+    again();
     return;
   }
   document.querySelector("[data-swap]").replaceWith(document.adoptNode(next));

@@ -75,3 +75,17 @@ async def test_how_long_it_waits_is_told_in_words(seconds: int, words: str) -> N
     assert said["message"] == (
         f"In the queue of the cluster. Others are before it in the queue. It should begin in {words}."
     )
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("Invalid partition name specified", "The cluster does not take the job: Invalid partition name specified."),
+        (
+            "Unable to contact slurm controller (connect failure)",
+            "The batch system does not take the job at the moment. Try again, or ask those who run this site.",
+        ),
+    ],
+)
+async def test_a_cluster_that_is_gone_takes_no_job_and_refuses_none(said: str, words: str) -> None:
+    assert await SLURM().why_failed(f"sbatch: error: Batch job submission failed: {said}") == words

@@ -120,6 +120,13 @@ def test_the_service_gets_all_settings(c: Config, settings: Settings) -> None:
     assert Settings.from_environ(c.JupyterHub.services[0]["environment"]) == settings
 
 
+def test_the_service_finds_the_sites_batch_system(settings: Settings) -> None:
+    c = Config()
+    configure(c, settings, {"SLURM_CONF": "/site/slurm.conf", "OTHER": "x"})
+    given = c.JupyterHub.services[0]["environment"]
+    assert given["SLURM_CONF"] == "/site/slurm.conf" and "OTHER" not in given
+
+
 def test_what_a_site_set_stays(settings: Settings) -> None:
     c = Config()
     c.JupyterHub.services = [{"name": "culler"}]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ import pytest
 
 from tests.notebooks import notebook
 from tests.tars import tar_of
-from vaas.errors import Invalid
+from vaas.errors import Invalid, StorageFull
 from vaas.lab.placing import Placing
 from vaas.lab.portal import PortalClient
 
@@ -51,7 +52,7 @@ class Shelf:
         ]
         begun = {"id": "abc123abc123", "title": "Waves", "folder": "Launches/Waves 2026-03-01", "given": {}}
         environment = {"id": "apps", "title": "As in apps", "kind": "python", "where": "/python"}
-        more = {"environment": environment, "portal": "http://portal/", "publish": "http://portal/files/home/x"}
+        more = {"environment": environment, "portal": "http://portal/", "publish": "http://portal/files/home/"}
         return {**begun, "notebook": "lesson.ipynb", "files": listed, "things": things, **more, **self.said}
 
     def tar(self) -> bytes:
@@ -224,6 +225,58 @@ def test_a_full_disk_is_said_and_nothing_of_the_file_stays(shelf: Shelf, home: P
     placing.fetch()
     assert failed(shelf).startswith("There is no room left for “Thing a”.")
     assert list(data.iterdir()) == []
+
+
+def test_what_cannot_be_noted_is_not_kept(shelf: Shelf, home: Path) -> None:
+    """It would be fetched again beside itself."""
+    shelf.things = {ID: b"1", OTHER: b"2"}
+    placing = Placing(PortalClient(shelf.url, token="t"), home=home, shared=home)
+    placing.copy()
+    notes = home / ".vaas" / "launches"
+    before = {each.name: each.read_bytes() for each in notes.iterdir()}
+    (notes / f"abc123abc123.{os.getpid()}").symlink_to("/dev/full")
+    placing.ready()
+    placing.fetch()
+    assert failed(shelf).startswith("There is no room left for “Thing a”.")
+    assert [each.name for each in (home / FOLDER / "data").iterdir()] == ["b.csv"]
+    assert {each.name for each in notes.iterdir()} == set(before)
+
+
+def test_a_disk_that_is_full_before_the_notebook_is_whole_leaves_no_copy(shelf: Shelf, home: Path) -> None:
+    shelf.things = {ID: b"1"}
+    tar, shelf.tar = shelf.tar, lambda: full(tar(), home / FOLDER)  # type: ignore[method-assign]
+    placing = Placing(PortalClient(shelf.url, token="t"), home=home, shared=home)
+    with pytest.raises(StorageFull, match="There is no room left for the notebook"):
+        placing.copy()
+    assert list((home / "Launches").iterdir()) == []
+
+
+def full(tar: bytes, folder: Path) -> bytes:
+    """Let the disk be full once the notebook is changed."""
+    (folder / ".lesson.ipynb.tmp").symlink_to("/dev/full")
+    return tar
+
+
+def test_what_could_not_be_fetched_is_told_beside_the_notebook_until_it_is_there(shelf: Shelf, home: Path) -> None:
+    shelf.things = {ID: b"1", OTHER: b"2"}
+    shelf.told = {ID: {"checksum": f"sha256:{'0' * 64}", "etag": "e"}}
+    place(shelf, home)
+    _, first, second = (home / FOLDER / "Data.md").read_text().split("\n## ")
+    assert "**It could not be fetched.**" in first and "checksum" in first and "read_csv" not in first
+    assert "could not" not in second and "pd.read_csv('data/b.csv')" in second
+    shelf.told = {}
+    place(shelf, home)
+    assert "could not" not in (home / FOLDER / "Data.md").read_text()
+    assert {each.name for each in (home / FOLDER / "data").iterdir()} == {"a.csv", "b.csv"}
+
+
+@pytest.mark.parametrize("notebook", ["lesson.ipynb", ""])
+def test_it_leads_to_publishing_this_copy_and_no_other(shelf: Shelf, home: Path, notebook: str) -> None:
+    (home / FOLDER).mkdir(parents=True)
+    shelf.said, shelf.files = {"notebook": notebook}, shelf.files if notebook else {}
+    place(shelf, home)
+    link = f"http://portal/files/home/Launches/Waves%202026-03-01-2/{notebook or 'Notebook.ipynb'}"
+    assert f"]({link})" in (home / f"{FOLDER}-2" / "Data.md").read_text()
 
 
 def test_what_lies_there_already_is_not_fetched(shelf: Shelf, home: Path) -> None:

@@ -143,6 +143,20 @@ async def test_what_is_staged_and_how_much_memory_is_used_is_shown(world: World,
         assert "400 MB of memory in use" in (await ada.get("servers")).text
 
 
+async def test_what_could_not_be_fetched_is_no_longer_said_to_come(world: World, site: str, labs: Labs) -> None:
+    async with client(site, "ada") as ada:
+        launch = await launched(ada)
+        things = {"t1": {"state": "done"}, "t2": {"state": "failed", "message": "There is no room."}}
+        with world.core.database.begin() as records:
+            kept = records.launches.get(launch)
+            assert kept
+            records.launches.save(type(kept)(**{**vars(kept), "state": "ready", "progress": {"things": things}}))
+        labs.put("ada", launch_server(launch), "ready")
+        page = (await ada.get(f"launches/{launch}/")).text
+        assert "1 thing of the data is missing" in page and "comes while you work" not in page
+        assert "1 thing of the data is missing" in (await ada.get("servers")).text
+
+
 async def test_while_the_hub_is_silent_what_was_known_last_is_shown(world: World, site: str, labs: Labs) -> None:
     async with client(site, "ada") as ada:
         launch = await launched(ada)

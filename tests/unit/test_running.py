@@ -68,6 +68,8 @@ class Stage(Executor):
         return self.states.get(ref, JobState("lost"))
 
     async def cancel(self, ref: str) -> None:
+        if self.down:
+            raise Unavailable("The batch system does not answer.")
         self.asked.append(("cancel", ref))
         self.end("cancelled", "It was cancelled.", id=ref)
 
@@ -450,6 +452,23 @@ async def test_a_batch_system_that_does_not_answer_is_asked_again(
         assert (now.state, now.progress["message"]) == ("queued", "Waits for a node.")
         del stage.states[run.id]
         assert (await finished(running, ADA, run)).state == "failed"
+
+
+async def test_what_is_cancelled_while_the_batch_system_is_away_is_ended_when_it_is_back(
+    world: World, running: Running, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vaas.portal.run_queue._LATER", 0.1)
+    run = await running.start(ME, PLAIN)
+    async with following(running):
+        await state(running, ADA, run, lambda now: now.state == "running" and bool(now.ref))
+        stage.down = True
+        told = (await running.cancel(ME, run.id)).progress["message"]
+        assert told == "It is to be cancelled. The batch system does not answer."
+        await asyncio.sleep(0.3)
+        now = running.run(ME, run.id)
+        assert (now.state, now.progress["message"]) == ("running", told)
+        stage.down = False
+        assert (await finished(running, ADA, run)).state == "cancelled"
 
 
 async def test_who_is_gone_or_lost_the_data_gets_words(world: World, running: Running, stage: Stage) -> None:

@@ -11,11 +11,13 @@ from collections.abc import Mapping, Sequence
 
 from vaas.errors import Unavailable
 
-__all__ = ["NoAccounting", "Unknown", "answer_of", "bare_environment"]
+__all__ = ["CONFIGURED_BY", "NoAccounting", "Unknown", "answer_of", "bare_environment", "refusal"]
 
-#: What these programs need to know. They run as people, who can read the environment of what runs as they.
-_NEEDED = ("PATH", "LANG", "LC_ALL", "TZ", "SLURM_CONF", "CONDOR_CONFIG")
-_DOWN = "The batch system does not answer. What runs goes on; try again in a moment."
+#: Variables that tell these programs where their configuration is, at sites where it is not in the usual place.
+CONFIGURED_BY = ("SLURM_CONF", "CONDOR_CONFIG")
+#: What they need to know. They run as people, who can read the environment of what runs as they.
+_NEEDED = ("PATH", "LANG", "LC_ALL", "TZ", *CONFIGURED_BY)
+_DOWN = "The batch system does not answer. What runs goes on; it is asked again in a moment."
 _UNKNOWN = re.compile(r"Invalid job id|already completing or completed|Couldn't find/remove all jobs")
 _REFUSED = re.compile(r"Batch job submission failed: (?!Unable to contact|Socket timed out|Zero Bytes)(.{1,200})")
 
@@ -62,13 +64,16 @@ async def answer_of(command: Sequence[str], given: str = "", *, seconds: float) 
     return out.decode(errors="replace").strip()
 
 
+def refusal(said: str) -> str:
+    """Return why Slurm does not take a job, by what sbatch wrote; "" where it was not even asked."""
+    found = _REFUSED.search(said)
+    return f"The cluster does not take the job: {found[1]}." if found else ""
+
+
 def _problem(said: str, called: str) -> Unavailable:
     log_message = f"{called}: {said}"
     if _UNKNOWN.search(said):
         return Unknown("The cluster knows nothing of this job.", log_message=log_message)
     if "accounting storage is disabled" in said:
         return NoAccounting(_DOWN, log_message=log_message)
-    refused = _REFUSED.search(said)
-    if refused:
-        return Unavailable(f"The cluster does not take the job: {refused[1]}.", log_message=log_message)
-    return Unavailable(_DOWN, log_message=log_message)
+    return Unavailable(refusal(said) or _DOWN, log_message=log_message)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
+from urllib.parse import quote
 
 from vaas.lab.manifest import Manifest, Thing
 from vaas.loading import TABLES
@@ -13,6 +15,10 @@ __all__ = ["TAG", "first_cell", "language_of", "overview", "with_cells"]
 
 #: What marks a cell that a launch has made.
 TAG = "vaas-launch"
+_HEAD = (
+    "# Made by the launch: it says where everything is. Run it, change it, or delete it.",
+    "# Data.md says more, also of what could not be fetched.",
+)
 
 
 def first_cell(manifest: Manifest, places: Mapping[str, str]) -> str:
@@ -24,23 +30,32 @@ def first_cell(manifest: Manifest, places: Mapping[str, str]) -> str:
         Where each thing is, from the notebook's folder on, by its id.
     """
     lines = _data_lines(manifest, places)
-    head = "# Made by the launch: it says where everything is. Run it, change it, or delete it."
-    return "\n".join([head, *lines]) if lines else ""
+    return "\n".join([*_HEAD, *lines]) if lines else ""
 
 
-def overview(manifest: Manifest, places: Mapping[str, str]) -> str:
-    """Return the file that says where everything is and how to load it."""
+def overview(
+    manifest: Manifest, places: Mapping[str, str], *, failed: Mapping[str, str] = MappingProxyType({}), notebook: str
+) -> str:
+    """Return the file that says where everything is and how to load it.
+
+    Parameters
+    ----------
+    failed:
+        Why a thing could not be fetched, by its id.
+    notebook:
+        Where the notebook is, from the home on.
+    """
     title = _plain(manifest.title) or "This launch"
     parts = [f"# {title}", f"Environment: {_plain(manifest.environment.get('title', ''))}."]
     here = [each for each in manifest.things if each.id in places]
     for each in here:
-        parts += [f"## {_plain(each.title)}", f"`{places[each.id]}`", _fenced(_loading(each, places[each.id]))]
+        parts += [f"## {_plain(each.title)}", *_here(each, places[each.id], failed.get(each.id, ""))]
     elsewhere = [each for each in manifest.things if each.id not in places]
     for each in elsewhere:
         parts += [f"## {_plain(each.title)}", f"It lies elsewhere: <{each.uri}>" if each.uri else "It lies elsewhere."]
         parts += [_fenced(each.code)] if each.code else []
     if manifest.publish:
-        parts.append(f"[Publish this notebook as an app]({manifest.publish})")
+        parts.append(f"[Publish this notebook as an app]({manifest.publish}{quote(notebook)})")
     if manifest.portal:
         parts.append(f"[Back to the portal]({manifest.portal})")
     return "\n\n".join(parts) + "\n"
@@ -81,9 +96,9 @@ def _data_lines(manifest: Manifest, places: Mapping[str, str]) -> list[str]:
     here = [each for each in manifest.things if each.id in places]
     if not here:
         return []
+    more = [f"# {line}" for each in here if (line := _table(each, f"data[{ascii(each.title)}]"))]
     named = [f"    {ascii(each.title)}: {ascii(places[each.id])}," for each in here]
-    tables = [line for each in here if (line := _table(each, f"data[{ascii(each.title)}]"))]
-    return ["data = {", *named, "}", *(["# import pandas as pd", f"# {tables[0]}"] if tables else [])]
+    return ["data = {", *named, "}", *(["# import pandas as pd", *more] if more else [])]
 
 
 def _table(thing: Thing, path: str) -> str:
@@ -93,6 +108,12 @@ def _table(thing: Thing, path: str) -> str:
         return ""
     function, said = TABLES[ending]
     return f"pd.{function}({path}{''.join(f', {name}={json.dumps(value)}' for name, value in said.items())})"
+
+
+def _here(thing: Thing, place: str, failed: str) -> list[str]:
+    if failed:
+        return [f"**It could not be fetched.** {_plain(failed)}", f"It is to be `{place}`."]
+    return [f"`{place}`", _fenced(_loading(thing, place))]
 
 
 def _loading(thing: Thing, place: str) -> str:

@@ -45,5 +45,8 @@ class Kept:
     def _write(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         draft = self._path.with_suffix(f".{os.getpid()}")
-        draft.write_text(json.dumps(self._said))
-        draft.replace(self._path)
+        try:
+            draft.write_text(json.dumps(self._said))
+            draft.replace(self._path)
+        finally:
+            draft.unlink(missing_ok=True)

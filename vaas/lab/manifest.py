@@ -53,6 +53,8 @@ class Manifest:
         Which file is opened; "": there is none, and one is begun.
     given:
         What travels along from a running app.
+    publish:
+        What the address of the page that publishes a file of the home begins with; "": none does.
     """
 
     id: str

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from vaas.errors import Unavailable, VaasError
+from vaas.errors import StorageFull, Unavailable, VaasError
 from vaas.lab.cell import overview
 from vaas.lab.kept import Kept
 from vaas.lab.manifest import Manifest, Thing, read_manifest
@@ -19,7 +19,7 @@ from vaas.lab.portal import PortalClient
 from vaas.lab.progress import Progress
 from vaas.lab.sandbox import SHARED
 from vaas.lab.staging import Staging, where_mounted
-from vaas.lab.working import Copy, begin_notebook, explained, place_copy
+from vaas.lab.working import Copy, begin_notebook, explained, place_copy, whole
 
 __all__ = ["Placing", "place_launch"]
 
@@ -40,6 +40,9 @@ class Placing:
         self._copy: Copy | None = None
         self._fetched: list[tuple[Thing, Path]] = []
         self._staging: Staging | None = None
+        self._kept: Kept | None = None
+        #: Where each thing is or will be, from the notebook's folder on.
+        self._found: dict[str, str] = {}
 
     def copy(self) -> None:
         """Place the working copy, with what says where everything is. Raises VaasError."""
@@ -51,11 +54,12 @@ class Placing:
         self._staging = Staging(
             copy.path / "data", home=self._home, portal=self._portal, progress=self._progress, kept=kept
         )
-        places = self._places(manifest, copy)
+        self._kept, self._found = kept, self._places(manifest, copy)
         if copy.new:
-            begin_notebook(copy, manifest, places)
+            with whole(copy):
+                begin_notebook(copy, manifest, self._found)
         if manifest.things or copy.new:
-            self._write_overview(copy, overview(manifest, places), kept)
+            self._write_overview({})
 
     def ready(self) -> None:
         """Say that JupyterLab may be opened, and where."""
@@ -68,10 +72,13 @@ class Placing:
     def fetch(self) -> None:
         """Fetch what has to be fetched."""
         assert self._staging is not None
-        done = [self._staging.stage(thing, path) for thing, path in self._fetched]
-        if done:
-            failed = len(done) - sum(done)
-            words = f"{failed} of {len(done)} could not be fetched." if failed else "Everything is there."
+        said = {thing.id: self._staging.stage(thing, path) for thing, path in self._fetched}
+        failed = {id: why for id, why in said.items() if why}
+        if failed:
+            with contextlib.suppress(StorageFull, Unavailable):  # the portal says it all the same
+                self._write_overview(failed)
+        if said:
+            words = f"{len(failed)} of {len(said)} could not be fetched." if failed else "Everything is there."
             self._progress.say(step="done", message=words)
 
     def fail(self, why: str) -> None:
@@ -106,14 +113,22 @@ class Placing:
                 found[thing.id] = os.path.relpath(path, (copy.path / copy.notebook).parent)
         return found
 
-    def _write_overview(self, copy: Copy, text: str, kept: Kept) -> None:
+    def _write_overview(self, failed: Mapping[str, str]) -> None:
         """Write it where nothing of this name is, or where this launch has written it."""
-        path = copy.path / _OVERVIEW
-        if os.path.lexists(path) and not kept.get("overview"):
+        assert self._manifest is not None and self._copy is not None and self._kept is not None
+        path = self._copy.path / _OVERVIEW
+        if os.path.lexists(path) and not self._kept.get("overview"):
             return
+        at = f"{self._copy.folder}/{self._copy.notebook}".strip("/")
+        text = overview(self._manifest, self._found, failed=failed, notebook=at)
+        draft = path.with_name(f".{path.name}.tmp")
         with explained(f"“{_OVERVIEW}”"):
-            path.write_text(text, encoding="utf-8")
-        kept.note(overview=_OVERVIEW)
+            try:
+                draft.write_text(text, encoding="utf-8")
+                draft.replace(path)
+                self._kept.note(overview=_OVERVIEW)
+            finally:
+                draft.unlink(missing_ok=True)
 
 
 def place_launch(environ: Mapping[str, str], *, runs: Callable[[], bool], ends: Callable[[], bool]) -> str:

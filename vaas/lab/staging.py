@@ -51,11 +51,11 @@ class Staging:
                 return self._folder / name
         raise Conflict("There are too many files of this name.")
 
-    def stage(self, thing: Thing, path: Path) -> bool:
-        """Fetch the thing unless it is there; return whether it is."""
+    def stage(self, thing: Thing, path: Path) -> str:
+        """Fetch the thing unless it is there; return why it is not, or ""."""
         if self._kept.thing(thing.id) and path.is_file():
             self._progress.thing(thing.id, done=thing.size, state="done")
-            return True
+            return ""
         part = path.with_name(f".{path.name}.part")
         try:
             with explained(f"“{thing.title}”"):
@@ -64,14 +64,22 @@ class Staging:
                 if os.path.lexists(path):
                     raise Conflict(f"There is a file called “{path.name}” now. Start the launch again.")
                 part.rename(path)
-            self._kept.note_thing(thing.id, path.relative_to(self._home).as_posix())
+                self._note(thing, path)
         except VaasError as error:
             self._progress.thing(thing.id, state="failed", message=error.message)
-            return False
+            return error.message
         finally:
             part.unlink(missing_ok=True)
         self._progress.thing(thing.id, done=size, of=size, state="done")
-        return True
+        return ""
+
+    def _note(self, thing: Thing, path: Path) -> None:
+        """Note that it is there; what cannot be noted is not kept, as it would be fetched again beside itself."""
+        try:
+            self._kept.note_thing(thing.id, path.relative_to(self._home).as_posix())
+        except OSError:
+            path.unlink()
+            raise
 
     def _fetch(self, thing: Thing, part: Path) -> int:
         """Write the thing's bytes; of one that changes meanwhile, the new ones from the beginning, once."""

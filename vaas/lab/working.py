@@ -8,7 +8,7 @@ import io
 import shutil
 import tarfile
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,7 +21,7 @@ from vaas.lab.manifest import Manifest
 from vaas.lab.portal import PortalClient
 from vaas.model import File
 
-__all__ = ["Copy", "begin_notebook", "explained", "place_copy"]
+__all__ = ["Copy", "begin_notebook", "explained", "place_copy", "whole"]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _MOST_COPIES = 100
@@ -61,16 +61,23 @@ def place_copy(home: Path, manifest: Manifest, portal: PortalClient, *, kept: Ke
     with explained("the notebook"):
         folder = _new_folder(home, manifest.folder)
         copy = Copy(home, folder.relative_to(home).as_posix(), notebook, new=True)
-        try:
+        with whole(copy):
             if manifest.files:
                 _unpack(portal.content(), manifest.files, folder)
             else:
                 (folder / notebook).write_bytes(_EMPTY)
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)  # half a copy is none
-            raise
-        kept.note(folder=copy.folder, notebook=notebook)
+            kept.note(folder=copy.folder, notebook=notebook)
     return copy
+
+
+@contextmanager
+def whole(copy: Copy) -> Iterator[None]:
+    """Remove the copy when what is done to it fails: half a copy is none, and would be taken for one later."""
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(copy.path, ignore_errors=True)
+        raise
 
 
 def begin_notebook(copy: Copy, manifest: Manifest, places: Mapping[str, str]) -> None:

@@ -8,7 +8,6 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from typing import Any
-from urllib.parse import quote
 from weakref import WeakValueDictionary
 
 from vaas.content import pack, snapshot_of
@@ -70,7 +69,7 @@ class Placing:
                 name: getattr(environment, name) if environment else "" for name in ("id", "title", "kind", "where")
             },
             "portal": public_url,
-            "publish": f"{public_url}files/home/{quote(f'{folder}/{notebook}'.strip('/'))}" if "home" in here else "",
+            "publish": f"{public_url}files/home/" if "home" in here else "",
         }
 
     async def content(self, server: ServerName) -> Iterator[bytes]:

@@ -25,12 +25,14 @@ from vaas.portal.run_folders import Kernel, Spool, kernel_of
 from vaas.portal.run_results import Results
 from vaas.portal.run_things import Things
 
-__all__ = ["Queue", "change", "choose", "fair"]
+__all__ = ["TO_BE_CANCELLED", "Queue", "change", "choose", "fair"]
 
 _log = logging.getLogger("vaas")
-#: Seconds until it is tried again what could not be done.
-_LATER = 30.0
+#: Seconds until it is tried again what could not be done, and to end what is to be cancelled.
+_LATER, _SOON = 30.0, 5.0
 _OPEN = ("queued", "running")
+#: What is said before the reason why it is not yet.
+TO_BE_CANCELLED = "It is to be cancelled."
 
 
 def fair(waiting: Sequence[Run], running: Mapping[str, int], *, each: int, room: Mapping[str, int]) -> list[Run]:
@@ -133,6 +135,10 @@ class Queue:
         # What takes long goes on meanwhile.
         await asyncio.sleep(0)
 
+    def hurry(self, run_id: str) -> None:
+        """Look at the run with the next step, whatever could not be done with it before."""
+        self._again.pop(run_id, None)
+
     async def sweep(self) -> None:
         """Remove what is left of runs that are over: who ended them may have died before it did."""
         for run_id in await asyncio.to_thread(self._spool.ids):
@@ -187,7 +193,7 @@ class Queue:
             await work
         except (StorageFull, Unavailable) as error:
             _log.warning("Run %s: %s", run.id, error.log_message)
-            self._again[run.id] = time.monotonic() + _LATER
+            self._again[run.id] = time.monotonic() + (_SOON if run.progress.get("cancel") else _LATER)
             self._wait(run, error.message)
         except VaasError as error:
             await self._fail(run, error.message)
@@ -238,6 +244,7 @@ class Queue:
         now = self._mine(run)
         if now is not None:
             state = now.state if now.ref else "queued"
+            message = f"{TO_BE_CANCELLED} {message}" if now.progress.get("cancel") else message
             change(self._core, run.id, state=state, progress={"message": message})
 
     async def _look(self, run: Run) -> None:

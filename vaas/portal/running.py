@@ -22,7 +22,7 @@ from vaas.portal.core import Core
 from vaas.portal.run_folders import Kernel, Spool, kernel_of
 from vaas.portal.run_forms import Field, Form
 from vaas.portal.run_orders import Orders
-from vaas.portal.run_queue import Queue, change
+from vaas.portal.run_queue import TO_BE_CANCELLED, Queue, change
 from vaas.portal.run_results import Post, Results
 from vaas.portal.run_schedules import NextTime, Schedules
 from vaas.portal.run_sources import Inspect, Sources
@@ -173,8 +173,13 @@ class Running:
                     return ended
         # Whoever looks after it sees this too, if it is handed over at this moment.
         wanted = change(self._core, run.id, progress={"cancel": True, "message": "It is being cancelled."})
+        self._queue.hurry(run_id)
         if wanted and wanted.ref:
-            await self._executor(wanted).cancel(wanted.ref)
+            try:
+                await self._executor(wanted).cancel(wanted.ref)
+            except Unavailable as error:  # who looks after it tries again until it is ended
+                _log.warning("Run %s is not cancelled yet: %s", run_id, error.log_message)
+                change(self._core, run_id, progress={"message": f"{TO_BE_CANCELLED} {error.message}"})
         return self.run(visitor, run_id)
 
     def forget(self, visitor: Visitor, run_id: str) -> None:

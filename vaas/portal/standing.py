@@ -81,9 +81,18 @@ class Standing:
     @property
     def staged(self) -> tuple[int, int]:
         """How many things of the data lie there, and how many there are to be."""
-        things = self.launch.progress.get("things")
-        states = [each.get("state") for each in things.values()] if isinstance(things, Mapping) else []
+        states = self._states
         return sum(state in _THERE for state in states), len(states)
+
+    @property
+    def missed(self) -> int:
+        """How many things of the data could not be fetched."""
+        return self._states.count("failed")
+
+    @property
+    def _states(self) -> list[object]:
+        things = self.launch.progress.get("things")
+        return [each.get("state") for each in things.values()] if isinstance(things, Mapping) else []
 
 
 def settled(launch: Launch, server: OwnServer, *, now: datetime) -> Launch:

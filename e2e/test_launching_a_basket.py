@@ -1,0 +1,52 @@
+"""From a search to JupyterLab: two data sets go into the basket, and a notebook opens in which both can be read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import expect
+
+from e2e.people import Person, Site
+from e2e.test_handing_a_basket import puts_into_basket, shot
+
+pytestmark = [pytest.mark.browser, pytest.mark.hub]
+_PATIENCE = 90_000
+
+
+@pytest.fixture
+def emil(site: Site) -> Iterator[Person]:
+    """Return somebody whose launches and basket are removed at the end."""
+    emil = site.person("emil")
+    token, api = site.portal.token_for("emil"), "/services/vaas/api/"
+    for thing in site.portal.get(f"{api}baskets/current", token=token).json()["things"]:
+        site.portal.request("DELETE", f"{api}baskets/current/things/{thing['id']}", token=token)
+    yield emil
+    emil.page.goto("about:blank")  # JupyterLab complains of a server that goes
+    for launch in site.portal.get(f"{api}launches", token=token).json()["launches"]:
+        site.portal.request("DELETE", f"{api}launches/{launch['id']}", token=token)
+
+
+def test_two_data_sets_of_a_search_are_there_in_jupyterlab(emil: Person) -> None:
+    page = emil.page
+    puts_into_basket(emil, "wine.csv", "iris.csv")
+    page.get_by_role("button", name="Basket", exact=False).first.click()
+    shot(emil, "drawer-launch")
+    page.get_by_role("link", name="Launch in JupyterLab").click()
+    expect(page.get_by_role("main")).to_contain_text("wine.csv")
+    expect(page.get_by_role("main")).to_contain_text("iris.csv")
+    shot(emil, "basket-launch")
+    page.get_by_role("main").get_by_role("button", name="Launch in JupyterLab").click()
+    page.wait_for_url(re.compile("/lab/tree/"), timeout=_PATIENCE)
+    cells = page.locator(".jp-NotebookPanel .jp-Cell")
+    expect(cells.first).to_contain_text("wine.csv", timeout=_PATIENCE)
+    expect(page.get_by_text(re.compile(r"\| Idle$"))).to_be_visible(timeout=_PATIENCE)
+    cells.first.locator(".cm-content").click()
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.type("import pandas as pd\nprint({name: len(pd.read_csv(path)) for name, path in data.items()})")
+    page.keyboard.press("Shift+Enter")
+    said = page.locator(".jp-OutputArea").get_by_text("'wine.csv': 178")
+    expect(said).to_be_visible(timeout=_PATIENCE)
+    expect(said).to_contain_text("'iris.csv': 150")
+    shot(emil, "basket-lab")
