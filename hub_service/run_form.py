@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
-from hub_service.words import size_words
+from hub_service.words import room_words
 from vaas.errors import Invalid, VaasError
 from vaas.launching import Environment, Facility, Offering, Size
 from vaas.portal.run_forms import Form, filled
@@ -146,11 +146,8 @@ def _choice(environment: Environment) -> tuple[str, str, str]:
 
 
 def size_title(size: Size) -> str:
-    """Say how much a size is."""
-    cores = f"{size.cores:g} core{'' if size.cores == 1 else 's'}"
-    gpus = f", {size.gpus} GPU{'' if size.gpus == 1 else 's'}" if size.gpus else ""
-    ends = f", {timedelta(seconds=size.seconds)} h at most" if size.seconds else ""
-    return f"{size.title}: {cores}, {size_words(size.memory)}{gpus}{ends}"
+    """Say how a size is called and how much it is."""
+    return f"{size.title}: {room_words(size)}"
 
 
 def until(text: str) -> datetime:

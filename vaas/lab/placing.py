@@ -8,8 +8,9 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from vaas.errors import Unavailable, VaasError
 from vaas.lab.cell import overview
@@ -55,7 +56,11 @@ class Placing:
         if copy.new:
             begin_notebook(copy, manifest, places)
         if manifest.things or copy.new:
-            self._write_overview(copy, overview(manifest, places), kept)
+            # The folder may have got a number, and the notebook may have been made here.
+            at = quote(f"{copy.folder}/{copy.notebook}".strip("/"))
+            publish = f"{manifest.portal}files/home/{at}" if manifest.publish else ""
+            self._write_overview(copy, overview(replace(manifest, publish=publish), places), kept)
+        self._progress.say(step="starting", message="JupyterLab is starting.")
 
     def ready(self) -> None:
         """Say that JupyterLab may be opened, and where."""
