@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from hub_service.handlers.apps import EventStream
 from hub_service.handlers.base import Api, Base, Page
-from hub_service.launch_json import WHERE, anew_url, event_json, launch_json, origin, place_words, places, steps
+from hub_service.launch_json import (
+    WHERE,
+    anew_url,
+    copy_url,
+    event_json,
+    launch_json,
+    origin,
+    place_words,
+    places,
+    steps,
+)
 from vaas.backends.base import Lent
 from vaas.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable, VaasError
 from vaas.launching import Launch
@@ -29,6 +40,7 @@ __all__ = [
 #: So often it is looked how a launch is, each time at the Hub; and so soon after its JupyterLab says that it listens.
 _LOOK, _MOMENT = 0.5, 0.05
 _ASKED = ("app", "store", "path", "basket", "given")
+_OVER = frozenset({"stopped", "failed"})
 
 
 class _Lender(Base):
@@ -65,6 +77,7 @@ class LaunchPage(_Lender, Page):
             "baskets": await self._baskets() if asked.get("app") or asked.get("path") else [],
             "action": f"{self.base}launch",
             "origin": origin(asked | {"basket": form.asked.get("basket", "")}),
+            "before": self._before(form),
             "app": None,
             **more,
         }
@@ -95,11 +108,22 @@ class LaunchPage(_Lender, Page):
             self.fail_form(error)
             return await self.portal.launching.form(self.visitor, asked | {"basket": ""})
 
+    def _before(self, form: Form) -> list[Launch]:
+        """Return the person's launches of the same that nobody has stopped, as far as was noted."""
+        launches = [now.launch for now in self.portal.launching.known(self.visitor)]
+        return [each for each in launches if each.state not in _OVER and _same(each.asked, form.asked)]
+
     async def _baskets(self) -> list[tuple[str, str, int]]:
         """Return the baskets that could go along, with how many things are in each."""
         look = await self.portal.baskets.look(self.visitor)
         named = [(each.id, each.name, count) for each, count in look.baskets if each.name and count]
         return [("current", "My basket", len(look.things)), *named] if look.things else named
+
+
+def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Tell whether both are of the same app or notebook; of the same basket, where they are of that alone."""
+    names = ("app", "store", "path") if other.get("app") or other.get("path") else _ASKED[:-1]
+    return all(one.get(name, "") == other.get(name, "") for name in names)
 
 
 class AppLaunchPage(LaunchPage):
@@ -169,6 +193,7 @@ class LaunchingPage(_Lender, Page):
             "place": place_words(offering, launch),
             "things": await self._things(launch),
             "origin": origin(launch.asked),
+            "copy_url": copy_url(offering, launch),
             "anew": self.base + anew_url(launch.asked),
             "action": here,
             "events_url": f"{here}events",

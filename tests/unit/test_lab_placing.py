@@ -317,6 +317,17 @@ def test_data_alone_come_with_a_notebook_to_begin(shelf: Shelf, home: Path) -> N
     made = json.loads((home / FOLDER / "Notebook.ipynb").read_bytes())
     assert made["cells"][0]["metadata"]["tags"] == ["vaas-launch"]
     assert shelf.posts[-1]["notebook"] == "Notebook.ipynb"
+    text = (home / FOLDER / "Data.md").read_text()
+    assert "(http://portal/files/home/Launches/Waves%202026-03-01/Notebook.ipynb)" in text
+
+
+def test_each_copy_leads_to_where_it_is_published_itself(shelf: Shelf, home: Path) -> None:
+    (home / FOLDER).mkdir(parents=True)
+    place(shelf, home)
+    text = (home / f"{FOLDER}-2" / "Data.md").read_text()
+    assert "(http://portal/files/home/Launches/Waves%202026-03-01-2/lesson.ipynb)" in text
+    messages = [each["message"] for each in shelf.posts]
+    assert messages.index("JupyterLab is starting.") > messages.index("Copying the notebook.")
 
 
 def test_what_lies_elsewhere_is_told_of(shelf: Shelf, home: Path) -> None:

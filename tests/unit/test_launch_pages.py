@@ -51,13 +51,27 @@ async def test_the_form_has_chosen_already_and_says_what_is_closed(world: World,
         }
         assert re.search(r'value="here" checked', page) and 'name="given" value="g123"' in page
         assert re.search(r'<option value="deep" disabled>', page) and "It is not mounted." in page
-        assert re.search(r'<option value="small" selected>Small: 1 core, 2.0 GB of memory<', page)
+        assert re.search(r'<option value="small" selected>Small: 1 core, 2 GB of memory<', page)
         assert HOSTILE not in page and "Copy" in page and "source.zip" in page
         sent = await eve.post(f"apps/{app.slug}/launch", data={"do": "launch", "given": "g123"})
         assert sent.status_code == 303
     (now,) = world.portal.launching.known(Visitor(EVE))
     assert sent.headers["Location"].endswith(f"launches/{now.launch.id}/?go=1")
     assert (now.launch.size, labs.tokens) == ("small", {"eve"})
+
+
+async def test_who_launched_it_already_is_led_there(world: World, site: str, labs: Labs) -> None:
+    async with client(site, "ada") as ada:
+        page = "launch?store=home&path=tides.ipynb"
+        world.put(ADA, "other.ipynb", notebook("1"))
+        assert "You launched it already" not in (await ada.get(page)).text
+        launch = await launched(ada)
+        labs.put("ada", launch_server(launch), "ready")
+        again = (await ada.get(page)).text
+        assert "You launched it already" in again and f'href="/services/vaas/launches/{launch}/"' in again
+        assert "You launched it already" not in (await ada.get("launch?store=home&path=other.ipynb")).text
+        await ada.post(f"launches/{launch}/", data={"do": "stop"})
+        assert "You launched it already" not in (await ada.get(page)).text
 
 
 @pytest.mark.parametrize(
@@ -121,6 +135,7 @@ async def test_each_state_has_its_words_and_its_buttons(
         page = (await ada.get(f"launches/{launch}/")).text
         listed = (await ada.get("servers")).text
     assert [text for text in shown if text not in page] == [] and HOSTILE not in page + listed
+    assert 'files/home/tides.ipynb">tides.ipynb</a>' in page
     # Who waits has their page come again, with scripts or without.
     assert ('http-equiv="refresh"' in page) is (phase in {"queued", "starting", "stopping"})
     assert ("Open JupyterLab" in page) is (phase == "ready") is (">Open<" in listed)

@@ -347,10 +347,15 @@ class TestARun:
         page = (await ada.get(f"runs/{run.id}/")).text
         assert "after 1 min 15 s" in page and 'href="/services/vaas/files/home/Runs/Waves"' in page
         assert 'href="/services/vaas/files/home/Runs/Waves/waves.ipynb"' in page
-        assert 'action="/services/vaas/drafts/"' in page and 'value="Runs/Waves/waves.ipynb"' in page
+        assert 'value="publish"' in page
         assert re.search(rf'<iframe src="/services/vaas/runs/{run.id}/result" [^>]*sandbox=""', page)
-        draft = await ada.post("drafts/", data={"store": "home", "path": "Runs/Waves/waves.ipynb"})
+        draft = await ada.post(f"runs/{run.id}/", data={"do": "publish"})
         assert draft.status_code == 303
+        made = world.portal.drafts.get(ADA, draft.headers["Location"].split("/")[-2])
+        assert made.origin_path == "Runs/Waves/waves.ipynb"
+        (kept_notebook,) = [file.sha256 for file in made.snapshot.files if file.path == "waves.ipynb"]
+        assert world.core.content.read(kept_notebook) == (world.homes / "ada/Runs/Waves/waves.ipynb").read_bytes()
+        assert "sea.csv" in {file.path for file in made.snapshot.files}, "what it read beside itself travels along"
         (world.homes / "ada/Runs/Waves/result.html").unlink()
         page = (await ada.get(f"runs/{run.id}/")).text
         assert "<iframe" not in page and "Executed notebook" in page
@@ -358,6 +363,16 @@ class TestARun:
         page = (await ada.get(f"runs/{run.id}/")).text
         assert "Executed notebook" not in page and "Publish as an app" not in page
         assert (await ada.get(f"runs/{run.id}/result")).status_code == 404
+
+    async def test_what_was_made_of_data_that_was_brought_is_not_published_without_them(
+        self, ada: httpx.AsyncClient, world: World
+    ) -> None:
+        things = {"table": "store:home/lab/sea.csv"}
+        run = ended(world, await world.portal.running.start(AS_ADA, ASKED, things=things))
+        page = (await ada.get(f"runs/{run.id}/")).text
+        assert 'value="publish"' not in page and "beside the notebook" in page
+        refused = await ada.post(f"runs/{run.id}/", data={"do": "publish"})
+        assert refused.status_code == 409 and "sea.csv" in refused.text
 
     async def test_what_ended_since_one_looked_is_counted(self, ada: httpx.AsyncClient, world: World) -> None:
         run = await started(world)

@@ -60,6 +60,7 @@ class Placing:
                 begin_notebook(copy, manifest, self._found)
         if manifest.things or copy.new:
             self._write_overview({})
+        self._progress.say(step="starting", message="JupyterLab is starting.")
 
     def ready(self) -> None:
         """Say that JupyterLab may be opened, and where."""
