@@ -22,11 +22,13 @@ from hub_service import demo_content, discovery, openapi, routes
 from hub_service.batch import batch
 from hub_service.bodies import SizedApplication
 from hub_service.catalog_file import Elsewhere, read_catalogs
+from hub_service.clusters import run_kinds
 from hub_service.environments import make_maker
 from hub_service.facilities_file import declared
 from hub_service.handlers.base import filters, masked
 from hub_service.hub_cookies import PortalOAuth, xsrf_cookie
 from hub_service.isolation import KernelIsolation, sandbox_environ, warning
+from hub_service.offered import connected
 from hub_service.portals import OtherPortals
 from hub_service.probing import Probe, Probing
 from hub_service.settings import ROOT, Settings
@@ -94,7 +96,7 @@ def make_core(settings: Settings, environ: Mapping[str, str]) -> Core:
         stores=stores,
         master_key=ensure_secret(settings.secrets / "tickets"),
         limits=limits(environ),
-        offering=declared(settings).offering,
+        offering=connected(declared(settings).offering, everywhere=not settings.local_apps, runs=run_kinds(environ)),
         maker=make_maker(settings, environ, limits(environ)),
         own_servers=HubOwnServers(hub_url, http=inside),
         folders=stores.folders,

@@ -14,7 +14,7 @@ from vaas.executors.clusters import Shared
 from vaas.executors.htcondor import HtcondorExecutor, Pool
 from vaas.executors.slurm import Cluster, SlurmExecutor
 
-__all__ = ["htcondor_of", "runs_folder", "slurm_of"]
+__all__ = ["htcondor_of", "run_kinds", "runs_folder", "slurm_of"]
 
 #: What each batch system is told, by what its variables begin with.
 _SLURM, _CONDOR = "VAAS_SLURM_", "VAAS_HTCONDOR_"
@@ -22,6 +22,12 @@ _SHARED = ("FOLDER", "PYTHON", "PREFIX", "GIVE")
 _VARIABLES = {_SLURM: (*_SHARED, "PARTITION", "ACCOUNT", "QOS", "OPTIONS"), _CONDOR: (*_SHARED, "LINES")}
 #: Names of partitions and accounts, as Slurm writes them; several with commas.
 _NAMES = re.compile(r"[A-Za-z0-9_.,@-]*")
+
+
+def run_kinds(environ: Mapping[str, str]) -> frozenset[str]:
+    """Return the kinds of facilities at which notebooks are run: this machine, and clusters that the site names."""
+    clusters = {"slurm": _SLURM, "htcondor": _CONDOR}
+    return frozenset({"local", *(kind for kind, begin in clusters.items() if _said(environ, begin))})
 
 
 def runs_folder(settings: Settings, environ: Mapping[str, str]) -> Path:

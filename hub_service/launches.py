@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from jupyterhub.spawner import SpawnException
+from jupyterhub.spawner import LocalProcessSpawner, SpawnException
 from jupyterhub.traitlets import Command
 from traitlets import Dict, Integer, Unicode
 from traitlets.config import LoggingConfigurable
@@ -27,6 +27,9 @@ _NAME = re.compile(r"l[a-z0-9]{12}")
 #: What of the Hub's own variables a JupyterLab needs; the rest of its environment is none of its business.
 _TOLD = re.compile(r"JUPYTERHUB_\w+|LANG|LC_ALL|TZ|PATH|HOME|USER|SHELL")
 _ONLY_FROM_HERE = "Start it from the portal: people's servers begin there."
+#: The launcher builds walls for this kind alone; elsewhere the batch system or the container is the wall.
+_WALLED = "local"
+_ELSEWHERE = "JupyterLab cannot be started there: this portal starts it on its own machine. Choose another place."
 
 
 class Launches(LoggingConfigurable):
@@ -60,16 +63,19 @@ class Launches(LoggingConfigurable):
         Raises
         ------
         SpawnException
-            There is none for this server, or it has expired.
+            There is none for this server, it has expired, or it is for a place where this spawner starts nothing.
         """
         if not _NAME.fullmatch(self.name):
             raise SpawnException(_ONLY_FROM_HERE, reason="server-name", status_code=403)
         try:
             server = ServerName(self.user.name, self.name)
             master = ensure_secret(Path(self.plan_key_file))
-            return read_plan(self.user_options.get("plan"), master=master, server=server, now=time.time())
+            plan = read_plan(self.user_options.get("plan"), master=master, server=server, now=time.time())
         except Forbidden as error:
             raise SpawnException(error.message, reason="no-plan", status_code=403) from error
+        if plan.kind != _WALLED and isinstance(self, LocalProcessSpawner):
+            raise SpawnException(_ELSEWHERE, reason="no-walls", status_code=403)
+        return plan
 
     def prepare_launch(self, plan: Plan) -> None:
         """Set what is started for this plan: command and size; :meth:`order_of` is what the command is told."""

@@ -54,6 +54,10 @@ def offering(hub: RunningPortal, tmp_path_factory: pytest.TempPathFactory) -> It
     file.write_text(file_of(other=hub.url, python=app_python(), hanging=hanging, spy=spy))
     environ = {"VAAS_FACILITIES": str(file), "VAAS_ALLOWED_PRIVATE": f"vaas.localhost:{hub.settings.port}"}
     environ["VAAS_LIMIT_PROBE_SECONDS"] = "3"
+    jobs = folder / "jobs"
+    jobs.mkdir()
+    jobs.chmod(0o711)
+    environ["VAAS_SLURM_FOLDER"] = str(jobs)
     with running(folder / "data", app_python=stand_in_app(folder), environ=environ) as portal:
         yield portal
 
@@ -91,6 +95,11 @@ def test_the_groups_of_the_hub_say_who_may(offering: RunningPortal) -> None:
     for person, may in (("ada", True), ("emil", False)):
         cluster = told(offering, offering.token_for(person))["facilities"][1]
         assert (cluster["you"]["may"], cluster["groups"]) == (may, ["physics"])
+
+
+def test_a_cluster_at_which_the_hub_starts_no_servers_takes_jobs_alone(offering: RunningPortal) -> None:
+    here, cluster = told(offering)["facilities"]
+    assert here["accepts"] == ["interactive", "batch"] and cluster["accepts"] == ["batch"]
     assert "you" not in told(offering)["facilities"][1]
 
 

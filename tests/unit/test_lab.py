@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jupyterhub.spawner import Spawner, SpawnException
+from jupyterhub.spawner import SimpleLocalProcessSpawner, Spawner, SpawnException
 
 from hub_service.spawner import AppServers, with_app_servers
 from tests.notebooks import code, notebook
@@ -132,6 +132,18 @@ class TestASitesSpawner:
 
     def test_with_one_it_is_admitted(self, tmp_path: Path) -> None:
         assert spawner(tmp_path, plan=plan(tmp_path)).admit_launch().size == SIZE
+
+    @pytest.mark.attack
+    @pytest.mark.parametrize("kind", ["slurm", "htcondor", "docker", "kubernetes", "", "Local"])
+    def test_processes_of_the_hubs_machine_take_no_plan_without_walls(self, tmp_path: Path, kind: str) -> None:
+        here = type("Here", (with_app_servers(SimpleLocalProcessSpawner),), {"name": "l0123456789ab"})
+        options = {"plan": plan(tmp_path, kind=kind)}
+        made = here(user=_Named(), user_options=options, plan_key_file=str(tmp_path / "tickets"))
+        with pytest.raises(SpawnException, match="another place") as refused:
+            made.admit_launch()
+        assert refused.value.status_code == 403
+        made.user_options = {"plan": plan(tmp_path, kind="local")}
+        assert made.admit_launch().kind == "local"
 
 
 def test_where_there_is_no_bubblewrap_nothing_starts_unless_the_operator_says_so(tmp_path: Path) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from hub_service.offered import default_offering
+import pytest
+
+from hub_service.offered import connected, default_offering
 from hub_service.settings import Settings
+from vaas.launching import Facility, Offering
 
 
 def test_without_a_word_of_the_site_this_machine_is_offered_with_the_environment_of_apps() -> None:
@@ -19,3 +22,24 @@ def test_without_a_word_of_the_site_this_machine_is_offered_with_the_environment
     sizes = [offering.size(each) for each in here.sizes]
     assert all(size and size.memory > 0 and size.cores >= 1 for size in sizes)
     assert offering.facility("there") is offering.environment("x") is offering.size("x") is None
+
+
+@pytest.mark.parametrize(
+    ("everywhere", "runs", "can"),
+    [
+        (True, {"local", "slurm"}, (True, True, "up")),
+        (True, {"local"}, (True, False, "up")),
+        (False, {"local", "slurm"}, (False, True, "up")),
+        (False, {"local"}, (True, True, "down")),
+    ],
+)
+def test_what_nothing_here_can_do_is_not_offered(
+    everywhere: bool, runs: set[str], can: tuple[bool, bool, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    here, far = Facility("here", "Here", "local", (), ()), Facility("far", "Far", "slurm", (), ())
+    offering = connected(Offering((here, far), (), ()), everywhere=everywhere, runs=runs)
+    assert offering.facilities[0] == here
+    told = offering.facilities[1]
+    assert (told.interactive, told.batch, told.about.get("status", "up")) == can
+    assert ("“far”" in caplog.text) is not (everywhere and "slurm" in runs)
+    assert "“here”" not in caplog.text
