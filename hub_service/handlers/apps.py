@@ -238,14 +238,21 @@ class Wake(Page):
         self.redirect(f"{self.base}apps/{app.slug}/open{query}")
 
 
+#: Addresses of people's own servers, whether there is one or not.
+_LAUNCH = re.compile(r"/user/[^/]+/l[a-z0-9]{12}(?:/|$)")
+
+
 class Asleep(Page):
-    """What is shown at an address of an app's server where none answers: the way back to the app."""
+    """What is shown at an address of a server where none answers: the way back to the app, or to one's servers."""
 
     framed = True
 
     def show_way(self, address: str) -> None:
         """Show where to go, with what the address asks for; tells nothing about whether there is such an app."""
         path, _, query = address.partition("?")
+        if _LAUNCH.match(path):
+            self._show_on_its_origin("stopped.html", "This JupyterLab does not run", f"{self.public_url}servers")
+            return
         found = re.match(r"/user/(app-[a-z0-9]{12})/", path)
         way = f"{self.public_url}wake/{found[1]}{_asked(query)}" if found else self.public_url
         self._show_on_its_origin("asleep.html", "This page has gone to sleep", way)
@@ -306,8 +313,10 @@ class NotThere(Asleep):
 
     def get(self) -> None:
         """Say so, or show the way back to the app."""
-        self.set_status(404)
-        if self.request.path.startswith("/user/app-"):
+        launch = _LAUNCH.match(self.request.path)
+        # A JupyterLab that hears 404 for its folder looks there again at once, and so on for as long as it is open.
+        self.set_status(503 if launch else 404)
+        if launch or self.request.path.startswith("/user/app-"):
             self.show_way(self.request.uri or "")
         else:
             self._show_on_its_origin("nowhere.html", "There is nothing here", self.public_url)

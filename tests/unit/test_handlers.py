@@ -342,6 +342,18 @@ async def test_a_sleeping_servers_own_address_keeps_what_it_asks_for_too(site: s
         assert told.text == f"{PUBLIC_URL}wake/app-aaaaaaaaaaaa?q=sea+level"
 
 
+@pytest.mark.parametrize(
+    "path", ["/user/ada/l0123456789ab", "/user/ada/l0123456789ab/api/contents/lab", "/user/x/l0123456789ab/lab"]
+)
+async def test_a_jupyterlab_that_does_not_run_is_no_folder_that_is_missing(site: str, path: str) -> None:
+    origin = site.removesuffix(PREFIX)
+    async with client(site) as stranger:
+        for address in (f"{origin}{path}", f"{site}proxy-errors/503?url={path}"):
+            answer = await stranger.get(address)
+            assert answer.status_code == 503 and f'href="{PUBLIC_URL}servers"' in answer.text
+        assert (await stranger.get(f"{origin}/user/ada/l0123/api")).status_code == 404
+
+
 async def test_an_address_on_an_apps_host_that_is_none_says_so_without_what_that_host_has_not(site: str) -> None:
     async with client(site) as stranger:
         answer = await stranger.get(f"{site.removesuffix(PREFIX)}/files/rows.csv")
