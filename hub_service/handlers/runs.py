@@ -238,11 +238,14 @@ class RunPage(Page):
         self.show("run.html", title=run.title, context=context)
 
     async def post(self, run_id: str) -> None:
-        """Cancel it, run the same once more, or take it off the list."""
+        """Cancel it, run the same once more, publish what came of it, or take it off the list."""
         running, do = self.portal.running, self.get_body_argument("do", "")
         if do == "cancel":
             await running.cancel(self.visitor, run_id)
-            self.done(f"runs/{run_id}/")
+            self.done(f"runs/{run_id}/", "It is being cancelled.")
+        elif do == "publish":
+            draft = await self.portal.drafts.begin_result(self.person, running.publishable(self.visitor, run_id))
+            self.done(f"drafts/{draft.id}/")
         elif do == "repeat":
             self.done(f"runs/{(await running.repeat(self.visitor, run_id)).id}/")
         elif do == "forget":

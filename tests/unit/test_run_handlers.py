@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.notebooks import notebook
 from tests.own_servers import OFFERING
 from tests.portal_parts import ADA, BOB, PUBLIC_URL, World
 from tests.run_desk import (
@@ -347,10 +348,15 @@ class TestARun:
         page = (await ada.get(f"runs/{run.id}/")).text
         assert "after 1 min 15 s" in page and 'href="/services/vaas/files/home/Runs/Waves"' in page
         assert 'href="/services/vaas/files/home/Runs/Waves/waves.ipynb"' in page
-        assert 'action="/services/vaas/drafts/"' in page and 'value="Runs/Waves/waves.ipynb"' in page
+        assert 'value="publish"' in page
         assert re.search(rf'<iframe src="/services/vaas/runs/{run.id}/result" [^>]*sandbox=""', page)
-        draft = await ada.post("drafts/", data={"store": "home", "path": "Runs/Waves/waves.ipynb"})
+        draft = await ada.post(f"runs/{run.id}/", data={"do": "publish"})
         assert draft.status_code == 303
+        made = world.portal.drafts.get(ADA, draft.headers["Location"].split("/")[-2])
+        assert made.origin_path == "Runs/Waves/waves.ipynb"
+        (kept_notebook,) = [file.sha256 for file in made.snapshot.files if file.path == "waves.ipynb"]
+        assert world.core.content.read(kept_notebook) == (world.homes / "ada/Runs/Waves/waves.ipynb").read_bytes()
+        assert "sea.csv" in {file.path for file in made.snapshot.files}, "what it read beside itself travels along"
         (world.homes / "ada/Runs/Waves/result.html").unlink()
         page = (await ada.get(f"runs/{run.id}/")).text
         assert "<iframe" not in page and "Executed notebook" in page
@@ -358,6 +364,32 @@ class TestARun:
         page = (await ada.get(f"runs/{run.id}/")).text
         assert "Executed notebook" not in page and "Publish as an app" not in page
         assert (await ada.get(f"runs/{run.id}/result")).status_code == 404
+
+    async def test_what_was_made_of_data_that_was_brought_is_not_published_without_them(
+        self, ada: httpx.AsyncClient, world: World
+    ) -> None:
+        things = {"table": "store:home/lab/sea.csv"}
+        run = ended(world, await world.portal.running.start(AS_ADA, ASKED, things=things))
+        page = (await ada.get(f"runs/{run.id}/")).text
+        assert 'value="publish"' not in page and "beside the notebook" in page
+        refused = await ada.post(f"runs/{run.id}/", data={"do": "publish"})
+        assert refused.status_code == 409 and "sea.csv" in refused.text
+
+    @pytest.mark.attack
+    async def test_who_may_not_read_the_app_any_more_gets_its_files_through_no_result(
+        self, ada: httpx.AsyncClient, world: World, site: str
+    ) -> None:
+        app = await world.published(ADA, *CELLS, to=("user:bob",), title="Waves")
+        await world.portal.sharing.grant(AS_ADA, app.slug, subject="user:bob", access=Access.READ)
+        run = await world.portal.running.start(AS_BOB, {"app": app.slug})
+        world.put(BOB, "Runs/Waves/lesson.ipynb", notebook("1"))
+        becomes(world, run, state="done", result_store="home", result_path="Runs/Waves")
+        async with client(site, "bob") as bob, client(site, "eve") as eve:
+            assert (await eve.post(f"runs/{run.id}/", data={"do": "publish"})).status_code == 404
+            await world.portal.sharing.grant(AS_ADA, app.slug, subject="user:bob", access=Access.VIEW)
+            assert (await bob.post(f"runs/{run.id}/", data={"do": "publish"})).status_code == 403
+            await world.portal.sharing.grant(AS_ADA, app.slug, subject="user:bob", access=Access.READ)
+            assert (await bob.post(f"runs/{run.id}/", data={"do": "publish"})).status_code == 303
 
     async def test_what_ended_since_one_looked_is_counted(self, ada: httpx.AsyncClient, world: World) -> None:
         run = await started(world)

@@ -14,6 +14,7 @@ from vaas import notebook
 from vaas.content import snapshot_of
 from vaas.db.base import Query, Records
 from vaas.errors import Conflict, Invalid, NotFound, TooLarge, VaasError
+from vaas.launching import Run
 from vaas.model import Access, App, Draft, Entry, File, Grant, Link, Snapshot, User, Visitor
 from vaas.portal.core import Core
 from vaas.portal.environments import Environments
@@ -79,6 +80,25 @@ class Drafts:
         name = path.rpartition("/")[2]
         made = snapshot_of(name, files)
         return self._save(user, made, parsed, origin=(store_id, path), slug=slug, network=network)
+
+    async def begin_result(self, user: User, run: Run) -> Draft:
+        """Make a draft of what a run came to, with the files that its notebook had beside it, and start its check.
+
+        Raises Conflict for a run that had data brought to it: where that lay, an app has nothing.
+        """
+        if brought := [str(each.get("title", name)) for name, each in run.asked.get("things", {}).items()]:
+            raise Conflict(
+                f"This run had data brought to it (“{'”, “'.join(brought)}”), which an app would not have. Put the data "
+                "beside the notebook, name them in its “parameters” cell, and publish that notebook."
+            )
+        name = run.snapshot.notebook
+        path = f"{run.result_path}/{name.rpartition('/')[2]}"
+        data = await self.store(user, run.result_store).read(path, limit=self._core.limits.notebook_bytes)
+        parsed = await asyncio.to_thread(notebook.parse, data, name=name)
+        executed = File(name, *await asyncio.to_thread(self._core.content.add, data))
+        beside = [file for file in run.snapshot.files if file.path != name]
+        made, origin = snapshot_of(name, [executed, *beside]), (run.result_store, path)
+        return self._save(user, made, parsed, origin=origin, slug="", network=None)
 
     def begin_upload(
         self,
