@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from hub_service.words import size_words
+from hub_service.words import size_words, time_words
 from vaas.addresses import check_url
 from vaas.errors import Invalid
 
@@ -83,7 +83,7 @@ def _size(size: Mapping[str, Any]) -> str:
     """Return "2 cores, 4 GB of memory, up to 8 hours"."""
     parts = [_many(size["cores"], "core"), f"{_bytes(size['memory'])} of memory"]
     parts += [_many(size["gpus"], "GPU")] if size["gpus"] else []
-    return ", ".join([*parts, *([f"up to {_many(size['hours'], 'hour')}"] if size["hours"] else [])])
+    return ", ".join([*parts, *([f"up to {time_words(3600 * size['hours'])}"] if size["hours"] else [])])
 
 
 def _storage(storage: Mapping[str, Any]) -> str:

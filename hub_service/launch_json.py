@@ -14,7 +14,17 @@ from vaas.portal.environments import OWN_TITLE
 from vaas.portal.offering import Choice
 from vaas.portal.standing import ON_THE_WAY, Standing
 
-__all__ = ["WHERE", "anew_url", "event_json", "launch_json", "origin", "place_words", "places", "steps"]
+__all__ = [
+    "WHERE",
+    "anew_url",
+    "copy_url",
+    "event_json",
+    "launch_json",
+    "origin",
+    "place_words",
+    "places",
+    "steps",
+]
 
 #: What a form asks of each place; what is wrong with one of them is said at the place.
 WHERE = ("environment", "size")
@@ -75,13 +85,19 @@ def place_words(offering: Offering, launch: Launch) -> dict[str, str]:
     }
 
 
-def origin(asked: Mapping[str, Any]) -> tuple[str, str]:
-    """Return what a launch is of, and its page under the portal."""
+def origin(asked: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return what a launch is of, its page under the portal, and what it is called there."""
     if asked.get("app"):
-        return "App", f"apps/{asked['app']}/"
+        return "App", f"apps/{asked['app']}/", str(asked["app"])
     if asked.get("path"):
-        return "Notebook", f"files/{asked['store']}/{quote(asked['path'])}"
-    return "Basket", f"basket/{asked.get('basket') or 'current'}"
+        return "Notebook", f"files/{asked['store']}/{quote(asked['path'])}", str(asked["path"])
+    return "Basket", f"basket/{asked.get('basket') or 'current'}", "What is in it now"
+
+
+def copy_url(offering: Offering, launch: Launch) -> str:
+    """Return where the working copy lies in the person's files; "" where these are not at the facility."""
+    facility = offering.facility(launch.facility)
+    return f"files/home/{quote(launch.folder)}" if launch.folder and facility and "home" in facility.stores else ""
 
 
 def anew_url(asked: Mapping[str, Any]) -> str:

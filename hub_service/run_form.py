@@ -9,7 +9,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 from hub_service.launch_json import WHERE
-from hub_service.words import size_words
+from hub_service.words import room_words
 from vaas.errors import Invalid, VaasError
 from vaas.launching import Size
 from vaas.portal.run_forms import Form, filled
@@ -131,11 +131,8 @@ def text_of(value: Any) -> str:
 
 
 def size_title(size: Size) -> str:
-    """Say how much a size is."""
-    cores = f"{size.cores:g} core{'' if size.cores == 1 else 's'}"
-    gpus = f", {size.gpus} GPU{'' if size.gpus == 1 else 's'}" if size.gpus else ""
-    ends = f", {timedelta(seconds=size.seconds)} h at most" if size.seconds else ""
-    return f"{size.title}: {cores}, {size_words(size.memory)}{gpus}{ends}"
+    """Say how a size is called and how much it is."""
+    return f"{size.title}: {room_words(size)}"
 
 
 def until(text: str) -> datetime:

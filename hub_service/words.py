@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from vaas.launching import Size
 
-__all__ = ["ago", "duration_words", "room_words", "size_words"]
+__all__ = ["ago", "duration_words", "room_words", "size_words", "time_words"]
 
 _STEPS = ((60, "minute"), (3600, "hour"), (86400, "day"), (604800, "week"), (2629800, "month"), (31557600, "year"))
 
@@ -39,14 +39,17 @@ def size_words(size: float) -> str:
 
 
 def room_words(size: Size) -> str:
-    """Say how much a launch of that size gets."""
-    said = [_count(size.cores, "core"), f"{size_words(size.memory)} of memory"]
+    """Say how much a launch or a run of that size gets."""
+    said = [_count(size.cores, "core"), f"{size_words(size.memory).replace('.0 ', ' ')} of memory"]
     said += [_count(size.gpus, "GPU")] if size.gpus else []
-    hours = size.seconds / 3600
-    said += [f"for {_count(hours, 'hour') if hours >= 1 else _count(size.seconds // 60, 'minute')}"] * bool(
-        size.seconds
-    )
+    said += [f"up to {time_words(size.seconds)}"] if size.seconds else []
     return ", ".join(said)
+
+
+def time_words(seconds: float) -> str:
+    """Say in its own unit how long something may take."""
+    unit, noun = next((each for each in ((3600, "hour"), (60, "minute")) if seconds >= each[0]), (1, "second"))
+    return _count(round(seconds / unit, 2), noun)
 
 
 def _count(number: float, what: str) -> str:

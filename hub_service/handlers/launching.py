@@ -7,7 +7,17 @@ from typing import Any
 
 from hub_service.handlers.apps import EventStream
 from hub_service.handlers.base import Api, Base, Page
-from hub_service.launch_json import WHERE, anew_url, event_json, launch_json, origin, place_words, places, steps
+from hub_service.launch_json import (
+    WHERE,
+    anew_url,
+    copy_url,
+    event_json,
+    launch_json,
+    origin,
+    place_words,
+    places,
+    steps,
+)
 from vaas.backends.base import Lent
 from vaas.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable, VaasError
 from vaas.launching import Launch
@@ -169,6 +179,7 @@ class LaunchingPage(_Lender, Page):
             "place": place_words(offering, launch),
             "things": await self._things(launch),
             "origin": origin(launch.asked),
+            "copy_url": copy_url(offering, launch),
             "anew": self.base + anew_url(launch.asked),
             "action": here,
             "events_url": f"{here}events",

@@ -19,8 +19,8 @@ if (menu) {
   });
 }
 
-// After a form was refused, the list of what has to be mended gets the focus.
-document.getElementById("error-summary")?.focus();
+// After a form was refused or looked through, what is said about it gets the focus, wherever on the page it is.
+(document.getElementById("error-summary") ?? document.querySelector("[data-told]"))?.focus();
 
 // On a narrow screen the current tab may lie outside of the line of tabs.
 for (const tab of document.querySelectorAll(".tabs [aria-current]")) {

@@ -51,7 +51,7 @@ async def test_the_form_has_chosen_already_and_says_what_is_closed(world: World,
         }
         assert re.search(r'value="here" checked', page) and 'name="given" value="g123"' in page
         assert re.search(r'<option value="deep" disabled>', page) and "It is not mounted." in page
-        assert re.search(r'<option value="small" selected>Small: 1 core, 2.0 GB of memory<', page)
+        assert re.search(r'<option value="small" selected>Small: 1 core, 2 GB of memory<', page)
         assert HOSTILE not in page and "Copy" in page and "source.zip" in page
         sent = await eve.post(f"apps/{app.slug}/launch", data={"do": "launch", "given": "g123"})
         assert sent.status_code == 303
@@ -121,6 +121,7 @@ async def test_each_state_has_its_words_and_its_buttons(
         page = (await ada.get(f"launches/{launch}/")).text
         listed = (await ada.get("servers")).text
     assert [text for text in shown if text not in page] == [] and HOSTILE not in page + listed
+    assert 'files/home/tides.ipynb">tides.ipynb</a>' in page
     # Who waits has their page come again, with scripts or without.
     assert ('http-equiv="refresh"' in page) is (phase in {"queued", "starting", "stopping"})
     assert ("Open JupyterLab" in page) is (phase == "ready") is (">Open<" in listed)

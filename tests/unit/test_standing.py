@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hub_service.launch_json import anew_url, event_json, launch_json, origin, place_words, steps
+from hub_service.launch_json import anew_url, copy_url, event_json, launch_json, origin, place_words, steps
 from tests.own_servers import OFFERING
 from vaas.backends.base import OwnServer
 from vaas.launching import LAUNCH_STATES, Launch
@@ -138,10 +138,19 @@ def test_where_it_runs_is_said_also_when_it_is_not_offered_any_more() -> None:
     assert words == {
         "facility": "This machine",
         "environment": "As in apps",
-        "size": "Large: 8 cores, 16.0 GB of memory, 1 GPU, for 2 hours",
+        "size": "Large: 8 cores, 16 GB of memory, 1 GPU, up to 2 hours",
     }
     gone = place_words(OFFERING, replace(LAUNCH, facility="moon", environment="old", size="huge"))
     assert gone == {"facility": "moon", "environment": "old", "size": "huge"}
+
+
+def test_the_copy_is_found_where_the_persons_files_are() -> None:
+    moved = replace(LAUNCH, folder="Launches/a b")
+    here = replace(OFFERING.facilities[0], id="near", stores=("home",))
+    near = replace(OFFERING, facilities=(here, replace(here, id="far", stores=())))
+    assert copy_url(near, replace(moved, facility="near")) == "files/home/Launches/a%20b"
+    for none in (replace(moved, facility="far"), replace(moved, facility="gone"), replace(moved, folder="")):
+        assert copy_url(near, none) == ""
 
 
 @pytest.mark.parametrize(

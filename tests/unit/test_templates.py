@@ -120,7 +120,7 @@ def test_every_page_of_the_portal_stands_in_the_one_frame(name: str) -> None:
     assert text.startswith('{% extends "base.html" %}')
 
 
-@pytest.mark.parametrize("name", ["login", "error", "404", "logout", "sign_out"])
+@pytest.mark.parametrize("name", ["login", "error", "404", "logout", "sign_out", "home"])
 def test_the_hubs_pages_stand_in_one_frame(name: str) -> None:
     text = (ROOT / "templates" / "hub" / f"{name}.html").read_text(encoding="utf-8")
     assert re.match(r'\{%- extends "(vaas_base|error)\.html" -%\}', text)

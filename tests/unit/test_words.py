@@ -85,8 +85,10 @@ def test_a_duration_is_said_about(seconds: float, words: str) -> None:
     ("size", "words"),
     [
         (Size("s", "S", 0.5, 500_000_000), "0.5 cores, 500 MB of memory"),
-        (Size("s", "S", 1, 2_000_000_000, seconds=1800), "1 core, 2.0 GB of memory, for 30 minutes"),
-        (Size("s", "S", 8, 16_000_000_000, 2, 3600), "8 cores, 16.0 GB of memory, 2 GPUs, for 1 hour"),
+        (Size("s", "S", 1, 2_000_000_000, seconds=1800), "1 core, 2 GB of memory, up to 30 minutes"),
+        (Size("s", "S", 1, 2_500_000_000, seconds=45_000), "1 core, 2.5 GB of memory, up to 12.5 hours"),
+        (Size("s", "S", 1, 2_000_000_000, seconds=36), "1 core, 2 GB of memory, up to 36 seconds"),
+        (Size("s", "S", 8, 16_000_000_000, 2, 3600), "8 cores, 16 GB of memory, 2 GPUs, up to 1 hour"),
     ],
 )
 def test_the_room_of_a_launch_is_said(size: Size, words: str) -> None:

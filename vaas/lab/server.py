@@ -35,6 +35,8 @@ _WITHOUT = (
     "@jupyterlab/notebook-extension:language-server",
     "@voila-dashboards/jupyterlab-preview",
 )
+#: How JupyterLab is set where nobody has set it: the file that says where everything is has links to press.
+_SETTINGS = {"@jupyterlab/docmanager-extension:plugin": {"defaultViewers": {"markdown": "Markdown Preview"}}}
 #: What of the Hub's package only the Hub needs: its tables, and an older kind of server.
 _BALLAST_OF_HUB = ("orm", "singleuser.mixins")
 #: What tables are made of; what installs extensions of JupyterLab, and fetches lists of forbidden ones.
@@ -82,6 +84,7 @@ def prepare(order: Order, own: Path) -> dict[str, str]:
     (config / "labconfig").mkdir(parents=True)
     page = {"disabledExtensions": dict.fromkeys(_WITHOUT, True)}
     (config / "labconfig" / "page_config.json").write_text(json.dumps(page))
+    (config / "labconfig" / "default_setting_overrides.json").write_text(json.dumps(_SETTINGS))
     return {
         FOLDER: str(own / "kernels"),
         "JUPYTERHUB_DISABLE_USER_CONFIG": "1",

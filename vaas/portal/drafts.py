@@ -88,8 +88,8 @@ class Drafts:
         """
         if brought := [str(each.get("title", name)) for name, each in run.asked.get("things", {}).items()]:
             raise Conflict(
-                f"This run had data brought to it (“{'”, “'.join(brought)}”), which an app would not have. Put the data "
-                "beside the notebook, name them in its “parameters” cell, and publish that notebook."
+                f"This run had data brought to it (“{'”, “'.join(brought)}”), which an app would not have. Put the "
+                "data beside the notebook, name them in its “parameters” cell, and publish that notebook."
             )
         name = run.snapshot.notebook
         path = f"{run.result_path}/{name.rpartition('/')[2]}"

@@ -79,11 +79,11 @@ _DATA = (
 _YES, _NO = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 _EXPECTED = {
     "int": "a whole number",
-    "float": "a number",
+    "float": "a number, such as 1.5",
     "bool": "yes or no",
     "str": "text",
     "list": "a list, such as [1, 2]",
-    "dict": "an object, such as {“a”: 1}",
+    "dict": 'a dictionary, such as {"a": 1}',
 }
 
 
