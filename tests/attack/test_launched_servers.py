@@ -62,6 +62,13 @@ def test_without_a_plan_nothing_starts(eve: Launches, options: dict[str, Any]) -
     assert "Start it from the portal" in refused(eve, eve.new(app="world-map"), options)
 
 
+def test_a_plan_for_a_cluster_starts_nothing_on_the_hubs_machine_where_only_the_cluster_would_be_a_wall(
+    eve: Launches,
+) -> None:
+    launch = eve.new(app="world-map")
+    assert "another place" in refused(eve, launch, {"plan": eve.plan(launch, kind="slurm", home="", shared=())})
+
+
 @pytest.mark.parametrize(
     "changed",
     [

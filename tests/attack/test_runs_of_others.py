@@ -10,9 +10,11 @@ import httpx
 import pytest
 
 from hub_service.routes import API, PAGES
-from tests.portal_parts import World
-from tests.run_desk import AS_ADA, ASKED, HOSTILE, ada, ended, started
+from tests.notebooks import notebook
+from tests.portal_parts import ADA, BOB, World
+from tests.run_desk import AS_ADA, AS_BOB, ASKED, CELLS, HOSTILE, ada, becomes, ended, started
 from tests.unit.test_handlers import client, site
+from vaas.model import Access
 
 __all__ = ["ada", "site"]
 
@@ -85,3 +87,19 @@ async def test_a_result_is_no_page_at_our_address(ada: httpx.AsyncClient, world:
     answer = await ada.get(f"runs/{run.id}/result", headers=headers)
     assert answer.headers["Content-Disposition"].startswith("attachment")
     assert answer.headers["Content-Security-Policy"].startswith("sandbox;")
+
+
+async def test_who_may_not_read_the_app_any_more_gets_its_files_through_no_result(
+    ada: httpx.AsyncClient, world: World, site: str
+) -> None:
+    app = await world.published(ADA, *CELLS, to=("user:bob",), title="Waves")
+    await world.portal.sharing.grant(AS_ADA, app.slug, subject="user:bob", access=Access.READ)
+    run = await world.portal.running.start(AS_BOB, {"app": app.slug})
+    world.put(BOB, "Runs/Waves/lesson.ipynb", notebook("1"))
+    becomes(world, run, state="done", result_store="home", result_path="Runs/Waves")
+    async with client(site, "bob") as bob, client(site, "eve") as eve:
+        assert (await eve.post(f"runs/{run.id}/", data={"do": "publish"})).status_code == 404
+        await world.portal.sharing.grant(AS_ADA, app.slug, subject="user:bob", access=Access.VIEW)
+        assert (await bob.post(f"runs/{run.id}/", data={"do": "publish"})).status_code == 403
+        await world.portal.sharing.grant(AS_ADA, app.slug, subject="user:bob", access=Access.READ)
+        assert (await bob.post(f"runs/{run.id}/", data={"do": "publish"})).status_code == 303

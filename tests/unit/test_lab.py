@@ -133,7 +133,6 @@ class TestASitesSpawner:
     def test_with_one_it_is_admitted(self, tmp_path: Path) -> None:
         assert spawner(tmp_path, plan=plan(tmp_path)).admit_launch().size == SIZE
 
-    @pytest.mark.attack
     @pytest.mark.parametrize("kind", ["slurm", "htcondor", "docker", "kubernetes", "", "Local"])
     def test_processes_of_the_hubs_machine_take_no_plan_without_walls(self, tmp_path: Path, kind: str) -> None:
         here = type("Here", (with_app_servers(SimpleLocalProcessSpawner),), {"name": "l0123456789ab"})

@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.notebooks import notebook
 from tests.own_servers import OFFERING
 from tests.portal_parts import ADA, BOB, PUBLIC_URL, World
 from tests.run_desk import (
@@ -374,22 +373,6 @@ class TestARun:
         assert 'value="publish"' not in page and "beside the notebook" in page
         refused = await ada.post(f"runs/{run.id}/", data={"do": "publish"})
         assert refused.status_code == 409 and "sea.csv" in refused.text
-
-    @pytest.mark.attack
-    async def test_who_may_not_read_the_app_any_more_gets_its_files_through_no_result(
-        self, ada: httpx.AsyncClient, world: World, site: str
-    ) -> None:
-        app = await world.published(ADA, *CELLS, to=("user:bob",), title="Waves")
-        await world.portal.sharing.grant(AS_ADA, app.slug, subject="user:bob", access=Access.READ)
-        run = await world.portal.running.start(AS_BOB, {"app": app.slug})
-        world.put(BOB, "Runs/Waves/lesson.ipynb", notebook("1"))
-        becomes(world, run, state="done", result_store="home", result_path="Runs/Waves")
-        async with client(site, "bob") as bob, client(site, "eve") as eve:
-            assert (await eve.post(f"runs/{run.id}/", data={"do": "publish"})).status_code == 404
-            await world.portal.sharing.grant(AS_ADA, app.slug, subject="user:bob", access=Access.VIEW)
-            assert (await bob.post(f"runs/{run.id}/", data={"do": "publish"})).status_code == 403
-            await world.portal.sharing.grant(AS_ADA, app.slug, subject="user:bob", access=Access.READ)
-            assert (await bob.post(f"runs/{run.id}/", data={"do": "publish"})).status_code == 303
 
     async def test_what_ended_since_one_looked_is_counted(self, ada: httpx.AsyncClient, world: World) -> None:
         run = await started(world)
