@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from hub_service.handlers.apps import EventStream
@@ -39,6 +39,7 @@ __all__ = [
 #: So often it is looked how a launch is, each time at the Hub; and so soon after its JupyterLab says that it listens.
 _LOOK, _MOMENT = 0.5, 0.05
 _ASKED = ("app", "store", "path", "basket", "given")
+_OVER = frozenset({"stopped", "failed"})
 
 
 class _Lender(Base):
@@ -75,6 +76,7 @@ class LaunchPage(_Lender, Page):
             "baskets": await self._baskets() if asked.get("app") or asked.get("path") else [],
             "action": f"{self.base}launch",
             "origin": origin(asked | {"basket": form.asked.get("basket", "")}),
+            "before": self._before(form),
             "app": None,
             **more,
         }
@@ -105,11 +107,22 @@ class LaunchPage(_Lender, Page):
             self.fail_form(error)
             return await self.portal.launching.form(self.visitor, asked | {"basket": ""})
 
+    def _before(self, form: Form) -> list[Launch]:
+        """Return the person's launches of the same that nobody has stopped, as far as was noted."""
+        launches = [now.launch for now in self.portal.launching.known(self.visitor)]
+        return [each for each in launches if each.state not in _OVER and _same(each.asked, form.asked)]
+
     async def _baskets(self) -> list[tuple[str, str, int]]:
         """Return the baskets that could go along, with how many things are in each."""
         look = await self.portal.baskets.look(self.visitor)
         named = [(each.id, each.name, count) for each, count in look.baskets if each.name and count]
         return [("current", "My basket", len(look.things)), *named] if look.things else named
+
+
+def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Tell whether both are of the same app or notebook; of the same basket, where they are of that alone."""
+    names = ("app", "store", "path") if other.get("app") or other.get("path") else _ASKED[:-1]
+    return all(one.get(name, "") == other.get(name, "") for name in names)
 
 
 class AppLaunchPage(LaunchPage):

@@ -48,7 +48,7 @@ function follow(section) {
       show(told);
       if (told.state !== section.dataset.run) {
         section.dataset.run = told.state;
-        document.querySelector(".run-state .badge").replaceWith(await badge());
+        document.querySelector(".run-state").replaceWith(await state());
       }
     }
   });
@@ -60,12 +60,12 @@ async function fresh() {
   return new DOMParser().parseFromString(await response.text(), "text/html");
 }
 
-/** Return the word for its state as the portal says it now. */
-async function badge() {
+/** Return the line about its state as the portal says it now. */
+async function state() {
   try {
-    return document.adoptNode((await fresh()).querySelector(".run-state .badge"));
+    return document.adoptNode((await fresh()).querySelector(".run-state"));
   } catch {
-    return document.querySelector(".run-state .badge");
+    return document.querySelector(".run-state");
   }
 }
 

@@ -60,6 +60,20 @@ async def test_the_form_has_chosen_already_and_says_what_is_closed(world: World,
     assert (now.launch.size, labs.tokens) == ("small", {"eve"})
 
 
+async def test_who_launched_it_already_is_led_there(world: World, site: str, labs: Labs) -> None:
+    async with client(site, "ada") as ada:
+        page = "launch?store=home&path=tides.ipynb"
+        world.put(ADA, "other.ipynb", notebook("1"))
+        assert "You launched it already" not in (await ada.get(page)).text
+        launch = await launched(ada)
+        labs.put("ada", launch_server(launch), "ready")
+        again = (await ada.get(page)).text
+        assert "You launched it already" in again and f'href="/services/vaas/launches/{launch}/"' in again
+        assert "You launched it already" not in (await ada.get("launch?store=home&path=other.ipynb")).text
+        await ada.post(f"launches/{launch}/", data={"do": "stop"})
+        assert "You launched it already" not in (await ada.get(page)).text
+
+
 @pytest.mark.parametrize(
     ("sent", "status", "said"),
     [
