@@ -460,15 +460,6 @@ def test_addresses_that_cannot(url: object) -> None:
     assert links.safe_url(url) == ""
 
 
-def test_the_line_of_code_holds_a_path_whatever_is_in_it() -> None:
-    path = 'it\'s a "test"\n.csv'
-    line = links.code_line({"type": "data", "format": "csv", "details": {"path": path}})
-    assert line == f"import pandas as pd; data = pd.read_csv({path!r})"
-    compile(line, "line", "exec")
-    assert links.code_line({"type": "data", "format": "exe", "details": {"path": "a"}}) == ""
-    assert links.code_line({"type": "app", "format": "csv", "details": {"path": "a"}}) == ""
-
-
 def test_a_file_is_downloaded_from_its_store() -> None:
     details = {"store": "home", "path": "a b/ü#?.csv"}
     assert links.download({"details": details}) == "api/stores/home/files/a%20b/%C3%BC%23%3F.csv?content=1"

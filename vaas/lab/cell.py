@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vaas.lab.manifest import Manifest, Thing
-from vaas.loading import TABLES
+from vaas.loading import table_line
 
 __all__ = ["TAG", "first_cell", "language_of", "overview", "with_cells"]
 
@@ -82,21 +82,13 @@ def _data_lines(manifest: Manifest, places: Mapping[str, str]) -> list[str]:
     if not here:
         return []
     named = [f"    {ascii(each.title)}: {ascii(places[each.id])}," for each in here]
-    tables = [line for each in here if (line := _table(each, f"data[{ascii(each.title)}]"))]
-    return ["data = {", *named, "}", *(["# import pandas as pd", f"# {tables[0]}"] if tables else [])]
-
-
-def _table(thing: Thing, path: str) -> str:
-    """Return the line that reads the thing, whose path is that piece of code; "" for what is no table."""
-    ending = next((end for end in TABLES if thing.name.lower().endswith(end)), "")
-    if not ending:
-        return ""
-    function, said = TABLES[ending]
-    return f"pd.{function}({path}{''.join(f', {name}={json.dumps(value)}' for name, value in said.items())})"
+    lines = (table_line(each.name, f"data[{ascii(each.title)}]", each.written) for each in here)
+    tables = [line for line in lines if line]
+    return ["data = {", *named, "}", *(["# import pandas as pd", *(f"# {line}" for line in tables)] if tables else [])]
 
 
 def _loading(thing: Thing, place: str) -> str:
-    table = _table(thing, ascii(place))
+    table = table_line(thing.name, ascii(place), thing.written)
     return f"import pandas as pd\n\ntable = {table}" if table else f"path = {ascii(place)}"
 
 
