@@ -182,9 +182,52 @@ def test_what_one_may_not_see_is_not_suggested_nor_corrected_nor_had_by_its_id(i
     assert index.search(parse("seaweeed"), subjects=["group:g"]).total == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("column:t_m", ["column:T_max"]),
+        ("sea -column:STAT", ['sea -column:"station name"']),
+        ('column:"station n', ['column:"station name"']),
+        ("column:max", []),
+        ("variable:T", ["variable:T_max"]),
+        ("tag:", ["tag:climate", "tag:ocean"]),
+        ("tag:Oc", ["tag:ocean"]),
+        ("type:", ["type:app", "type:data"]),
+        ("owner:a", ["owner:ada"]),
+        ("author:bo", ["author:bob"]),
+        ("name:obs", ["name:obs_2024_final.csv"]),
+        ("title:sea le", ["title:sea level"]),
+        ("title:oce", ["title:oceans"]),
+        ("uses:x", ["uses:xarray"]),
+        ("colour:t", ["colour temperature"]),
+        ("column:", []),
+        ("tag:climate oce", ["tag:climate oceans"]),
+        ("after:2", []),
+    ],
+)
+def test_a_value_that_is_begun_could_go_on(two: Index, text: str, found: list[str]) -> None:
+    assert two.suggest(text, subjects=EVERYONE) == found
+
+
+def test_a_value_that_one_may_not_see_is_not_suggested(index: Index) -> None:
+    secret = replace(DATA, id="data:2", tags=("secretive",), columns=("secret_count",), owner="sec", format="sec")
+    index.put([Entry(DATA, EVERYONE), Entry(replace(secret, names=("sec.csv",)), frozenset({"group:g"}))])
+    for text in ("column:sec", "tag:sec", "owner:sec", "author:sec", "name:sec", "format:sec"):
+        assert index.suggest(text, subjects=EVERYONE) == [], text
+        assert len(index.suggest(text, subjects=["group:g"])) == 1, text
+    # The most frequent first, of what one may see alone.
+    more = [replace(DATA, id=f"m:{n}", columns=("wave_height",) if n else ("wave_age",)) for n in range(3)]
+    index.put([Entry(each, EVERYONE) for each in more])
+    index.put([Entry(replace(more[0], id=f"s:{n}"), frozenset({"group:g"})) for n in range(5)])
+    assert index.suggest("column:w", subjects=EVERYONE) == ["column:wave_height", "column:wave_age"]
+    assert index.suggest("column:w", subjects=["everyone", "group:g"])[0] == "column:wave_age"
+
+
 @pytest.mark.parametrize("text", ["漢字", "()", "a:b:c", "*" * 50, "'; --", '"', "field:", "\\", "a/b?c=d&e"])
 def test_whatever_is_typed_has_an_answer(two: Index, text: str) -> None:
     assert two.search(parse(text, typing=True), subjects=EVERYONE).total in {0, 2}
+    for field in ("", "column:", "tag:", "name:", "title:", 'author:"'):
+        assert all('"' not in each.strip('"').split(':"')[0] for each in two.suggest(field + text, subjects=EVERYONE))
 
 
 def test_of_very_many_hits_a_sample_is_counted_of_what_one_may_see(index: Index) -> None:

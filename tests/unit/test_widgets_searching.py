@@ -159,6 +159,15 @@ def test_what_is_typed_could_go_on(text: str, guessed: str) -> None:
     assert guessed in view.suggest(text)
 
 
+def test_values_that_nobody_counts_are_had_from_the_portal() -> None:
+    view, portal = searching()
+    known = {"column:sea_l": ["column:sea_level"], "tag:cl": ["tag:climate", "tag:clouds"]}
+    portal.suggest = lambda beginning, *, limit=8: {"suggestions": known[beginning]}  # type: ignore[method-assign]
+    view.search("")
+    assert view.suggest("x column:sea_l") == ["x column:sea_level"]
+    assert view.suggest("tag:cl") == ["tag:climate", "tag:clouds"], "each once, those of this search first"
+
+
 @pytest.mark.parametrize("text", ["", "a", "tide ", "glacier", 'tag:"', "nonsense:x"])
 def test_nothing_is_guessed_where_there_is_nothing_to_guess(text: str) -> None:
     view, portal = searching()

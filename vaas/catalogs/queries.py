@@ -63,6 +63,14 @@ class Queries:
         wanted = [(_MUST, Query.term_set_query(self._schema, "id", ids)), (_MUST, self.readable(subjects))]
         return Query.boolean_query(wanted)
 
+    def beginning(self, name: str, text: str, subjects: Collection[str]) -> Query:
+        """Return the query for what these subjects may see that has a value of this field which may begin so."""
+        if name in {"name", "id"}:
+            found = Query.fuzzy_term_query(self._schema, "names", plain(text), distance=0, prefix=True)
+        else:
+            found = self._words_in(Clause(text, name, prefix=True), typos=False)
+        return Query.boolean_query([(_MUST, found), (_MUST, self.readable(subjects))])
+
     def readable(self, subjects: Collection[str]) -> Query:
         """Return the query for what one of them may see; nothing that has to be looked at again, until it was."""
         named = Query.term_set_query(self._schema, "readers", sorted(subjects))
