@@ -72,7 +72,7 @@ def ids(index: Index, text: str, subjects: Collection[str] = EVERYONE) -> list[s
         ("sea station", ""),
         ("ocean*", "app data"),
         ("temperature", "data"),
-        ("OCEANS", "data"),
+        ("OCEANS", "app data"),
         ("tag:climate", "app data"),
         ("tag:CLI*", "app data"),
         ("tag:cli", ""),
@@ -120,6 +120,25 @@ def test_a_word_in_the_title_counts_more_and_an_identifier_most(index: Index) ->
     ]
     index.put(Entry(record, EVERYONE) for record in records)
     assert ids(index, "ozone") == ["name", "title", "text"]
+
+
+def test_one_and_many_are_the_same_question_and_what_was_typed_comes_first(index: Index) -> None:
+    index.put(Entry(Record(name, "data", name, columns=(name,)), EVERYONE) for name in ("river", "rivers", "riverbank"))
+    assert ids(index, "rivers") == ["rivers", "river"] and ids(index, "river") == ["river", "rivers"]
+    assert len(ids(index, "title:rivers")) == 2 and len(ids(index, "column:river")) == 2
+    assert ids(index, '"rivers"') == ["rivers"] and ids(index, "-rivers") == ["riverbank"]
+    assert ids(index, "author:rivers") == []
+    page = index.search(parse("rivers"), subjects=EVERYONE)
+    assert (page.total, page.corrected, page.facets["type"]) == (2, False, {"data": 2})
+    # While it is typed it may go on, too.
+    assert index.search(parse("rivers", typing=True), subjects=EVERYONE).total == 2
+    assert index.search(parse("river", typing=True), subjects=EVERYONE).total == 3
+
+
+def test_the_other_number_of_a_word_tells_nothing_of_what_one_may_not_see(index: Index) -> None:
+    index.put([Entry(Record("a", "data", "river"), EVERYONE), Entry(Record("b", "data", "rivers"), frozenset({"g"}))])
+    page = index.search(parse("rivers"), subjects=EVERYONE)
+    assert ([record.id for record in page.records], page.total) == (["a"], 1)
 
 
 def test_without_words_the_newest_comes_first(two: Index) -> None:

@@ -193,7 +193,7 @@ class Index(Entries):
         return _ranked({word: count for word, count in found if count})
 
     def _values(self, name: str, beginning: str, subjects: Collection[str]) -> list[str]:
-        """Return values as they are written, which the index has only word by word: from some records that have such."""
+        """Return values as they are written, of some records that have such: the index has them word by word."""
         searcher, begins = self._index.searcher(), plain(beginning)
         hits = searcher.search(self._queries.beginning(name, beginning, subjects), limit=_LOOKED_AT, count=False).hits
         counts = Counter[str]()

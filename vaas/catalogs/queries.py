@@ -9,12 +9,15 @@ import tantivy
 from tantivy import Occur, Query
 
 from vaas.catalogs.documents import GRAM, MOST_YEARS, SHORT, WHOLE, plain
+from vaas.catalogs.plurals import others
 from vaas.query import Clause, Search
 
 __all__ = ["ONE_WRONG", "Queries"]
 
 #: So much more counts what is the name of something.
 _NAME = 6.0
+#: And so much less what is one of what was asked for as many, or many of one.
+_OTHER_NUMBER = 0.8
 #: Shorter words are looked for as they stand; longer ones may have so many letters wrong.
 ONE_WRONG, _TWO_WRONG = 4, 8
 _MUST, _MAY, _MUST_NOT = Occur.Must, Occur.Should, Occur.MustNot
@@ -143,6 +146,9 @@ class Queries:
             return make(self._schema, name, list(words))
         word = words[0]
         found = [self._term(name, word, option="position")]
+        if name != "author" and not clause.exact:
+            alike = (self._term(name, each, option="position") for each in others(word))
+            found += [Query.boost_query(each, _OTHER_NUMBER) for each in alike if self._has(each)]
         if clause.prefix:
             found.append(Query.const_score_query(self._beginning(name, word), 0.5))
         if typos and not clause.exact and len(word) >= ONE_WRONG:
