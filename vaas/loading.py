@@ -51,7 +51,7 @@ _ABOVE, _MOST_ABOVE = "above", 500
 _UNKNOWN: Mapping[str, Any] = MappingProxyType({})
 #: DOIs of repositories whose files pooch finds by themselves.
 _FOUND_BY_POOCH = ("10.5281/zenodo.", "10.6084/m9.figshare.")
-_TOKEN = "f\"token {os.environ['VAAS_TOKEN']}\""
+_HEADERS = '{"Authorization": f"token {token}"}'
 
 
 def address(uri: str, *, base: str) -> str:
@@ -149,12 +149,14 @@ def _above(said: Mapping[str, Any]) -> int:
 
 def _of_a_store(store: str, path: str, written: Mapping[str, Any], *, base: str) -> str:
     url = _quoted(content_address(store, path, base=base))
-    headers = f'{{"Authorization": {_TOKEN}}}'
-    if line := table_line(path, "url", written, more=f"storage_options={headers}"):
-        return f"import os\nimport pandas as pd\n\nurl = {url}\ndata = {line}"
+    # Who has put no token there is asked for one: it is not to be written into a notebook.
+    asked = _quoted(f"A token, as {base.partition('/services/')[0]}/hub/token makes them: ")
+    begin = f'url = {url}\ntoken = os.environ.get("VAAS_TOKEN") or getpass({asked})\n'
+    if line := table_line(path, "url", written, more=f"storage_options={_HEADERS}"):
+        return f"import os\nfrom getpass import getpass\n\nimport pandas as pd\n\n{begin}data = {line}"
     return (
-        "import os\nimport urllib.request\n\n"
-        f"url = {url}\nrequest = urllib.request.Request(url, headers={headers})\n"
+        f"import os\nimport urllib.request\nfrom getpass import getpass\n\n{begin}"
+        f"request = urllib.request.Request(url, headers={_HEADERS})\n"
         "data = urllib.request.urlopen(request).read()"
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -39,11 +40,12 @@ def test_the_code_that_is_copied_loads_the_file(
     assert ran(code, tmp_path, {"VAAS_TOKEN": kim}) == printed
 
 
-def ran(code: str, folder: Path, environ: Mapping[str, str]) -> str:
-    """Return what the code prints in the app environment."""
+def ran(code: str, folder: Path, environ: Mapping[str, str], *, typed: str = "") -> str:
+    """Return what the code prints in the app environment, while somebody types that."""
     environ = {**environ, "HOME": str(folder), "PATH": "/usr/bin:/bin"}
-    command = [str(app_python()), "-c", code]
-    done = subprocess.run(command, env=environ, cwd=folder, capture_output=True, text=True, timeout=120)
+    # Without the terminal that these tests may have been started from: getpass would ask there.
+    run = partial(subprocess.run, start_new_session=True, capture_output=True, text=True, timeout=120)
+    done = run([str(app_python()), "-c", code], env=environ, cwd=folder, input=f"{typed}\n")
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -58,7 +60,8 @@ def test_a_table_from_an_old_office_loads_right_from_search_and_from_a_basket(
     # What is copied, from where its name means this machine.
     code = record["code"].replace(hub.settings.public_url.rstrip("/"), local)
     printed = "['Hörnum', 'Büsum'] 4.0"
-    assert ran(f"{code}\nprint(list(data.Ort), data.Höhe.sum())", tmp_path, {"VAAS_TOKEN": kim}) == printed
+    # Who has put no token there is asked for one.
+    assert ran(f"{code}\nprint(list(data.Ort), data.Höhe.sum())", tmp_path, {}, typed=kim) == printed
     body = {"catalog": "here", "record": record["id"]}
     hub.request("POST", "/services/vaas/api/baskets/current/things", token=kim, json=body).raise_for_status()
     code = "import vaas; data = vaas.basket()[-1].table(); print(list(data.Ort), data.Höhe.sum())"

@@ -87,6 +87,15 @@ async def test_the_kernel_is_that_of_the_environment_and_finds_its_files(lara: L
     assert (cores, level, place, height) == ("1", "7", "Hörnum", "1.5") and int(rows) > 100
 
 
+async def test_its_own_token_does_not_search_as_its_person_and_says_what_does(lara: Launches, launch: Launch) -> None:
+    code = "import os, vaas\nos.environ['VAAS_URL'] = os.environ['VAAS_PORTAL_URL']\n"
+    code += "try:\n    print(len(vaas.search('levels')))\nexcept Exception as error:\n    print(error)"
+    said = await lara.run(launch, code)
+    assert said.strip().startswith("This token may not use the portal. Make another one at http")
+    mine = f"import os; os.environ['VAAS_TOKEN'] = {lara.token!r}\n"
+    assert int(await lara.run(launch, mine + code)) >= 1
+
+
 def test_jupyterlab_offers_that_kernel_and_no_other(lara: Launches, launch: Launch) -> None:
     kernels = lara.lab("GET", launch, "api/kernelspecs").json()["kernelspecs"]
     assert {name: each["spec"]["display_name"] for name, each in kernels.items()} == {"python3": "As in apps"}

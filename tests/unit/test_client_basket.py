@@ -191,6 +191,16 @@ async def test_a_table_is_loaded_as_the_index_found_it(monkeypatch: pytest.Monke
     assert said.stdout.splitlines() == ["Höhe 5.0", "['Ort;Höhe', 'Büsum;2,5']"], said.stderr
 
 
+@pytest.mark.parametrize("ask", ["vaas.basket('b')[0].table()", "vaas.search('sea')"])
+async def test_where_pandas_is_missing_it_says_what_to_do(ask: str) -> None:
+    shelf = Shelf()
+    said = await run(shelf, f"import sys; sys.modules['pandas'] = None; import vaas; {ask}")
+    assert said.stderr.splitlines()[-1].startswith(
+        "vaas.client.errors.PortalError: Tables need pandas, which is not in"
+    )
+    assert not [asked for asked in shelf.asked if asked["verb"] != "basket"], "nothing is fetched for nothing"
+
+
 def test_a_basket_is_like_a_list() -> None:
     things = [Thing(str(n), f"T{n}", "file", "") for n in range(3)]
     made = Basket(things, name="Sea")

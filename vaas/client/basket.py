@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlsplit
 
 from vaas.client.client import Client
 from vaas.client.errors import PortalError
+from vaas.client.tables import need_pandas
 from vaas.client.ways import by_visit, here
 from vaas.facts import Way
 from vaas.loading import table_options
@@ -96,14 +97,12 @@ class Thing:
         found = table_options(self.name, self._written)
         if found is None:
             raise PortalError(f"“{self.title}” is no table that can be read: {self.name}.")
-        import pandas
-
-        function, told = found
+        library, (function, told) = need_pandas(), found
         if "delimiter" in options:  # pandas' other word for it
             told.pop("sep", None)
         path = self.path()
         try:
-            read: pandas.DataFrame = getattr(pandas, function)(path, **{**told, **options})
+            read: pandas.DataFrame = getattr(library, function)(path, **{**told, **options})
         except Exception as error:
             raise PortalError(f"“{self.title}” cannot be read as a table: {error}") from error
         return read
