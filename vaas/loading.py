@@ -150,10 +150,10 @@ def _above(said: Mapping[str, Any]) -> int:
 def _of_a_store(store: str, path: str, written: Mapping[str, Any], *, base: str) -> str:
     url = _quoted(content_address(store, path, base=base))
     # Who has put no token there is asked for one: it is not to be written into a notebook.
-    asked = _quoted(f"A token, as {base.partition('/services/')[0]}/hub/token makes them: ")
+    asked = _quoted(f"Token, from {base.partition('/services/')[0]}/hub/token: ")
     begin = f'url = {url}\ntoken = os.environ.get("VAAS_TOKEN") or getpass({asked})\n'
     if line := table_line(path, "url", written, more=f"storage_options={_HEADERS}"):
-        return f"import os\nfrom getpass import getpass\n\nimport pandas as pd\n\n{begin}data = {line}"
+        return f"import os\nfrom getpass import getpass\nimport pandas as pd\n\n{begin}data = {line}"
     return (
         f"import os\nimport urllib.request\nfrom getpass import getpass\n\n{begin}"
         f"request = urllib.request.Request(url, headers={_HEADERS})\n"

@@ -127,12 +127,14 @@ def test_one_and_many_are_the_same_question_and_what_was_typed_comes_first(index
     assert ids(index, "rivers") == ["rivers", "river"] and ids(index, "river") == ["river", "rivers"]
     assert len(ids(index, "title:rivers")) == 2 and len(ids(index, "column:river")) == 2
     assert ids(index, '"rivers"') == ["rivers"] and ids(index, "-rivers") == ["riverbank"]
-    assert ids(index, "author:rivers") == []
     page = index.search(parse("rivers"), subjects=EVERYONE)
     assert (page.total, page.corrected, page.facets["type"]) == (2, False, {"data": 2})
     # While it is typed it may go on, too.
     assert index.search(parse("rivers", typing=True), subjects=EVERYONE).total == 2
     assert index.search(parse("river", typing=True), subjects=EVERYONE).total == 3
+    # People are called as they are called.
+    index.put([Entry(Record("song", "data", "Sand", authors=("River Song",)), EVERYONE)])
+    assert (ids(index, "author:river"), ids(index, "author:rivers")) == (["song"], [])
 
 
 def test_the_other_number_of_a_word_tells_nothing_of_what_one_may_not_see(index: Index) -> None:
