@@ -32,7 +32,7 @@ from hub_service.offered import connected
 from hub_service.portals import OtherPortals
 from hub_service.probing import Probe, Probing
 from hub_service.settings import ROOT, Settings
-from hub_service.site import bounds, frame_ancestors, limits, picture_sources
+from hub_service.site import allowed_private, bounds, frame_ancestors, limits, picture_sources
 from vaas.backends.hub import HubApi, HubBackend, HubDirectory
 from vaas.backends.hub_people import HubOwnServers
 from vaas.catalogs.base import Catalog
@@ -114,7 +114,7 @@ def make_portal(settings: Settings, environ: Mapping[str, str]) -> Portal:
     core, index = make_core(settings, environ), make_index(settings, environ)
     indexing = Indexing(core, index)
     catalogs: list[Catalog] = [OwnCatalog(index, is_fresh=lambda: indexing.is_fresh)]
-    catalogs += _catalogs(settings, _http(environ))
+    catalogs += _catalogs(settings, environ)
     # One apart: who wants a preview does not wait until all files of a store were looked into.
     said = {**environ, **sandbox_environ(settings, environ)}
     looker, *beside = (AppLooker(settings.app_python, environ=said) for _ in range(1 + _PREVIEWS))
@@ -139,12 +139,13 @@ def make_index(settings: Settings, environ: Mapping[str, str]) -> Index:
 
 def _http(environ: Mapping[str, str]) -> Http:
     """Return what reaches addresses that others gave."""
-    return Http(allowed_private=_words(environ.get("VAAS_ALLOWED_PRIVATE", "")), seconds=60.0)
+    return Http(allowed_private=allowed_private(environ), seconds=60.0)
 
 
-def _catalogs(settings: Settings, http: Http) -> list[Catalog]:
+def _catalogs(settings: Settings, environ: Mapping[str, str]) -> list[Catalog]:
     """Return the catalogs elsewhere that the site names. Raises Invalid, with the line that is wrong."""
-    made = [_CATALOGS[each.kind](each, http) for each in read_catalogs(settings.catalogs)]
+    named, http = read_catalogs(settings.catalogs, allowed=allowed_private(environ)), _http(environ)
+    made = [_CATALOGS[each.kind](each, http) for each in named]
     return [Sparing(each) if each.same_for_all else each for each in made]
 
 
@@ -302,10 +303,6 @@ def shared_ids(names: Sequence[str]) -> dict[str, str]:
         told = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:8]
         ids[name] = f"{plain}-{told}" if plain in ids.values() else plain
     return ids
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(text.replace(",", " ").split())
 
 
 def main() -> int:

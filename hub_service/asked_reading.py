@@ -86,6 +86,7 @@ def _told(held: Held, base: str) -> dict[str, Any]:
         "name": file_name(thing),
         "uri": address(thing.uri, base=base),
         "format": thing.shown.get("format", ""),
+        "written": thing.access.get("written", {}),
     }
 
 

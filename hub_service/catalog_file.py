@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hub_service.toml_file import Table, TomlFile
+from vaas.addresses import AddressRules, check_url
 
 __all__ = ["KINDS", "Elsewhere", "read_catalogs"]
 
@@ -32,8 +34,17 @@ class Elsewhere:
     patience: float = 8.0
 
 
-def read_catalogs(path: Path | None) -> tuple[Elsewhere, ...]:
+def read_catalogs(
+    path: Path | None, *, allowed: Iterable[str] = (), look_up: Callable[[str], Iterable[str]] = lambda host: ()
+) -> tuple[Elsewhere, ...]:
     """Return the catalogs that the file names; none without one.
+
+    Parameters
+    ----------
+    allowed:
+        Private hosts and networks that may be asked.
+    look_up:
+        Returns the addresses that a name leads to; by default nobody is asked for them.
 
     Raises
     ------
@@ -45,10 +56,14 @@ def read_catalogs(path: Path | None) -> tuple[Elsewhere, ...]:
     file = TomlFile(path, variable="VAAS_CATALOGS")
     file.only(("catalog",), "Each catalog begins with [[catalog]].")
     found: dict[str, Elsewhere] = {}
+    rules = AddressRules(allowed)
     for table in file.tables("catalog", noun="catalog", known=_MUST + _MAY, must=_MUST):
         catalog = _catalog(table)
         if catalog.id in found:
             raise table.wrong("id", f"There are two catalogs with the id “{catalog.id}”.")
+        if rules.refuses(where := check_url(catalog.url), look_up):
+            what = f"“{where.hostname}” is inside a private network. If it is to be asked, put {where.netloc}"
+            raise table.wrong("url", f"{what} into VAAS_ALLOWED_PRIVATE.")
         found[catalog.id] = catalog
     return tuple(found.values())
 

@@ -23,7 +23,7 @@ from hub_service.facilities_file import declared
 from hub_service.isolation import probe, require, warning
 from hub_service.running import Note, is_held, stop_leftovers
 from hub_service.settings import Settings, find_node
-from hub_service.site import bounds, frame_ancestors, limits, picture_sources
+from hub_service.site import allowed_private, bounds, frame_ancestors, limits, look_up, picture_sources
 from vaas.errors import Invalid, Unavailable, VaasError
 
 __all__ = ["main"]
@@ -150,7 +150,7 @@ def _check_said(settings: Settings, environ: Mapping[str, str]) -> None:
     """Find what the portal would refuse, before anything starts."""
     limits(environ)
     bounds(environ)
-    read_catalogs(settings.catalogs)
+    read_catalogs(settings.catalogs, allowed=allowed_private(environ), look_up=look_up)
     declared(settings)
     picture_sources(environ)
     package_index(environ)

@@ -6,6 +6,7 @@ It speaks with the portal through their database, so it works where there are se
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -56,11 +57,20 @@ class Progress:
         if said == self._said or time.monotonic() - self._at < self._every:
             return
         self._said, self._at, self._is_open = said, time.monotonic(), self._on_terminal
-        print(f"\r{said:<60}" if self._on_terminal else said, end="" if self._on_terminal else "\n", flush=True)
+        _say(f"\r{said:<60}" if self._on_terminal else said, end="" if self._on_terminal else "\n")
 
     def end(self, said: str) -> None:
         """Say how it ended, in a line of its own."""
-        print(f"\r{' ' * 60}\r{said}" if self._is_open else said, flush=True)
+        _say(f"\r{' ' * 60}\r{said}" if self._is_open else said)
+
+
+def _say(text: str, *, end: str = "\n") -> None:
+    """Print it; where nobody listens any more, as behind “| head”, what was begun is done all the same."""
+    try:
+        print(text, end=end, flush=True)
+    except BrokenPipeError:
+        # What is still to be said, at the end of Python too, goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _following(core: Core) -> list[Lease]:
@@ -166,10 +176,10 @@ def _report(core: Core, asked: str) -> Mapping[str, Any] | None:
 def _print_skipped(skipped: Sequence[Mapping[str, str]]) -> None:
     """Print them; what others wrote is shown to a terminal, so nothing in it may be a command to it."""
     if skipped:
-        print(f"\nSkipped ({len(skipped):,}):")
+        _say(f"\nSkipped ({len(skipped):,}):")
     for each in skipped:
         where = f"{each['place']}: {each['path']}" if each["path"] else each["place"]
-        print(f"  {clean_text(where)}: {clean_text(each['why'])}".replace("\n", " "))
+        _say(f"  {clean_text(where)}: {clean_text(each['why'])}".replace("\n", " "))
 
 
 def _wait(true: Callable[[], object], *, seconds: float, otherwise: str) -> None:

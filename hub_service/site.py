@@ -3,23 +3,56 @@
 from __future__ import annotations
 
 import re
+import socket
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from urllib.parse import urlsplit
 
+from vaas.addresses import AddressRules
 from vaas.cookies import takes_secure
 from vaas.errors import Invalid
 from vaas.portal import Limits
 from vaas.portal.walks import Bounds
 
-__all__ = ["bounds", "frame_ancestors", "limits", "picture_sources"]
+__all__ = ["allowed_private", "bounds", "frame_ancestors", "limits", "look_up", "picture_sources"]
 
 #: The origin of a site, or of all below one, as a content security policy takes it.
 _ANCESTOR = re.compile(r"https?://(\*\.)?([a-z0-9-]+(?:\.[a-z0-9-]+)*)(?::[0-9]{1,5})?")
+#: Seconds for which a name server is waited for.
+_AT_ONCE = 2.0
 #: Limits of which 0 would let nobody in, or nothing run.
 _AT_LEAST_ONE = frozenset(
     {"visits", "cell_seconds", "check_seconds", "output", "ticket_seconds", "lost_after", "heartbeat", "server_memory"}
     | {"probe_seconds", "kernel_memory", "kernel_disk", "kernel_file", "kernel_open_files", "kernel_cpu"}
 )
+
+
+def allowed_private(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the private hosts and networks that may be connected to. Raises Invalid for what is neither."""
+    said = tuple(environ.get("VAAS_ALLOWED_PRIVATE", "").replace(",", " ").split())
+    for each in said:
+        try:
+            AddressRules([each])
+        except ValueError as error:
+            what = "is neither a host nor a network. Write it like nas.example.org, 127.0.0.1:8090 or 10.0.0.0/8."
+            raise Invalid(f"VAAS_ALLOWED_PRIVATE: {each} {what}") from error
+    return said
+
+
+def look_up(host: str) -> tuple[str, ...]:
+    """Return the addresses that a name leads to; () when nobody says so at once."""
+    found: list[str] = []
+
+    def ask() -> None:
+        with suppress(OSError, UnicodeError):
+            found.extend(str(each[4][0]) for each in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))
+
+    # A name server that is silent is waited for by nobody: such a question cannot be called off.
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(_AT_ONCE)
+    return tuple(found)
 
 
 def picture_sources(environ: Mapping[str, str]) -> tuple[str, ...]:

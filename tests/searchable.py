@@ -66,7 +66,7 @@ class Searchable:
 
     def put(self, name: str, *readers: str, **said: Any) -> Record:
         """Put a data file into the index, as ``file:p/<name>``, that those subjects may see."""
-        details = {"store": "home", "path": name, "checksum": said.pop("checksum", "")}
+        details = {"store": "home", "path": name, "checksum": said.pop("checksum", ""), **said.pop("details", {})}
         said = {"changed": self.world.clock(), "url": f"files/home/{name}", **said}
         record = Record(f"file:p/{name}", said.pop("type", "data"), said.pop("title", name), details=details, **said)
         self.index.put([Entry(record, frozenset(readers))])

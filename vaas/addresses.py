@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from vaas.errors import Invalid, Unavailable
@@ -140,9 +140,27 @@ class AddressRules:
 
     def trusts(self, parts: SplitResult) -> bool:
         """Tell whether configuration itself lists the address's host: by its name, or as a literal address."""
-        host, port = parts.hostname or "", port_of(parts)
-        try:
-            address = "127.0.0.1" if is_localhost(host) else str(ipaddress.ip_address(host))
-        except ValueError:
+        host, port, address = parts.hostname or "", port_of(parts), _literal(parts.hostname or "")
+        if not address:
             return self.names(host, port)
         return self.names(host, port) or (self.allows(address, port) and not is_public(address))
+
+    def refuses(self, parts: SplitResult, look_up: Callable[[str], Iterable[str]] = lambda host: ()) -> bool:
+        """Tell whether it is certain that the address's host may not be connected to.
+
+        ``look_up`` returns the addresses that a name leads to; of a name of which it knows none, nothing is certain.
+        """
+        host, port = parts.hostname or "", port_of(parts)
+        if self.names(host, port):
+            return False
+        literal = _literal(host)
+        found = [literal] if literal else [*look_up(host)]
+        return bool(found) and not any(self.allows(each, port) for each in found)
+
+
+def _literal(host: str) -> str:
+    """Return the address that the host is by itself; "" for a name that somebody has to be asked for."""
+    try:
+        return "127.0.0.1" if is_localhost(host) else str(ipaddress.ip_address(host))
+    except ValueError:
+        return ""

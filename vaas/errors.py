@@ -5,6 +5,7 @@ VaasError
 ├── SignInNeeded    nobody is signed in, and signing in could help
 │   └── UnknownToken    a token was sent, and nobody has it
 ├── Forbidden       the asker sees it, but may not do this with it
+│   └── WeakToken       a token was sent that may do less than its owner
 ├── Invalid         what was sent cannot be used as it is
 ├── Conflict        somebody else changed it, or the name is taken
 ├── TooLarge        over a configured limit
@@ -29,6 +30,7 @@ __all__ = [
     "UnknownToken",
     "Unreadable",
     "VaasError",
+    "WeakToken",
 ]
 
 
@@ -66,6 +68,10 @@ class UnknownToken(SignInNeeded):
 
 class Forbidden(VaasError):
     """The asker sees it, but may not do this with it."""
+
+
+class WeakToken(Forbidden):
+    """A token was sent that may do less than its owner, such as that of a server."""
 
 
 class Invalid(VaasError):

@@ -42,7 +42,8 @@ class Thing:
     size:
         In bytes; None: it is not known.
     access:
-        How to get it: "how" is "store", "http" or "portal", and "via" says with what.
+        How to get it: "how" is "store", "http" or "portal", and "via" says with what; "written" says how a table
+        that is a text is written, as :func:`vaas.loading.written` has it.
     shown:
         What else was shown of it.
     """

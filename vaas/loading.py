@@ -7,23 +7,51 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
-__all__ = ["TABLES", "address", "content_address", "lines"]
+__all__ = ["address", "content_address", "lines", "table_line", "table_options", "written"]
 
 #: How a table's name ends → pandas' function, and what else it has to be told.
-TABLES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+_TABLES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     ".csv": ("read_csv", {}),
     ".csv.gz": ("read_csv", {"compression": "gzip"}),
     ".tsv": ("read_csv", {"sep": "\t"}),
     ".parquet": ("read_parquet", {}),
+    ".feather": ("read_feather", {}),
+    ".arrow": ("read_feather", {}),
     ".xlsx": ("read_excel", {}),
     ".json": ("read_json", {}),
+    ".jsonl": ("read_json", {"lines": True}),
 }
+#: What the index found of how a text is written → pandas' option; what pandas takes by itself is None.
+_WRITTEN: Mapping[str, Mapping[Any, tuple[str, Any] | None]] = {
+    "packed": {"gzip": ("compression", "gzip")},
+    "delimiter": {
+        "comma": None,
+        "semicolon": ("sep", ";"),
+        "tab": ("sep", "\t"),
+        "bar": ("sep", "|"),
+        "space": ("sep", r"\s+"),
+    },
+    "encoding": {
+        "utf-8": None,
+        # These two were known by the mark that the text begins with, which pandas takes off under this name alone.
+        "utf-16-le": ("encoding", "utf-16"),
+        "utf-16-be": ("encoding", "utf-16"),
+        "windows-1252": ("encoding", "cp1252"),
+        "iso-8859-1": ("encoding", "latin-1"),
+    },
+    "decimal": {"comma": ("decimal", ",")},
+    "header": {True: None, False: ("header", None)},
+}
+#: Lines above the table that are left out; the index looks at no more.
+_ABOVE, _MOST_ABOVE = "above", 500
+_UNKNOWN: Mapping[str, Any] = MappingProxyType({})
 #: DOIs of repositories whose files pooch finds by themselves.
 _FOUND_BY_POOCH = ("10.5281/zenodo.", "10.6084/m9.figshare.")
-_TOKEN = "f\"token {os.environ['VAAS_TOKEN']}\""
+_HEADERS = '{"Authorization": f"token {token}"}'
 
 
 def address(uri: str, *, base: str) -> str:
@@ -47,7 +75,7 @@ def lines(kind: str, uri: str, access: Mapping[str, Any], *, base: str) -> str:
     via = access.get("via", {})
     whole, doi = address(uri, base=base), str(via.get("doi", ""))
     if access.get("how") == "store" and via.get("path"):
-        return _of_a_store(str(via.get("store", "")), str(via["path"]), base=base)
+        return _of_a_store(str(via.get("store", "")), str(via["path"]), access.get("written", {}), base=base)
     if doi.startswith(_FOUND_BY_POOCH):
         return (
             "import pooch\n\n"
@@ -62,21 +90,73 @@ def lines(kind: str, uri: str, access: Mapping[str, Any], *, base: str) -> str:
     return f"url = {_quoted(whole)}" if whole else ""
 
 
-def _of_a_store(store: str, path: str, *, base: str) -> str:
+def written(details: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a record's details say of how its table is written; {} for what is no table that is a text."""
+    if not isinstance(details.get("delimiter"), str):
+        return {}
+    said = {name: details.get(name) for name in _WRITTEN}
+    known = {name: one for name, one in said.items() if isinstance(one, str | bool) and one in _WRITTEN[name]}
+    return known | ({_ABOVE: above} if (above := _above(details)) else {})
+
+
+def table_options(name: str, written: Mapping[str, Any] = _UNKNOWN) -> tuple[str, dict[str, Any]] | None:
+    """Return pandas' function for a table, and what it has to be told; None: it is no table.
+
+    This is the one place that says how a table is read.
+
+    Parameters
+    ----------
+    name:
+        That of its file.
+    written:
+        What :func:`written` told of it: that counts more than the name. What is not known here is left out.
+    """
+    if written.get("delimiter"):
+        return "read_csv", _options(written)
+    ending = max((end for end in _TABLES if name.lower().endswith(end)), key=len, default="")
+    function, said = _TABLES.get(ending, ("", {}))
+    return (function, dict(said)) if function else None
+
+
+def table_line(name: str, place: str, written: Mapping[str, Any] = _UNKNOWN, *, more: str = "") -> str:
+    """Return the code that reads a table, with pandas as ``pd``; "" for what is none.
+
+    Parameters
+    ----------
+    name, written:
+        As for :func:`table_options`.
+    place, more:
+        Code: where it is, and what else pandas' function is given.
+    """
+    found = table_options(name, written)
+    if found is None:
+        return ""
+    function, said = found
+    given = [place, *(f"{option}={_literal(value)}" for option, value in said.items()), *([more] if more else [])]
+    return f"pd.{function}({', '.join(given)})"
+
+
+def _options(written: Mapping[str, Any]) -> dict[str, Any]:
+    """Return pandas' options for a table that is a text."""
+    found = [_WRITTEN[name].get(written[name]) for name in _WRITTEN if isinstance(written.get(name), str | bool)]
+    return dict(filter(None, found)) | ({"skiprows": above} if (above := _above(written)) else {})
+
+
+def _above(said: Mapping[str, Any]) -> int:
+    above = said.get(_ABOVE)
+    return above if type(above) is int and 0 < above <= _MOST_ABOVE else 0
+
+
+def _of_a_store(store: str, path: str, written: Mapping[str, Any], *, base: str) -> str:
     url = _quoted(content_address(store, path, base=base))
-    ending = next((end for end in TABLES if path.lower().endswith(end)), "")
-    headers = f'{{"Authorization": {_TOKEN}}}'
-    if ending:
-        function, said = TABLES[ending]
-        # Texts are written alike in JSON and in Python.
-        options = "".join(f", {name}={json.dumps(value)}" for name, value in said.items())
-        return (
-            "import os\nimport pandas as pd\n\n"
-            f"url = {url}\ndata = pd.{function}(url{options}, storage_options={headers})"
-        )
+    # Who has put no token there is asked for one: it is not to be written into a notebook.
+    asked = _quoted(f"Token, from {base.partition('/services/')[0]}/hub/token: ")
+    begin = f'url = {url}\ntoken = os.environ.get("VAAS_TOKEN") or getpass({asked})\n'
+    if line := table_line(path, "url", written, more=f"storage_options={_HEADERS}"):
+        return f"import os\nfrom getpass import getpass\nimport pandas as pd\n\n{begin}data = {line}"
     return (
-        "import os\nimport urllib.request\n\n"
-        f"url = {url}\nrequest = urllib.request.Request(url, headers={headers})\n"
+        f"import os\nimport urllib.request\nfrom getpass import getpass\n\n{begin}"
+        f"request = urllib.request.Request(url, headers={_HEADERS})\n"
         "data = urllib.request.urlopen(request).read()"
     )
 
@@ -84,6 +164,11 @@ def _of_a_store(store: str, path: str, *, base: str) -> str:
 def _part(text: str, *, safe: str = "/") -> str:
     """Return the text as a part of an address; a name on a disk may hold halves of characters."""
     return quote(text, safe=safe, errors="replace")
+
+
+def _literal(value: Any) -> str:
+    """Return one of our own options as code; texts with the quotation marks of the lines around them."""
+    return json.dumps(value) if isinstance(value, str) else repr(value)
 
 
 def _quoted(text: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
-__all__ = ["FIELDS", "Clause", "Search", "parse"]
+__all__ = ["FIELDS", "Clause", "Search", "begun_value", "parse"]
 
 #: What can be asked for by name, and the words that mean the same.
 FIELDS: Mapping[str, str] = {
@@ -47,6 +47,8 @@ _MOST_CHARACTERS, _MOST_CLAUSES = 1_000, 32
 _PIECE = re.compile(
     r"""(?P<minus>-)?(?:(?P<field>[A-Za-z]{2,12}):(?=\S))?(?:"(?P<phrase>[^"]*)(?P<closed>")?|(?P<word>[^\s"]+))"""
 )
+#: A text that ends within the value of a field.
+_BEGUN = re.compile(r"""((?:.*\s)?-?([A-Za-z]{2,12}):)(?:"([^"]*)|([^\s"]*))""", re.DOTALL)
 #: In capital letters these are no words. “AND” changes nothing: all that is asked for must be there anyway.
 _SIGNS = frozenset({"AND", "NOT", "OR", "|"})
 _AGO = re.compile(r"(\d{1,4})([dwmy])")
@@ -163,6 +165,13 @@ def parse(text: str, *, typing: bool = False, now: datetime | None = None) -> Se
         found.groups[-1][-1] = replace(last, prefix=True)
     groups = tuple(tuple(group) for group in found.groups)
     return Search(groups, found.after, found.before, tuple(found.notes))
+
+
+def begun_value(text: str) -> tuple[str, str, str] | None:
+    """Return of a text that ends with a field's value: what stands before it, which field it is, and the value."""
+    if not (begun := _BEGUN.fullmatch(text[:_MOST_CHARACTERS])) or begun[2].lower() not in FIELDS:
+        return None
+    return begun[1], FIELDS[begun[2].lower()], begun[4] if begun[3] is None else begun[3]
 
 
 class _Reading:

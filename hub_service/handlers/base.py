@@ -35,6 +35,7 @@ STATUS: Mapping[type[errors.VaasError], tuple[int, str]] = {
     errors.SignInNeeded: (401, "Sign in, then try again."),
     errors.UnknownToken: (401, "Make another one."),
     errors.Forbidden: (403, "Ask its owner for more access."),
+    errors.WeakToken: (403, "Make another one."),
     errors.Invalid: (400, "Change it and try again."),
     errors.Conflict: (409, "Look at it again, then try once more."),
     errors.CheckFailed: (409, "Mend the notebook and check it again, or publish it anyway."),
@@ -126,6 +127,8 @@ class Base(HubOAuthenticated, web.RequestHandler):
             self._hub_auth_user_cache = self.check_hub_user(model) if model else None
         except UserNotAllowed as error:
             self._hub_auth_user_cache = None
+            if self.hub_auth.get_token(self, in_cookie=False):
+                raise errors.WeakToken("This token may not use the portal.") from error
             raise errors.Forbidden("This account may not use the portal.") from error
         if is_forged(self.request.method or "", self.request.headers, origin=origin_of(self.public_url)):
             raise errors.Forbidden("This was sent from a page of another address. Go back and try it from here.")
@@ -133,7 +136,7 @@ class Base(HubOAuthenticated, web.RequestHandler):
             _ = self.person
         scope = f"custom:vaas:{'read' if self.request.method in {'GET', 'HEAD'} else 'write'}"
         if self.user and not self.hub_auth.check_scopes({scope}, self.current_user):
-            raise errors.Forbidden("This token may not do that.", log_message=f"scope {scope} is missing")
+            raise errors.WeakToken("This token may not do that.", log_message=f"scope {scope} is missing")
 
     def check_xsrf_cookie(self) -> None:
         """Let our own pages read with their cookie: an EventSource cannot send a header."""
@@ -182,7 +185,7 @@ class Base(HubOAuthenticated, web.RequestHandler):
         """Return the status, what is wrong and what to do about it, in words for the person."""
         if isinstance(error, errors.VaasError):
             status, fix = STATUS[type(error)]
-            if isinstance(error, errors.UnknownToken):
+            if isinstance(error, errors.UnknownToken | errors.WeakToken):
                 fix = f"Make another one at {urljoin(self.public_url, f'{self.hub_auth.hub_prefix}token')}."
             return status, error.message, fix
         if isinstance(error, web.MissingArgumentError):

@@ -28,6 +28,7 @@ def lara(hub: RunningPortal) -> Iterator[Launches]:
     launches = Launches(hub, "lara")
     launches.put("own.ipynb", notebook("print('own')"))
     launches.put("levels.csv", b"year,level\n2026,7\n")
+    launches.put("pegel.csv", "Ort;Höhe\nHörnum;1,5\n".encode("cp1252"))
     yield launches
 
 
@@ -48,13 +49,14 @@ def eve(hub: RunningPortal) -> Launches:
 
 
 def _basket(lara: Launches) -> str:
-    hub, record = lara.portal, "file:home-lara/levels.csv"
-    shown = f"/services/vaas/api/records/here/{record}"
-    until(lambda: hub.get(shown, token=lara.token).status_code == 200, seconds=60, what="her table in the index")
+    hub = lara.portal
     basket = hub.request("POST", "/services/vaas/api/baskets", token=lara.token, json={"name": "Levels"}).json()["id"]
-    body = {"catalog": "here", "record": record}
-    added = hub.request("POST", f"/services/vaas/api/baskets/{basket}/things", token=lara.token, json=body)
-    assert added.status_code < 300, added.text
+    for record in ("file:home-lara/levels.csv", "file:home-lara/pegel.csv"):
+        shown = f"/services/vaas/api/records/here/{record}"
+        until(lambda at=shown: hub.get(at, token=lara.token).status_code == 200, seconds=60, what="her table")
+        body = {"catalog": "here", "record": record}
+        added = hub.request("POST", f"/services/vaas/api/baskets/{basket}/things", token=lara.token, json=body)
+        assert added.status_code < 300, added.text
     return str(basket)
 
 
@@ -70,17 +72,28 @@ def test_the_working_copy_is_in_her_home_under_a_clear_name(lara: Launches, laun
     assert now.progress["things"] == {
         id: told for id, told in now.progress["things"].items() if told["state"] == "mounted"
     }
-    assert len(now.progress["things"]) == 1
+    assert len(now.progress["things"]) == 2
 
 
 async def test_the_kernel_is_that_of_the_environment_and_finds_its_files(lara: Launches, launch: Launch) -> None:
     code = "import sys, os, vois; exec(cell); import pandas as pd; print(sys.executable, os.environ['OMP_NUM_THREADS'],"
-    code += " len(pd.read_csv('gapminder.csv')), pd.read_csv(data['levels.csv']).level[0])"
+    code += " len(pd.read_csv('gapminder.csv')), pd.read_csv(data['levels.csv']).level[0],"
+    # As the cell itself says.
+    code += " *eval(next(line for line in cell.splitlines() if 'sep=' in line)[2:]).iloc[0])"
     first = json.loads((lara.home / lara.get(launch).folder / "world-map.ipynb").read_bytes())["cells"][0]["source"]
     said = await lara.run(launch, f"cell = {first!r}\n{code}")
-    python, cores, rows, level = said.split()
+    python, cores, rows, level, place, height = said.split()
     assert Path(python) == lara.portal.settings.app_python
-    assert (cores, level) == ("1", "7") and int(rows) > 100
+    assert (cores, level, place, height) == ("1", "7", "Hörnum", "1.5") and int(rows) > 100
+
+
+async def test_its_own_token_does_not_search_as_its_person_and_says_what_does(lara: Launches, launch: Launch) -> None:
+    code = "import os, vaas\nos.environ['VAAS_URL'] = os.environ['VAAS_PORTAL_URL']\n"
+    code += "try:\n    print(len(vaas.search('levels')))\nexcept Exception as error:\n    print(error)"
+    said = await lara.run(launch, code)
+    assert said.strip().startswith("This token may not use the portal. Make another one at http")
+    mine = f"import os; os.environ['VAAS_TOKEN'] = {lara.token!r}\n"
+    assert int(await lara.run(launch, mine + code)) >= 1
 
 
 def test_jupyterlab_offers_that_kernel_and_no_other(lara: Launches, launch: Launch) -> None:

@@ -102,6 +102,8 @@ async def test_suggestions_records_and_previews_are_what_the_visitor_may_see(por
     bob, eve = await proof(portal, Visitor(BOB)), await proof(portal, Visitor(EVE))
     assert await asked(site, bob, "suggest", beginning="phys") == {"suggestions": ["physics"]}
     assert await asked(site, eve, "suggest", beginning="phys") == {"suggestions": []}
+    assert await asked(site, bob, "suggest", beginning="title:phys") == {"suggestions": ["title:physics"]}
+    assert await asked(site, eve, "suggest", beginning="title:phys") == {"suggestions": []}
     hidden = next(r for r in (await asked(site, bob, "search", text="physics"))["records"])
     assert hidden["url"] == f"{PUBLIC_URL}apps/tides-for-physics/" and "text" not in hidden
     for verb in ("record", "preview"):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from hub_service import control
 from hub_service.application import make_portal
 from hub_service.catalog_file import KINDS, Elsewhere, read_catalogs
 from hub_service.settings import Settings
+from hub_service.site import allowed_private, look_up
 from tests.servers import web
 from vaas.errors import Invalid
 from vaas.model import Visitor
@@ -82,6 +85,46 @@ def test_what_is_wrong_is_named_with_its_line(file: Path, old: str, new: str, li
     assert str(file) in said.value.message and "secret-token" not in said.value.message
 
 
+@pytest.mark.parametrize(
+    ("host", "allowed", "fits"),
+    [
+        ("10.1.2.3", "", False),
+        ("10.1.2.3", "10.0.0.0/8", True),
+        ("127.0.0.1:8090", "127.0.0.1:8091", False),
+        ("127.0.0.1:8090", "127.0.0.1:8090", True),
+        ("[::1]:8090", "", False),
+        ("sea.localhost", "", False),
+        ("inside.example.org", "", False),
+        ("inside.example.org", "inside.example.org", True),
+        ("inside.example.org", "10.0.0.0/8", True),
+        ("both.example.org", "", True),
+        ("unknown.example.org", "", True),
+    ],
+)
+def test_a_private_address_that_is_not_allowed_is_named_with_its_line(
+    file: Path, host: str, allowed: str, fits: bool
+) -> None:
+    file.write_text(GOOD.replace("zenodo.org", host))
+    names = {"inside.example.org": ["10.1.2.3", "fd00::1"], "both.example.org": ["10.1.2.3", "93.184.216.34"]}
+
+    entries = allowed_private({"VAAS_ALLOWED_PRIVATE": allowed})
+    words = rf"line 6: .* put {re.escape(host)} into VAAS_ALLOWED_PRIVATE"
+    with contextlib.nullcontext() if fits else pytest.raises(Invalid, match=words):
+        assert len(read_catalogs(file, allowed=entries, look_up=lambda name: names.get(name, []))) == 2
+
+
+def test_what_allows_nothing_stops_the_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.MonkeyPatch.context() as environ:
+        environ.setenv("VAAS_ALLOWED_PRIVATE", "10.0.0.0/8, http://nas.example")
+        assert control.main(["up", "--data", str(tmp_path / "data")]) == 2
+    assert "VAAS_ALLOWED_PRIVATE: http://nas.example is neither" in capsys.readouterr().err
+
+
+def test_a_name_of_this_machine_is_looked_up_and_one_that_nobody_knows_is_not_waited_for() -> None:
+    assert set(look_up("localhost")) <= {"127.0.0.1", "::1"} and look_up("localhost")
+    assert look_up("nobody.invalid") == look_up("\ud800") == ()
+
+
 def test_what_is_no_file_or_no_text_is_said(file: Path, tmp_path: Path) -> None:
     with pytest.raises(Invalid, match="cannot be read: No such file"):
         read_catalogs(file)
@@ -108,7 +151,10 @@ def test_a_mistake_stops_the_start(file: Path, tmp_path: Path, capsys: pytest.Ca
     with pytest.MonkeyPatch.context() as environ:
         environ.setenv("VAAS_CATALOGS", str(file))
         assert control.main(["up", "--data", str(tmp_path / "data")]) == 2
-    assert f"VAAS_CATALOGS={file}, line 11: “rucio” is no kind of catalog." in capsys.readouterr().err
+        assert f"VAAS_CATALOGS={file}, line 11: “rucio” is no kind of catalog." in capsys.readouterr().err
+        file.write_text(GOOD.replace("zenodo.org", "192.168.1.7"))
+        assert control.main(["up", "--data", str(tmp_path / "data")]) == 2
+    assert f"VAAS_CATALOGS={file}, line 6: “192.168.1.7” is inside a private network." in capsys.readouterr().err
 
 
 async def test_a_catalog_of_the_file_is_searched(file: Path, tmp_path: Path) -> None:
@@ -127,15 +173,16 @@ async def test_a_catalog_of_the_file_is_searched(file: Path, tmp_path: Path) -> 
         environ |= {"JUPYTERHUB_API_URL": "http://127.0.0.1:9/hub/api", "JUPYTERHUB_API_TOKEN": ""}
         (tmp_path / "data").mkdir()
         # A private address is asked only where the site says so.
-        for allowed, silent in (("", ["Sea data"]), (f"127.0.0.1:{port}", [])):
-            said = environ | {"VAAS_ALLOWED_PRIVATE": allowed}
-            portal = make_portal(Settings.from_environ(said), said)
-            assert portal.indexing is not None
-            portal.indexing.catch_up()
-            for _ in range(2):
-                page = await portal.finding.search("tides", visitor=Visitor())
-                assert sorted(page.silent) == silent
-            portal.core.database.close()  # type: ignore[attr-defined]
+        with pytest.raises(Invalid, match="line 5: “127.0.0.1” is inside a private network"):
+            make_portal(Settings.from_environ(environ), environ)
+        said = environ | {"VAAS_ALLOWED_PRIVATE": f"127.0.0.1:{port}"}
+        portal = make_portal(Settings.from_environ(said), said)
+        assert portal.indexing is not None
+        portal.indexing.catch_up()
+        for _ in range(2):
+            page = await portal.finding.search("tides", visitor=Visitor())
+            assert not page.silent
+        portal.core.database.close()  # type: ignore[attr-defined]
     assert len(asked_for) == 1, "the same is not asked twice"
     (record,) = page.records
     assert (record.title, record.catalog, record.url) == ("Tides of the North Sea", "sea", f"{url}/dataset/tides")

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from tornado.httputil import HTTPServerRequest
 
+from tests.portal_fixture import app_python
 from tests.servers import web
 from vaas.client import PortalError
 from vaas.client.basket import Basket, Thing, _folder_of, basket
@@ -31,6 +32,7 @@ class Shelf:
 
     data: bytes = b"a,b\n1,2\n"
     name: str = "t.csv"
+    written: dict[str, Any] = field(default_factory=dict)
     checksum: str = ""
     seen: str = "e"
     etags: list[str] = field(default_factory=lambda: ["e"])
@@ -45,7 +47,7 @@ class Shelf:
             thing |= {
                 "etag": self.seen,
                 "checksum": self.checksum,
-                "access": {"via": {"path": f"some/{self.name}"}},
+                "access": {"via": {"path": f"some/{self.name}"}, "written": self.written},
                 "state": "there",
             }
             gone = {**thing, "id": "1", "state": "gone"}
@@ -66,6 +68,14 @@ async def done(shelf: Shelf, monkeypatch: pytest.MonkeyPatch, use: Callable[[Bas
         monkeypatch.setenv("VAAS_URL", f"http://127.0.0.1:{port}/portal/")
         monkeypatch.setenv("VAAS_TOKEN", "t")
         return await asyncio.to_thread(lambda: use(basket("b")))
+
+
+async def run(shelf: Shelf, script: str, *, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
+    """Run a script that asks that portal."""
+    async with web(shelf) as port:
+        environ = {"PATH": os.environ["PATH"], "VAAS_URL": f"http://127.0.0.1:{port}/portal/", "VAAS_TOKEN": "t"}
+        ran = partial(subprocess.run, [python, "-c", script], env=environ, capture_output=True, text=True)
+        return await asyncio.to_thread(partial(ran, timeout=60, check=False))
 
 
 async def test_a_file_is_fetched_once_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,6 +177,30 @@ async def test_what_can_be_a_table_is_known_by_its_name(monkeypatch: pytest.Monk
         await done(Shelf(name="t.png"), monkeypatch, lambda things: things[0].table())
 
 
+@pytest.mark.app
+async def test_a_table_is_loaded_as_the_index_found_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And as its caller says, where that is something else."""
+    written = {"delimiter": "semicolon", "encoding": "windows-1252", "decimal": "comma"}
+    shelf = Shelf("Ort;Höhe\nBüsum;2,5\n".encode("cp1252"), "pegel.tab", written=written)
+    assert await done(shelf, monkeypatch, lambda things: [each.name for each in things.tables]) == ["pegel.tab"]
+    script = (
+        "import vaas; (thing,) = vaas.basket('b'); data = thing.table(); print(data.columns[1], data.iloc[0, 1] * 2);"
+        "print(list(thing.table(delimiter='|', header=None)[0]))"
+    )
+    said = await run(shelf, script, python=str(app_python()))
+    assert said.stdout.splitlines() == ["Höhe 5.0", "['Ort;Höhe', 'Büsum;2,5']"], said.stderr
+
+
+@pytest.mark.parametrize("ask", ["vaas.basket('b')[0].table()", "vaas.search('sea')"])
+async def test_where_pandas_is_missing_it_says_what_to_do(ask: str) -> None:
+    shelf = Shelf()
+    said = await run(shelf, f"import sys; sys.modules['pandas'] = None; import vaas; {ask}")
+    assert said.stderr.splitlines()[-1].startswith(
+        "vaas.client.errors.PortalError: Tables need pandas, which is not in"
+    )
+    assert not [asked for asked in shelf.asked if asked["verb"] != "basket"], "nothing is fetched for nothing"
+
+
 def test_a_basket_is_like_a_list() -> None:
     things = [Thing(str(n), f"T{n}", "file", "") for n in range(3)]
     made = Basket(things, name="Sea")
@@ -180,10 +214,6 @@ async def test_with_a_token_it_is_that_ones_basket_in_an_apps_kernel_too(monkeyp
     script = (
         "from vaas.runtime import asking; asking.install(template=True); import vaas; print(vaas.basket('b')[0].title)"
     )
-
-    async with web(shelf) as port:
-        environ = {"PATH": os.environ["PATH"], "VAAS_URL": f"http://127.0.0.1:{port}/portal/", "VAAS_TOKEN": "t"}
-        run = partial(subprocess.run, [sys.executable, "-c", script], env=environ, capture_output=True, text=True)
-        done = await asyncio.to_thread(partial(run, timeout=60, check=False))
+    done = await run(shelf, script)
     assert (done.stdout.strip(), done.returncode) == ("T", 0), done.stderr
     assert shelf.asked[0]["args"] == {"basket": "b"}

@@ -16,6 +16,7 @@ import httpx
 import pytest
 from pytest import MonkeyPatch
 
+from hub_service.asked import answer_asker
 from hub_service.handlers.opening import HandPage, OpenPage
 from tests.notebooks import code, notebook
 from tests.portal_parts import ADA, BOB, World
@@ -32,6 +33,7 @@ from vaas.model import Entry as FileEntry
 from vaas.network import ALL
 from vaas.portal import Publication
 from vaas.portal.previewing import Previewing
+from vaas.portal.speaking import Asker
 from vaas.runtime.gate import Gate
 from vaas.stores.base import Piece
 from vaas.stores.folder import FolderStore
@@ -403,6 +405,17 @@ class TestWhatIsRead:
             assert len(piece.data) == 2_000_000
         assert got == data
         assert (await read.piece(AS_ADA, basket, thing.thing.id, offset=10**9, size=1)).data == b""
+
+    async def test_an_app_is_told_how_its_tables_are_written(self, found: Searchable) -> None:
+        found.put("sea.csv", "user:ada", details={"delimiter": "semicolon", "encoding": "windows-1252", "rows": 7})
+        basket = await filled(found, "sea.csv", "air.csv")
+        look = await found.portal.baskets.look(AS_ADA, basket)
+        handed = Handed(basket, tuple(each.thing.id for each in look.things), "a", "v", "")
+        told = await answer_asker(found.portal, Asker(AS_ADA, handed=handed), "basket", {}, base="")
+        assert [each["written"] for each in told["things"]] == [
+            {"delimiter": "semicolon", "encoding": "windows-1252"},
+            {},
+        ]
 
     async def test_of_folders_with_the_same_id_the_one_that_was_shown_is_read(self, found: Searchable) -> None:
         """And previewed: what Team_A and team-a share has the same store's id and the same path."""

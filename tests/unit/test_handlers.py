@@ -286,6 +286,14 @@ async def test_a_stranger_learns_the_same_of_a_hidden_app_and_of_none(world: Wor
             assert {(a.status_code, a.text) for a in answers} == {(404, answers[0].text)}
 
 
+async def test_a_token_that_may_do_less_says_where_to_make_another(world: World, site: str) -> None:
+    place = f"{PUBLIC_URL.partition('/services/')[0]}/hub/token"
+    async with client(site, "ada:read") as ada:
+        refused = await ada.post("api/baskets", json={"name": "Sea"})
+    assert refused.status_code == 403
+    assert refusal(403, refused.content).message == f"This token may not do that. Make another one at {place}."
+
+
 @pytest.mark.parametrize("path", ["settings", "share", "versions", "launch"])
 async def test_pages_ask_for_the_scopes_of_a_token_as_rest_does(world: World, site: str, path: str) -> None:
     app = await world.published(ADA, "x = 1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import random
 import shutil
@@ -321,11 +322,15 @@ async def test_a_dead_store_is_named_and_stops_nobody(site: Site, caplog: pytest
     site.sites.more = [Place(each.id, each, frozenset({"user:ada"}), "ada") for each in (dead, mute)]
     site.put("homes/ada/own.csv", "Own")
     site.bounded(silence=0.2)
-    await site.sweep()
+    with caplog.at_level(logging.INFO, "vaas"):
+        await site.sweep()
+        assert "0 gone." in caplog.messages[-1] and "skipped" not in caplog.text
     assert await site.found() == ["dav-1:a.csv", "dav-2:b.csv", "home:own.csv"]
     dead.dead, mute.hangs = True, True
     site.put("homes/ada/new.csv", "New")
-    report = await site.sweep()
+    with caplog.at_level(logging.INFO, "vaas"):
+        report = await site.sweep()
+        assert "0 gone, 2 skipped." in caplog.messages[-1]
     assert {each.place: each.why for each in report.skipped} == dict.fromkeys(
         ("dav-1", "dav-2"), "“Cloud” does not answer."
     )

@@ -72,7 +72,7 @@ def ids(index: Index, text: str, subjects: Collection[str] = EVERYONE) -> list[s
         ("sea station", ""),
         ("ocean*", "app data"),
         ("temperature", "data"),
-        ("OCEANS", "data"),
+        ("OCEANS", "app data"),
         ("tag:climate", "app data"),
         ("tag:CLI*", "app data"),
         ("tag:cli", ""),
@@ -120,6 +120,27 @@ def test_a_word_in_the_title_counts_more_and_an_identifier_most(index: Index) ->
     ]
     index.put(Entry(record, EVERYONE) for record in records)
     assert ids(index, "ozone") == ["name", "title", "text"]
+
+
+def test_one_and_many_are_the_same_question_and_what_was_typed_comes_first(index: Index) -> None:
+    index.put(Entry(Record(name, "data", name, columns=(name,)), EVERYONE) for name in ("river", "rivers", "riverbank"))
+    assert ids(index, "rivers") == ["rivers", "river"] and ids(index, "river") == ["river", "rivers"]
+    assert len(ids(index, "title:rivers")) == 2 and len(ids(index, "column:river")) == 2
+    assert ids(index, '"rivers"') == ["rivers"] and ids(index, "-rivers") == ["riverbank"]
+    page = index.search(parse("rivers"), subjects=EVERYONE)
+    assert (page.total, page.corrected, page.facets["type"]) == (2, False, {"data": 2})
+    # While it is typed it may go on, too.
+    assert index.search(parse("rivers", typing=True), subjects=EVERYONE).total == 2
+    assert index.search(parse("river", typing=True), subjects=EVERYONE).total == 3
+    # People are called as they are called.
+    index.put([Entry(Record("song", "data", "Sand", authors=("River Song",)), EVERYONE)])
+    assert (ids(index, "author:river"), ids(index, "author:rivers")) == (["song"], [])
+
+
+def test_the_other_number_of_a_word_tells_nothing_of_what_one_may_not_see(index: Index) -> None:
+    index.put([Entry(Record("a", "data", "river"), EVERYONE), Entry(Record("b", "data", "rivers"), frozenset({"g"}))])
+    page = index.search(parse("rivers"), subjects=EVERYONE)
+    assert ([record.id for record in page.records], page.total) == (["a"], 1)
 
 
 def test_without_words_the_newest_comes_first(two: Index) -> None:
@@ -182,9 +203,52 @@ def test_what_one_may_not_see_is_not_suggested_nor_corrected_nor_had_by_its_id(i
     assert index.search(parse("seaweeed"), subjects=["group:g"]).total == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("column:t_m", ["column:T_max"]),
+        ("sea -column:STAT", ['sea -column:"station name"']),
+        ('column:"station n', ['column:"station name"']),
+        ("column:max", []),
+        ("variable:T", ["variable:T_max"]),
+        ("tag:", ["tag:climate", "tag:ocean"]),
+        ("tag:Oc", ["tag:ocean"]),
+        ("type:", ["type:app", "type:data"]),
+        ("owner:a", ["owner:ada"]),
+        ("author:bo", ["author:bob"]),
+        ("name:obs", ["name:obs_2024_final.csv"]),
+        ("title:sea le", ["title:sea level"]),
+        ("title:oce", ["title:oceans"]),
+        ("uses:x", ["uses:xarray"]),
+        ("colour:t", ["colour temperature"]),
+        ("column:", []),
+        ("tag:climate oce", ["tag:climate oceans"]),
+        ("after:2", []),
+    ],
+)
+def test_a_value_that_is_begun_could_go_on(two: Index, text: str, found: list[str]) -> None:
+    assert two.suggest(text, subjects=EVERYONE) == found
+
+
+def test_a_value_that_one_may_not_see_is_not_suggested(index: Index) -> None:
+    secret = replace(DATA, id="data:2", tags=("secretive",), columns=("secret_count",), owner="sec", format="sec")
+    index.put([Entry(DATA, EVERYONE), Entry(replace(secret, names=("sec.csv",)), frozenset({"group:g"}))])
+    for text in ("column:sec", "tag:sec", "owner:sec", "author:sec", "name:sec", "format:sec"):
+        assert index.suggest(text, subjects=EVERYONE) == [], text
+        assert len(index.suggest(text, subjects=["group:g"])) == 1, text
+    # The most frequent first, of what one may see alone.
+    more = [replace(DATA, id=f"m:{n}", columns=("wave_height",) if n else ("wave_age",)) for n in range(3)]
+    index.put([Entry(each, EVERYONE) for each in more])
+    index.put([Entry(replace(more[0], id=f"s:{n}"), frozenset({"group:g"})) for n in range(5)])
+    assert index.suggest("column:w", subjects=EVERYONE) == ["column:wave_height", "column:wave_age"]
+    assert index.suggest("column:w", subjects=["everyone", "group:g"])[0] == "column:wave_age"
+
+
 @pytest.mark.parametrize("text", ["漢字", "()", "a:b:c", "*" * 50, "'; --", '"', "field:", "\\", "a/b?c=d&e"])
 def test_whatever_is_typed_has_an_answer(two: Index, text: str) -> None:
     assert two.search(parse(text, typing=True), subjects=EVERYONE).total in {0, 2}
+    for field in ("", "column:", "tag:", "name:", "title:", 'author:"'):
+        assert all('"' not in each.strip('"').split(':"')[0] for each in two.suggest(field + text, subjects=EVERYONE))
 
 
 def test_of_very_many_hits_a_sample_is_counted_of_what_one_may_see(index: Index) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -64,6 +67,19 @@ def test_without_a_portal_it_makes_the_index_itself(
     assert whales(index) == 120 and index.search(parse("whale"), subjects=["user:bob"]).total == 0
     # A portal that starts afterwards has nothing left to do.
     assert Indexing(core, index).catch_up() == 0
+    index.close()
+
+
+def test_where_nobody_listens_it_does_its_work_and_says_nothing(settings: Settings, core: Core) -> None:
+    """As behind “| head”, which has gone."""
+    reads, writes = os.pipe()
+    os.close(reads)
+    command = [sys.executable, "-m", "hub_service.control", "index", "--data", str(settings.data)]
+    done = subprocess.run(command, stdout=writes, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(writes)
+    assert (done.returncode, done.stderr) == (0, "")
+    index = make_index(settings, {})
+    assert whales(index) == 120
     index.close()
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,9 +14,11 @@ import pytest
 import pytest_asyncio
 
 from tests.insides import looking, write_samples
+from tests.portal_fixture import app_python
 from vaas.catalogs.looking import AppLooker
 from vaas.errors import Unreadable
 from vaas.insides.base import Inside
+from vaas.loading import table_line, written
 
 pytestmark = [pytest.mark.app, pytest.mark.asyncio(loop_scope="module")]
 
@@ -94,6 +98,32 @@ async def test_a_table_without_a_header_has_numbered_columns(look: Look) -> None
     inside = await look("no_header.csv")
     assert inside.columns == ("column 1", "column 2", "column 3")
     assert inside.details["rows"] == 3 and inside.details["header"] is False
+
+
+#: What is written → as what it is loaded: its columns, and its second row.
+WRITTEN: dict[str, tuple[bytes, list[str], list[Any]]] = {
+    "office.csv": ("Ort;Höhe\nHörnum;1,5\nBüsum;2,5\n".encode("cp1252"), ["Ort", "Höhe"], ["Büsum", 2.5]),
+    "points.csv": (b"a;b\nx;1.5\ny,z;2.5\n", ["a", "b"], ["y,z", 2.5]),
+    "latin.tab": ("Ort\tn\nA\x81\t1\nÉ\x81\t2\n".encode("latin-1"), ["Ort", "n"], ["É\x81", 2]),
+    "mark.csv": ("é|n\na|1\nü|2\n".encode("utf-8-sig"), ["é", "n"], ["ü", 2]),
+    "wide.csv.gz": (gzip.compress("é,n\na,1\nü,2\n".encode("utf-16")), ["é", "n"], ["ü", 2]),
+    "log.csv": (b"# level  n\n#\n 1.5   1\n 2.5   2\n", ["0", "1"], [2.5, 2]),
+    "years.csv": (b"country,2019,2020\nNorway,5,6\nItaly,7,8\n", ["country", "2019", "2020"], ["Italy", 7, 8]),
+    "spans.csv": (b"Oslo,1999,2000\nRome,1987,1999\n", ["0", "1", "2"], ["Rome", 1987, 1999]),
+}
+
+
+async def test_a_table_is_loaded_as_it_is_written(looker: AppLooker, tmp_path: Path) -> None:
+    """By pandas, told what the reader found: in each encoding, with each separator, with a head and without."""
+    loaded = ["import json, pandas as pd", "rows = []"]
+    for name, (data, _, _) in WRITTEN.items():
+        (tmp_path / name).write_bytes(data)
+        said = written((await looker.look(tmp_path / name, name=name)).details)
+        loaded.append(f"rows.append({table_line(name, ascii(str(tmp_path / name)), said)})")
+    loaded.append("print(json.dumps([[list(map(str, each)), each.iloc[1].tolist()] for each in rows], default=float))")
+    done = subprocess.run([app_python(), "-c", "\n".join(loaded)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert dict(zip(WRITTEN, json.loads(done.stdout), strict=True)) == {n: list(w[1:]) for n, w in WRITTEN.items()}
 
 
 async def test_rows_are_counted_exactly_while_that_is_cheap(look: Look) -> None:

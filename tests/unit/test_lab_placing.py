@@ -162,6 +162,21 @@ def test_things_are_fetched_beside_it_and_named_in_the_first_cell(shelf: Shelf, 
     assert any(0 < post["percent"] < 100 for post in shelf.posts), "and it was told on the way"
 
 
+def test_the_first_cell_says_of_each_table_how_it_is_loaded(shelf: Shelf, home: Path) -> None:
+    shelf.things = {ID: b"a;b\n", OTHER: b"a,b\n"}
+    shelf.told = {ID: {"written": {"delimiter": "semicolon", "encoding": "windows-1252"}}, OTHER: {"written": None}}
+    place(shelf, home)
+    cell = json.loads((home / FOLDER / "lesson.ipynb").read_bytes())["cells"][0]["source"]
+    assert cell.splitlines()[-3:] == [
+        "# import pandas as pd",
+        """# pd.read_csv(data['Thing a'], sep=";", encoding="cp1252")""",
+        "# pd.read_csv(data['Thing b'])",
+    ]
+    assert (
+        """table = pd.read_csv('data/a.csv', sep=";", encoding="cp1252")""" in (home / FOLDER / "Data.md").read_text()
+    )
+
+
 def test_a_launch_that_is_started_again_fetches_and_copies_nothing_twice(shelf: Shelf, home: Path) -> None:
     shelf.things = {ID: b"1"}
     place(shelf, home)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from vaas.loading import address, content_address, lines
+from vaas.loading import address, content_address, lines, table_line, table_options, written
 
 BASE = "https://vaas.example.org/services/vaas/"
 ODD = [
@@ -52,6 +52,31 @@ def test_a_file_is_loaded_by_what_its_name_ends_with(path: str, call: str) -> No
     code = lines("file", "files/home/x", store(path), base=BASE)
     ast.parse(code)
     assert call in code and content_address("home", path, base=BASE) in code and "VAAS_TOKEN" in code
+
+
+OFFICE = {"encoding": "windows-1252", "delimiter": "semicolon", "header": False, "decimal": "comma", "above": 2}
+
+
+def test_a_table_is_loaded_as_the_index_found_it_whatever_its_name_says() -> None:
+    access = store("sea.csv") | {"written": written({**OFFICE, "rows": 7, "types": {}})}
+    code = lines("file", "", access, base=BASE)
+    ast.parse(code)
+    call = 'pd.read_csv(url, sep=";", encoding="cp1252", decimal=",", header=None, skiprows=2, storage'
+    assert call in code
+    assert "pd.read_csv" in lines("file", "", store("sea.dat") | {"written": {"delimiter": "comma"}}, base=BASE)
+    assert table_options("sea.xlsx", {"delimiter": "tab"}) == ("read_csv", {"sep": "\t"})
+    assert table_options("sea.nc") is None and table_line("sea.nc", "x") == ""
+    assert table_line("sea.jsonl", "x") == "pd.read_json(x, lines=True)"
+    assert table_options("sea.csv", {"delimiter": "comma", "encoding": "utf-8", "header": True}) == ("read_csv", {})
+
+
+@pytest.mark.parametrize("odd", ["; x", "__import__('os')", 7, None, [], {}, True, -1, 10**9, "utf-16-le "])
+def test_what_is_said_of_a_table_and_not_known_is_left_out(odd: Any) -> None:
+    said = dict.fromkeys((*OFFICE, "packed"), odd)
+    for told in (said | {"delimiter": "comma"}, written(said | {"delimiter": "comma"})):
+        found = table_options("a.csv", told)
+        assert found in (("read_csv", {}), ("read_csv", {"skiprows": 7})) and (odd == 7) == ("skiprows" in found[1])
+    assert written(said).get("delimiter") is None or isinstance(odd, str)
 
 
 def test_a_path_is_one_address_whatever_is_in_it() -> None:

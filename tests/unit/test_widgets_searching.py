@@ -159,6 +159,15 @@ def test_what_is_typed_could_go_on(text: str, guessed: str) -> None:
     assert guessed in view.suggest(text)
 
 
+def test_values_that_nobody_counts_are_had_from_the_portal() -> None:
+    view, portal = searching()
+    known = {"column:sea_l": ["column:sea_level"], "tag:cl": ["tag:climate", "tag:clouds"]}
+    portal.suggest = lambda beginning, *, limit=8: {"suggestions": known[beginning]}  # type: ignore[method-assign]
+    view.search("")
+    assert view.suggest("x column:sea_l") == ["x column:sea_level"]
+    assert view.suggest("tag:cl") == ["tag:climate", "tag:clouds"], "each once, those of this search first"
+
+
 @pytest.mark.parametrize("text", ["", "a", "tide ", "glacier", 'tag:"', "nonsense:x"])
 def test_nothing_is_guessed_where_there_is_nothing_to_guess(text: str) -> None:
     view, portal = searching()
@@ -458,15 +467,6 @@ def test_addresses_that_can_be_followed(url: str) -> None:
 )  # fmt: skip
 def test_addresses_that_cannot(url: object) -> None:
     assert links.safe_url(url) == ""
-
-
-def test_the_line_of_code_holds_a_path_whatever_is_in_it() -> None:
-    path = 'it\'s a "test"\n.csv'
-    line = links.code_line({"type": "data", "format": "csv", "details": {"path": path}})
-    assert line == f"import pandas as pd; data = pd.read_csv({path!r})"
-    compile(line, "line", "exec")
-    assert links.code_line({"type": "data", "format": "exe", "details": {"path": "a"}}) == ""
-    assert links.code_line({"type": "app", "format": "csv", "details": {"path": "a"}}) == ""
 
 
 def test_a_file_is_downloaded_from_its_store() -> None:

@@ -10,7 +10,8 @@ import asyncio
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -22,11 +23,11 @@ import tantivy
 from tantivy import Query
 
 from vaas.catalogs.base import ADMINS, FACETS, Catalog, Entries, Entry, Page, Record
-from vaas.catalogs.documents import FORM, SAMPLES, document, record_in, schema, tokenizers
+from vaas.catalogs.documents import FORM, SAMPLES, document, plain, record_in, schema, tokenizers
 from vaas.catalogs.queries import ONE_WRONG, Queries
 from vaas.errors import Invalid, NotFound, Unavailable
 from vaas.model import Visitor
-from vaas.query import Search
+from vaas.query import Search, begun_value
 
 __all__ = ["Index", "OwnCatalog"]
 
@@ -35,6 +36,9 @@ _Answer = TypeVar("_Answer")
 #: More than 9,999 hits are not turned over.
 _LONGEST_CURSOR = 4
 _MOST_FACETS, _MOST_TIMES, _MOST_SUGGESTED = 50, 1_000, 200
+#: Fields whose values are taken from records, so many of them → what has them there.
+_OF_RECORDS = {"column": ("columns",), "author": ("authors", "owner"), "name": ("names",), "id": ("names",)}
+_LOOKED_AT = 100
 #: Of times, all that there are: who draws them leaves none out.
 _TIMES = ("year", "month")
 _COUNTS = {name: {"terms": {"field": name, "size": _MOST_TIMES if name in _TIMES else _MOST_FACETS}} for name in FACETS}
@@ -160,15 +164,45 @@ class Index(Entries):
         return {record.id: record for record in (record_in(searcher.doc(address)) for _, address in hits)}
 
     def suggest(self, beginning: str, *, subjects: Collection[str], limit: int = 8) -> list[str]:
-        """Return words of titles that begin so, the most frequent first, among what these subjects may see."""
+        """Return how it could go on, the most frequent first, among what these subjects may see.
+
+        That is words of titles, and in "field:value" values of that field.
+        """
+        begun = begun_value(beginning)
+        if begun is None:
+            before, space, last = beginning.rpartition(" ")
+            return [f"{before}{space}{each}" for each in self._titles(last, subjects)[:limit]]
+        before, name, value = begun
+        if name == "title":
+            found = self._titles(value, subjects)
+        elif name in _OF_RECORDS:
+            found = self._values(name, value, subjects)
+        else:
+            found = self._terms(name, plain(value), subjects)
+        fitting = [each for each in found if '"' not in each]
+        return [f'{before}"{each}"' if " " in each else f"{before}{each}" for each in fitting[:limit]]
+
+    def _titles(self, beginning: str, subjects: Collection[str]) -> list[str]:
         words = self._words.analyze(beginning)
-        if not words:
-            return []
-        found = self._index.searcher().terms_with_prefix(
-            "title", words[-1], filter_query=self._queries.readable(subjects), limit=_MOST_SUGGESTED
-        )
-        ranked = sorted(((word, count) for word, count in found if count), key=lambda pair: (-pair[1], pair[0]))
-        return [" ".join([*words[:-1], word]) for word, _ in ranked[:limit]]
+        return [" ".join([*words[:-1], word]) for word in self._terms("title", words[-1], subjects)] if words else []
+
+    def _terms(self, name: str, beginning: str, subjects: Collection[str]) -> list[str]:
+        """Return words of the index that begin so."""
+        readable = self._queries.readable(subjects)
+        found = self._index.searcher().terms_with_prefix(name, beginning, filter_query=readable, limit=_MOST_SUGGESTED)
+        return _ranked({word: count for word, count in found if count})
+
+    def _values(self, name: str, beginning: str, subjects: Collection[str]) -> list[str]:
+        """Return values as they are written, of some records that have such: the index has them word by word."""
+        searcher, begins = self._index.searcher(), plain(beginning)
+        hits = searcher.search(self._queries.beginning(name, beginning, subjects), limit=_LOOKED_AT, count=False).hits
+        counts = Counter[str]()
+        for _, address in hits:
+            record = record_in(searcher.doc(address))
+            said = [getattr(record, attribute) for attribute in _OF_RECORDS[name]]
+            values = {each for value in said for each in ((value,) if isinstance(value, str) else value)}
+            counts.update(each for each in values if each and plain(each).startswith(begins))
+        return _ranked(counts)
 
     def expired(self, now: datetime) -> list[str]:
         """Return the ids of entries that some reader may see no more, some hundreds at most."""
@@ -220,6 +254,10 @@ class Index(Entries):
         return {
             name: {each["key"]: each["doc_count"] * size for each in told[name]["buckets"]} for name in FACETS
         }, size
+
+
+def _ranked(counts: Mapping[str, int]) -> list[str]:
+    return sorted(counts, key=lambda each: (-counts[each], each))
 
 
 class OwnCatalog(Catalog):

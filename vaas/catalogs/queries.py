@@ -9,12 +9,15 @@ import tantivy
 from tantivy import Occur, Query
 
 from vaas.catalogs.documents import GRAM, MOST_YEARS, SHORT, WHOLE, plain
+from vaas.catalogs.plurals import others
 from vaas.query import Clause, Search
 
 __all__ = ["ONE_WRONG", "Queries"]
 
 #: So much more counts what is the name of something.
 _NAME = 6.0
+#: And so much less what is one of what was asked for as many, or many of one.
+_OTHER_NUMBER = 0.8
 #: Shorter words are looked for as they stand; longer ones may have so many letters wrong.
 ONE_WRONG, _TWO_WRONG = 4, 8
 _MUST, _MAY, _MUST_NOT = Occur.Must, Occur.Should, Occur.MustNot
@@ -62,6 +65,14 @@ class Queries:
         """Return the query for those of these records that the subjects may see."""
         wanted = [(_MUST, Query.term_set_query(self._schema, "id", ids)), (_MUST, self.readable(subjects))]
         return Query.boolean_query(wanted)
+
+    def beginning(self, name: str, text: str, subjects: Collection[str]) -> Query:
+        """Return the query for what these subjects may see that has a value of this field which may begin so."""
+        if name in {"name", "id"}:
+            found = Query.fuzzy_term_query(self._schema, "names", plain(text), distance=0, prefix=True)
+        else:
+            found = self._words_in(Clause(text, name, prefix=True), typos=False)
+        return Query.boolean_query([(_MUST, found), (_MUST, self.readable(subjects))])
 
     def readable(self, subjects: Collection[str]) -> Query:
         """Return the query for what one of them may see; nothing that has to be looked at again, until it was."""
@@ -135,6 +146,9 @@ class Queries:
             return make(self._schema, name, list(words))
         word = words[0]
         found = [self._term(name, word, option="position")]
+        if name != "author" and not clause.exact:
+            alike = (self._term(name, each, option="position") for each in others(word))
+            found += [Query.boost_query(each, _OTHER_NUMBER) for each in alike if self._has(each)]
         if clause.prefix:
             found.append(Query.const_score_query(self._beginning(name, word), 0.5))
         if typos and not clause.exact and len(word) >= ONE_WRONG:

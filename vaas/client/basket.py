@@ -20,9 +20,10 @@ from urllib.parse import unquote, urlsplit
 
 from vaas.client.client import Client
 from vaas.client.errors import PortalError
+from vaas.client.tables import need_pandas
 from vaas.client.ways import by_visit, here
 from vaas.facts import Way
-from vaas.loading import TABLES
+from vaas.loading import table_options
 from vaas.runtime import asking
 
 if TYPE_CHECKING:
@@ -37,13 +38,6 @@ _PATIENCE, _PAUSE = 30.0, 0.3
 #: Bytes of a file's name, which are fewer than any disk allows; and of its end, as in "csv.gz".
 _LONGEST, _END = 200, 20
 _NAME = re.compile(r"[^\w.,()\[\] -]+")
-#: What reads a table that is a file here, too.
-_TABLES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    **TABLES,
-    ".feather": ("read_feather", {}),
-    ".arrow": ("read_feather", {}),
-    ".jsonl": ("read_json", {"lines": True}),
-}
 _CHANGED = "“{title}” was changed while it was read. Try again."
 
 
@@ -65,6 +59,8 @@ class Thing:
     name: str = ""
     _basket: str = field(default="", repr=False)
     _etag: str = field(default="", repr=False, compare=False)
+    #: How a table that is a text is written, as the index found it.
+    _written: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     _client: Client | None = field(default=None, repr=False, compare=False)
     _folder: Path | None = field(default=None, repr=False, compare=False)
 
@@ -93,27 +89,23 @@ class Thing:
 
     @property
     def is_table(self) -> bool:
-        """Whether :meth:`table` can read it, by its name."""
-        return bool(self._reads)
+        """Whether :meth:`table` can read it, by its name and by what the index found in it."""
+        return table_options(self.name, self._written) is not None
 
     def table(self, **options: Any) -> pandas.DataFrame:
         """Return it as a pandas table; ``options`` are for pandas' function. Raises PortalError for what is none."""
-        if not self._reads:
+        found = table_options(self.name, self._written)
+        if found is None:
             raise PortalError(f"“{self.title}” is no table that can be read: {self.name}.")
-        import pandas
-
-        function, told = _TABLES[self._reads]
+        library, (function, told) = need_pandas(), found
+        if "delimiter" in options:  # pandas' other word for it
+            told.pop("sep", None)
         path = self.path()
         try:
-            read: pandas.DataFrame = getattr(pandas, function)(path, **{**told, **options})
+            read: pandas.DataFrame = getattr(library, function)(path, **{**told, **options})
         except Exception as error:
             raise PortalError(f"“{self.title}” cannot be read as a table: {error}") from error
         return read
-
-    @property
-    def _reads(self) -> str:
-        name = self.name.lower()
-        return max((end for end in _TABLES if name.endswith(end)), key=len, default="")
 
     def _fetch(self, target: Path) -> None:
         """Write all of it, under another name until it is whole."""
@@ -212,11 +204,12 @@ def basket(basket: str = "") -> Basket:
 def _thing(told: dict[str, Any], basket: str, client: Client, folder: Path | None) -> Thing:
     said = {name: told[name] for name in ("id", "title", "kind", "uri", "size", "checksum")}
     form = told.get("format") or (told.get("shown") or {}).get("format", "")
-    via = (told.get("access") or {}).get("via", {})
+    access = told.get("access") or {}
+    via = access.get("via", {})
     name = _file_name(told.get("name") or via.get("path", "") or unquote(urlsplit(told["uri"]).path)) or told["id"]
-    return Thing(
-        **said, format=form, name=name, _basket=basket, _etag=told.get("etag") or "", _client=client, _folder=folder
-    )
+    etag, written = told.get("etag") or "", told.get("written") or access.get("written") or {}
+    own: dict[str, Any] = {"_basket": basket, "_etag": etag, "_written": written, "_client": client, "_folder": folder}
+    return Thing(**said, format=form, name=name, **own)
 
 
 def _file_name(path: str) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from vaas.client.errors import PortalError
 from vaas.client.ways import here
 
 if TYPE_CHECKING:
@@ -11,7 +14,7 @@ if TYPE_CHECKING:
 
     Table: TypeAlias = pandas.DataFrame
 
-__all__ = ["COLUMNS", "table"]
+__all__ = ["COLUMNS", "need_pandas", "table"]
 
 #: In this order.
 COLUMNS = (
@@ -23,10 +26,20 @@ _TIMES = ("changed", "begins", "ends")
 _PAGE = 100
 
 
+def need_pandas() -> ModuleType:
+    """Return pandas. Raises PortalError where it is not installed."""
+    try:
+        return import_module("pandas")
+    except ModuleNotFoundError as error:
+        raise PortalError(
+            "Tables need pandas, which is not installed here. Install it (pip install pandas), or choose an "
+            "environment that has it. What vaas.client answers needs nothing."
+        ) from error
+
+
 def table(text: str, *, limit: int = 100) -> Table:
     """Return what fits, the best first, up to ``limit``; ``.attrs`` has what else was answered."""
-    import pandas
-
+    pandas = need_pandas()
     client, records, cursor = here(), list[dict[str, Any]](), ""
     first: dict[str, Any] = {}
     while True:
@@ -36,7 +49,7 @@ def table(text: str, *, limit: int = 100) -> Table:
         if not cursor or not page["records"] or len(records) >= limit:
             break
     rows = [[record.get(name) for name in COLUMNS] for record in records[: max(0, limit)]]
-    found = pandas.DataFrame(rows, columns=list(COLUMNS))
+    found: Table = pandas.DataFrame(rows, columns=list(COLUMNS))
     for name in _TIMES:
         found[name] = pandas.to_datetime(found[name], utc=True, format="ISO8601", errors="coerce")
     found["size"] = found["size"].astype("Int64")

@@ -18,7 +18,10 @@ _NOBODY_YET = (
     "vaas.on_visit, and in what happens after it."
 )
 _NOT_HERE = "This app may not ask for its visitor."
-_NO_PORTAL = "Say which portal to ask, in the variable VAAS_URL, and as whom, with a token in VAAS_TOKEN."
+_NO_PORTAL = (
+    "Say which portal to ask, in the variable VAAS_URL (https://…/services/vaas/), and as whom, with a token of its "
+    "Hub (made at https://…/hub/token) in VAAS_TOKEN."
+)
 
 
 def here() -> Client:

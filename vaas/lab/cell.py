@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from vaas.lab.manifest import Manifest, Thing
-from vaas.loading import TABLES
+from vaas.loading import table_line
 
 __all__ = ["TAG", "first_cell", "language_of", "overview", "with_cells"]
 
@@ -96,18 +96,10 @@ def _data_lines(manifest: Manifest, places: Mapping[str, str]) -> list[str]:
     here = [each for each in manifest.things if each.id in places]
     if not here:
         return []
-    more = [f"# {line}" for each in here if (line := _table(each, f"data[{ascii(each.title)}]"))]
+    tables = (table_line(each.name, f"data[{ascii(each.title)}]", each.written) for each in here)
+    more = [f"# {line}" for line in tables if line]
     named = [f"    {ascii(each.title)}: {ascii(places[each.id])}," for each in here]
     return ["data = {", *named, "}", *(["# import pandas as pd", *more] if more else [])]
-
-
-def _table(thing: Thing, path: str) -> str:
-    """Return the line that reads the thing, whose path is that piece of code; "" for what is no table."""
-    ending = next((end for end in TABLES if thing.name.lower().endswith(end)), "")
-    if not ending:
-        return ""
-    function, said = TABLES[ending]
-    return f"pd.{function}({path}{''.join(f', {name}={json.dumps(value)}' for name, value in said.items())})"
 
 
 def _here(thing: Thing, place: str, failed: str) -> list[str]:
@@ -117,7 +109,7 @@ def _here(thing: Thing, place: str, failed: str) -> list[str]:
 
 
 def _loading(thing: Thing, place: str) -> str:
-    table = _table(thing, ascii(place))
+    table = table_line(thing.name, ascii(place), thing.written)
     return f"import pandas as pd\n\ntable = {table}" if table else f"path = {ascii(place)}"
 
 

@@ -26,6 +26,8 @@ class Thing:
         What its file is called; "" for what is no file of ours, and is only told of.
     mounted:
         Where it lies already: "home" or "shared", and the path in there; None: it is fetched.
+    written:
+        How a table that is a text is written, as :func:`vaas.loading.written` has it.
     uri, code:
         Where it is, and the lines that load it, for what is not fetched.
     """
@@ -37,6 +39,7 @@ class Thing:
     checksum: str = ""
     etag: str = ""
     mounted: tuple[str, str] | None = None
+    written: Mapping[str, Any] = field(default_factory=dict)
     uri: str = ""
     code: str = ""
 
@@ -118,4 +121,5 @@ def _thing(said: Mapping[str, Any]) -> Thing:
     mounted = (str(where["store"]), safe_path(where["path"])) if where else None
     words = {name: str(said.get(name) or "") for name in ("id", "title", "checksum", "etag", "uri", "code")}
     name = safe_name(str(said["name"])) if said.get("name") else ""
-    return Thing(**words, name=name, size=int(said.get("size") or 0), mounted=mounted)
+    written = dict(said.get("written") or {})
+    return Thing(**words, name=name, size=int(said.get("size") or 0), mounted=mounted, written=written)

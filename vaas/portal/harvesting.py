@@ -123,8 +123,9 @@ class Harvesting:
         report = sum(reports, Report(gone=gone, skipped=closed))
         report = replace(report, places=len(places), seconds=round(time.monotonic() - began, 1))
         _log.info(
-            "Looked through %d places in %.1f s: %d can be found, %d of them new or different, %d gone, %d skipped.",
-            *(report.places, report.seconds, report.found, report.looked, report.gone, len(report.skipped)),
+            "Looked through %d places in %.1f s: %d can be found, %d of them new or different, %d gone%s.",
+            *(report.places, report.seconds, report.found, report.looked, report.gone),
+            f", {len(report.skipped)} skipped" if report.skipped else "",
         )
         return report
 

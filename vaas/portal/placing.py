@@ -177,6 +177,7 @@ class Placing:
             "size": thing.size or 0,
             "etag": held.etag,
             "mounted": self._mounted(held, visitor, here, path) if path else None,
+            "written": thing.access.get("written", {}),
             "uri": address(thing.uri, base=base),
             "code": "" if path else lines(thing.kind, thing.uri, thing.access, base=base),
         }

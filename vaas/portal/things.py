@@ -11,6 +11,7 @@ from typing import Any
 from vaas.catalogs.base import Record
 from vaas.errors import Invalid
 from vaas.keeping import Thing
+from vaas.loading import written
 from vaas.prose import clean_text, shorten
 
 __all__ = ["MOST_ID", "OWN", "Held", "access_of", "as_found", "as_kept", "as_title", "thing_of"]
@@ -101,8 +102,11 @@ def _here(record: Record) -> tuple[str, str, dict[str, Any]]:
         slug = _whole(details.get("slug"))
         return "app", f"apps/{slug}/", {"how": "portal", "via": {"slug": slug}}
     store, path = _whole(details.get("store")), _whole(details.get("path"))
-    access = {"how": "store", "via": {"store": store, "path": path}} if store else {"how": "portal", "via": {}}
-    return _FILES.get(record.type, "file"), _whole(record.url), access
+    if not store:
+        return _FILES.get(record.type, "file"), _whole(record.url), {"how": "portal", "via": {}}
+    access = {"how": "store", "via": {"store": store, "path": path}}
+    told = written(details)
+    return _FILES.get(record.type, "file"), _whole(record.url), {**access, **({"written": told} if told else {})}
 
 
 def _elsewhere(record: Record) -> tuple[str, str, dict[str, Any]]:

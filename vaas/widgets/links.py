@@ -1,4 +1,4 @@
-"""Addresses and lines of code that belong to a record: only what is safe to follow, and to run."""
+"""Addresses that belong to a record: only what is safe to follow."""
 
 from __future__ import annotations
 
@@ -7,30 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-__all__ = ["code_line", "download", "launch", "picture", "safe_url"]
+__all__ = ["download", "launch", "picture", "safe_url"]
 
 _MOST = 2_000
 _PICTURE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]+")
 _MOST_PICTURE = 3_000_000
-#: format → the line that reads a file of it, whose place is {}.
-_READ = {
-    "csv": "import pandas as pd; data = pd.read_csv({})",
-    "tsv": "import pandas as pd; data = pd.read_csv({}, sep='\\t')",
-    "parquet": "import pandas as pd; data = pd.read_parquet({})",
-    "arrow": "import pandas as pd; data = pd.read_feather({})",
-    "feather": "import pandas as pd; data = pd.read_feather({})",
-    "excel": "import pandas as pd; data = pd.read_excel({})",
-    "xlsx": "import pandas as pd; data = pd.read_excel({})",
-    "json": "import pandas as pd; data = pd.read_json({})",
-    "jsonl": "import pandas as pd; data = pd.read_json({}, lines=True)",
-    "netcdf": "import xarray as xr; data = xr.open_dataset({})",
-    "zarr": "import xarray as xr; data = xr.open_zarr({})",
-    "hdf5": "import h5py; data = h5py.File({})",
-    "fits": "from astropy.io import fits; data = fits.open({})",
-    "geojson": "import geopandas as gpd; data = gpd.read_file({})",
-    "geotiff": "import rasterio; data = rasterio.open({})",
-}
-_NAMES = {"nc": "netcdf", "nc4": "netcdf", "h5": "hdf5", "hdf": "hdf5", "tif": "geotiff", "tiff": "geotiff"}
 
 
 def safe_url(url: object) -> str:
@@ -76,13 +57,3 @@ def launch(record: Mapping[str, Any]) -> str:
     if isinstance(store, str) and isinstance(path, str) and record.get("type") == "notebook":
         return safe_url(f"launch?{urlencode({'store': store, 'path': path})}")
     return ""
-
-
-def code_line(record: Mapping[str, Any]) -> str:
-    """Return the line of Python that loads it, "" where there is none."""
-    details = record.get("details") or {}
-    name = str(record.get("format") or "").lower()
-    line = _READ.get(_NAMES.get(name, name), "")
-    far = safe_url(details.get("download"))
-    place = details.get("path") or (far if far.startswith("http") else "")
-    return line.format(repr(str(place))) if line and place and record.get("type") == "data" else ""

@@ -145,13 +145,18 @@ class Searching:
         before, field, word = terms.last_word(text)
         if field:
             found = [f"{field}:{_quoted(value)}" for value in self._values(field, word)]
+            if field in FIELDS and word:
+                found += self._suggested(f"{field}:{word}")
         elif len(word) >= _SHORTEST and word[-1].isalnum():
-            told = self._here().suggest(word, limit=_SUGGESTIONS)
-            found = [str(each) for each in told.get("suggestions") or ()]
+            found = self._suggested(word)
         else:
             found = []
-        whole = [f"{before} {each}".strip() for each in found]
+        whole = dict.fromkeys(f"{before} {each}".strip() for each in found)
         return [each for each in whole if each != text.strip()][:_SUGGESTIONS]
+
+    def _suggested(self, beginning: str) -> list[str]:
+        told = self._here().suggest(beginning, limit=_SUGGESTIONS)
+        return [str(each) for each in told.get("suggestions") or ()]
 
     def record(self, key: str) -> Told | None:
         """Return a record that was shown."""

@@ -85,8 +85,7 @@ def detail(record: Mapping[str, Any], *, launches: bool = False, visitor: str = 
         "more_columns": max(0, len(_texts(record.get("columns"))) - _ALL_COLUMNS),
         "facts": [{"name": name, "value": value} for name, value in _facts(record) if value],
         "actions": _actions(record, launches=launches, visitor=visitor),
-        # The portal knows best how it is had; who asks another one has the line for a file at hand.
-        "code": str(record["code"]) if "code" in record else links.code_line(record),
+        "code": str(record.get("code") or ""),
     }
 
 

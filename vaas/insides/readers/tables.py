@@ -37,6 +37,8 @@ _BETWEEN = (",", ";", "\t", "|", " ")
 _WORDS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", " ": "space"}
 _MOST_NOTES = 20
 _COMMA = re.compile(r"\s*[+-]?\d+,\d+(?:[eE][+-]?\d+)?\s*\Z")
+_POINT = re.compile(r"\s*[+-]?\d+\.\d+(?:[eE][+-]?\d+)?\s*\Z")
+_YEAR = re.compile(r"\s*(?:1[5-9]|20)\d\d\s*\Z")
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,10 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     #: Lines above the table that begin with "#".
     notes: tuple[str, ...]
+    #: How many lines there are above it.
+    above: int
+    #: Whether its numbers are written with a comma.
+    comma: bool
     #: Whether the rows are all that there are.
     complete: bool
     #: How many bytes were looked at, and how many lines these are.
@@ -65,9 +71,14 @@ def look(handed: Handed) -> dict[str, Any]:
     table = _read(part, packed=packed)
     told: dict[str, Any] = {"format": "tsv" if table.between == "\t" else "csv", **columns_told(table.columns)}
     told["summary"] = " ".join(table.notes)
-    encoding = {"encoding": table.encoding, "delimiter": _WORDS[table.between], "header": table.header}
-    told["details"] |= encoding | _count(part, table, packed=packed) | ({"packed": "gzip"} if packed else {})
+    told["details"] |= _written(table) | _count(part, table, packed=packed) | ({"packed": "gzip"} if packed else {})
     return told | (_about(table) if table.complete else {})
+
+
+def _written(table: Table) -> dict[str, Any]:
+    """Return how it is written, for who wants to load it."""
+    said = {"encoding": table.encoding, "delimiter": _WORDS[table.between], "header": table.header}
+    return said | ({"above": table.above} if table.above else {}) | ({"decimal": "comma"} if table.comma else {})
 
 
 def preview(handed: Handed) -> dict[str, Any]:
@@ -91,7 +102,9 @@ def read_text(data: bytes, *, cut: bool) -> tuple[str, str]:
     try:
         return codecs.getincrementaldecoder("utf-8")().decode(data, final=not cut), "utf-8"
     except UnicodeDecodeError:
-        return data.decode("cp1252", errors="replace"), "windows-1252"
+        text = data.decode("cp1252", errors="replace")
+        # Where that has no letter for some byte, who loads it has to take what has one for each.
+        return text, "iso-8859-1" if "\ufffd" in text else "windows-1252"
 
 
 def _is_packed(part: Part) -> bool:
@@ -113,7 +126,8 @@ def _read(part: Part, *, packed: bool) -> Table:
     header = _is_header(rows)
     named = rows[0] if header else tuple(_heading(notes, len(rows[0]), between))
     first = rows[1:] if header else rows[:_ROWS]
-    if between == ";":
+    comma = between == ";" and _has_commas(first)
+    if comma:
         first = [tuple(map(_with_point, row)) for row in first]
     types = [type_of(row[i] for row in first if i < len(row)) for i in range(min(len(named), _COLUMNS))]
     types += [""] * (len(named) - len(types))
@@ -125,6 +139,8 @@ def _read(part: Part, *, packed: bool) -> Table:
         columns=tuple((name.strip() or f"column {i}", types[i - 1]) for i, name in enumerate(named, 1)),
         rows=tuple(first),
         notes=tuple(filter(None, told)),
+        above=next(i for i, line in enumerate(lines) if line == body[0]),
+        comma=comma,
         complete=whole and len(rows) <= _ROWS,
         looked_at=sum(len(line.encode(encoding, "replace")) for line in body),
         lines=len(body),
@@ -179,6 +195,12 @@ def _find_between(lines: Sequence[str]) -> str:
     return found
 
 
+def _has_commas(rows: Sequence[tuple[str, ...]]) -> bool:
+    """Tell whether numbers are rather written as ``1,5`` than as ``1.5``."""
+    cells = [cell for row in rows for cell in row]
+    return sum(map(bool, map(_COMMA.match, cells))) > sum(map(bool, map(_POINT.match, cells)))
+
+
 def _with_point(cell: str) -> str:
     """Return ``1,5`` as ``1.5``: where a semicolon is between the columns, the comma is in the numbers."""
     return cell.replace(",", ".") if _COMMA.match(cell) else cell
@@ -187,9 +209,15 @@ def _with_point(cell: str) -> str:
 def _is_header(rows: Sequence[tuple[str, ...]]) -> bool:
     """Tell whether the first row names the columns: it has no numbers, and each name once."""
     names = [name.strip() for name in rows[0]]
-    plain = [type_of([name]) in {"text", ""} for name in names]
+    plain = [type_of([name]) in {"text", ""} or _names_a_year(rows, i) for i, name in enumerate(names)]
     few_numbers = plain.count(False) <= len(names) // 4 if len(rows) > 1 and _has_numbers(rows[1:50]) else all(plain)
     return few_numbers and any(names) and len({*filter(None, names)}) >= len([*filter(None, names)]) * 0.9
+
+
+def _names_a_year(rows: Sequence[tuple[str, ...]], column: int) -> bool:
+    """Tell whether a column is called as a year, which is no year itself: as where each year has a column."""
+    below = [row[column] for row in rows[1:50] if column < len(row)]
+    return bool(_YEAR.match(rows[0][column]) and below) and not any(map(_YEAR.match, below))
 
 
 def _has_numbers(rows: Sequence[tuple[str, ...]]) -> bool:
