@@ -68,6 +68,10 @@ def test_from_the_form_to_the_result(site: Site, ada: Person) -> None:
     expect(ada.page.get_by_role("heading", name=path, exact=True)).to_be_visible()
     ada.goes("")
     expect(ada.page.get_by_role("link", name=re.compile("My runs.* ended since you looked"))).to_be_visible()
+    ada.page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    ways = ada.page.get_by_role("navigation", name="Main").get_by_role("link")
+    assert ways.all_inner_texts()[:4] == ["Gallery", "My files", "Basket", "My servers"]
+    assert len({box["y"] for way in ways.all() if (box := way.bounding_box())}) == 1, "all in one line, on a phone too"
     ada.page.get_by_role("link", name=re.compile("^My runs")).click()
     ada.page.get_by_role("link", name="Waves by themselves").first.click()
     ada.page.get_by_role("link", name="Repeat with other values").click()

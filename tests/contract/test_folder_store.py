@@ -342,10 +342,11 @@ class TestLending:
         ]
         with pytest.raises(TooLarge):
             await lender.take("cube.zarr", tmp_path / "heavy", limit=39)
-        monkeypatch.setattr(lending, "_MOST_WHOLE", 5)
-        with pytest.raises(TooLarge):
-            await lender.take("cube.zarr", tmp_path / "many", limit=1_000)
-        monkeypatch.undo()
+        for name, value in (("_MOST_WHOLE", 5), ("_DEEPEST_WHOLE", 1)):
+            monkeypatch.setattr(lending, name, value)
+            with pytest.raises(TooLarge, match="Choose a part of it"):
+                await lender.take("cube.zarr", tmp_path / name, limit=1_000)
+            monkeypatch.undo()
         (root / "alone.csv").write_bytes(b"x")
         for path in ("none", "alone.csv", "../outside", ".hidden", "cube.zarr/folder"):
             with pytest.raises((NotFound, Invalid)):

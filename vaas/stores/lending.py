@@ -30,8 +30,9 @@ _PREFIX = "lent-"
 _MOST_COPIED, _DEEPEST = 5_000, 6
 #: So many names are looked at for that, so many of them in one folder, and so many folders.
 _MOST_SEEN, _MOST_IN_ONE, _MOST_FOLDERS = 20_000, 5_000, 2_000
-#: And so many files and folders are copied where all are wanted.
-_MOST_WHOLE = 100_000
+#: And so many files and folders are copied where all are wanted, in so many folders within each other.
+_MOST_WHOLE, _DEEPEST_WHOLE = 100_000, 30
+_TOO_MANY = f"Only {_MOST_WHOLE:,} files, and folders {_DEEPEST_WHOLE} deep, can be brought. Choose a part of it."
 #: Files that say what the others are: they come first.
 _TELLING = frozenset({"zarr.json", ".zmetadata", ".zgroup", ".zattrs", ".zarray", "datapackage.json"})
 #: Where there are no locks, what a process that was killed left behind is older than that, in seconds.
@@ -142,7 +143,7 @@ def copy_whole(folder: int, to: Path, *, limit: int) -> int:
     Raises
     ------
     TooLarge
-        There are more than ``limit`` bytes, or very many files.
+        There are more than ``limit`` bytes, very many files, or folders very deep within each other.
     OSError
         Something of it cannot be read, or there is no room for it; what was copied is left behind.
     """
@@ -150,16 +151,16 @@ def copy_whole(folder: int, to: Path, *, limit: int) -> int:
     while folders:
         path = folders.pop()
         (to / path).mkdir()
-        with _opened(folder, path) as here:
-            for name in os.listdir(here):
+        with _opened(folder, path) as here, os.scandir(here) as entries:
+            for name in (entry.name for entry in entries):
                 known = os.stat(name, dir_fd=here, follow_symlinks=False)
                 if stat.S_ISDIR(known.st_mode) and not name.startswith("."):
                     folders.append(f"{path}{name}/")
                 elif stat.S_ISREG(known.st_mode) and (name in _TELLING or not name.startswith(".")):
                     size += _copy_whole(here, name, to / path / name, limit - size)
                 left -= 1
-                if left < 0:
-                    raise TooLarge(f"A folder with more than {_MOST_WHOLE:,} files cannot be brought. Choose less.")
+                if left < 0 or path.count("/") > _DEEPEST_WHOLE:
+                    raise TooLarge(_TOO_MANY)
     return size
 
 
