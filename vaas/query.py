@@ -200,7 +200,7 @@ class _Reading:
         else:
             known = FIELDS.get(name.lower(), "")
             if name and not known:
-                self._wonder(name, piece[0].lstrip("-"), word or phrase or "")
+                self._wonder(name, piece[0].lstrip("-").rstrip("*"), word or phrase or "")
             clause = self._clause(word, phrase, before="" if known or not name else f"{name}:")
             if clause is not None:
                 if known == "type" and (kind := KINDS.get(clause.text.lower())):

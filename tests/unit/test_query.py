@@ -109,7 +109,7 @@ def test_what_is_no_date_is_said(text: str) -> None:
         ("doi:10.5281/zenodo.7 https://example.org/a?b", False, ""),
     ],
 )
-def test_what_is_no_field_and_no_kind_is_noted(text: str, typing: bool, said: str) -> None:  # noqa: FBT001
+def test_what_is_no_field_and_no_kind_is_noted(text: str, typing: bool, said: str) -> None:
     notes = parse(text, typing=typing).notes
     assert [note for note in notes if note.startswith(said)] == list(notes) and len(notes) == bool(said)
 

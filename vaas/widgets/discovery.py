@@ -24,7 +24,20 @@ from vaas.widgets.verbs import Verbs
 __all__ = ["Discovery"]
 
 _HERE = Path(__file__).parent
-_PARTS = ("icon", "marked", "facets", "timeline", "map", "card", "preview", "runs", "plot", "basket", "saved", "requests")
+_PARTS = (
+    "icon",
+    "marked",
+    "facets",
+    "timeline",
+    "map",
+    "card",
+    "preview",
+    "runs",
+    "plot",
+    "basket",
+    "saved",
+    "requests",
+)
 _MOST_TYPED = 1_000
 _log = logging.getLogger(__name__)
 _WRONG = "Something went wrong here. Try again; if it stays like this, tell those who run the portal."

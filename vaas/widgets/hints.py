@@ -33,7 +33,9 @@ def hints(records: Iterable[Told], counts: Counts, search: Search, *, total: int
 def _fields(records: list[Told], counts: Counts, search: Search, total: int) -> Iterator[str]:
     for field in ("type", "tag"):
         # The most frequent that is not all of it.
-        known = sorted(counts.get(field) or {}, key=lambda value: (counts[field][value] >= total, -counts[field][value]))
+        known = sorted(
+            counts.get(field) or {}, key=lambda value: (counts[field][value] >= total, -counts[field][value])
+        )
         value = next((each for each in known if '"' not in each), "")
         if value and not search.asked(field):
             yield f"{field}:{quoted(value)}"
@@ -43,9 +45,7 @@ def _fields(records: list[Told], counts: Counts, search: Search, total: int) -> 
         yield f"column:{column}"
 
 
-def _others(
-    records: list[Told], counts: Counts, search: Search, total: int, months: Iterable[str]
-) -> Iterator[str]:
+def _others(records: list[Told], counts: Counts, search: Search, total: int, months: Iterable[str]) -> Iterator[str]:
     titles = filter(None, (_WORDS.search(str(record.get("title") or "")) for record in records))
     phrase = next(titles, None)
     if phrase and not any(clause.exact for clause in search.words):

@@ -60,13 +60,10 @@ class _Reading:
 
     def take(self, line: str) -> None:
         """Take the next line."""
-        if fence := _FENCE.fullmatch(line):
-            if not self._fence or fence[1] == self._fence:
-                self.end()
-                self._fence = "" if self._fence else fence[1]
-                self._block = {"kind": "code"} if self._fence else {"kind": "text"}
-                return
-        if self._fence:
+        fence = _FENCE.fullmatch(line)
+        if fence and self._fence in {"", fence[1]}:
+            self._turn(fence[1])
+        elif self._fence:
             self._lines.append(line)
         elif heading := _HEADING.fullmatch(line):
             self._put({"kind": "head", "level": len(heading[1])}, heading[2])
@@ -77,7 +74,8 @@ class _Reading:
             self.end()
         elif item := _ITEM.fullmatch(line):
             self.end()
-            self._block = {"kind": "item", "depth": min(len(item[1]) // 2, 4), "mark": f"{item[2]}." if item[2] else "•"}
+            mark = f"{item[2]}." if item[2] else "•"
+            self._block = {"kind": "item", "depth": min(len(item[1]) // 2, 4), "mark": mark}
             self._lines = [item[3]]
         elif line.lstrip().startswith("|"):
             if not _CELLS.fullmatch(line):
@@ -85,6 +83,12 @@ class _Reading:
         else:
             quoted = line.lstrip().startswith(">")
             self._lines.append(line.strip().lstrip("> ") if quoted else line.strip())
+
+    def _turn(self, fence: str) -> None:
+        """Begin code, or end it."""
+        self.end()
+        self._fence = "" if self._fence else fence
+        self._block = {"kind": "code" if self._fence else "text"}
 
     def end(self) -> None:
         """End the block that goes on."""
