@@ -442,7 +442,9 @@ def test_what_comes_later_moves_nothing_that_is_on_the_screen(
         )
         there.sound()
         there.button("CKAN is missing").press("Enter")
-        expect(there.page.locator(".dv-main")).to_contain_text("CKAN does not answer at the moment.")
+        expect(there.page.locator(".dv-main")).to_contain_text(
+            "CKAN is missing here: it does not answer at the moment."
+        )
         came.press("Enter")
         focused = there.page.evaluate("document.activeElement.dataset.key")
         assert focused.startswith("zenodo ")
