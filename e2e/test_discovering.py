@@ -19,6 +19,8 @@ def finds(person: Person, text: str) -> None:
     person.goes("apps/discover/open")
     expect(person.page.locator("#vaas-loading")).to_be_hidden(timeout=60_000)
     box = person.page.get_by_role("combobox", name="Search apps, notebooks and data")
+    # Its server may have to start first.
+    expect(box).to_be_visible(timeout=60_000)
     box.fill(text)
     box.press("Enter")
 
