@@ -85,12 +85,16 @@ class Person:
 
     def sign_in(self, name: str) -> None:
         """Sign in at the Hub with the demo's password."""
-        self.name = name
         self.page.goto(self.site.url + "login?next=/services/vaas/")
+        self.fills_in(name)
+        self.page.wait_for_url(self.site.url)
+
+    def fills_in(self, name: str) -> None:
+        """Fill in the Hub's form, and send it."""
+        self.name = name
         self.page.get_by_label("name", exact=False).first.fill(name)
         self.page.locator("input[type=password]").fill(self.site.portal.settings.demo_password)
         self.page.locator("input[type=password]").press("Enter")
-        self.page.wait_for_url(self.site.url)
 
     def goes(self, path: str) -> int:
         """Go to a path under the portal and return the status."""

@@ -8,6 +8,10 @@ from playwright.sync_api import expect
 from e2e.people import DESKTOP, PHONE, Person, Site
 
 pytestmark = pytest.mark.browser
+#: Whether what is shown is the answer to this.
+_ANSWERED = (
+    "(q) => { const { flying, answer } = document.querySelector('.dv').__vue__; return !flying && answer.q === q }"
+)
 
 
 def finds(person: Person, text: str) -> None:
@@ -15,6 +19,8 @@ def finds(person: Person, text: str) -> None:
     person.goes("apps/discover/open")
     expect(person.page.locator("#vaas-loading")).to_be_hidden(timeout=60_000)
     box = person.page.get_by_role("combobox", name="Search apps, notebooks and data")
+    # Its server may have to start first.
+    expect(box).to_be_visible(timeout=60_000)
     box.fill(text)
     box.press("Enter")
 
@@ -30,6 +36,35 @@ def test_each_finds_what_they_may_see(site: Site, ada: Person, sam: Person) -> N
     # Examples that everybody may see, for who is not signed in too.
     finds(nobody, "climate explorer")
     expect(nobody.page.locator('a[href$="apps/climate-explorer/"]').first).to_be_visible(timeout=30_000)
+
+
+def test_a_stranger_signs_in_once_and_finds_more(site: Site) -> None:
+    nobody = site.visitor()
+    finds(nobody, "")
+    page = nobody.page
+    # Whatever is suggested finds something, for a stranger too.
+    hints = page.locator(".dv-hints button")
+    expect(hints.first).to_be_visible()
+    for hint in hints.all_inner_texts():
+        page.get_by_role("combobox").fill(hint)
+        page.wait_for_function(_ANSWERED, arg=hint)
+        expect(page.locator("[data-title]").first).to_be_visible()
+    finds(nobody, "wine.csv")
+    expect(page.get_by_text("You are not signed in, so you find only what is public.")).to_be_visible(timeout=30_000)
+    page.locator(".dv-head").get_by_role("link", name="Sign in").click()
+    nobody.fills_in("sam")
+    expect(page.get_by_role("button", name="Saved")).to_be_visible(timeout=60_000)
+    # Back at what was searched for.
+    expect(page.get_by_role("button", name="wine.csv", exact=True)).to_be_visible(timeout=30_000)
+
+
+def test_who_signs_in_at_the_hub_has_signed_in_here(site: Site) -> None:
+    emil = site.visitor()
+    emil.page.goto(site.url.replace("/services/vaas/", "/hub/login"))
+    emil.fills_in("emil")
+    emil.page.wait_for_url(site.url)
+    expect(emil.page.get_by_text("Your account: emil")).to_be_attached()
+    expect(emil.page.get_by_role("link", name="Sign in")).to_have_count(0)
 
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])

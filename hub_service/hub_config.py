@@ -112,8 +112,16 @@ def names(c: Config, settings: Settings) -> None:
     c.JupyterHub.tornado_settings = {**xsrf_cookie(settings), **given, "headers": headers, ORIGIN: settings.origin}
     # Only there: on an app's own host, a page of the Hub would be within reach of the app's scripts.
     c.JupyterHub.hub_routespec = f"{settings.domain}/"
-    c.JupyterHub.default_url = f"/services/{SERVICE}/"
+    c.JupyterHub.default_url = _first_page
     c.JupyterHub.template_paths = [*_given(c, "template_paths"), str(ROOT / "templates" / "hub")]
+
+
+def _first_page(handler: Any) -> str:
+    """Return where people come who ask the Hub for nothing in particular: to the portal, which they get to know.
+
+    Who has signed in at the Hub is signed in at the portal on the way, or it would ask them to sign in once more.
+    """
+    return f"/services/{SERVICE}/{'login' if handler.current_user else ''}"
 
 
 def host_of(name: str, domain: str, kind: str) -> str:

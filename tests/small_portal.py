@@ -280,7 +280,10 @@ class SmallPortal:
         if record["type"] == "data" and record["catalog"] == "here":
             return _table(record)
         if record["type"] == "folder":
-            return {"kind": "text", "text": f"# {record['title']}\n\n{record['summary']}"}
+            return {
+                "kind": "text",
+                "text": f"# {record['title']}\n\n{record['summary']}\n\n## Files\n\n- **level**: metres",
+            }
         return {"kind": "none", "why": "What is elsewhere is not looked into."}
 
     def basket(self, basket: str = "") -> Json:

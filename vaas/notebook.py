@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 from vaas.errors import Invalid
 from vaas.files import FileIndex
-from vaas.prose import headings, images, outside_fences, paragraphs, shorten, without_data
+from vaas.prose import clean_text, headings, images, outside_fences, paragraphs, shorten, without_data
 from vaas.source import Source, outside_hosts, read_other, read_python
 
 __all__ = ["Cell", "CellChange", "Notebook", "compare", "parse", "suggest_files"]
@@ -95,8 +95,10 @@ class Notebook:
 
     @cached_property
     def title(self) -> str:
-        """The first heading that is not small print, else the file's name."""
-        found = list(islice((heading for _, text in self._prose for heading in headings(text)), _MAX_HEADINGS))
+        """The first heading with words that is not small print, else the file's name."""
+        every = islice((heading for _, text in self._prose for heading in headings(text)), _MAX_HEADINGS)
+        # A logo is none, nor is what nobody sees.
+        found = [(level, text) for level, text in every if clean_text(text)]
         large = (text for level, text in found if level <= _SMALLEST_TITLE)
         return next(large, "") or next((text for _, text in found), "") or PurePosixPath(self.name).stem or "Untitled"
 

@@ -6,11 +6,11 @@ Everything can be typed: what is no field or no date is searched for as it stand
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
-__all__ = ["FIELDS", "Clause", "Search", "begun_value", "parse"]
+__all__ = ["FIELDS", "KINDS", "Clause", "Search", "begun_value", "parse"]
 
 #: What can be asked for by name, and the words that mean the same.
 FIELDS: Mapping[str, str] = {
@@ -41,6 +41,12 @@ FIELDS: Mapping[str, str] = {
     "in": "catalog",
     "catalog": "catalog",
 }
+#: What the values of “type” are called, and the words that mean the same.
+KINDS: Mapping[str, str] = {
+    **{name: name for name in ("app", "notebook", "data", "folder", "share", "person")},
+    **{"apps": "app", "notebooks": "notebook", "dataset": "data", "datasets": "data", "folders": "folder"},
+    **{"shares": "share", "people": "person", "persons": "person"},
+}
 _DATES = {"after": "after", "since": "after", "before": "before", "until": "before"}
 #: Nobody types more; a machine that does is answered by what its first words find.
 _MOST_CHARACTERS, _MOST_CLAUSES = 1_000, 32
@@ -51,6 +57,8 @@ _PIECE = re.compile(
 _BEGUN = re.compile(r"""((?:.*\s)?-?([A-Za-z]{2,12}):)(?:"([^"]*)|([^\s"]*))""", re.DOTALL)
 #: In capital letters these are no words. “AND” changes nothing: all that is asked for must be there anyway.
 _SIGNS = frozenset({"AND", "NOT", "OR", "|"})
+#: They begin addresses and identifiers, which are looked for whole.
+_NO_FIELDS = frozenset({"ark", "arxiv", "doi", "ftp", "hdl", "http", "https", "isbn", "orcid", "pmid", "urn"})
 _AGO = re.compile(r"(\d{1,4})([dwmy])")
 _DAYS = {"d": 1, "w": 7, "m": 30, "y": 365}
 
@@ -164,7 +172,8 @@ def parse(text: str, *, typing: bool = False, now: datetime | None = None) -> Se
     if typing and last and text[-1:].isalnum() and not last.exact and not last.negated:
         found.groups[-1][-1] = replace(last, prefix=True)
     groups = tuple(tuple(group) for group in found.groups)
-    return Search(groups, found.after, found.before, tuple(found.notes))
+    notes = dict.fromkeys((*found.notes, *_unknown_kinds(groups)))
+    return Search(groups, found.after, found.before, tuple(notes))
 
 
 def begun_value(text: str) -> tuple[str, str, str] | None:
@@ -199,10 +208,22 @@ class _Reading:
             self._bound(_DATES[name.lower()], word or phrase or "")
         else:
             known = FIELDS.get(name.lower(), "")
+            if name and not known:
+                self._wonder(name, piece[0].lstrip("-").rstrip("*"), word or phrase or "")
             clause = self._clause(word, phrase, before="" if known or not name else f"{name}:")
             if clause is not None:
+                if known == "type" and (kind := KINDS.get(clause.text.lower())):
+                    clause = replace(clause, text=clause.text if clause.text.lower() == kind else kind)
                 self._add(replace(clause, field=known, negated=bool(piece["minus"]) or self._denies))
                 self._denies = False
+
+    def _wonder(self, name: str, piece: str, value: str) -> None:
+        """Note that this is no field; what may well be an address is nothing to wonder at."""
+        if name.lower() in _DATES:
+            self.notes.append(f"A minus before “{piece}” means nothing, so it is searched for as it stands.")
+        elif name.lower() not in _NO_FIELDS and not value.startswith("//"):
+            fields = "type, owner, tag, format, column, name and uses"
+            self.notes.append(f"There is no field “{name}”; “{piece}” is searched for as it stands. Try {fields}.")
 
     def _clause(self, word: str | None, phrase: str | None, *, before: str) -> Clause | None:
         if word is None:
@@ -229,6 +250,14 @@ class _Reading:
             self.notes.append(f"“{text}” is no date. Write it like 2026-05-31, 2026-05, 2026 or 7d (for 7 days ago).")
         else:
             setattr(self, name, day)
+
+
+def _unknown_kinds(groups: Iterable[Iterable[Clause]]) -> Iterator[str]:
+    for clause in (each for group in groups for each in group if each.field == "type"):
+        text, kinds = clause.text.lower(), list(dict.fromkeys(KINDS.values()))
+        if not any(kind.startswith(text) if clause.prefix else kind == text for kind in kinds):
+            known = f"{', '.join(kinds[:-1])} and {kinds[-1]}"
+            yield f"There is no kind “{clause.text}”. Kinds are {known}."
 
 
 def _day(text: str, *, today: date) -> date | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -71,7 +72,10 @@ def test_the_hubs_pages_are_on_its_own_host_alone(c: Config) -> None:
 
 
 def test_people_come_to_the_portal_first_and_get_no_server_by_signing_in(c: Config) -> None:
-    assert c.JupyterHub.default_url == "/services/vaas/"
+    first = c.JupyterHub.default_url
+    assert first(SimpleNamespace(current_user=None)) == "/services/vaas/"
+    # Signed in there as well, on the way.
+    assert first(SimpleNamespace(current_user="ada")) == "/services/vaas/login"
     assert c.JupyterHub.redirect_to_server is False
 
 

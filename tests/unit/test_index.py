@@ -147,6 +147,18 @@ def test_without_words_the_newest_comes_first(two: Index) -> None:
     assert ids(two, "tag:climate") == ["app:1", "data:1"]
 
 
+def test_what_belongs_to_a_program_comes_behind_data(tmp_path: Path) -> None:
+    index = Index(tmp_path)
+    old = {"table.csv": NOW - timedelta(days=9000), "style.css": NOW - timedelta(days=1), "views.py": NOW}
+    records = (Record(name, "data", name, format=name.partition(".")[2], changed=day) for name, day in old.items())
+    index.put(Entry(record, EVERYONE) for record in records)
+    found = index.search(parse("type:data"), subjects=EVERYONE)
+    assert [record.id for record in found.records] == ["table.csv", "views.py", "style.css"]
+    # Where it is bounded, its own date counts.
+    assert index.search(parse("after:7d", now=NOW), subjects=EVERYONE).total == 2
+    index.close()
+
+
 def test_a_slip_of_the_finger_is_forgiven_where_nothing_fits(two: Index) -> None:
     page = two.search(parse("temperaturre oceens"), subjects=EVERYONE)
     assert ([record.id for record in page.records], page.corrected) == (["data:1"], True)

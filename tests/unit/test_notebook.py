@@ -104,6 +104,9 @@ class TestTitleAndDescription:
             ("###### Content under CC-BY\n# Sea ice", "Sea ice"),
             ("<h5>By Ada</h5>\n\nSea ice\n-------", "Sea ice"),
             ("###### Only this", "Only this"),
+            # What has no words that anybody sees is no title.
+            ("# ![logo](x.png)\n\n# Sea ice", "Sea ice"),
+            ("# \u200b\n\ntext", "lesson"),
         ],
     )
     def test_the_title_is_the_first_heading_else_the_files_name(self, text: str, title: str) -> None:

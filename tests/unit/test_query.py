@@ -97,6 +97,27 @@ def test_what_is_no_date_is_said(text: str) -> None:
     assert len(found.notes) == 1 and "is no date" in found.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("text", "typing", "said"),
+    [
+        ("colour:red", False, "There is no field “colour”; “colour:red” is searched for as it stands."),
+        ("type:banana", False, "There is no kind “banana”. Kinds are app, notebook, data, folder, share and person."),
+        ("type:no", False, "There is no kind “no”."),
+        ("-after:2020", False, "A minus before “after:2020” means nothing"),
+        ("type:no", True, ""),
+        ("type:notebooks type:People by:nobody", False, ""),
+        ("doi:10.5281/zenodo.7 https://example.org/a?b", False, ""),
+    ],
+)
+def test_what_is_no_field_and_no_kind_is_noted(text: str, typing: bool, said: str) -> None:
+    notes = parse(text, typing=typing).notes
+    assert [note for note in notes if note.startswith(said)] == list(notes) and len(notes) == bool(said)
+
+
+def test_several_of_a_kind_mean_the_kind() -> None:
+    assert parse("type:Notebooks OR type:people").asked("type") == ("notebook", "person")
+
+
 def test_nothing_was_asked() -> None:
     assert not parse("") and not parse("   ") and parse("") == Search()
 

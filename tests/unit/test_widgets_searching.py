@@ -274,6 +274,22 @@ def test_only_what_was_shown_can_be_looked_at() -> None:
     assert [verb for verb, _ in portal.log].count("preview") == 1
 
 
+@pytest.mark.parametrize(
+    ("xs", "ends", "ys"),
+    [
+        (["2018-02-07T00:56:19+00:00", "2018-02-01"], ["1 Feb 2018", "7 Feb 2018"], [2.0, 1.0]),
+        (["2018-02-07T09:00", "2018-02-07T12:30"], ["09:00", "12:30"], [1.0, 2.0]),
+        ([7, 3], [], [1.0, 2.0]),
+        (["2018-02-07", "b"], [], [1.0, 2.0]),
+    ],
+)
+def test_a_plot_over_time_goes_forward_and_says_its_days(xs: list[Any], ends: list[str], ys: list[float]) -> None:
+    told = {"kind": "table", "plot": {"kind": "line", "x": xs, "y": [1, 2], "x_name": "time", "y_name": "y"}}
+    plot = shown.preview(told)["plot"]
+    assert (plot["ends"], plot["y"]) == (ends, ys)
+    assert plot["numeric"] is all(isinstance(x, int | float) for x in plot["x"])
+
+
 def test_a_preview_that_fails_says_why() -> None:
     view, _ = searching(Refusing("preview"))
     key = view.search("tide")["records"][0]["key"]

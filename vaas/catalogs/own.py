@@ -231,7 +231,7 @@ class Index(Entries):
         query = self._queries.query(search, subjects, typos=typos)
         # Both look at all that fits; the second core has nothing else to do.
         counting = self._threads.submit(self._facets, searcher, query) if facets else None
-        order = None if search.words else "changed"
+        order = None if search.words else "order"
         # Its type knows nothing of "count".
         found: Any = searcher.search(query, limit=max(1, limit), offset=offset, order_by_field=order)
         total = int(found.count)

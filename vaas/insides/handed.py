@@ -41,7 +41,7 @@ class Part:
     def whole(self, *, most: int) -> bytes:
         """Return all of it. Raises Unreadable when it is longer than ``most`` bytes."""
         if self.size > most:
-            raise Unreadable(f"It is larger than {most // 1_000_000 or 1} MB, up to which such files are read.")
+            raise Unreadable(f"It is larger than {most // 1_000_000 or 1} MB, the most that is read of such files.")
         return self.start(most)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["NOT_READ", "SUFFIXES", "promised", "tells"]
+__all__ = ["NOT_READ", "PROGRAMS", "SUFFIXES", "promised", "tells"]
 
 #: Formats that are told by their names or first bytes alone: nothing here reads what is in them.
 NOT_READ = frozenset({"binary", "bufr", "bzip2", "geopackage", "grib", "hdf4", "matlab", "numpy", "ods", "pdf", "root"})
@@ -22,6 +22,9 @@ SUFFIXES = {
     **{"shp": "shapefile", "sqlite": "sqlite", "sqlite3": "sqlite", "hdf4": "hdf4", "bz2": "bzip2", "xz": "xz"},
     **{"zst": "zstd"},
 }
+#: What belongs to a program and is no data, though it may lie beside some.
+PROGRAMS = frozenset({"bat", "c", "cfg", "cpp", "css", "h", "ini", "jl", "js", "lock", "map", "mjs", "pl", "py"})
+PROGRAMS |= {"pyi", "r", "rb", "scss", "sh", "toml", "ts", "vue"}
 #: Suffixes that say nothing of what is in the file, which may well be read.
 _OPEN = frozenset({"dat", "gz"})
 

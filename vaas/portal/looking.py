@@ -20,7 +20,7 @@ from vaas.errors import NotFound, TooLarge, Unavailable
 from vaas.insides.base import Inside, Looker, Unreadable
 from vaas.insides.names import promised, tells
 from vaas.portal.walks import Bounds, Thing
-from vaas.prose import shorten
+from vaas.prose import clean_text, shorten
 from vaas.stores.base import Place
 
 __all__ = ["Looking"]
@@ -147,7 +147,7 @@ def _record(place: Place, thing: Thing, seen: _Seen) -> Record:
     return Record(
         id=f"file:{place.id}/{entry.path}",
         type=_type(thing, inside),
-        title=shorten(_line(inside.title), _TITLE) or name,
+        title=shorten(clean_text(_line(inside.title)), _TITLE) or name,
         summary=shorten(_line(inside.summary), _SUMMARY),
         text=_whole(inside.text[:_TEXT]),
         owner=place.owner,

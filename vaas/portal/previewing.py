@@ -20,6 +20,7 @@ from vaas.portal.core import Core
 from vaas.portal.finding import Finding
 from vaas.portal.turns import Turn, Turns
 from vaas.portal.whereabouts import store_of
+from vaas.prose import shorten
 from vaas.stores.base import Store
 
 __all__ = ["Previewing"]
@@ -110,7 +111,7 @@ async def _folder(store: Store, path: str) -> dict[str, Any]:
     if entry is None:
         raise NotFound("This folder says nothing of itself.")
     text = (await store.read(entry.path, limit=1_000_000)).decode("utf-8", "replace")
-    return {"kind": "text", "text": text[:_TEXT]}
+    return {"kind": "text", "text": shorten(text, _TEXT)}
 
 
 def _nothing(why: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import ipyvuetify
-from traitlets import Dict, List, Unicode
+from traitlets import Dict, Unicode
 
 import vaas
 from vaas.client import PortalError
@@ -24,7 +24,20 @@ from vaas.widgets.verbs import Verbs
 __all__ = ["Discovery"]
 
 _HERE = Path(__file__).parent
-_PARTS = ("icon", "marked", "facets", "timeline", "map", "card", "preview", "plot", "basket", "saved", "requests")
+_PARTS = (
+    "icon",
+    "marked",
+    "facets",
+    "timeline",
+    "map",
+    "card",
+    "preview",
+    "runs",
+    "plot",
+    "basket",
+    "saved",
+    "requests",
+)
 _MOST_TYPED = 1_000
 _log = logging.getLogger(__name__)
 _WRONG = "Something went wrong here. Try again; if it stays like this, tell those who run the portal."
@@ -64,7 +77,6 @@ class Discovery(ipyvuetify.VuetifyTemplate):
     mine = Dict().tag(sync=True)
     #: The outlines of the continents.
     land = Unicode().tag(sync=True)
-    examples = List(Unicode()).tag(sync=True)
 
     template_file = (__file__, "discovery.vue")
 
@@ -74,7 +86,6 @@ class Discovery(ipyvuetify.VuetifyTemplate):
             css=_part("discovery.css"),
             components={f"dv-{name}": _part(f"{name}.vue") for name in _PARTS},
             land=json.loads(_part("land.json"))["path"],
-            examples=["type:data", "column:temperature", '"sea level"', "after:1y", "uses:pandas", "-tag:draft"],
             answer={"state": "", "n": 0, "q": ""},
             later={"n": 0, "records": [], "more": False},
             mine=self._keeping.mine,
@@ -150,7 +161,7 @@ class Discovery(ipyvuetify.VuetifyTemplate):
     def vue_grant(self, said: Mapping[str, Any]) -> None:
         """Answer somebody's request."""
         grant = bool(said.get("grant"))
-        told = "They may now." if grant else "Refused."
+        told = "They have access now." if grant else "The request is refused."
         self._keep(lambda: self._keeping.answer(str(said["id"]), grant=grant), said=told)
 
     def _search(self, text: str, *, n: int, typing: bool = False, outside: bool = False) -> None:

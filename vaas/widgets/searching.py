@@ -9,7 +9,7 @@ from typing import Any
 
 from vaas.client import PortalError
 from vaas.query import FIELDS, Search, parse
-from vaas.widgets import shown, terms, timeline
+from vaas.widgets import hints, shown, terms, timeline
 from vaas.widgets.verbs import Told, Verbs
 
 __all__ = ["Searching"]
@@ -75,16 +75,20 @@ class Searching:
         months, counted = self._months(told, search)
         self._text, self._cursor, self._facets = asked, str(told.get("cursor") or ""), facets
         self._records = {shown.key_of(record): record for record in told["records"]}
+        total = int(told.get("total") or 0)
         return {
             "state": "ok",
             "q": text,
             "whole": whole,
             "outside": outside,
             "records": [shown.card(record) for record in self._records.values()],
-            "total": int(told.get("total") or 0),
+            "total": total,
             "more": bool(self._cursor),
             "facets": _facets(facets, search),
             **_told(told),
+            # Other catalogs may have some.
+            "none": [] if total else list(hints.unknown(facets, search)),
+            "hints": hints.hints(told["records"], told.get("facets") or {}, search, total=total, months=months),
             "timeline": {"spans": timeline.buckets(months), "whole": counted},
             "years": timeline.years(facets.get("year") or {}),
             "took": round((self._clock() - begun) * 1000),
@@ -144,7 +148,7 @@ class Searching:
         """Return how the text could go on; nothing where nothing is to be guessed. Raises PortalError."""
         before, field, word = terms.last_word(text)
         if field:
-            found = [f"{field}:{_quoted(value)}" for value in self._values(field, word)]
+            found = [f"{field}:{hints.quoted(value)}" for value in self._values(field, word)]
             if field in FIELDS and word:
                 found += self._suggested(f"{field}:{word}")
         elif len(word) >= _SHORTEST and word[-1].isalnum():
@@ -168,9 +172,10 @@ class Searching:
         if record is None:
             return {"kind": "none", "why": "This is not among the results any more."}
         try:
-            return shown.preview(self._here().preview(str(record["catalog"]), str(record["id"])))
+            told = self._here().preview(str(record["catalog"]), str(record["id"]))
         except PortalError as error:
             return {"kind": "none", "why": str(error)}
+        return shown.preview(told, markdown=_is_markdown(record))
 
     def _with_alternatives(
         self,
@@ -238,7 +243,7 @@ def _facets(counts: Mapping[str, Mapping[str, int]], search: Search) -> list[Jso
         known |= {value: 0 for value in on if value not in {name.lower() for name in known}}
         ranked = sorted(known, key=lambda value: (value.lower() not in on, -known[value], value))
         values = [
-            {"value": value, "name": _name(field, value), "count": known[value], "on": value.lower() in on}
+            {"value": value, "name": shown.name_of(field, value), "count": known[value], "on": value.lower() in on}
             for value in ranked[: max(_VALUES, len(on))]
         ]
         found.append({"field": field, "title": title, "values": values, "left": max(0, len(known) - len(values))})
@@ -250,16 +255,11 @@ def _tells_nothing(facet: Json) -> bool:
     return facet["field"] == "catalog" and len(facet["values"]) == 1 and not facet["values"][0]["on"]
 
 
+def _is_markdown(record: Told) -> bool:
+    """Tell whether its text is Markdown, as what speaks for a folder nearly always is."""
+    return record.get("type") == "folder" or record.get("format") == "markdown"
+
+
 def _doi(record: Told) -> str:
     """Return what a work is known by everywhere, "" for what has no such name."""
     return str((record.get("details") or {}).get("doi") or "")
-
-
-def _name(field: str, value: str) -> str:
-    if field == "type":
-        return shown.KINDS.get(value, value)
-    return "This portal" if (field, value) == ("catalog", "here") else value
-
-
-def _quoted(value: str) -> str:
-    return f'"{value}"' if " " in value else value

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from vaas.widgets import links
+from vaas.widgets import links, markdowns
 
-__all__ = ["FACETS", "KINDS", "card", "detail", "key_of", "preview", "size_of"]
+__all__ = ["FACETS", "KINDS", "card", "detail", "key_of", "name_of", "preview", "size_of"]
 
 Json = dict[str, Any]
 
@@ -39,6 +39,13 @@ _UNITS = ("kB", "MB", "GB", "TB", "PB")
 def key_of(record: Mapping[str, Any]) -> str:
     """Return what a record is known by here."""
     return f"{record.get('catalog', '')} {record.get('id', '')}"
+
+
+def name_of(field: str, value: str) -> str:
+    """Return what a value of a field is called."""
+    if field == "type":
+        return KINDS.get(value, value)
+    return "This portal" if (field, value) == ("catalog", "here") else value
 
 
 def card(record: Mapping[str, Any]) -> Json:
@@ -89,8 +96,14 @@ def detail(record: Mapping[str, Any], *, launches: bool = False, visitor: str = 
     }
 
 
-def preview(told: Mapping[str, Any]) -> Json:
-    """Return what is inside something with nothing in it that a page should not get."""
+def preview(told: Mapping[str, Any], *, markdown: bool = False) -> Json:
+    """Return what is inside something with nothing in it that a page should not get.
+
+    Parameters
+    ----------
+    markdown:
+        A text is Markdown: it is told in parts, which the page shows as text alone.
+    """
     kind = told.get("kind")
     if kind == "table":
         rows = [[str(cell)[:_CELL] for cell in row[:_CELLS]] for row in told.get("rows", [])[:_ROWS]]
@@ -107,7 +120,8 @@ def preview(told: Mapping[str, Any]) -> Json:
     if kind == "image" and links.picture(told.get("picture")):
         return {"kind": kind, "picture": links.picture(told.get("picture"))}
     if kind == "text":
-        return {"kind": kind, "text": str(told.get("text") or "")[:_TEXT]}
+        text = str(told.get("text") or "")[:_TEXT]
+        return {"kind": "prose", "blocks": markdowns.blocks(text)} if markdown else {"kind": kind, "text": text}
     if kind == "tree":
         named = ("name", "shape", "type", "unit")
         items = [{name: _said(each.get(name)) for name in named} for each in told.get("items", [])[:200]]
@@ -217,6 +231,10 @@ def _time(said: object) -> datetime | None:
         return None
 
 
+def _seconds(time: datetime) -> float:
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+
+
 def _day(said: object) -> str:
     time = _time(said)
     return f"{time.day} {time:%b} {time.year}" if time else ""
@@ -278,12 +296,19 @@ def _plot(said: object) -> Json | None:
     points = [(x, float(y)) for x, y in zip(xs, ys, strict=False) if isinstance(y, (int, float)) and -1e300 < y < 1e300]
     if len(points) < 2:
         return None
+    times = [_time(x) if isinstance(x, str) else None for x, _ in points]
+    ends: list[str] = []
+    if said["kind"] != "bar" and (known := [time for time in times if time]) and len(known) == len(points):
+        points = sorted((_seconds(time), y) for time, (_, y) in zip(known, points, strict=True))
+        first, last = min(known, key=_seconds), max(known, key=_seconds)
+        ends = [_day(first), _day(last)] if _day(first) != _day(last) else [f"{first:%H:%M}", f"{last:%H:%M}"]
     numeric = all(isinstance(x, (int, float)) and not isinstance(x, bool) for x, _ in points)
     return {
         "kind": said["kind"],
         "x": [x if numeric else str(x)[:40] for x, _ in points],
         "y": [y for _, y in points],
         "numeric": numeric,
+        "ends": ends,
         "x_name": str(said.get("x_name") or "")[:60],
         "y_name": str(said.get("y_name") or "")[:60],
     }
