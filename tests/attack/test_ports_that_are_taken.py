@@ -53,10 +53,10 @@ async def test_a_port_that_somebody_took_gets_no_visitors(tmp_path: Path) -> Non
     made.start_timeout = 20
     taker = await asyncio.start_server(_answer, "127.0.0.1", 0)
     made.port = taker.sockets[0].getsockname()[1]
-    async with taker:
-        with pytest.raises(SpawnException, match="Address already in use"):
-            await made.start()
     try:
+        async with taker:
+            with pytest.raises(SpawnException, match="Address already in use"):
+                await made.start()
         assert await made.start() == ("127.0.0.1", made.port)
     finally:
         await made.stop(now=True)
