@@ -1,8 +1,8 @@
 """A stand-in for what a launch runs, and for the spawner that starts it: a small web server on the person's host.
 
 What it does is in ``launch.json`` of the data folder, looked up at each start: "before" seconds until there is a
-process, "delay" seconds until that listens, "fail" with these words, "late" after "delay" with these words, or "die"
-with that code.
+process, "delay" seconds until that listens, for which the Hub has "patience" seconds, "fail" with these words, "late"
+after "delay" with these words, or "die" with that code.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from vaas.plans import read_plan
 __all__ = ["SITE", "LaunchProcess"]
 
 #: What a Hub is told that starts launches so.
-SITE = 'c.JupyterHub.spawner_class = "tests.stand_in_launch.LaunchProcess"\nc.Spawner.http_timeout = 5\n'
+SITE = 'c.JupyterHub.spawner_class = "tests.stand_in_launch.LaunchProcess"\n'
 
 
 class LaunchProcess(AppProcess):
@@ -60,6 +60,7 @@ class LaunchProcess(AppProcess):
             "VAAS_DIE": str(told.get("die", 0)),
             "VAAS_PLAN": json.dumps(said),
         }
+        self.http_timeout = told.get("patience", 30)
         self.cmd = [sys.executable, "-P", __file__]
         self.popen_kwargs = {"cwd": str(data)}
         return await SimpleLocalProcessSpawner.start(self)

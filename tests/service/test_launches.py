@@ -71,7 +71,7 @@ def test_a_start_that_fails_says_why_in_the_spawners_words(launches: Launches) -
     page = launches.portal.get(f"{PORTAL}launches/{launch}/", token=launches.tokens["ada"]).text
     assert "0.4 GB are left" in page and "What to try" in page and "Try again" in page
     # The Hub waits for one that has died, and names an address that is for nobody.
-    launches.told(die=3)
+    launches.told(die=3, patience=2)
     launches.rest("POST", f"launches/{launch}/start")
     launches.until(launch, "failed", seconds=45)
     assert launches.rest("GET", f"launches/{launch}")["error"] == "It did not answer in time."
