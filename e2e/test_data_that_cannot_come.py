@@ -167,7 +167,8 @@ def test_a_full_home_is_told_and_has_no_half_copy(site: Site, ada: Person) -> No
     ada.goes("apps/world-map/launch")
     page = ada.page
     page.get_by_role("main").get_by_role("button", name="Launch in JupyterLab").click()
-    expect(page.get_by_role("alert")).to_contain_text("There is no room left for the notebook.", timeout=_PATIENCE)
+    said = "There is no room left for the notebook. Remove what you no longer need, then start it again."
+    expect(page.get_by_role("alert")).to_have_text(said, timeout=_PATIENCE)
     shot(ada, "full")
     assert fits(ada)
     assert sorted(home.rglob("*.ipynb")) == before
