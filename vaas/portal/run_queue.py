@@ -89,7 +89,7 @@ def choose(core: Core, user: User, run: Run) -> tuple[Facility, Environment, Siz
     if environment.state == "broken":
         raise Invalid(f"“{environment.title}” cannot be used: {environment.why}", field="environment")
     if size is None or size.id not in facility.sizes:
-        raise Invalid(f"This size is not offered there. There are {', '.join(facility.sizes)}.", field="size")
+        raise Invalid("This size is not offered there. Choose another one.", field="size")
     return facility, environment, size
 
 
