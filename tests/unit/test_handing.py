@@ -412,10 +412,10 @@ class TestWhatIsRead:
         look = await found.portal.baskets.look(AS_ADA, basket)
         handed = Handed(basket, tuple(each.thing.id for each in look.things), "a", "v", "")
         told = await answer_asker(found.portal, Asker(AS_ADA, handed=handed), "basket", {}, base="")
-        assert [each["written"] for each in told["things"]] == [
-            {"delimiter": "semicolon", "encoding": "windows-1252"},
-            {},
-        ]
+        assert {each["name"]: each["written"] for each in told["things"]} == {
+            "sea.csv": {"delimiter": "semicolon", "encoding": "windows-1252"},
+            "air.csv": {},
+        }
 
     async def test_of_folders_with_the_same_id_the_one_that_was_shown_is_read(self, found: Searchable) -> None:
         """And previewed: what Team_A and team-a share has the same store's id and the same path."""
