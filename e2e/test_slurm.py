@@ -143,9 +143,8 @@ def test_a_run_says_what_it_waits_for_and_is_cancelled_at_any_time(stopped: Clus
     stopped.stop_controller()
     try:
         presses(page, "Cancel")
-        expect(page.get_by_role("status")).to_contain_text(
-            "It is to be cancelled. The batch system does not answer.", timeout=_PATIENCE
-        )
+        said = "It is to be cancelled. The batch system does not answer."
+        expect(page.locator("[data-run-text]")).to_contain_text(said, timeout=_PATIENCE)
         shot(person, "run-gone")
     finally:
         stopped.start_controller()

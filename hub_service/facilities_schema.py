@@ -72,7 +72,14 @@ def _facility() -> dict[str, Any]:
     }
     people = {
         "groups": {**_TEXTS, "description": "For members of these; none: for all. Told to people who are signed in."},
-        "you": _object({"may": {"type": "boolean"}, "why": _text("Why not.")}, must=("may", "why")),
+        "you": _object(
+            {
+                "may": {"type": "boolean"},
+                "why": _text("Why not."),
+                "member": {"type": "boolean", "description": "Whether you are of a group that it is for."},
+            },
+            must=("may", "why"),
+        ),
     }
     return _object({**general, **people}, must=tuple(general))
 

@@ -56,4 +56,6 @@ def _connected(facility: Facility, *, everywhere: bool, runs: Collection[str]) -
     found = replace(facility, interactive=facility.interactive and launches, batch=facility.batch and jobs)
     if found.interactive or found.batch:
         return found
-    return replace(facility, about={**facility.about, "status": "down", "note": facility.about.get("note") or _NOT_YET})
+    if facility.about.get("status") == "down":  # that it is closed has been written down, and perhaps why
+        return facility
+    return replace(facility, about={**facility.about, "status": "down", "note": _NOT_YET})

@@ -114,10 +114,10 @@ def test_people_hear_what_is_in_it_and_whether_they_may(offers: World) -> None:
     assert said["environments"][1]["why"] == "It does not answer."
     assert [each["groups"] for each in said["facilities"]] == [[], ["physics"]]
     assert [each["you"] for each in said["facilities"]] == [
-        {"may": True, "why": ""},
-        {"may": False, "why": "It is for members of physics."},
+        {"may": True, "why": "", "member": True},
+        {"may": False, "why": "It is for members of physics.", "member": False},
     ]
-    assert told(offers, Visitor(ADA))["facilities"][1]["you"] == {"may": True, "why": ""}
+    assert told(offers, Visitor(ADA))["facilities"][1]["you"] == {"may": True, "why": "", "member": True}
 
 
 @pytest.mark.attack

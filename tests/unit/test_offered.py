@@ -43,3 +43,12 @@ def test_what_nothing_here_can_do_is_not_offered(
     assert (told.interactive, told.batch, told.about.get("status", "up")) == can
     assert ("“far”" in caplog.text) is not (everywhere and "slurm" in runs)
     assert "“here”" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("status", "note"), [("up", "It is not connected to this portal yet."), ("down", "In spring.")]
+)
+def test_what_is_written_of_a_place_is_no_reason_unless_it_says_that_it_is_closed(status: str, note: str) -> None:
+    far = Facility("far", "Far", "slurm", (), (), about={"status": status, "note": "In spring."})
+    told = connected(Offering((far,), (), ()), everywhere=False, runs={"local"}).facilities[0]
+    assert (told.about["status"], told.about["note"]) == ("down", note)

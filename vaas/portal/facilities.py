@@ -116,8 +116,8 @@ class Facilities:
         }
         if user is None:
             return told
-        why = closed(facility, user)
-        return told | {"groups": list(facility.groups), "you": {"may": not why, "why": why}}
+        why, member = closed(facility, user), not facility.groups or not user.groups.isdisjoint(facility.groups)
+        return told | {"groups": list(facility.groups), "you": {"may": not why, "why": why, "member": member}}
 
     def _status(self, facility: Facility) -> dict[str, str]:
         note = str(facility.about.get("note", ""))
