@@ -45,7 +45,7 @@ _COUNTS = {name: {"terms": {"field": name, "size": _MOST_TIMES if name in _TIMES
 #: Of more words than these, none is forgiven a letter: each of them costs as much as hundreds.
 _MOST_WRONG = 8
 #: Up to so many hits are counted one by one; of more, a sample.
-_COUNTED = 20_000
+_COUNTED = 10_000
 
 
 def _now() -> datetime:
