@@ -14,6 +14,7 @@ from hub_service.settings import Settings
 from hub_service.toml_file import Table, TomlFile
 from vaas.launching import Environment, Facility, Offering, Size
 from vaas.portal.facilities import Site
+from vaas.portal.offering import CONTAINERS
 
 __all__ = ["DOWN", "UP", "Declared", "PortalElsewhere", "declared", "read_facilities"]
 
@@ -25,7 +26,7 @@ _KINDS = KINDS[:-1]
 _RUNS_IN: Mapping[str, tuple[str, ...]] = {
     "python": ("local", "slurm", "htcondor"),
     "kernelspec": ("local", "slurm", "htcondor"),
-    "image": ("docker", "kubernetes"),
+    "image": CONTAINERS,
 }
 _STORES = ("home", "shared")
 UP, DOWN = "up", "down"

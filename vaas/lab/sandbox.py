@@ -140,7 +140,8 @@ def program_of(folder: Path) -> Path:
 def without_rights() -> tuple[str, ...]:
     """Return bubblewrap's words by which what is started has no right of anybody's.
 
-    Who is root makes no user namespace: what is started becomes a system user of its own instead."""
+    Who is root makes no user namespace: what is started becomes a system user of its own instead.
+    """
     if os.geteuid() == 0:
         kept = ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP")
         return ("--cap-drop", "ALL", *(word for right in kept for word in ("--cap-add", right)))

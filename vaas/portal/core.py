@@ -180,6 +180,12 @@ class Core:
         with self.database.begin() as records:
             return self.see_in(records, visitor, slug, action)
 
+    def version(self, app: App, content: str = "") -> Version | None:
+        """Return the app's version with this content, by its hash; by default the one that new visitors get."""
+        with self.database.begin() as records:
+            versions = records.versions.of(app.id)
+        return next((each for each in versions if each.snapshot.hash == (content or app.version)), None)
+
     def see_in(self, records: Records, visitor: Visitor, slug: str, action: str) -> Seen:
         """Do the same inside a transaction that is open already."""
         app = records.apps.get(slug)

@@ -84,9 +84,7 @@ class Gallery:
 
     def current(self, app: App) -> Version | None:
         """Return the version that new visitors get."""
-        with self._core.database.begin() as records:
-            versions = records.versions.of(app.id)
-        return next((version for version in versions if version.snapshot.hash == app.version), None)
+        return self._core.version(app)
 
     def opens(self, seen: Seen) -> dict[str, Any] | None:
         """Return how the app opens and why, for those who may publish it; None while that is not known."""

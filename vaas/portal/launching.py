@@ -260,7 +260,7 @@ class Launching:
         if not launch.environment.startswith("lock-") or not launch.asked.get("app"):
             return self._core.offering, None
         app = self._core.see(Visitor(user), str(launch.asked["app"]), "launch").app
-        snapshot = self._version(app, str(launch.asked.get("version") or app.version)).snapshot
+        snapshot = self._version(app, str(launch.asked.get("version") or "")).snapshot
         return self._environments.offering(launch.asked, snapshot), snapshot
 
     def _plan(self, user: User, launch: Launch, offering: Offering) -> Plan:
@@ -337,10 +337,8 @@ class Launching:
             raise Invalid("There is nothing in this basket that you could take along.", field="basket")
         return things, look.basket.id, look.basket.name or "My basket"
 
-    def _version(self, app: App, wanted: str) -> Version:
-        with self._core.database.begin() as records:
-            versions = records.versions.of(app.id)
-        version = next((each for each in versions if each.snapshot.hash == wanted), None)
+    def _version(self, app: App, wanted: str = "") -> Version:
+        version = self._core.version(app, wanted)
         if version is None:
             raise NotFound("This app has no version to launch. Its owner can publish one.")
         return version
@@ -349,7 +347,7 @@ class Launching:
         self, visitor: Visitor, slug: str, things: Sequence[Held]
     ) -> tuple[dict[str, Any], str, Needs, Offering]:
         app = self._core.see(visitor, slug, "launch").app
-        version = self._version(app, app.version)
+        version = self._version(app)
         content, snapshot, report = self._core.content, version.snapshot, version.report
         needs = await asyncio.to_thread(needs_of_snapshot, content, snapshot, held=things, report=report)
         asked = {"app": app.slug, "version": app.version}

@@ -17,6 +17,7 @@ from vaas.portal.things import Held
 from vaas.source import read_python
 
 __all__ = [
+    "CONTAINERS",
     "ELSEWHERE",
     "Choice",
     "Needs",
@@ -32,9 +33,10 @@ __all__ = [
 
 #: Where data lies that lies in no store of ours.
 ELSEWHERE = "elsewhere"
-#: The kind of environments that are an app's own, and of those that are of containers; where the latter run.
+#: The kinds of facilities at which containers run.
+CONTAINERS = ("docker", "kubernetes")
+#: The kind of environments that are an app's own, and of those that are of containers.
 _OWN, _IMAGE = "lock", "image"
-_CONTAINERS = frozenset({"docker", "kubernetes"})
 #: What is chosen, as people call it.
 _ASKED = {"facility": "place", "environment": "environment", "size": "size"}
 #: Bytes of modules that are read for what they import.
@@ -257,7 +259,7 @@ def _worth(choice: Choice) -> tuple[bool, float, bool, bool, int, bool]:
 
 
 def _unfit(environment: Environment, facility: Facility, needs: Needs) -> str:
-    if environment.kind == _IMAGE and facility.kind not in _CONTAINERS:
+    if environment.kind == _IMAGE and facility.kind not in CONTAINERS:
         return "It is the image of a container, and no containers run here. Choose another environment or place."
     if environment.state == "broken":
         return f"It cannot be used at the moment. {environment.why}".strip()

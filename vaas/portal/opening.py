@@ -131,9 +131,7 @@ class Opening:
         return version_server(app.id, self._current(app))
 
     def _current(self, app: App) -> Version:
-        with self._core.database.begin() as records:
-            versions = records.versions.of(app.id)
-        current = next((version for version in versions if version.snapshot.hash == app.version), None)
+        current = self._core.version(app)
         if current is None:
             raise NotFound("This app has no version to open. Its owner can publish one.")
         return current

@@ -126,13 +126,10 @@ class Placing:
         asked = launch.asked
         if slug := _word(asked.get("app")):
             app = self._core.see(visitor, slug, "launch").app
-            with self._core.database.begin() as records:
-                versions = records.versions.of(app.id)
-            wanted = _word(asked.get("version")) or app.version
-            found = next((each.snapshot for each in versions if each.snapshot.hash == wanted), None)
-            if found is None:
+            version = self._core.version(app, _word(asked.get("version")))
+            if version is None:
                 raise NotFound("The version that was launched is not there any more. Launch the app again.")
-            return found
+            return version.snapshot
         if asked.get("path") and not _in_place(launch, here):
             assert visitor.user is not None
             return await self._of_store(visitor.user, _word(asked.get("store")), check_path(_word(asked["path"])))

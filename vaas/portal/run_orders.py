@@ -58,9 +58,7 @@ class Orders:
         """Return the run that is asked for, whole and allowed."""
         assert source.snapshot is not None
         user = self._sources.person(visitor)
-        slots = filled_slots(fields, things)
-        values = filled(fields, {name: value for name, value in values.items() if name not in slots})
-        found = await self._things.find(visitor, slots)
+        values, found = await self._given(visitor, fields, values, things)
         title = " ".join(clean_text(chosen.get("title") or source.title).split())[:_MOST_TITLE] or source.notebook
         places = {name: chosen.get(name, "") for name in ("facility", "environment", "size")}
         best = fitting(self.choices(user, source, fields, found), **places)
@@ -79,9 +77,7 @@ class Orders:
         things: Mapping[str, str],
     ) -> Run:
         """Return the same run once more, with these in place of what it had; "" leaves a slot to the notebook."""
-        slots = filled_slots(fields, things)
-        said = filled(fields, {name: value for name, value in values.items() if name not in slots})
-        found = await self._things.find(visitor, slots)
+        said, found = await self._given(visitor, fields, values, things)
         before = {name: thing for name, thing in run.asked.get("things", {}).items() if name not in {*things, *said}}
         asked = {**run.asked, "things": {**before, **found}}
         given = {**{name: value for name, value in run.parameters.items() if name not in things}, **said}
@@ -89,6 +85,14 @@ class Orders:
         again = Run(new_id, run.owner, run.title, run.snapshot, given, *at, created=now, asked=asked)
         choose(self._core, self._sources.person(visitor), again)
         return again
+
+    async def _given(
+        self, visitor: Visitor, fields: Sequence[Field], values: Mapping[str, Any], things: Mapping[str, str]
+    ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+        """Return the values that are given, and what is kept of each thing that fills a slot instead of one."""
+        slots = filled_slots(fields, things)
+        said = filled(fields, {name: value for name, value in values.items() if name not in slots})
+        return said, await self._things.find(visitor, slots)
 
     def choices(
         self,

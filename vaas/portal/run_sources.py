@@ -103,9 +103,7 @@ class Sources:
 
     async def _of_app(self, visitor: Visitor, slug: str) -> Source:
         app = self._core.see(visitor, slug, "launch").app
-        with self._core.database.begin() as records:
-            versions = records.versions.of(app.id)
-        version = next((each for each in versions if each.snapshot.hash == app.version), None)
+        version = self._core.version(app)
         if version is None:
             raise NotFound("There is no such version.")
         source = self.of_snapshot(app.title, version.snapshot, {"app": app.slug, "version": app.version})
