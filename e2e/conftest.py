@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from e2e.people import Person, Site
+from e2e.people import Person, Site, watched
 from tests.portal_fixture import RunningPortal, chromium
 
 _QUIET = (
@@ -29,10 +29,8 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def site(hub: RunningPortal, browser: Browser) -> Iterator[Site]:
     """Return the portal as people see it; at the end no page may have complained in its console."""
-    site = Site(hub, browser)
-    yield site
-    site.close()
-    assert site.complaints == []
+    with watched(hub, browser) as site:
+        yield site
 
 
 @pytest.fixture

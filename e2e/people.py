@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,7 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator
 from tests.notebooks import markdown, write_notebook
 from tests.portal_fixture import RunningPortal
 
-__all__ = ["DESKTOP", "PHONE", "SLIDER", "Person", "Site"]
+__all__ = ["DESKTOP", "PHONE", "SLIDER", "Person", "Site", "watched"]
 
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1280, "height": 800}
@@ -159,3 +162,20 @@ class Person:
     def shot(self, path: Path) -> None:
         """Take a picture."""
         self.page.screenshot(path=path)
+
+    def pictures(self, name: str) -> None:
+        """Take pictures of the whole page for who looks at them, if anybody does: on a desk and on a phone."""
+        if folder := os.environ.get("VAAS_SHOTS", ""):
+            for size in (DESKTOP, PHONE):
+                self.page.set_viewport_size(size)  # type: ignore[arg-type]
+                self.page.screenshot(path=Path(folder) / f"{name}-{size['width']}.png", full_page=True)
+            self.page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
+
+
+@contextmanager
+def watched(portal: RunningPortal, browser: Browser) -> Iterator[Site]:
+    """Return the portal as people see it; at the end no page may have complained in its console."""
+    site = Site(portal, browser)
+    yield site
+    site.close()
+    assert site.complaints == []

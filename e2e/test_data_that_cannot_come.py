@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
-from e2e.people import DESKTOP, PHONE, Person, Site
+from e2e.offered import offered
+from e2e.people import DESKTOP, PHONE, Person, Site, watched
 from tests.portal_fixture import RunningPortal, app_python, running, until
 
 pytestmark = [
@@ -21,24 +22,7 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a small disk"),
 ]
 #: A place that has people's homes, and to which all else is brought.
-OFFERED = """
-[[size]]
-id = "small"
-title = "Small"
-cores = 1
-memory = "2 GB"
-[[environment]]
-id = "apps"
-title = "As in apps"
-kind = "python"
-[[facility]]
-id = "here"
-title = "This machine"
-kind = "local"
-environments = ["apps"]
-sizes = ["small"]
-stores = ["home"]
-"""
+OFFERED = offered('id = "here"\ntitle = "This machine"\nkind = "local"\nstores = ["home"]')
 SMALL, LARGE = b"year,level\n2026,7\n", b"year,level\n" + b"2026,7\n" * 600_000
 API = "/services/vaas/api/"
 _LAB, _PATIENCE = re.compile("/lab/tree/"), 60_000
@@ -67,19 +51,8 @@ def brought(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPortal]
 @pytest.fixture
 def site(brought: RunningPortal, browser: Browser) -> Iterator[Site]:
     """Return that portal as people see it; at the end no page may have complained in its console."""
-    site = Site(brought, browser)
-    yield site
-    site.close()
-    assert site.complaints == []
-
-
-def shot(person: Person, name: str) -> None:
-    """Take pictures of the whole page for who looks at them, if anybody does: on a desk and on a phone."""
-    if folder := os.environ.get("VAAS_SHOTS", ""):
-        for width, size in (("1280", {"width": 1280, "height": 800}), ("390", PHONE)):
-            person.page.set_viewport_size(size)  # type: ignore[arg-type]
-            person.page.screenshot(path=Path(folder) / f"brought-{name}-{width}.png", full_page=True)
-        person.page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
+    with watched(brought, browser) as site:
+        yield site
 
 
 def keeps(portal: RunningPortal, *names: str) -> None:
@@ -132,14 +105,14 @@ def test_what_cannot_come_is_told_and_comes_when_it_is_mended(site: Site, ada: P
     until(lambda: overview.read_text().count("It could not be fetched") == 2, seconds=20, what=overview.read_text)
     assert [each.name for each in (folder / "data").iterdir()] == ["fine.csv"]
     ada.goes("servers")
-    shot(ada, "servers")
+    ada.pictures("brought-servers")
     page.get_by_role("link", name="2 things of the data are missing").click()
     expect(page.get_by_role("heading", name="“My basket” is ready")).to_be_visible()
     row = page.locator("[data-thing]")
     expect(row.filter(has_text="large.csv")).to_contain_text("There is no room left")
     expect(row.filter(has_text="altered.csv")).to_contain_text("not what its checksum says")
     expect(row.filter(has_text="fine.csv")).to_contain_text("There")
-    shot(ada, "ready")
+    ada.pictures("brought-ready")
     assert fits(ada)
     # What the page says to try.
     alter(altered, SMALL)
@@ -169,7 +142,7 @@ def test_a_full_home_is_told_and_has_no_half_copy(site: Site, ada: Person) -> No
     page.get_by_role("main").get_by_role("button", name="Launch in JupyterLab").click()
     said = "There is no room left for the notebook. Remove what you no longer need, then start it again."
     expect(page.get_by_role("alert")).to_have_text(said, timeout=_PATIENCE)
-    shot(ada, "full")
+    ada.pictures("brought-full")
     assert fits(ada)
     assert sorted(home.rglob("*.ipynb")) == before
     filler.unlink()

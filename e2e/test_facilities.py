@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from e2e.people import PHONE, Person, Site
+from e2e.people import PHONE, Person, Site, watched
 from hub_service.settings import ROOT
 from tests.portal_fixture import RunningPortal, app_python, free_ports, running, stand_in_app, until
 
@@ -34,10 +34,8 @@ def offering(hub: RunningPortal, tmp_path_factory: pytest.TempPathFactory) -> It
 @pytest.fixture
 def there(offering: RunningPortal, browser: Browser) -> Iterator[Site]:
     """Return that portal as people see it."""
-    site = Site(offering, browser)
-    yield site
-    site.close()
-    assert site.complaints == []
+    with watched(offering, browser) as site:
+        yield site
 
 
 def shot(person: Person, name: str) -> None:

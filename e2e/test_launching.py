@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from e2e.people import PHONE, Person, Site
+from e2e.people import PHONE, Person, Site, watched
 from tests.portal_fixture import RunningPortal, app_python, running
 from tests.stand_in_launch import SITE
 
@@ -34,14 +34,12 @@ def launches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPortal
 @pytest.fixture
 def site(launches: RunningPortal, browser: Browser) -> Iterator[Site]:
     """Return that portal as people see it; at the end no page may have complained in its console."""
-    site = Site(launches, browser)
-    told(site)
-    yield site
-    token = launches.token_for("ada")
-    for launch in launches.request("GET", "/services/vaas/api/launches", token=token).json()["launches"]:
-        launches.request("DELETE", f"/services/vaas/api/launches/{launch['id']}", token=token)
-    site.close()
-    assert site.complaints == []
+    with watched(launches, browser) as site:
+        told(site)
+        yield site
+        token = launches.token_for("ada")
+        for launch in launches.request("GET", "/services/vaas/api/launches", token=token).json()["launches"]:
+            launches.request("DELETE", f"/services/vaas/api/launches/{launch['id']}", token=token)
 
 
 def told(site: Site, **said: Any) -> None:

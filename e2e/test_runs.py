@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
@@ -20,15 +18,6 @@ SLOW = 90_000
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 
 
-def shot(person: Person, name: str) -> None:
-    """Take pictures of the whole page for who looks at them, if anybody does: on a desk and on a phone."""
-    if folder := os.environ.get("VAAS_SHOTS", ""):
-        for width, size in (("1280", {"width": 1280, "height": 800}), ("390", PHONE)):
-            person.page.set_viewport_size(size)  # type: ignore[arg-type]
-            person.page.screenshot(path=Path(folder) / f"run-{name}-{width}.png", full_page=True)
-        person.page.set_viewport_size({"width": 1280, "height": 800})
-
-
 def keeps_waves(person: Person, *cells: object, parameters: str = "n: int = 3  # how many waves\nname = 'sea'") -> str:
     """Keep a notebook with parameters in the person's home, and return its path."""
     name = f"runs-{secrets.token_hex(3)}.ipynb"
@@ -41,7 +30,7 @@ def starts(person: Person, path: str, **values: str) -> str:
     person.page.get_by_role("link", name="Run with other values").click()
     for name, value in values.items():
         person.page.locator(f"[name='value.{name}']").fill(value)
-    shot(person, "form")
+    person.pictures("run-form")
     person.page.get_by_role("button", name="Start").click()
     person.page.wait_for_url(re.compile(r"/runs/[a-z0-9]{12}/$"))
     return person.page.url
@@ -55,12 +44,12 @@ def test_from_the_form_to_the_result(site: Site, ada: Person) -> None:
     )
     starts(ada, path, n="5", name="north")
     expect(ada.page.get_by_text(re.compile(r"Cell \d of \d is running"))).to_be_visible(timeout=SLOW)
-    shot(ada, "running")
+    ada.pictures("run-running")
     expect(ada.page.locator(".run-state")).to_contain_text("Done", timeout=SLOW)
     expect(ada.page.locator(".facts-values")).to_contain_text("north")
     result = ada.page.frame_locator("iframe")
     expect(result.get_by_text("5 waves of the north")).to_be_visible()
-    shot(ada, "done")
+    ada.pictures("run-done")
     with ada.page.expect_download() as download:
         ada.page.get_by_role("link", name="Download as a page").click()
     assert "5 waves of the north" in download.value.path().read_text()
@@ -90,7 +79,7 @@ def test_a_table_with_a_wrong_row_starts_nothing_until_it_is_mended(site: Site, 
     expect(ada.page.get_by_text("Nothing was started: 1 thing is wrong in the table")).to_be_visible()
     expect(ada.page.get_by_text(re.compile("Row 3: .*many"))).to_be_visible()
     expect(ada.page.get_by_role("alert")).to_be_focused()
-    shot(ada, "table-wrong")
+    ada.pictures("run-table-wrong")
     ada.page.get_by_label("Paste a table").fill("n\tname\n1\tone\n2\ttwo\n")
     ada.page.get_by_role("button", name="Check the table").click()
     expect(ada.page.get_by_text("2 rows are fine")).to_be_in_viewport()
@@ -99,7 +88,7 @@ def test_a_table_with_a_wrong_row_starts_nothing_until_it_is_mended(site: Site, 
     expect(ada.page.get_by_text("1 done")).to_be_visible(timeout=SLOW)
     expect(ada.page.get_by_text("1 failed")).to_be_visible(timeout=SLOW)
     expect(ada.page.get_by_text(re.compile("two is odd"))).to_be_visible()
-    shot(ada, "series")
+    ada.pictures("run-series")
 
 
 def test_a_run_is_cancelled(site: Site, ada: Person) -> None:
@@ -107,7 +96,7 @@ def test_a_run_is_cancelled(site: Site, ada: Person) -> None:
     expect(ada.page.locator("[data-run-log]")).to_contain_text("begun", timeout=SLOW)
     ada.page.get_by_role("button", name="Cancel").click()
     expect(ada.page.get_by_text("It was cancelled")).to_be_visible(timeout=SLOW)
-    shot(ada, "cancelled")
+    ada.pictures("run-cancelled")
 
 
 def test_a_schedule_is_made_and_stopped(site: Site, ada: Person) -> None:
@@ -117,7 +106,7 @@ def test_a_schedule_is_made_and_stopped(site: Site, ada: Person) -> None:
     ada.page.get_by_label("On", exact=True).select_option("Friday")
     ada.page.get_by_role("button", name="Start").click()
     expect(ada.page.get_by_text(re.compile("Every Friday at 06:00 UTC, until"))).to_be_visible()
-    shot(ada, "list")
+    ada.pictures("run-list")
     ada.page.get_by_role("button", name="Stop Every Friday").click()
     expect(ada.page.get_by_text("It is not repeated any more.")).to_be_visible()
     expect(ada.page.get_by_text(re.compile("Every Friday at 06:00"))).to_have_count(0)
@@ -133,7 +122,7 @@ def test_what_a_notebook_says_is_text_everywhere(site: Site, ada: Person, sam: P
     expect(ada.page.locator(".said-error")).to_contain_text(f"ValueError: {HOSTILE}")
     expect(ada.page.locator(".facts-values")).to_contain_text(HOSTILE)
     expect(ada.page.locator("[data-run-log]")).to_contain_text(HOSTILE)
-    shot(ada, "failed")
+    ada.pictures("run-failed")
     for page in ("", "runs/"):
         assert ada.page.locator("main script, main img[src=x]").count() == 0 and said == [], page
         ada.goes("runs/")

@@ -3,36 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from e2e.people import DESKTOP, PHONE, Person, Site
+from e2e.offered import offered
+from e2e.people import Person, Site, watched
 from tests.portal_fixture import RunningPortal, app_python, until
 from tests.slurm import Cluster, a_person, site_config
 
 pytestmark = [pytest.mark.browser, pytest.mark.hub, pytest.mark.slow]
-OFFERED = """
-[[size]]
-id = "small"
-title = "Small"
-cores = 1
-memory = "2 GB"
-[[environment]]
-id = "apps"
-title = "As in apps"
-kind = "python"
-[[facility]]
-id = "cluster"
-title = "Wave cluster"
-kind = "slurm"
-environments = ["apps"]
-sizes = ["small"]
-"""
+OFFERED = offered('id = "cluster"\ntitle = "Wave cluster"\nkind = "slurm"')
 STOPPED = "The queue is stopped; the job waits until it goes on."
 _PATIENCE = 60_000
 
@@ -62,10 +45,8 @@ def on_slurm(slurm: Cluster, slurm_person: str, tmp_path_factory: pytest.TempPat
 @pytest.fixture
 def site(on_slurm: RunningPortal, browser: Browser) -> Iterator[Site]:
     """Return that portal as people see it; at the end no page may have complained in its console."""
-    site = Site(on_slurm, browser)
-    yield site
-    site.close()
-    assert site.complaints == []
+    with watched(on_slurm, browser) as site:
+        yield site
 
 
 @pytest.fixture
@@ -82,15 +63,6 @@ def stopped(slurm: Cluster, slurm_person: str) -> Iterator[Cluster]:
     until(lambda: answers(slurm), seconds=20, what="the controller")
     slurm.command("scontrol", "update", "PartitionName=main", "State=UP")
     slurm.command("scancel", f"--user={slurm_person}")
-
-
-def shot(person: Person, name: str) -> None:
-    """Take pictures of the whole page for who looks at them, if anybody does: on a desk and on a phone."""
-    if folder := os.environ.get("VAAS_SHOTS", ""):
-        for width, size in (("1280", DESKTOP), ("390", PHONE)):
-            person.page.set_viewport_size(size)  # type: ignore[arg-type]
-            person.page.screenshot(path=Path(folder) / f"slurm-{name}-{width}.png", full_page=True)
-        person.page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
 
 
 def answers(cluster: Cluster) -> bool:
@@ -112,7 +84,7 @@ def test_a_launch_says_what_is_wrong_with_the_cluster_and_starts_when_it_is_mend
     presses(page, "Launch in JupyterLab")
     expect(page.get_by_role("status")).to_contain_text(STOPPED, timeout=_PATIENCE)
     expect(page.locator("[aria-current=step]")).to_have_text("Waiting in the queue")
-    shot(person, "stopped")
+    person.pictures("slurm-stopped")
     presses(page, "Cancel")
     expect(page.get_by_role("heading", name=re.compile("is stopped$"))).to_be_visible(timeout=_PATIENCE)
     until(lambda: stopped.jobs() == [], seconds=20, what="the job to go")
@@ -121,7 +93,7 @@ def test_a_launch_says_what_is_wrong_with_the_cluster_and_starts_when_it_is_mend
         presses(page, "Start it again")
         expect(page.get_by_role("heading", name=re.compile("did not start$"))).to_be_visible(timeout=_PATIENCE)
         expect(page.get_by_role("alert")).to_contain_text("The batch system does not take the job at the moment.")
-        shot(person, "gone")
+        person.pictures("slurm-gone")
     finally:
         stopped.start_controller()
     # With its controller the cluster has forgotten that the queue was stopped.
@@ -139,13 +111,13 @@ def test_a_run_says_what_it_waits_for_and_is_cancelled_at_any_time(stopped: Clus
     person.goes("runs/new?store=home&path=tides.ipynb")
     presses(page, "Start")
     expect(page.get_by_role("status")).to_contain_text(STOPPED, timeout=_PATIENCE)
-    shot(person, "run-stopped")
+    person.pictures("slurm-run-stopped")
     stopped.stop_controller()
     try:
         presses(page, "Cancel")
         said = "It is to be cancelled. The batch system does not answer."
         expect(page.locator("[data-run-text]")).to_contain_text(said, timeout=_PATIENCE)
-        shot(person, "run-gone")
+        person.pictures("slurm-run-gone")
     finally:
         stopped.start_controller()
     expect(page.get_by_text("It was cancelled")).to_be_visible(timeout=_PATIENCE)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from e2e.people import Person, Site
+from e2e.people import Person, Site, watched
 from tests.portal_fixture import RunningPortal, app_python
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -55,10 +55,8 @@ def _write(program: Path, script: str) -> None:
 
 @pytest.fixture
 def site(broken: RunningPortal, browser: Browser) -> Iterator[Site]:
-    site = Site(broken, browser)
-    yield site
-    site.close()
-    assert site.complaints == []
+    with watched(broken, browser) as site:
+        yield site
 
 
 def _sees_the_failure(person: Person, slug: str) -> str:
