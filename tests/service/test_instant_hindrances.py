@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.notebooks import notebook
 from tests.processes import runs
+from tests.sandbox import NEEDS_SANDBOX
 from tests.service.portal_stub import REPOSITORY, PortalStub, Visitor, app_python, running
 from tests.service.visiting import INSTANT, serving, soon
 
@@ -168,3 +170,28 @@ async def test_who_fails_without_parameters_reads_it_first(tmp_path: Path) -> No
         opens = site.portal.heartbeats[-1]["opens"]
         assert (opens["mode"], opens["why"][0].partition(".")[0]) == ("partly", "Cell 2 fails: KeyError"), opens
         assert "Cell 2 fails: KeyError" in site.app.text()
+
+
+DEVICE = """
+import json
+import subprocess
+from vaas.runtime import hindrances
+before = hindrances.open_files()
+first = hindrances.find(before, own=set())
+opened = open("/dev/nvidia0")
+print(json.dumps([first, hindrances.find(before, own=set())]))
+"""
+
+
+@NEEDS_SANDBOX
+def test_a_graphics_processor_in_use_is_found() -> None:
+    """There is none here, so a file stands where its device would: what is looked at is which files are open."""
+    with open("/dev/null") as nothing:
+        device = ("--ro-bind-data", str(nothing.fileno()), "/dev/nvidia0")
+        walls = ["bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", *device]
+        command = [*walls, app_python(), "-P", "-c", DEVICE]
+        done = subprocess.run(
+            command, cwd=REPOSITORY, pass_fds=[nothing.fileno()], capture_output=True, check=True, timeout=60
+        )
+    first, found = json.loads(done.stdout)
+    assert first == [] and {"kind": "devices", "text": "a graphics processor is in use"} in found
