@@ -178,4 +178,4 @@ def watched(portal: RunningPortal, browser: Browser) -> Iterator[Site]:
     site = Site(portal, browser)
     yield site
     site.close()
-    assert site.complaints == []
+    assert not site.complaints, site.complaints
