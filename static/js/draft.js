@@ -101,6 +101,12 @@ function preview() {
   form.hidden = true;
 }
 
+/** End the preview when one goes on: its app ends too, and half loaded it would only complain. */
+function leave({ target }) {
+  const frame = document.querySelector("iframe[name=preview]");
+  if (!target.matches("[data-preview]")) frame?.contentWindow.location.replace("about:blank");
+}
+
 /** Ask for people and groups only when they are chosen. */
 function audience(form) {
   const whom = form.querySelector("[data-whom]");
@@ -127,3 +133,4 @@ if (form) {
   form.hidden = false;
   audience(form);
 }
+addEventListener("submit", leave);
