@@ -116,6 +116,7 @@ AREAS = {
     "vaas.cli": "cli",
     "vaas.cli_client": "cli",
     "vaas.cli_publish": "cli",
+    "vaas.cli_launch": "cli",
     "vaas.cli_run": "cli",
     "vaas.cli_search": "cli",
     "hub_service": "hub_service",

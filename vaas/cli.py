@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from vaas import __version__, cli_publish, cli_run, cli_search
+from vaas import __version__, cli_launch, cli_publish, cli_run, cli_search
 
 __all__ = ["COMMANDS", "main"]
 
@@ -48,6 +48,13 @@ def run(words: Sequence[str]) -> int:
     return cli_run.run_run(parser.parse_args(list(words)[1:]))
 
 
+def launch(words: Sequence[str]) -> int:
+    """Launch a JupyterLab, or stop one."""
+    parser = argparse.ArgumentParser(prog="vaas launch", description="Launch a JupyterLab of your own.")
+    cli_launch.add_launch(parser)
+    return cli_launch.run_launch(parser.parse_args(list(words)[1:]))
+
+
 def search(words: Sequence[str]) -> int:
     """Search the portal and its catalogs."""
     # No -h: “-history” is a word that must not be there.
@@ -67,6 +74,7 @@ COMMANDS: Mapping[str, tuple[str, Callable[[Sequence[str]], int]]] = {
     "up": ("start the portal on this machine", control),
     "publish": ("check a notebook or a folder and publish it as an app", publish),
     "run": ("run a notebook with values for its parameters, and wait for the result", run),
+    "launch": ("launch an app, a notebook or a basket in JupyterLab; --stop ends it", launch),
     "search": ("search apps and files, here and in other catalogs", search),
     "index": ("make the search index anew; --sweep: look through the stores", control),
     "down": ("stop it; the data stays", control),
