@@ -34,7 +34,7 @@ from hub_service.handlers import (
 )
 from hub_service.handlers.base import Base
 
-__all__ = ["API", "LAUNCHED", "MARKERS", "PAGES", "RUNTIME", "Route", "REST", "elsewhere", "rules"]
+__all__ = ["API", "LAUNCHED", "MARKERS", "PAGES", "RUNTIME", "Route", "REST", "elsewhere", "rules", "slashes"]
 
 #: marker → the handlers that hold it.
 _HOLDERS: dict[str, tuple[type[RequestHandler], ...]] = {
@@ -227,10 +227,23 @@ def elsewhere() -> list[Any]:
     return [(r".*", nothing.handler, {"access": nothing.access})]
 
 
+def slashes() -> tuple[Route, ...]:
+    """Return the addresses of pages with a slash too few or too many, each with the marker of its page.
+
+    They lead to the page without a look at whether there is one.
+    """
+    pages = [(route.path.removesuffix("{path}"), route.access) for route in PAGES if "get" in route.methods]
+    return tuple(
+        Route(path.removesuffix("/") if path.endswith("/") else f"{path}/", access, session.Slash)
+        for path, access in pages
+        if path
+    )
+
+
 def rules(prefix: str, static: str) -> list[Any]:
     """Return tornado's rules for all routes under ``prefix``."""
     found: list[Any] = []
-    for route in PAGES + RUNTIME + LAUNCHED + API + REST:
+    for route in PAGES + slashes() + RUNTIME + LAUNCHED + API + REST:
         options = {"path": static} if route.handler is session.StaticFile else {}
         found.append((re.escape(prefix) + route.pattern, route.handler, {**options, "access": route.access}))
     return found + elsewhere()

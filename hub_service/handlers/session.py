@@ -9,7 +9,7 @@ from tornado import web
 
 from hub_service.handlers.base import Page
 
-__all__ = ["EnterLink", "Favicon", "Login", "Logout", "SignedIn", "StaticFile"]
+__all__ = ["EnterLink", "Favicon", "Login", "Logout", "SignedIn", "Slash", "StaticFile"]
 
 
 class Login(Page):
@@ -69,6 +69,16 @@ class EnterLink(Page):
         links = [*sorted(self.visitor.links - {link.id})[-39:], link.id]
         self.keep("vaas-links", json.dumps(links), days=365)
         self.redirect(f"{self.base}apps/{app.slug}/")
+
+
+class Slash(Page):
+    """A page's address with a slash too few or too many: the way to the page, whether there is one or not."""
+
+    def get(self, *_: str) -> None:
+        """Go on to the address of the page."""
+        path = self.request.path
+        query = f"?{self.request.query}" if self.request.query else ""
+        self.redirect((path[:-1] if path.endswith("/") else f"{path}/") + query)
 
 
 class Favicon(Page):

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from hub_service.routes import API, LAUNCHED, PAGES, RUNTIME
+from hub_service.routes import API, LAUNCHED, PAGES, RUNTIME, slashes
 from tests.notebooks import notebook
 from tests.portal_fixture import RunningPortal, until
 
@@ -322,6 +322,17 @@ def test_a_route_answers_as_the_rules_say(world: World, row: Row) -> None:
         asked.remove("admin")
     found = {who: world.ask(who, row, names) for who in asked}
     assert found == {who: _expected(row, who) for who in asked}
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("who", ["anonymous", "stranger", "owner"])
+def test_a_slash_too_few_or_too_many_tells_nothing_of_whether_there_is_a_page(world: World, who: str) -> None:
+    nobodys = {"slug": "none", "draft": "00000000", "run": "a" * 12, "launch": "a" * 12, "account": "app-aaaaaaaaaaaa"}
+    more = {"basket": "current", "series": "a" * 12, "store": "home", "token": "a" * 32, "status": "404"}
+    for route in slashes():
+        row = Row("get", route.path, ANY, 302)
+        there = world.ask(who, row, {**nobodys, **more, "slug": world.slug, "account": f"app-{world.app_id}"})
+        assert world.ask(who, row, {**nobodys, **more}) == there == 302, route.path
 
 
 @pytest.mark.parametrize("route", RUNTIME + LAUNCHED, ids=lambda route: route.path)

@@ -9,7 +9,8 @@ from tornado.web import RequestHandler
 
 from hub_service.handlers.base import Api, Base, Page
 from hub_service.handlers.runtime import FromServer
-from hub_service.routes import API, MARKERS, PAGES, RUNTIME, Route, rules
+from hub_service.handlers.session import Slash
+from hub_service.routes import API, MARKERS, PAGES, RUNTIME, Route, rules, slashes
 
 ALL = [*PAGES, *API, *RUNTIME]
 PREFIX = "/services/vaas/"
@@ -107,6 +108,21 @@ def test_whatever_is_no_route_of_ours_is_answered_by_us() -> None:
     for address in (f"{PREFIX}api", f"{PREFIX}api/none", f"{PREFIX}none", "/", "/etc/passwd", f"{PREFIX}apps/A/"):
         found = next(rule for rule in made if re.fullmatch(rule[0], address))
         assert issubclass(found[1], Base) and found[2]["access"] == "anyone"
+
+
+def test_a_page_is_found_with_a_slash_too_few_or_too_many_and_by_its_own_marker() -> None:
+    others = {route.path: route for route in slashes()}
+    assert {"runs", "runs/{run}", "apps/{slug}", "files/{store}", "servers/", "apps/{slug}/launch/"} <= others.keys()
+    assert not others.keys() & {route.path for route in ALL}
+    for route in PAGES:
+        path = route.path.removesuffix("{path}")
+        other = others.get(path.removesuffix("/") if path.endswith("/") else f"{path}/")
+        assert (other is not None) is ("get" in route.methods and bool(path)), route.path
+        assert other is None or (other.access, other.handler) == (route.access, Slash)
+    # It takes nothing that is another page's.
+    made = rules(PREFIX, "/static")
+    for route in slashes():
+        assert next(rule for rule in made if re.fullmatch(rule[0], PREFIX + filled(route)))[1] is Slash, route.path
 
 
 def test_routes_that_change_something_are_never_open_to_anyone_but_for_waking_an_app() -> None:
