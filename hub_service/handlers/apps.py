@@ -18,6 +18,7 @@ from tornado import web
 from tornado.iostream import StreamClosedError
 
 from hub_service.covers import draw_cover
+from hub_service.discovery import DISCOVERY
 from hub_service.handlers import incidents, reach
 from hub_service.handlers.base import Page
 from vaas.addresses import origin_of
@@ -64,8 +65,14 @@ class GalleryPage(Page):
             "categories": sorted({listed.app.category for listed in everything if listed.app.category}),
             "show": show,
             "total": len(everything),
+            "discover": "" if cards else self._discover(),
         }
         self.show("gallery.html", title="Gallery", context=context)
+
+    def _discover(self) -> str:
+        """Return the slug of the app that finds more than apps; "" where the visitor does not see it."""
+        apps = self.portal.gallery.apps(self.visitor, Query())
+        return next((listed.app.slug for listed in apps if listed.app.id == DISCOVERY), "")
 
 
 class AppPage(Page):

@@ -153,3 +153,14 @@ def test_the_same_client_asks_with_a_token(hub: RunningPortal, people: dict[str,
     assert refused.value.kind == "NotFound"
     with pytest.raises(PortalError):
         Client(Rest(url, "wrong")).basket()
+
+
+def test_who_finds_no_app_in_the_gallery_is_offered_to_look_everywhere(hub: RunningPortal) -> None:
+    gallery = "/services/vaas/"
+    found = hub.get(f"{gallery}?q=%3Cb%3Exyzzy%20%26%20q", token=hub.token_for("ada")).text
+    assert f'href="{gallery}apps/discover/open?q=%3Cb%3Exyzzy%20%26%20q"' in found
+    assert "Search everything for “&lt;b&gt;xyzzy &amp; q” in Discover" in found
+    assert "Search everything for “xyzzy”" in hub.get(f"{gallery}?q=xyzzy&show=mine").text
+    # Not where apps are found, or nothing was looked for.
+    assert "Search everything" not in hub.get(f"{gallery}?q=discover").text
+    assert "Search everything" not in hub.get(f"{gallery}?category=xyzzy").text
