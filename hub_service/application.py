@@ -28,7 +28,7 @@ from hub_service.facilities_file import declared
 from hub_service.handlers.base import filters, masked
 from hub_service.hub_cookies import PortalOAuth, xsrf_cookie
 from hub_service.isolation import KernelIsolation, sandbox_environ, warning
-from hub_service.offered import connected
+from hub_service.offered import connected, room_here
 from hub_service.portals import OtherPortals
 from hub_service.probing import Probe, Probing
 from hub_service.settings import ROOT, Settings
@@ -96,7 +96,12 @@ def make_core(settings: Settings, environ: Mapping[str, str]) -> Core:
         stores=stores,
         master_key=ensure_secret(settings.secrets / "tickets"),
         limits=limits(environ),
-        offering=connected(declared(settings).offering, everywhere=not settings.local_apps, runs=run_kinds(environ)),
+        offering=connected(
+            declared(settings).offering,
+            everywhere=not settings.local_apps,
+            runs=run_kinds(environ),
+            room=room_here() if settings.local_apps else None,
+        ),
         maker=make_maker(settings, environ, limits(environ)),
         own_servers=HubOwnServers(hub_url, http=inside),
         folders=stores.folders,

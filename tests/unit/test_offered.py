@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
-from hub_service.offered import connected, default_offering
+from hub_service.offered import connected, default_offering, room_here
 from hub_service.settings import Settings
-from vaas.launching import Facility, Offering
+from vaas.launching import Facility, Offering, Size
+
+GB = 1_000_000_000
 
 
 def test_without_a_word_of_the_site_this_machine_is_offered_with_the_environment_of_apps() -> None:
@@ -52,3 +56,29 @@ def test_what_is_written_of_a_place_is_no_reason_unless_it_says_that_it_is_close
     far = Facility("far", "Far", "slurm", (), (), about={"status": status, "note": "In spring."})
     told = connected(Offering((far,), (), ()), everywhere=False, runs={"local"}).facilities[0]
     assert (told.about["status"], told.about["note"]) == ("down", note)
+
+
+def test_large_is_more_than_small_or_is_not_there() -> None:
+    rooms = {(1, 3): [1], (1, 16): [1, 1], (2, 8): [1, 2], (3, 8): [1, 3], (4, 8): [1, 2], (16, 64): [1, 8]}
+    for (cores, memory), expected in rooms.items():
+        offering = default_offering(Settings.from_environ({}), room=(cores, memory * GB))
+        assert [size.cores for size in offering.sizes] == expected, (cores, memory)
+        assert offering.facilities[0].sizes == tuple(size.id for size in offering.sizes)
+        assert all(size.cores <= cores and size.memory <= memory * GB for size in offering.sizes)
+        assert connected(offering, everywhere=False, runs={"local"}, room=(cores, memory * GB)) == offering
+
+
+def test_what_this_machine_does_not_have_is_not_offered_on_it(caplog: pytest.LogCaptureFixture) -> None:
+    sizes = (Size("s", "S", 2, GB), Size("cores", "C", 3, GB), Size("memory", "M", 1, 9 * GB))
+    ids = tuple(size.id for size in sizes)
+    here, far = Facility("here", "Here", "local", (), ids), Facility("far", "Far", "slurm", (), ids)
+    told = connected(Offering((here, far), (), sizes), everywhere=True, runs={"local", "slurm"}, room=(2, 8 * GB))
+    assert [each.sizes for each in told.facilities] == [("s",), ids]
+    assert "“cores” is not offered at “here”" in caplog.text and "“memory” is not offered" in caplog.text
+    none = connected(Offering((here,), (), sizes), everywhere=True, runs={"local"}, room=(1, GB // 2)).facilities[0]
+    assert none.about["status"] == "down" and "smaller than each size" in none.about["note"]
+
+
+def test_the_room_of_this_machine_is_what_the_portal_may_use() -> None:
+    cores, memory = room_here()
+    assert 1 <= cores <= (os.cpu_count() or 1) and 10**8 < memory <= psutil.virtual_memory().total
