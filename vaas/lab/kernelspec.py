@@ -7,12 +7,26 @@ from pathlib import Path
 
 from vaas.launching import Environment
 
-__all__ = ["FOLDER", "NAME", "write_kernel"]
+__all__ = ["FOLDER", "NAME", "takes_sockets", "write_kernel"]
 
 #: The variable that says where the kernels of a launch are described.
 FOLDER = "VAAS_KERNELS"
 #: What Python's is called in nearly every notebook, so that they open without a question.
 NAME = "python3"
+
+
+def takes_sockets(environment: Environment) -> bool:
+    """Tell whether the environment's kernel talks by sockets in a folder, too: Python's does; others say so.
+
+    A kernel says so by ``"transports": ["ipc"]`` in the metadata of its kernelspec; there is no other word for it yet.
+    """
+    if "python" in {environment.kind, environment.language}:
+        return True
+    if environment.kind != "kernelspec":
+        return False
+    spec = json.loads((Path(environment.where) / "kernel.json").read_bytes())
+    said = (spec.get("metadata") or {}).get("transports")
+    return isinstance(said, list) and "ipc" in said
 
 
 def write_kernel(folder: Path, environment: Environment) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from vaas.errors import VaasError
-from vaas.lab.kernelspec import FOLDER, write_kernel
+from vaas.lab.kernelspec import FOLDER, takes_sockets, write_kernel
 from vaas.orders import ORDER, Order, read_order
 
 __all__ = ["arguments", "main", "prepare", "without_ballast"]
@@ -100,7 +100,7 @@ def arguments(home: Path, order: Order) -> list[str]:
     # What the environment's widgets need of JupyterLab comes from the environment, in its versions.
     parts = Path(order.environment.where).parent.parent / "share" / "jupyter" / "labextensions"
     more = [f"--LabApp.extra_labextensions_path={parts}"] if order.environment.kind == "python" else []
-    if "python" in {order.environment.kind, order.environment.language}:
+    if takes_sockets(order.environment):
         # No ports of the machine: who else is on it could hear there all that a kernel puts out.
         more.append("--KernelManager.transport=ipc")
     return [
