@@ -78,6 +78,7 @@ class LaunchPage(_Lender, Page):
             "action": f"{self.base}launch",
             "origin": origin(asked | {"basket": form.asked.get("basket", "")}),
             "before": self._before(form),
+            "brings": any(each.possible and each.environment.kind == "lock" for each in form.choices),
             "app": None,
             **more,
         }

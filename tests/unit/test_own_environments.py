@@ -15,6 +15,7 @@ from tests.own_servers import OFFERING, Labs
 from tests.portal_parts import ADA, World
 from tests.run_parts import following, runs_of, state
 from tests.unit.test_environments import LESSON, Shelf, published
+from tests.unit.test_handlers import client
 from tests.unit.test_running import Stage
 from vaas.backends.base import Lent, OwnServer
 from vaas.environments import files
@@ -24,7 +25,7 @@ from vaas.lab.pythons import folders_of
 from vaas.lab.sandbox import python_folders
 from vaas.launching import Environment, Run, Size
 from vaas.locks import LOCK, digest_of
-from vaas.model import App, ServerName, Version, Visitor
+from vaas.model import Access, App, ServerName, Version, Visitor
 from vaas.orders import Order
 from vaas.plans import read_plan
 from vaas.portal.run_folders import kernel_of
@@ -81,6 +82,13 @@ class TestLaunching:
         for asked in ({"app": app_with(world, bare).slug}, {"store": "home", "path": "work/lesson.ipynb"}):
             form = await world.portal.launching.form(AS_ADA, asked)
             assert {each.environment.kind for each in form.choices} & {"lock"} == set()
+
+    async def test_the_form_says_that_its_packages_run_at_once(self, world: World, shelf: Shelf, site: str) -> None:
+        app, *_ = await app_of(world, shelf)
+        await world.portal.sharing.grant(Visitor(ADA), app.slug, subject="user:eve", access=Access.READ)
+        async with client(site, "eve") as eve, client(site, "ada") as ada:
+            assert "the packages that ada chose run as soon as" in (await eve.get(f"apps/{app.slug}/launch")).text
+            assert "the packages that ada chose" not in (await ada.get(f"apps/{app.slug}/launch")).text
 
     async def test_its_plan_names_the_lock(self, world: World, shelf: Shelf) -> None:
         app, version, own = await app_of(world, shelf)
