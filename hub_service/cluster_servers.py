@@ -29,7 +29,7 @@ from vaas.plans import Plan
 __all__ = ["BatchServers", "SlurmServers", "mixin_for"]
 
 _FAILED = "The server could not be started:"
-_DOWN = "The batch system does not take the job at the moment. Try again, or ask those who run this site."
+_DOWN = "The batch system does not take the job at the moment."
 #: Kinds of facilities whose launches can be jobs.
 _CLUSTERS = ("slurm", "htcondor")
 _STATE = re.compile(r"[A-Z_]+[| ]")

@@ -185,6 +185,7 @@ class Base(HubOAuthenticated, web.RequestHandler):
         """Return the status, what is wrong and what to do about it, in words for the person."""
         if isinstance(error, errors.VaasError):
             status, fix = STATUS[type(error)]
+            fix = "" if "ry again" in error.message and "ry again" in fix else fix  # nobody is told so twice
             if isinstance(error, errors.UnknownToken | errors.WeakToken):
                 fix = f"Make another one at {urljoin(self.public_url, f'{self.hub_auth.hub_prefix}token')}."
             return status, error.message, fix

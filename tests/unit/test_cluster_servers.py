@@ -83,7 +83,7 @@ async def test_how_long_it_waits_is_told_in_words(seconds: int, words: str) -> N
         ("Invalid partition name specified", "The cluster does not take the job: Invalid partition name specified."),
         (
             "Unable to contact slurm controller (connect failure)",
-            "The batch system does not take the job at the moment. Try again, or ask those who run this site.",
+            "The batch system does not take the job at the moment.",
         ),
     ],
 )
