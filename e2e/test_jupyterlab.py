@@ -12,7 +12,7 @@ from e2e.people import Person
 from tests.launched import Launches
 from tests.notebooks import notebook
 from tests.portal_fixture import RunningPortal
-from vaas.launching import Launch, launch_server
+from vaas.launching import Launch, Size, launch_server
 
 pytestmark = [pytest.mark.browser, pytest.mark.hub]
 SLIDER = "import ipywidgets\nprint('from', 6 * 7)\nipywidgets.IntSlider(description='moves')"
@@ -24,16 +24,20 @@ def launch(hub: RunningPortal) -> Iterator[tuple[Launches, Launch]]:
     launches = Launches(hub, "ada")
     launches.put("seen.ipynb", notebook(SLIDER))
     made = launches.new(store="home", path="seen.ipynb")
-    launches.start(made)
+    launches.start(made, size=Size("short", "Short", 1, 2_000_000_000, seconds=500))
     yield launches, made
     launches.stop(made)
 
 
-def test_the_notebook_is_open_and_its_widgets_work(launch: tuple[Launches, Launch], ada: Person) -> None:
-    launches, made = launch
+def address(launches: Launches, made: Launch) -> str:
+    """Return where its JupyterLab is, with the notebook open."""
     port, server = launches.portal.settings.port, launch_server(made.id)
+    return f"http://ada.vaas.localhost:{port}/user/ada/{server}/lab/tree/{quote(launches.get(made).notebook)}"
+
+
+def test_the_notebook_is_open_and_its_widgets_work(launch: tuple[Launches, Launch], ada: Person) -> None:
     page = ada.page
-    page.goto(f"http://ada.vaas.localhost:{port}/user/ada/{server}/lab/tree/{quote(launches.get(made).notebook)}")
+    page.goto(address(*launch))
     cell = page.locator(".jp-NotebookPanel .jp-Cell").first
     expect(cell).to_be_visible(timeout=60_000)
     expect(page.locator(".jp-Toolbar-kernelName")).to_contain_text("As in apps")
@@ -43,3 +47,31 @@ def test_the_notebook_is_open_and_its_widgets_work(launch: tuple[Launches, Launc
     expect(page.get_by_text("from 42")).to_be_visible(timeout=60_000)
     expect(page.locator(".widget-slider")).to_be_visible(timeout=60_000)
     assert page.locator(".jp-Dialog").count() == 0, "nothing is asked before one can work"
+    _who_works_there_is_told_what_ends_and_why(launch, ada)
+
+
+def _who_works_there_is_told_what_ends_and_why(launch: tuple[Launches, Launch], ada: Person) -> None:
+    launches, made = launch
+    page, told = ada.page, ada.page.locator(".Toastify__toast")
+    expect(told.filter(has_text="This launch ends in ")).to_contain_text("What is saved stays among your files.")
+    ada.pictures("jupyterlab-soon")
+    # What kills a kernel is its memory more often than not.
+    page.locator(".jp-Cell .cm-content").first.fill("import os; os.kill(os.getpid(), 9)")
+    page.locator(".jp-Cell .cm-content").first.press("Shift+Enter")
+    expect(told.filter(has_text="because the memory of 2.0 GB of this launch was full")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("dialog", name="Kernel Restarting")).to_be_visible()
+    expect(page.get_by_text("As in apps | Idle")).to_be_visible(timeout=60_000)
+    complaints = list(ada.site.complaints)
+    launches.stop(made)
+    gone = page.get_by_role("dialog").filter(has_text="JupyterLab does not answer any more")
+    expect(gone).to_be_visible(timeout=60_000)
+    ada.pictures("jupyterlab-gone")
+    gone.get_by_role("button", name="See why").click()
+    ada.site.complaints[:] = complaints  # what JupyterLab says in the console of a server that is gone is its own
+    expect(page.get_by_role("heading", name="does not run any more")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("main")).to_contain_text("It was stopped from outside")
+    ada.pictures("launch-ended")
+    # Who comes back to its address is led there, too.
+    page.goto(address(launches, made))
+    page.get_by_role("link", name="See why").click()
+    expect(page.get_by_role("heading", name="does not run any more")).to_be_visible()

@@ -283,6 +283,7 @@ def launches(c: Config, settings: Settings, environ: Mapping[str, str]) -> None:
         "PATH": os.environ.get("PATH", os.defpath),
         "PYTHONUNBUFFERED": "1",
         "VAAS_PORTAL_URL": settings.portal_internal_url,
+        "VAAS_PORTAL_PUBLIC_URL": settings.portal_url,
         **sandbox_environ(settings, environ),
         **given,
     }

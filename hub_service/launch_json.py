@@ -36,7 +36,11 @@ def launch_json(now: Standing, *, base: str) -> dict[str, Any]:
     kept = asdict(now.launch)
     told = {name: kept[name] for name in _TOLD} | {"page": f"{base}launches/{now.launch.id}/"}
     told["asked"] = {name: value for name, value in now.launch.asked.items() if name != "given"}
-    shown: dict[str, Any] = plain(told | event_json(now) | {"used": now.used, "memory": now.memory})
+    shown: dict[str, Any] = plain(
+        told
+        | event_json(now)
+        | {"used": now.used, "memory": now.memory, "ended": now.end.id if now.end else "", "notice": now.notice}
+    )
     return shown
 
 

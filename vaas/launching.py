@@ -11,6 +11,7 @@ from vaas.model import Snapshot
 
 __all__ = [
     "ENDED",
+    "LAUNCH_ENDS",
     "LAUNCH_STATES",
     "RUN_STATES",
     "Environment",
@@ -25,6 +26,9 @@ __all__ = [
 
 #: How a launch can be doing, in the order in which it goes.
 LAUNCH_STATES = ("asked", "queued", "starting", "placing", "ready", "stopped", "failed")
+#: Why a launch that ran does not run any more, as the launch itself can tell: its time was up, its memory was full, it
+#: was stopped from outside, it was shut down in JupyterLab, or JupyterLab ended with an error.
+LAUNCH_ENDS = ("time", "memory", "outside", "closed", "crashed")
 #: How a run can be doing.
 RUN_STATES = ("queued", "running", "done", "failed", "cancelled")
 #: The states of a run in which nothing happens any more.
@@ -143,7 +147,8 @@ class Launch:
     folder, notebook:
         Where the working copy lies in the person's home there, and the notebook in it that is opened.
     state:
-        One of :data:`LAUNCH_STATES`; ``progress`` has "percent", "step" and "message", and what is staged.
+        One of :data:`LAUNCH_STATES`; ``progress`` has "percent", "step" and "message", what is staged, "notice" (what
+        went wrong while it ran), and once it was stopped "ended": one of :data:`LAUNCH_ENDS`, or "asked" by its person.
     """
 
     id: str

@@ -9,10 +9,12 @@ from dataclasses import asdict, dataclass, field
 from vaas.errors import Invalid
 from vaas.launching import Environment, Size
 
-__all__ = ["ORDER", "Order", "read_order", "write_order"]
+__all__ = ["ENDS", "ORDER", "Order", "read_order", "write_order"]
 
 #: The variable that holds it.
 ORDER = "VAAS_LAUNCH"
+#: The variable by which the launcher says inside when the launch ends: seconds since 1970; not there where it need not.
+ENDS = "VAAS_LAUNCH_ENDS"
 
 
 @dataclass(frozen=True)

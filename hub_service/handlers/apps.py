@@ -246,7 +246,7 @@ class Wake(Page):
 
 
 #: Addresses of people's own servers, whether there is one or not.
-_LAUNCH = re.compile(r"/user/[^/]+/l[a-z0-9]{12}(?:/|$)")
+_LAUNCH = re.compile(r"/user/[^/]+/l([a-z0-9]{12})(?:/|$)")
 
 
 class Asleep(Page):
@@ -257,8 +257,9 @@ class Asleep(Page):
     def show_way(self, address: str) -> None:
         """Show where to go, with what the address asks for; tells nothing about whether there is such an app."""
         path, _, query = address.partition("?")
-        if _LAUNCH.match(path):
-            self._show_on_its_origin("stopped.html", "This JupyterLab does not run", f"{self.public_url}servers")
+        if launch := _LAUNCH.match(path):
+            way = f"{self.public_url}launches/{launch[1]}/"  # which tells its own person alone
+            self._show_on_its_origin("stopped.html", "This JupyterLab does not run", way)
             return
         found = re.match(r"/user/(app-[a-z0-9]{12})/", path)
         way = f"{self.public_url}wake/{found[1]}{_asked(query)}" if found else self.public_url

@@ -108,7 +108,16 @@ def test_jupyterlab_asks_nobody_elsewhere_and_shows_the_environments_widgets(lar
     # Nor is there a button for what is not served here.
     without = {"@jupyterlab/apputils-extension:announcements", "@voila-dashboards/jupyterlab-preview"}
     assert without <= set(said["disabledExtensions"])
-    assert "@jupyter-widgets/jupyterlab-manager" in {each["name"] for each in said["federated_extensions"]}
+    assert {"@jupyter-widgets/jupyterlab-manager", "vaas-launch"} <= {e["name"] for e in said["federated_extensions"]}
+
+
+def test_jupyterlab_knows_where_its_page_is(lara: Launches, launch: Launch) -> None:
+    page = lara.lab("GET", launch, "lab").text
+    said = json.loads(page.partition('<script id="jupyter-config-data" type="application/json">')[2].partition("<")[0])
+    where = f"http://vaas.localhost:{lara.portal.settings.port}/services/vaas/launches/{launch.id}/"
+    assert (said["vaasPage"], said["vaasMemory"], said.get("vaasEnds", 0)) == (where, 2_000_000_000, 0)
+    script = lara.lab("GET", launch, "lab/extensions/vaas-launch/static/launch.js")
+    assert script.status_code == 200 and "vaas-launch:gone" in script.text
 
 
 def test_open_tabs_are_of_this_launch_and_not_kept_for_the_next(lara: Launches, launch: Launch) -> None:
@@ -203,16 +212,53 @@ async def test_who_takes_too_much_memory_loses_the_kernel_and_not_jupyterlab(lar
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(8):
             await lara.run(made, "x = bytearray(700_000_000)\nimport time; time.sleep(60)")
-    until(lambda: "0.4 GB" in lara.get(made).progress["message"], seconds=10, what="a word about it")
+    until(lambda: "0.4 GB" in lara.get(made).progress.get("notice", ""), seconds=10, what="a word about it")
     assert lara.lab("GET", made, "api/status").status_code == 200
     lara.stop(made)
+    assert lara.get(made).progress["ended"] == "outside"
 
 
 def test_a_launch_ends_when_its_time_is_up(lara: Launches) -> None:
     made = lara.new(app="world-map")
     lara.ask(made, {"plan": lara.plan(made, size=Size("short", "Short", 1, 10**9, seconds=3))}).raise_for_status()
     until(lambda: lara.get(made).state == "stopped", seconds=30, what=lambda: lara.said(made))
+    assert lara.get(made).progress["ended"] == "time"
     until(lambda: not lara.processes(made), seconds=20, what="its end")
+
+
+@pytest.mark.parametrize(
+    ("why", "words"),
+    [
+        ("closed", "It was shut down in JupyterLab."),
+        ("crashed", "JupyterLab ended with an error."),
+    ],
+)
+def test_a_launch_that_ended_says_why_on_its_page(lara: Launches, why: str, words: str) -> None:
+    made = lara.new(store="home", path="own.ipynb")
+    lara.start(made)
+    _end(lara, made, why)
+    until(lambda: not lara.processes(made), seconds=20, what="its end")
+    hub = lara.portal
+
+    def told() -> bool:
+        now = hub.get(f"/services/vaas/api/launches/{made.id}", token=lara.token).json()
+        return bool(now["state"] == "stopped" and now["ended"] == why and words in now["message"])
+
+    until(told, seconds=20, what=lambda: str(lara.get(made)))
+    page = hub.get(f"/services/vaas/launches/{made.id}/", token=lara.token).text
+    assert words in page and "Start it again" in page and "What was saved is kept" in page
+    # At its address, whoever comes is led to that page.
+    port = hub.settings.port
+    away = hub.get(f"/user/lara/{launch_server(made.id)}/lab", host="lara.vaas.localhost")
+    assert f'href="http://vaas.localhost:{port}/services/vaas/launches/{made.id}/"' in away.text
+
+
+def _end(lara: Launches, made: Launch, why: str) -> None:
+    if why == "closed":
+        assert lara.lab("POST", made, "api/shutdown").status_code == 200
+    else:
+        served = next(each for each in lara.processes(made) if "vaas.lab.server" in each.cmdline())
+        served.kill()
 
 
 def test_a_hub_that_comes_back_finds_its_launches(lara: Launches, launch: Launch) -> None:

@@ -137,3 +137,4 @@ async def test_a_launch_is_a_job_of_the_person_in_their_own_home(
     assert folder.owner() == slurm_person
     launches.stop(launch)
     until(lambda: _running(slurm, slurm_person) == [], seconds=20, what="the job to end")
+    assert launches.get(launch).progress["ended"] == "outside"

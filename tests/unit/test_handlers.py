@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,12 @@ from hub_service.handlers.base import filters
 from hub_service.isolation import KernelIsolation
 from hub_service.settings import ROOT, Settings
 from tests.notebooks import markdown, notebook
+from tests.own_servers import OFFERING, Labs
 from tests.portal_parts import ADA, PUBLIC_URL, World
 from tests.servers import web
+from vaas.backends.base import Lent, OwnServer
 from vaas.client.errors import refusal
+from vaas.errors import Unavailable
 from vaas.model import Access, App, Visitor
 
 PREFIX, SECRET = "/services/vaas/", "c" * 32
@@ -358,7 +361,8 @@ async def test_a_jupyterlab_that_does_not_run_is_no_folder_that_is_missing(site:
     async with client(site) as stranger:
         for address in (f"{origin}{path}", f"{site}proxy-errors/503?url={path}"):
             answer = await stranger.get(address)
-            assert answer.status_code == 503 and f'href="{PUBLIC_URL}servers"' in answer.text
+            way = f'href="{PUBLIC_URL}launches/0123456789ab/"'
+            assert answer.status_code == 503 and way in answer.text
         assert (await stranger.get(f"{origin}/user/ada/l0123/api")).status_code == 404
 
 
@@ -375,3 +379,40 @@ async def test_a_notice_is_shown_only_to_whom_it_was_said(site: str) -> None:
     for name, shown in (("ada", "(Saved.)"), ("sam", "()"), ("", "()")):
         async with client(site, name, cookies={NOTICE: signed}) as person:
             assert (await person.get("")).text == shown
+
+
+@pytest.mark.parametrize(
+    ("address", "way"),
+    [
+        ("runs", "runs/"),
+        ("runs?series=1&x=a%20b", "runs/?series=1&x=a%20b"),
+        ("apps/none", "apps/none/"),
+        ("files/home", "files/home/"),
+        ("servers/", "servers"),
+        ("launch/?store=home&path=a.ipynb", "launch?store=home&path=a.ipynb"),
+    ],
+)
+async def test_an_address_with_a_slash_too_few_or_too_many_leads_to_the_page(
+    world: World, site: str, address: str, way: str
+) -> None:
+    async with client(site, "ada") as ada:
+        answer = await ada.get(address)
+    assert (answer.status_code, answer.headers["Location"]) == (302, f"/services/vaas/{way}")
+
+
+class Away(Labs):
+    """A Hub that does not answer."""
+
+    async def all(self, lent: Lent) -> Mapping[str, OwnServer]:
+        """Do not answer."""
+        raise Unavailable("The Hub does not answer. Try again in a moment.")
+
+
+async def test_nobody_is_told_twice_to_try_again(world: World, site: str) -> None:
+    world.core.offering, world.core.own_servers = OFFERING, Away()
+    world.put(ADA, "tides.ipynb", notebook("x = 1"))
+    async with client(site, "ada") as ada:
+        answer = await ada.post("api/launches", json={"store": "home", "path": "tides.ipynb"})
+        said = (await ada.get("api/launches")).json()["error"]
+    assert answer.status_code == 201
+    assert said == {"kind": "Unavailable", "message": "The Hub does not answer. Try again in a moment.", "fix": ""}

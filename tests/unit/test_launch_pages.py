@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from tests.portal_parts import ADA, EVE, World
 from tests.unit.test_handlers import client
 from vaas.launching import launch_server
 from vaas.model import Access, Visitor
+from vaas.portal.ends import ENDS
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -37,6 +39,14 @@ async def launched(ada: Any, **more: str) -> str:
     answer = await ada.post("api/launches", json={"store": "home", "path": "tides.ipynb", **more})
     assert answer.status_code == 201, answer.text
     return str(answer.json()["id"])
+
+
+def keep(world: World, launch: str, **changed: Any) -> None:
+    """Note of the launch that it is so."""
+    with world.core.database.begin() as records:
+        kept = records.launches.get(launch)
+        assert kept
+        records.launches.save(replace(kept, **changed))
 
 
 async def test_the_form_has_chosen_already_and_says_what_is_closed(world: World, site: str, labs: Labs) -> None:
@@ -139,6 +149,43 @@ async def test_each_state_has_its_words_and_its_buttons(
     # Who waits has their page come again, with scripts or without.
     assert ('http-equiv="refresh"' in page) is (phase in {"queued", "starting", "stopping"})
     assert ("Open JupyterLab" in page) is (phase == "ready") is (">Open<" in listed)
+
+
+@pytest.mark.parametrize("why", sorted(ENDS))
+async def test_what_ended_says_why_and_what_to_do(world: World, site: str, labs: Labs, why: str) -> None:
+    async with client(site, "ada") as ada:
+        launch = await launched(ada)
+        keep(world, launch, state="ready", progress={"ended": why}, folder="Launches/Tides", notebook="tides.ipynb")
+        labs.put("ada", launch_server(launch), "stopped")
+        page = (await ada.get(f"launches/{launch}/")).text
+        listed = (await ada.get("servers")).text
+    end = ENDS[why]
+    assert end.why in page and end.fix in page and ("What to do:" in page) is bool(end.fix)
+    assert f">{end.badge}<" in listed and (end.why in listed) is bool(end.fix)
+    assert 'href="/services/vaas/files/home/Launches/Tides">Launches/Tides</a>' in page and "Start it again" in page
+    assert ("” is stopped" in page) is (why == "asked")
+
+
+async def test_a_full_memory_is_said_while_it_runs(world: World, site: str, labs: Labs) -> None:
+    words = f"The largest process was ended: {HOSTILE}"
+    async with client(site, "ada") as ada:
+        launch = await launched(ada)
+        keep(world, launch, state="ready", progress={"notice": words})
+        labs.put("ada", launch_server(launch), "ready")
+        pages = [(await ada.get(at)).text for at in (f"launches/{launch}/", "servers")]
+        assert all("The largest process was ended: &lt;script&gt;" in page for page in pages)
+        assert (await ada.get(f"api/launches/{launch}")).json()["notice"] == words
+
+
+async def test_who_launches_an_app_of_somebody_else_is_told_what_runs_at_once(
+    world: World, site: str, labs: Labs
+) -> None:
+    app = await world.published(ADA, "x = 1")
+    await world.portal.sharing.grant(Visitor(ADA), app.slug, subject="user:eve", access=Access.READ)
+    async with client(site, "eve") as eve, client(site, "ada") as ada:
+        page = (await eve.get(f"apps/{app.slug}/launch")).text
+        assert "its cells run when you run them" in page and "“As published”" not in page
+        assert "its cells run when you run them" not in (await ada.get(f"apps/{app.slug}/launch")).text
 
 
 async def test_what_is_staged_and_how_much_memory_is_used_is_shown(world: World, site: str, labs: Labs) -> None:

@@ -11,8 +11,9 @@ import pytest
 from hub_service.launch_json import anew_url, copy_url, event_json, launch_json, origin, place_words, steps
 from tests.own_servers import OFFERING
 from vaas.backends.base import OwnServer
-from vaas.launching import LAUNCH_STATES, Launch
-from vaas.portal.standing import settled, standing
+from vaas.launching import LAUNCH_ENDS, LAUNCH_STATES, Launch
+from vaas.portal.placed import clean_placed
+from vaas.portal.standing import asked_to_stop, settled, standing
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=5)
@@ -59,6 +60,45 @@ def test_why_it_failed_is_told_by_what_ran_in_it_before_by_the_hub() -> None:
     assert settled(launch, OwnServer("failed", message="exit code 1"), now=LATER).error == "The disk is full."
     told = replace(LAUNCH, state="failed", error="The disk is full.")
     assert settled(told, OwnServer("ready"), now=LATER) == told
+
+
+def test_why_it_ended_is_told_until_it_runs_again() -> None:
+    ended = replace(LAUNCH, state="ready", progress={"ended": "time", "things": {}})
+    stopped = settled(ended, OwnServer("stopped"), now=LATER)
+    now = standing(stopped, OwnServer("stopped"))
+    assert now.end and (now.end.id, now.phase) == ("time", "stopped") and "time was up" in now.message
+    assert launch_json(now, base="/")["ended"] == "time"
+    runs = settled(stopped, OwnServer("ready", url=URL), now=LATER)
+    assert standing(runs, OwnServer("ready", url=URL)).end is None and runs.progress == {"things": {}}
+    again = settled(runs, OwnServer("stopped"), now=LATER)
+    assert again.state == "stopped" and launch_json(standing(again, OwnServer()), base="/")["ended"] == "untold"
+    # What did not even start failed, whatever it said when it was ended.
+    failed = settled(replace(ended, state="starting"), OwnServer("failed", message="No room."), now=LATER)
+    assert (failed.state, standing(failed, OwnServer("failed")).end) == ("failed", None)
+
+
+@pytest.mark.parametrize("why", [*LAUNCH_ENDS, "asked", "untold", "", 3, ["time"], {"time": 1}])
+def test_a_launch_says_of_its_end_what_it_can_know_and_nothing_else(why: Any) -> None:
+    known = {"notice": "Its memory was full.", "ended": "outside"}
+    found = clean_placed({"ended": why, "notice": "The  largest\nprocess \x1b[31m" + "x" * 1000}, known=known)
+    assert found["ended"] == (why if why in LAUNCH_ENDS else "outside")
+    assert (
+        found["notice"].startswith("The largest process")
+        and len(found["notice"]) <= 300
+        and "\x1b" not in found["notice"]
+    )
+    assert clean_placed({"use": {}}, known=known)["ended"] == "outside"  # what is on its way yet takes nothing back
+    assert "ended" not in clean_placed({"ended": why}, known={}) or why in LAUNCH_ENDS
+
+
+@pytest.mark.parametrize("state", LAUNCH_STATES)
+def test_who_stops_it_is_told_so_if_it_ran(state: str) -> None:
+    launch = replace(LAUNCH, state=state, progress={"step": "x"})
+    found = asked_to_stop(launch)
+    if state in {"stopped", "failed"}:
+        assert found == launch
+    else:
+        assert (found.state, found.progress) == ("stopped", {"step": "x", "ended": "asked"})
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,8 @@ class Inside:
         if self._failed:
             print(self._failed, file=sys.stderr, flush=True)
             return 1
-        return server.returncode if server.returncode >= 0 else 0
+        code = server.returncode
+        return code if code >= 0 else 0 if self._ending else 128 - code
 
     def _place(self, server: subprocess.Popen[bytes]) -> None:
         """Place everything; a launch without its notebook is none, and ends."""

@@ -12,15 +12,19 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vaas.errors import Forbidden, VaasError
 from vaas.lab.becoming import UID
 from vaas.lab.sandbox import find_bubblewrap, home_in, sandboxed, uid_of
-from vaas.lab.watch import Watch, family
+from vaas.lab.watch import Watch, family, seconds_left
 from vaas.machine.processes import children_of
-from vaas.orders import ORDER, Order, read_order
+from vaas.orders import ENDS, ORDER, Order, read_order
+
+if TYPE_CHECKING:
+    from vaas.lab.portal import PortalClient
 
 __all__ = ["Launcher", "inside_environ", "main"]
 
@@ -30,6 +34,11 @@ _LOOK, _REPORT = 1.0, 10.0
 _REFUSALS = 3
 #: So long (seconds) JupyterLab may take to end its kernels; the Hub waits five.
 _FAREWELL = 4.0
+#: So long the portal may take to hear why it ended, once it has.
+_LAST_WORD = 0.8
+#: What ends so soon after its largest process was ended for its memory did so for that; a signal that comes so shortly
+#: before the time is up is of a batch system that counts it, too.
+_MEMORY, _NEARLY = 8.0, 60.0
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_MAX_THREADS", "POLARS_MAX_THREADS")
 
 
@@ -54,22 +63,43 @@ class Launcher:
         self._order, self._environ = order, dict(environ)
         self._stopping = threading.Event()
         self._sandbox, self._refused = False, 0
+        left = seconds_left(order.size, environ, now=time.time())
+        self._until = time.monotonic() + left
+        self._environ |= {ENDS: str(round(time.time() + left))} if left < math.inf else {}
+        self._emptied = -math.inf
+        #: Why it ends: one of vaas.launching.LAUNCH_ENDS, or "told" by the portal, which knows.
+        self._why = ""
 
     def run(self) -> int:
         """Start it, stay until it ends, and return how it did."""
         _adopt_orphans()
         process = self._start()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda *_: self._stopping.set())
+            signal.signal(number, self._signalled)
         threading.Thread(target=self._watch, args=(process.pid,), daemon=True).start()
         while process.poll() is None and not self._stopping.wait(0.1):
             pass
+        farewell = threading.Thread(target=self._say, args=({"ended": self._reason(process.poll())},), daemon=True)
+        farewell.start()
         if process.poll() is None:
             self._end(process)
         for pid in family(os.getpid())[1:]:  # without a sandbox, what was left to itself
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
+        farewell.join(_LAST_WORD)
         return process.returncode if process.returncode >= 0 else 128 - process.returncode
+
+    def _signalled(self, *_: object) -> None:
+        self._why = self._why or ("time" if self._until - time.monotonic() < _NEARLY else "outside")
+        self._stopping.set()
+
+    def _reason(self, code: int | None) -> str:
+        """Return why it ends; the code is that of what has ended by itself."""
+        if self._why or code is None:
+            return self._why
+        if time.monotonic() - self._emptied < _MEMORY:
+            return "memory"
+        return "crashed" if code else "closed"
 
     def _start(self) -> subprocess.Popen[bytes]:
         order, command = self._order, [sys.executable, "-P", "-s", "-m", "vaas.lab.inside"]
@@ -103,17 +133,22 @@ class Launcher:
             pid = next(iter(children_of(pid)), pid)
         return pid
 
-    def _watch(self, pid: int) -> None:
+    @cached_property
+    def _portal(self) -> PortalClient:
         from vaas.lab.portal import PortalClient  # beside the start, which does not need it
 
-        self._portal = PortalClient(self._environ["VAAS_PORTAL_URL"], token=self._environ["JUPYTERHUB_API_TOKEN"])
-        watch, began, reported = Watch(pid, self._order.size), time.monotonic(), 0.0
+        return PortalClient(self._environ["VAAS_PORTAL_URL"], token=self._environ["JUPYTERHUB_API_TOKEN"])
+
+    def _watch(self, pid: int) -> None:
+        watch, reported = Watch(pid, self._order.size), 0.0
         while not self._stopping.wait(_LOOK):
             if ended := watch.look():
+                self._emptied = time.monotonic()
                 print(ended, file=sys.stderr, flush=True)
-                self._say({"message": ended})
-            if watch.overdue(time.monotonic() - began):
-                self._say({"state": "stopped", "message": "The time of this launch is up."})
+                self._say({"notice": ended})
+            if time.monotonic() > self._until:
+                self._why = "time"
+                self._say({"state": "stopped", "ended": "time"})
                 self._stopping.set()
             if time.monotonic() - reported >= _REPORT:
                 reported = time.monotonic()
@@ -130,6 +165,7 @@ class Launcher:
             print(f"The portal hears nothing: {error.log_message}", file=sys.stderr, flush=True)
             stops = False
         if stops:
+            self._why = self._why or "told"
             self._stopping.set()
 
 

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from vaas.errors import VaasError
 from vaas.lab.kernelspec import FOLDER, takes_sockets, write_kernel
-from vaas.orders import ORDER, Order, read_order
+from vaas.orders import ENDS, ORDER, Order, read_order
 
 __all__ = ["arguments", "main", "prepare", "without_ballast"]
 
@@ -35,6 +35,8 @@ _WITHOUT = (
     "@jupyterlab/notebook-extension:language-server",
     "@voila-dashboards/jupyterlab-preview",
 )
+#: What says in JupyterLab that the launch ends soon, and why it does not answer any more; and what that stands for.
+_EXTENSION, _INSTEAD_OF = Path(__file__).parent / "extension", "@jupyterlab/hub-extension:connectionlost"
 #: How JupyterLab is set where nobody has set it: the file that says where everything is has links to press.
 _SETTINGS = {"@jupyterlab/docmanager-extension:plugin": {"defaultViewers": {"markdown": "Markdown Preview"}}}
 #: What of the Hub's package only the Hub needs: its tables, and an older kind of server.
@@ -82,7 +84,7 @@ def prepare(order: Order, own: Path) -> dict[str, str]:
     write_kernel(own / "kernels", order.environment)
     config = own / "config"
     (config / "labconfig").mkdir(parents=True)
-    page = {"disabledExtensions": dict.fromkeys(_WITHOUT, True)}
+    page = {"disabledExtensions": dict.fromkeys((*_WITHOUT, _INSTEAD_OF), True), **_told(order)}
     (config / "labconfig" / "page_config.json").write_text(json.dumps(page))
     (config / "labconfig" / "default_setting_overrides.json").write_text(json.dumps(_SETTINGS))
     return {
@@ -95,11 +97,19 @@ def prepare(order: Order, own: Path) -> dict[str, str]:
     }
 
 
+def _told(order: Order) -> dict[str, Any]:
+    """Return what JupyterLab's page is told of the launch: where its page is, when it ends, and what memory it has."""
+    portal, name = os.environ.get("VAAS_PORTAL_PUBLIC_URL", ""), os.environ.get("JUPYTERHUB_SERVER_NAME", "")
+    page = f"{portal}launches/{name[1:]}/" if portal and name else ""
+    return {"vaasPage": page, "vaasMemory": order.size.memory, "vaasEnds": int(os.environ.get(ENDS, "0"))}
+
+
 def arguments(home: Path, order: Order) -> list[str]:
     """Return how JupyterLab is set up for a launch."""
     # What the environment's widgets need of JupyterLab comes from the environment, in its versions.
     parts = Path(order.environment.where).parent.parent / "share" / "jupyter" / "labextensions"
-    more = [f"--LabApp.extra_labextensions_path={parts}"] if order.environment.kind == "python" else []
+    folders = [_EXTENSION, parts] if order.environment.kind == "python" else [_EXTENSION]
+    more = [f"--LabApp.extra_labextensions_path={folder}" for folder in folders]
     if takes_sockets(order.environment):
         # No ports of the machine: who else is on it could hear there all that a kernel puts out.
         more.append("--KernelManager.transport=ipc")

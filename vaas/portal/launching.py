@@ -19,7 +19,7 @@ from vaas.portal.core import Core
 from vaas.portal.environments import Environments
 from vaas.portal.keeping import one_line
 from vaas.portal.offering import Choice, Needs, choices, chosen, closed, needs_of, needs_of_snapshot, suggested
-from vaas.portal.standing import ALIVE, Standing, settled, standing
+from vaas.portal.standing import ALIVE, Standing, asked_to_stop, settled, standing
 from vaas.portal.things import Held
 from vaas.stores.base import check_path
 
@@ -180,7 +180,7 @@ class Launching:
         """Stop it, also while it starts; no-op when it does not run."""
         launch = self._own(lent.user, launch_id)
         # First, so that what runs in it hears it as soon as it says something.
-        self._change(launch, lambda now: replace(now, state="stopped") if now.state in ALIVE else now)
+        self._change(launch, asked_to_stop)
         await self._servers.stop(lent, launch_server(launch.id))
         return await self.progress(lent, launch.id)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vaas.errors import Invalid
+from vaas.launching import LAUNCH_ENDS
 from vaas.prose import clean_text
 from vaas.stores.base import check_path
 
@@ -17,7 +18,7 @@ _THING_STATES = frozenset({"waiting", "running", "done", "failed", "mounted"})
 _THING = re.compile(r"[0-9a-f]{16}")
 _MOST_THINGS, _WORDS, _STEP, _ERROR, _PATH = 500, 300, 40, 600, 500
 _LARGEST = 1 << 50
-_KEPT = ("percent", "step", "message", "things", "use")
+_KEPT = ("percent", "step", "message", "notice", "ended", "things", "use")
 
 
 def clean_placed(said: Mapping[str, Any], *, known: Mapping[str, Any]) -> dict[str, Any]:
@@ -28,9 +29,11 @@ def clean_placed(said: Mapping[str, Any], *, known: Mapping[str, Any]) -> dict[s
     found: dict[str, Any] = {name: known[name] for name in _KEPT if name in known}
     if said.get("state") in _STATES:
         found["state"] = said["state"]
-    for name, most in (("step", _STEP), ("message", _WORDS), ("error", _ERROR)):
+    for name, most in (("step", _STEP), ("message", _WORDS), ("notice", _WORDS), ("error", _ERROR)):
         if isinstance(said.get(name), str) and (words := _line(said[name], most)):
             found[name] = words
+    if said.get("ended") in LAUNCH_ENDS:
+        found["ended"] = said["ended"]
     if "percent" in said:
         found["percent"] = int(min(100, _number(said["percent"])))
     if isinstance(said.get("things"), Mapping):

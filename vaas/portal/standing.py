@@ -10,8 +10,9 @@ from urllib.parse import quote
 
 from vaas.backends.base import OwnServer
 from vaas.launching import Launch
+from vaas.portal.ends import ENDS, UNTOLD, End
 
-__all__ = ["ALIVE", "ON_THE_WAY", "Standing", "settled", "standing"]
+__all__ = ["ALIVE", "ON_THE_WAY", "Standing", "asked_to_stop", "settled", "standing"]
 
 #: The states in which there is a server, or there will be one in a moment.
 ALIVE = frozenset({"asked", "queued", "starting", "placing", "ready"})
@@ -32,7 +33,6 @@ _WORDS = {
     "placing": "Your notebook is put into place.",
     "ready": "JupyterLab is ready.",
     "stopping": "It is being stopped.",
-    "stopped": "It is stopped. Your files are still there.",
     "failed": "It did not start.",
 }
 #: The states of a thing of the data that is there.
@@ -79,6 +79,16 @@ class Standing:
         return memory if isinstance(memory, int) and memory > 0 else 0
 
     @property
+    def end(self) -> End | None:
+        """Why it does not run any more; None for one that runs, starts or never did."""
+        return ENDS.get(str(self.launch.progress.get("ended")), UNTOLD) if self.phase == "stopped" else None
+
+    @property
+    def notice(self) -> str:
+        """What went wrong while it ran, in words."""
+        return str(self.launch.progress.get("notice") or "") if self.phase == "ready" else ""
+
+    @property
     def staged(self) -> tuple[int, int]:
         """How many things of the data lie there, and how many there are to be."""
         states = self._states
@@ -114,6 +124,13 @@ def settled(launch: Launch, server: OwnServer, *, now: datetime) -> Launch:
     return replace(launch, state="stopped") if launch.state == "ready" else _failed(launch, _VANISHED)
 
 
+def asked_to_stop(launch: Launch) -> Launch:
+    """Return the launch as its person has stopped it; the same when it does not run."""
+    if launch.state not in ALIVE:
+        return launch
+    return replace(launch, state="stopped", progress={**launch.progress, "ended": "asked"})
+
+
 def standing(launch: Launch, server: OwnServer) -> Standing:
     """Return how the launch is doing, which is settled by this server already."""
     runs = server.phase in {"ready", "queued", "starting"}
@@ -129,7 +146,10 @@ def _running(launch: Launch, phase: str) -> Launch:
         return launch  # it said itself that it cannot go on
     if phase != "ready" and launch.state == "placing":
         return launch  # what is in it knows better than the Hub
-    return launch if launch.state == phase else replace(launch, state=phase, error="")
+    if launch.state == phase:
+        return launch
+    said = {name: value for name, value in launch.progress.items() if name != "ended"}
+    return replace(launch, state=phase, error="", progress=said)
 
 
 def _still_copies(launch: Launch) -> bool:
@@ -143,7 +163,15 @@ def _failed(launch: Launch, why: str) -> Launch:
 
 def _message(launch: Launch, phase: str, server: OwnServer) -> str:
     said = str(launch.progress.get("message") or "")
-    own = {"asked": said, "failed": launch.error, "placing": said, "queued": server.message, "starting": server.message}
+    end = ENDS.get(str(launch.progress.get("ended")), UNTOLD).why
+    own = {
+        "stopped": end,
+        "asked": said,
+        "failed": launch.error,
+        "placing": said,
+        "queued": server.message,
+        "starting": server.message,
+    }
     return own.get(phase) or _WORDS.get(phase, "")
 
 
