@@ -35,7 +35,7 @@ def launch_json(now: Standing, *, base: str) -> dict[str, Any]:
     """Return the launch as REST shows it to its owner."""
     kept = asdict(now.launch)
     told = {name: kept[name] for name in _TOLD} | {"page": f"{base}launches/{now.launch.id}/"}
-    told["asked"] = {name: value for name, value in now.launch.asked.items() if name != "given"}
+    told["asked"] = {name: value for name, value in now.launch.asked.items() if name not in {"given", "files"}}
     shown: dict[str, Any] = plain(
         told
         | event_json(now)
@@ -85,6 +85,8 @@ def origin(asked: Mapping[str, Any]) -> tuple[str, str, str]:
         return "App", f"apps/{asked['app']}/", str(asked["app"])
     if asked.get("path"):
         return "Notebook", f"files/{asked['store']}/{quote(asked['path'])}", str(asked["path"])
+    if asked.get("run"):
+        return "Result", f"runs/{asked['run']}/", "The run, and what came of it"
     return "Basket", f"basket/{asked.get('basket') or 'current'}", "What is in it now"
 
 
@@ -96,7 +98,7 @@ def copy_url(offering: Offering, launch: Launch) -> str:
 
 def anew_url(asked: Mapping[str, Any]) -> str:
     """Return where the same can be launched with other choices."""
-    said = {name: asked[name] for name in ("store", "path", "basket") if asked.get(name)}
+    said = {name: asked[name] for name in ("store", "path", "run", "basket") if asked.get(name)}
     query = f"?{urlencode(said)}" if said else ""
     return f"apps/{asked['app']}/launch{query}" if asked.get("app") else f"launch{query}"
 

@@ -13,7 +13,7 @@ from hub_service.recurring import words_of
 from vaas.launching import Run, Schedule
 from vaas.portal.run_forms import Form
 
-__all__ = ["executed", "form_json", "progress_words", "result_url", "run_json", "schedule_json", "series_title"]
+__all__ = ["form_json", "progress_words", "result_url", "run_json", "schedule_json", "series_title"]
 
 _NAMES = ("id", "title", "state", "error", "created", "started", "ended", "environment", "size", "facility")
 
@@ -44,7 +44,7 @@ def series_title(run: Run) -> str:
 def run_json(run: Run, *, base: str) -> dict[str, Any]:
     """Return a run; ``result`` is null until it is there, ``words`` say how far it is."""
     shown: Mapping[str, Any] = {name: plain(getattr(run, name)) for name in (*_NAMES, "series", "schedule")}
-    result = {"store": run.result_store, "path": run.result_path, "notebook": executed(run)}
+    result = {"store": run.result_store, "path": run.result_path, "notebook": run.executed}
     result["url"] = base + result_url(run)
     return {
         **shown,
@@ -62,11 +62,6 @@ def run_json(run: Run, *, base: str) -> dict[str, Any]:
 def result_url(run: Run) -> str:
     """Return where the folder of the result is shown, below the portal's address."""
     return f"files/{quote(run.result_store)}/{quote(run.result_path)}"
-
-
-def executed(run: Run) -> str:
-    """Return the path of the executed notebook in the store of the result."""
-    return f"{run.result_path}/{run.snapshot.notebook.rpartition('/')[2]}"
 
 
 def schedule_json(schedule: Schedule) -> dict[str, Any]:

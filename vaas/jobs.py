@@ -10,7 +10,7 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ __all__ = [
     "RESULT",
     "STATUS",
     "TEMPORARY",
+    "inputs_of",
     "mark_of",
     "read_json",
     "read_tail",
@@ -37,10 +38,26 @@ JOB, STATUS, LOG = "job.json", "status.json", "log"
 FILES, DATA, TEMPORARY = "notebook", "data", "tmp"
 #: What comes of it: the folder, and in it the executed notebook and a page of the result.
 OUT, EXECUTED, RESULT = "out", "executed.ipynb", "result.html"
+#: Beside the notebook: where it finds the data that were brought for it, wherever it runs.
+_INPUTS = "inputs"
 #: Links are not followed, and a pipe that lies there instead does not make us wait.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _STATUS_BYTES = 100_000
+
+
+def inputs_of(notebook: str, paths: Iterable[str]) -> str:
+    """Return the folder in which a notebook finds what is brought for it, from the top of its files on.
+
+    It lies beside the notebook, so that one path leads there from where it runs: in a job, in an app, and in a launch.
+    None of its own files, whose ``paths`` these are, is in it.
+    """
+    at = notebook[: notebook.rfind("/") + 1]
+    taken = {path[len(at) :].partition("/")[0] for path in paths if path.startswith(at)}
+    number = 1
+    while (name := _INPUTS if number == 1 else f"{_INPUTS}-{number}") in taken:
+        number += 1
+    return at + name
 
 
 def write_json(path: Path, said: Mapping[str, Any]) -> None:

@@ -142,8 +142,8 @@ class Launch:
     Parameters
     ----------
     asked:
-        Of what: "app" and "version" (slug and hash), or "store" and "path", and "basket"; "given" is what travels along
-        from a running app. What is not asked for is not in it.
+        Of what: "app" and "version" (slug and hash), "store" and "path", or "run" with the "files" that belong to its
+        result, and "basket"; "given" is what travels along from a running app. What is not asked for is not in it.
     folder, notebook:
         Where the working copy lies in the person's home there, and the notebook in it that is opened.
     state:
@@ -210,6 +210,11 @@ class Run:
     def over(self) -> bool:
         """Whether nothing happens to it any more."""
         return self.state in ENDED
+
+    @property
+    def executed(self) -> str:
+        """The path of the executed notebook, in the store of the result."""
+        return f"{self.result_path}/{self.snapshot.notebook.rpartition('/')[2]}"
 
 
 @dataclass(frozen=True)

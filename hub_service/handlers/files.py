@@ -66,6 +66,7 @@ class FilesPage(Page):
             "folder_entries": entries,
             "suggested": suggested,
             "publish_url": f"{self.base}drafts/",
+            "run": self.portal.belongings.of_result(self.person, store.id, path),
             "launch_url": f"{self.base}launch?{urlencode({'store': store.id, 'path': path})}",
         }
         self.show("notebook.html", title=parsed.title or "Notebook", context=context)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hub_service.handlers.apps import EventStream
@@ -23,6 +23,7 @@ from vaas.backends.base import Lent
 from vaas.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable, VaasError
 from vaas.launching import Launch
 from vaas.portal.launching import Form
+from vaas.portal.run_belongings import Belonging
 from vaas.portal.standing import ON_THE_WAY, Standing
 
 __all__ = [
@@ -39,7 +40,9 @@ __all__ = [
 
 #: So often it is looked how a launch is, each time at the Hub; and so soon after its JupyterLab says that it listens.
 _LOOK, _MOMENT = 0.5, 0.05
-_ASKED = ("app", "store", "path", "basket", "given")
+_ASKED = ("app", "store", "path", "run", "basket", "given")
+#: What is launched with a basket or without one; a basket can be launched alone, too.
+_MAIN = frozenset({"app", "path", "run"})
 _OVER = frozenset({"stopped", "failed"})
 
 
@@ -68,17 +71,19 @@ class LaunchPage(_Lender, Page):
     async def ask_for(self, asked: dict[str, str], **more: Any) -> None:
         """Show the form."""
         form = await self._form(asked)
-        if not asked.get("app") and not asked.get("path"):
+        main = _has_main(asked)
+        if not main:
             self.nav = "basket"
         context = {
             "form": form,
             "asked": asked,
             "places": places(form.choices),
-            "baskets": await self._baskets() if asked.get("app") or asked.get("path") else [],
+            "baskets": await self._baskets() if main else [],
             "action": f"{self.base}launch",
             "origin": origin(asked | {"basket": form.asked.get("basket", "")}),
             "before": self._before(form),
             "brings": any(each.possible and each.environment.kind == "lock" for each in form.choices),
+            "along": self._along(form),
             "app": None,
             **more,
         }
@@ -104,7 +109,7 @@ class LaunchPage(_Lender, Page):
         try:
             return await self.portal.launching.form(self.visitor, asked)
         except VaasError as error:
-            if error.field != "basket" or not (asked.get("app") or asked.get("path")):
+            if error.field != "basket" or not _has_main(asked):
                 raise
             self.fail_form(error)
             return await self.portal.launching.form(self.visitor, asked | {"basket": ""})
@@ -114,6 +119,13 @@ class LaunchPage(_Lender, Page):
         launches = [now.launch for now in self.portal.launching.known(self.visitor)]
         return [each for each in launches if each.state not in _OVER and _same(each.asked, form.asked)]
 
+    def _along(self, form: Form) -> Sequence[Belonging]:
+        """Return the data that belong to the result that is launched."""
+        if not form.asked.get("run"):
+            return ()
+        belongings = self.portal.belongings
+        return belongings.data(self.person, belongings.run(self.person, form.asked["run"]))
+
     async def _baskets(self) -> list[tuple[str, str, int]]:
         """Return the baskets that could go along, with how many things are in each."""
         look = await self.portal.baskets.look(self.visitor)
@@ -121,9 +133,13 @@ class LaunchPage(_Lender, Page):
         return [("current", "My basket", len(look.things)), *named] if look.things else named
 
 
+def _has_main(asked: Mapping[str, Any]) -> bool:
+    return any(asked.get(name) for name in _MAIN)
+
+
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Tell whether both are of the same app or notebook; of the same basket, where they are of that alone."""
-    names = ("app", "store", "path") if other.get("app") or other.get("path") else _ASKED[:-1]
+    names = ("app", "store", "path", "run") if _has_main(other) else _ASKED[:-1]
     return all(one.get(name, "") == other.get(name, "") for name in names)
 
 
@@ -309,6 +325,8 @@ class LaunchesJson(_Lender, Api):
 
     async def post(self) -> None:
         """Launch an ``app``, or the notebook at ``path`` in ``store``, with a ``basket``, or a basket alone.
+
+        The result of a ``run`` is launched with copies of the data that the run was given.
 
         ``facility``, ``environment`` and ``size`` say where and with what, ``title`` what it is called; what is left
         out is what the portal suggests.

@@ -23,8 +23,8 @@ from hub_service.run_form import (
     text_of,
     until,
 )
-from hub_service.run_json import executed, progress_words, result_url, series_title
-from vaas.errors import Conflict, Invalid, NotFound, Unavailable, VaasError
+from hub_service.run_json import progress_words, result_url, series_title
+from vaas.errors import Conflict, Invalid, NotFound, TooLarge, Unavailable, VaasError
 from vaas.jobs import RESULT
 from vaas.launching import Run
 from vaas.portal.run_forms import Form
@@ -219,6 +219,7 @@ class RunPage(Page):
         run = self.portal.running.run(self.visitor, run_id)
         offering = self.portal.environments.offering(run.asked, run.snapshot)
         notebook, page = await self._there(run)
+        ready = notebook and run.state == "done"
         context = {
             "run": run,
             "log": await self._written(run_id),
@@ -230,9 +231,11 @@ class RunPage(Page):
             "size_title": size_title,
             "source": source_of(run),
             "result_url": self.base + result_url(run) if run.result_store else "",
-            "notebook": executed(run) if notebook else "",
+            "notebook": run.executed if notebook else "",
             "page": page,
             "took": took(run, self.portal.core.now()),
+            "launches": notebook and self.portal.launching.offered(self.visitor),
+            "along": self.portal.belongings.data(self.person, run) if ready else (),
             "again_url": f"{self.base}runs/new?again={run.id}",
         }
         self.show("run.html", title=run.title, context=context)
@@ -244,8 +247,7 @@ class RunPage(Page):
             await running.cancel(self.visitor, run_id)
             self.done(f"runs/{run_id}/", "It is being cancelled.")
         elif do == "publish":
-            draft = await self.portal.drafts.begin_result(self.person, running.publishable(self.visitor, run_id))
-            self.done(f"drafts/{draft.id}/")
+            await self._publish(run_id)
         elif do == "repeat":
             self.done(f"runs/{(await running.repeat(self.visitor, run_id)).id}/")
         elif do == "forget":
@@ -253,6 +255,18 @@ class RunPage(Page):
             self.done("runs/", "Taken off the list. The result stays in your files.")
         else:
             raise Invalid("This button does nothing.")
+
+    async def _publish(self, run_id: str) -> None:
+        shares = self.get_body_argument("shares", "") == "1"
+        try:
+            draft = await self.portal.drafts.begin_result(self.person, run_id, shares=shares)
+        except (Invalid, NotFound, Conflict, TooLarge) as error:
+            self.portal.running.run(self.visitor, run_id)  # whose it is not is told nothing else
+            error.field = error.field or "publish"
+            self.fail_form(error)
+            await self.get(run_id)
+            return
+        self.done(f"drafts/{draft.id}/")
 
     async def _written(self, run_id: str) -> str:
         try:
@@ -269,7 +283,7 @@ class RunPage(Page):
             sizes = {entry.path: entry.size for entry in await store.list(run.result_path)}
         except VaasError:
             return False, False
-        return executed(run) in sizes, sizes.get(f"{run.result_path}/{RESULT}", _RESULT_BYTES + 1) <= _RESULT_BYTES
+        return run.executed in sizes, sizes.get(f"{run.result_path}/{RESULT}", _RESULT_BYTES + 1) <= _RESULT_BYTES
 
 
 class RunEvents(EventStream):

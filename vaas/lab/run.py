@@ -1,8 +1,9 @@
 """The runner of jobs: ``python -m vaas.lab.run FOLDER`` runs the notebook that lies in it, in the launch environment.
 
-It reads ``job.json`` ("notebook", "parameters", "things": parameter → file in ``data/``, "title", "kernel", "language",
-"seconds") and keeps ``status.json``, ``log`` and ``out/`` as the notebook goes on; see :mod:`vaas.jobs`. It needs no
-portal, no Hub and no sandbox, so that a batch system can start it as it is.
+It reads ``job.json`` ("notebook", "parameters", "things": parameter → file in ``data/``, "inputs": what leads there
+from beside the notebook, "title", "kernel", "language", "seconds") and keeps ``status.json``, ``log`` and ``out/`` as
+the notebook goes on; see :mod:`vaas.jobs`. It needs no portal, no Hub and no sandbox, so that a batch system can start
+it as it is.
 """
 
 from __future__ import annotations
@@ -121,12 +122,21 @@ def _prepared(folder: Path, job: Mapping[str, Any], status: Status) -> Keeper:
     # Relative: papermill would read braces in a path as something to be filled in.
     nb = load_notebook_node(f"{jobs.FILES}/{job['notebook']}")
     language = _language(nb, job)
-    things = {name: str(folder / jobs.DATA / path) for name, path in (job.get("things") or {}).items()}
-    values = {**(job.get("parameters") or {}), **things}
+    values = {**(job.get("parameters") or {}), **_things(folder, job)}
     cells = len(nb.cells)
     if values:
         nb = parameterize_notebook(nb, values, kernel_name="chosen", language=language)
     return Keeper(nb, folder / jobs.OUT / jobs.EXECUTED, cells=cells, tell=status.tell)
+
+
+def _things(folder: Path, job: Mapping[str, Any]) -> dict[str, str]:
+    """Return where each thing is from the notebook on, having laid the way there."""
+    things = job.get("things") or {}
+    inputs = folder / jobs.FILES / str(job.get("inputs") or jobs.inputs_of(str(job["notebook"]), ()))
+    if things:
+        with contextlib.suppress(FileExistsError):  # a batch system may start a job once more
+            inputs.symlink_to(os.path.relpath(folder / jobs.DATA, inputs.parent))
+    return {name: f"{inputs.name}/{path}" for name, path in things.items()}
 
 
 def _language(nb: Any, job: Mapping[str, Any]) -> str:

@@ -27,6 +27,7 @@ from vaas.portal.previewing import Previewing
 from vaas.portal.publishing import Publication
 from vaas.portal.reading import Reading
 from vaas.portal.requests import Requests
+from vaas.portal.run_belongings import Belongings
 from vaas.portal.running import Running, without_executors
 from vaas.portal.saved import Saved
 from vaas.portal.servers import Servers
@@ -98,6 +99,7 @@ class Portal:
         self.baskets = Baskets(core, self.finding, self.sharing)
         self.handing = Handing(core, self.finding, self.baskets)
         self.reading = Reading(core, self.baskets)
+        self.belongings = Belongings(core)
         self.placing = Placing(core, self.drafts, self.baskets, self.reading)
         self.requests = Requests(core, self.sharing)
         self.launching = Launching(core, self.baskets, given=self.giving.of)

@@ -14,13 +14,13 @@ from vaas import notebook
 from vaas.content import snapshot_of
 from vaas.db.base import Query, Records
 from vaas.errors import Conflict, Invalid, NotFound, TooLarge, VaasError
-from vaas.launching import Run
 from vaas.model import Access, App, Draft, Entry, File, Grant, Link, Snapshot, User, Visitor
 from vaas.portal.core import Core
 from vaas.portal.environments import Environments
 from vaas.portal.gathering import LEFT_OUT, check_sizes, choose_notebook, fetch, is_chosen, suggested, without_top
 from vaas.portal.opening import draft_server
 from vaas.portal.publishing import Publication, Publishing, require_checked
+from vaas.portal.run_belongings import Belongings
 from vaas.portal.sharing import Sharing, check_subject
 from vaas.prose import clean_text
 from vaas.slug import account_of
@@ -41,6 +41,7 @@ class Drafts:
         self._core = core
         self._publishing = Publishing(core)
         self._environments = Environments(core)
+        self._belongings = Belongings(core)
         self._starting: set[str] = set()
 
     async def around(
@@ -81,24 +82,19 @@ class Drafts:
         made = snapshot_of(name, files)
         return self._save(user, made, parsed, origin=(store_id, path), slug=slug, network=network)
 
-    async def begin_result(self, user: User, run: Run) -> Draft:
-        """Make a draft of what a run came to, with the files that its notebook had beside it, and start its check.
+    async def begin_result(self, user: User, run_id: str, *, shares: bool = False) -> Draft:
+        """Make a draft of what a run came to, with all that belongs to it, and start its check.
 
-        Raises Conflict for a run that had data brought to it: where that lay, an app has nothing.
+        ``shares``: they say that they may pass on copies of the data that were brought to it. Invalid where they do not
+        and there are some; else raises as :meth:`Belongings.gather` does.
         """
-        if brought := [str(each.get("title", name)) for name, each in run.asked.get("things", {}).items()]:
-            raise Conflict(
-                f"This run had data brought to it (“{'”, “'.join(brought)}”), which an app would not have. Put the "
-                "data beside the notebook, name them in its “parameters” cell, and publish that notebook."
-            )
-        name = run.snapshot.notebook
-        path = f"{run.result_path}/{name.rpartition('/')[2]}"
-        data = await self.store(user, run.result_store).read(path, limit=self._core.limits.notebook_bytes)
-        parsed = await asyncio.to_thread(notebook.parse, data, name=name)
-        executed = File(name, *await asyncio.to_thread(self._core.content.add, data))
-        beside = [file for file in run.snapshot.files if file.path != name]
-        made, origin = snapshot_of(name, [executed, *beside]), (run.result_store, path)
-        return self._save(user, made, parsed, origin=origin, slug="", network=None)
+        run = self._belongings.run(user, run_id)
+        if not shares and self._belongings.data(user, run):
+            raise Invalid("Tick that you may pass on a copy of the data, or publish nothing.", field="shares")
+        made = await self._belongings.gather(user, run)
+        data = self._core.content.read(next(file.sha256 for file in made.files if file.path == made.notebook))
+        parsed = await asyncio.to_thread(notebook.parse, data, name=made.notebook)
+        return self._save(user, made, parsed, origin=(run.result_store, run.executed), slug="", network=None)
 
     def begin_upload(
         self,

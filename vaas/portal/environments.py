@@ -119,12 +119,13 @@ class Environments:
         )
 
     def offering(self, asked: Mapping[str, Any], snapshot: Snapshot | None) -> Offering:
-        """Return what the site offers for what is asked for: for an app with its own environment, where that lies.
+        """Return what the site offers for what is asked for: for an app with its own environment, where that lies, and
+        for the result of a run "of" it.
 
         It comes first there. Nothing else knows its id, so that no other app is launched or run in it.
         """
         offering = self._core.offering
-        own = self.of(snapshot) if snapshot and asked.get("app") else None
+        own = self.of(snapshot) if snapshot and (asked.get("app") or asked.get("of")) else None
         if own is None:
             return offering
         facilities = tuple(

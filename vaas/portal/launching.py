@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from vaas import notebook
@@ -19,6 +19,7 @@ from vaas.portal.core import Core
 from vaas.portal.environments import Environments
 from vaas.portal.keeping import one_line
 from vaas.portal.offering import Choice, Needs, choices, chosen, closed, needs_of, needs_of_snapshot, suggested
+from vaas.portal.run_belongings import Belongings, files_in
 from vaas.portal.standing import ALIVE, Standing, asked_to_stop, settled, standing
 from vaas.portal.things import Held
 from vaas.stores.base import check_path
@@ -32,7 +33,7 @@ Given = Callable[[Visitor, str, str], Mapping[str, Any]]
 
 _LONGEST_TITLE = 100
 _PLAN_SECONDS = 120
-_NOTHING = "Say what is to be launched: an app, a notebook of yours, or a basket."
+_NOTHING = "Say what is to be launched: an app, a notebook of yours, the result of a run, or a basket."
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Launching:
 
     def __init__(self, core: Core, baskets: Baskets, *, given: Given = lambda _visitor, _slug, _id: {}) -> None:
         self._core, self._baskets, self._given = core, baskets, given
-        self._environments = Environments(core)
+        self._environments, self._belongings = Environments(core), Belongings(core)
 
     def offered(self, visitor: Visitor) -> bool:
         """Tell whether the visitor can launch anything here."""
@@ -77,8 +78,9 @@ class Launching:
     async def form(self, visitor: Visitor, asked: Asked) -> Form:
         """Return what can be chosen for it.
 
-        ``asked`` names an "app", and by the id in "given" what travels along from where it runs; or a notebook by
-        "store" and "path". With either, or alone, a "basket" goes along, of which "current" is the one without a name.
+        ``asked`` names an "app", and by the id in "given" what travels along from where it runs; a notebook by "store"
+        and "path"; or a "run", whose result is launched with its data. With any of them, or alone, a "basket" goes
+        along, of which "current" is the one without a name.
 
         Raises
         ------
@@ -96,6 +98,8 @@ class Launching:
             whole |= {"given": given} if given else {}
         elif asked.get("path"):
             whole, title, needs = await self._notebook(user, str(asked.get("store") or ""), str(asked["path"]), things)
+        elif asked.get("run"):
+            whole, title, needs, offering = await self._result(user, str(asked["run"]), things)
         elif basket:
             whole, title, needs = {}, called, needs_of(None, held=things)
         else:
@@ -130,7 +134,7 @@ class Launching:
             id=self._core.new_id(),
             owner=user.name,
             title=called,
-            asked=form.asked,
+            asked={**form.asked, **await self._gathered(user, form.asked)},
             environment=choice.environment.id,
             size=choice.size.id,
             facility=choice.facility.id,
@@ -257,8 +261,10 @@ class Launching:
 
     def _offering(self, user: User, launch: Launch) -> tuple[Offering, Snapshot | None]:
         """Return what is offered for it, and the app's files where they bring an environment. Raises NotFound."""
-        if not launch.environment.startswith("lock-") or not launch.asked.get("app"):
+        if not launch.environment.startswith("lock-") or not (launch.asked.get("app") or launch.asked.get("of")):
             return self._core.offering, None
+        if launch.asked.get("run"):
+            return self._environments.offering(launch.asked, files := files_in(launch.asked)), files
         app = self._core.see(Visitor(user), str(launch.asked["app"]), "launch").app
         snapshot = self._version(app, str(launch.asked.get("version") or "")).snapshot
         return self._environments.offering(launch.asked, snapshot), snapshot
@@ -353,6 +359,22 @@ class Launching:
         asked = {"app": app.slug, "version": app.version}
         offering = await asyncio.to_thread(self._environments.offering, asked, snapshot)
         return asked, app.title, needs, offering
+
+    async def _result(
+        self, user: User, run_id: str, things: Sequence[Held]
+    ) -> tuple[dict[str, Any], str, Needs, Offering]:
+        run = self._belongings.run(user, run_id)
+        await self._belongings.check(user, run)
+        needs = await asyncio.to_thread(needs_of_snapshot, self._core.content, run.snapshot, held=things)
+        asked = {"run": run.id} | ({"of": run.asked["app"]} if run.asked.get("app") else {})
+        return asked, run.title, needs, await asyncio.to_thread(self._environments.offering, asked, run.snapshot)
+
+    async def _gathered(self, user: User, asked: Asked) -> dict[str, Any]:
+        """Return what belongs to a result: gathered now, so that who has no data any more is told so at once."""
+        if not asked.get("run"):
+            return {}
+        files = await self._belongings.gather(user, self._belongings.run(user, str(asked["run"])))
+        return {"notebook": files.notebook, "files": [asdict(file) for file in files.files]}
 
     async def _notebook(
         self, user: User, store_id: str, path: str, things: Sequence[Held]

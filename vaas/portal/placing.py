@@ -23,6 +23,7 @@ from vaas.portal.environments import Environments
 from vaas.portal.gathering import fetch, is_chosen
 from vaas.portal.placed import clean_placed
 from vaas.portal.reading import Reading
+from vaas.portal.run_belongings import files_in
 from vaas.portal.things import Held
 from vaas.portal.whereabouts import store_of
 from vaas.prose import clean_text
@@ -130,6 +131,10 @@ class Placing:
             if version is None:
                 raise NotFound("The version that was launched is not there any more. Launch the app again.")
             return version.snapshot
+        if asked.get("run"):
+            if slug := _word(asked.get("of")):
+                self._core.see(visitor, slug, "launch")
+            return files_in(asked)
         if asked.get("path") and not _in_place(launch, here):
             assert visitor.user is not None
             return await self._of_store(visitor.user, _word(asked.get("store")), check_path(_word(asked["path"])))

@@ -89,6 +89,7 @@ class Spool:
             "notebook": run.snapshot.notebook,
             "parameters": {**run.parameters, **addresses},
             "things": paths,
+            "inputs": jobs.inputs_of(run.snapshot.notebook, (file.path for file in run.snapshot.files)),
             "title": run.title,
             "kernel": dict(kernel),
             "language": kernel.get("language", "python"),

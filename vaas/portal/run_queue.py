@@ -23,7 +23,7 @@ from vaas.portal.environments import Environments
 from vaas.portal.offering import closed
 from vaas.portal.run_folders import Kernel, Spool, kernel_of
 from vaas.portal.run_results import Results
-from vaas.portal.run_things import Things
+from vaas.portal.run_things import Things, with_brought
 
 __all__ = ["TO_BE_CANCELLED", "Queue", "change", "choose", "fair"]
 
@@ -216,6 +216,7 @@ class Queue:
         if not self._spool.is_ready(run):
             folder = await self._spool.begin(run)
             brought = await self._things.bring(user, run.asked.get("things", {}), folder / jobs.DATA)
+            change(self._core, run.id, asked=with_brought(run.asked, brought))
             if environment.kind == "lock":
                 await self._make(run)
             self._spool.finish(run, kernel=self._kernel(environment), brought=brought)

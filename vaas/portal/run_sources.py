@@ -14,6 +14,7 @@ from vaas.model import Snapshot, User, Visitor
 from vaas.portal.core import Core
 from vaas.portal.drafts import Drafts
 from vaas.portal.gathering import fetch, is_chosen
+from vaas.portal.run_belongings import may_still
 from vaas.portal.run_forms import Field, fields_of
 from vaas.stores.base import check_path
 
@@ -90,10 +91,7 @@ class Sources:
 
     def may_still(self, user: User, kept: Mapping[str, Any]) -> None:
         """Raise NotFound or Forbidden when the person may not run it any more."""
-        if slug := str(kept.get("app", "")):
-            self._core.see(Visitor(user), slug, "launch")
-        elif all(store.id != kept.get("store") for store in self._core.stores.of(user)):
-            raise NotFound("The place of its notebook is not yours any more.")
+        may_still(self._core, user, kept)
 
     def person(self, visitor: Visitor) -> User:
         """Return the person. Raises SignInNeeded."""

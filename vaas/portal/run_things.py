@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ from vaas.portal.run_folders import explained
 from vaas.portal.whereabouts import store_of
 from vaas.stores.base import Store, check_path
 
-__all__ = ["Things"]
+__all__ = ["Things", "digest_of_folder", "with_brought"]
 
 _STORE = "store:"
+#: What is kept of a thing once it was brought.
+_BROUGHT = ("name", "size", "sha256")
 
 
 class Things:
@@ -90,7 +93,8 @@ class Things:
         name = path.rpartition("/")[2]
         await asyncio.to_thread(to.mkdir, parents=True, exist_ok=True)
         if (await store.stat(path)).folder:
-            return {"name": name, "size": await store.take(path, to / name, limit=most)}
+            size = await store.take(path, to / name, limit=most)
+            return {"name": name, "size": size, "sha256": await asyncio.to_thread(digest_of_folder, to / name)}
         sha, size = hashlib.sha256(), 0
         with (to / name).open("wb") as file:
             async with aclosing(store.chunks(path)) as chunks:
@@ -111,6 +115,25 @@ class Things:
         if store is None:
             raise NotFound(f"“{title}” is not among your files any more.")
         return store
+
+
+def with_brought(asked: Mapping[str, Any], brought: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what was asked for, with what each thing turned out to be: its name, its size and its checksum."""
+    things = {slot: dict(thing) for slot, thing in asked.get("things", {}).items()}
+    for said in brought:
+        if "path" in said:
+            things[said["slot"]] |= {name: said[name] for name in _BROUGHT}
+    return {**asked, **({"things": things} if things else {})}
+
+
+def digest_of_folder(folder: Path) -> str:
+    """Return the checksum of all that is in a folder: of the paths in it, and of the bytes."""
+    whole = hashlib.sha256()
+    for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+        with path.open("rb") as file:
+            inner = hashlib.file_digest(file, "sha256").hexdigest()
+        whole.update(os.fsencode(f"{path.relative_to(folder)}\0{inner}\n"))
+    return whole.hexdigest()
 
 
 async def _entry(store: Store, path: str) -> Entry:

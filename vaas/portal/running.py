@@ -206,12 +206,6 @@ class Running:
         self._put(again)
         return again
 
-    def publishable(self, visitor: Visitor, run_id: str) -> Run:
-        """Return the run for who may still run its notebook: the files that it had are theirs to publish."""
-        run = self.run(visitor, run_id)
-        self._sources.may_still(self._sources.person(visitor), run.asked)
-        return run
-
     async def form_again(self, visitor: Visitor, run_id: str) -> Form:
         """Return what is asked before a run is repeated: the notebook's parameters then, with the values it had."""
         run, fields = await self._then(visitor, run_id)
