@@ -56,6 +56,20 @@ async def test_without_walls_too_all_that_a_job_started_ends_with_it(spool: Path
     assert beat.read_text() == last
 
 
+async def test_the_log_of_what_was_cancelled_while_its_kernel_starts_says_so(spool: Path, tmp_path: Path) -> None:
+    executor = local(tmp_path / "kept")
+    job = job_of(spool, "1")
+    said = jobs.read_json(job.folder / jobs.JOB)
+    # A kernel that never answers.
+    argv = [said["kernel"]["argv"][0], "-c", "import time; print('here', flush=True); time.sleep(600)"]
+    jobs.write_json(job.folder / jobs.JOB, {**said, "kernel": {**said["kernel"], "argv": argv}})
+    ref = await executor.submit(job)
+    await until(lambda: (job.folder / jobs.LOG).read_text() == "here\n")
+    await executor.cancel(ref)
+    assert (await over(executor, ref)).state == "cancelled"
+    assert await executor.log(ref, most=1000) == "here\nIt was cancelled.\n"
+
+
 def guard_of(folder: Path) -> psutil.Process:
     return psutil.Process(jobs.read_json(folder / "j1.guard")["pid"])
 

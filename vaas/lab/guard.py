@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 
@@ -53,6 +53,7 @@ class Guard:
         self._folder = Path(order["folder"])
         self._runner: subprocess.Popen[bytes] | None = None
         self._told = False
+        self._log: IO[bytes] | None = None
         self._looked = time.monotonic()
         #: Bytes that were there before it began.
         self._brought = _size(self._folder)
@@ -72,7 +73,15 @@ class Guard:
             self._end()
         code = self._runner.wait()
         end_children()
+        self._say(ended[1] if ended else "")
         return {"state": ended[0], "message": ended[1]} if ended else _by_code(code)
+
+    def _say(self, word: str) -> None:
+        """Write our own word about the end under what was written, by the file that was there before the job was."""
+        assert self._log is not None
+        with contextlib.suppress(OSError), self._log as log:
+            if word:
+                log.write(f"{word}\n".encode())
 
     def _tell(self, _number: int, _frame: Any) -> None:
         self._told = True
@@ -110,17 +119,17 @@ class Guard:
             "JUPYTER_RUNTIME_DIR": str(temporary / "jupyter"),
             UID: str(uid),
         }
-        with open(self._folder / jobs.LOG, "ab") as log:
-            return subprocess.Popen(
-                command,
-                env=environ,
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=files,
-                preexec_fn=self._bounded,
-            )
+        self._log = log = open(self._folder / jobs.LOG, "ab")
+        return subprocess.Popen(
+            command,
+            env=environ,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=files,
+            preexec_fn=self._bounded,
+        )
 
     def _bounded(self) -> None:
         """Take the limits on, in the new process; they are for one process each, and the guard adds up."""
@@ -168,6 +177,9 @@ class Guard:
     def _end(self) -> None:
         """End what the runner has started; it writes down what there is, and is ended too if it does not end."""
         assert self._runner is not None
+        for process in filter(_is_runner, _family(self._runner.pid)):
+            with contextlib.suppress(psutil.Error):
+                process.terminate()  # so that it does not take the end of its kernel for a fault
         until = time.monotonic() + _GRACE
         while self._runner.poll() is None and time.monotonic() < until:
             for process in _family(self._runner.pid):
@@ -201,6 +213,12 @@ def _keeps(process: psutil.Process) -> bool:
     except (psutil.Error, ValueError):
         return False
     return depth <= 2 and ("vaas.lab.run" in words or (bool(words) and words[0].endswith("bwrap")))
+
+
+def _is_runner(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return _keeps(process) and "vaas.lab.run" in process.cmdline() and not process.cmdline()[0].endswith("bwrap")
+    return False
 
 
 def _family(pid: int) -> list[psutil.Process]:
