@@ -55,9 +55,9 @@ def site(brought: RunningPortal, browser: Browser) -> Iterator[Site]:
         yield site
 
 
-def keeps(portal: RunningPortal, *names: str) -> None:
-    """Put those shared files into ada's basket, once the index knows them with their checksums."""
-    token = portal.token_for("ada")
+def keeps(portal: RunningPortal, *names: str, owner: str = "ada") -> None:
+    """Put those shared files into the person's basket, once the index knows them with their checksums."""
+    token = portal.token_for(owner)
 
     def found(name: str) -> list[dict[str, Any]]:
         records = portal.get(f"{API}search?q=name:{name}", token=token).json()["records"]

@@ -364,16 +364,6 @@ class TestARun:
         assert "Executed notebook" not in page and "Publish as an app" not in page
         assert (await ada.get(f"runs/{run.id}/result")).status_code == 404
 
-    async def test_what_was_made_of_data_that_was_brought_is_not_published_without_them(
-        self, ada: httpx.AsyncClient, world: World
-    ) -> None:
-        things = {"table": "store:home/lab/sea.csv"}
-        run = ended(world, await world.portal.running.start(AS_ADA, ASKED, things=things))
-        page = (await ada.get(f"runs/{run.id}/")).text
-        assert 'value="publish"' not in page and "beside the notebook" in page
-        refused = await ada.post(f"runs/{run.id}/", data={"do": "publish"})
-        assert refused.status_code == 409 and "sea.csv" in refused.text
-
     async def test_what_ended_since_one_looked_is_counted(self, ada: httpx.AsyncClient, world: World) -> None:
         run = await started(world)
         assert "bar-count" not in (await ada.get("stores/")).text

@@ -89,12 +89,13 @@ def test_no_name_is_filled_in_and_no_value_is_code(runner: Runner) -> None:
     assert json.loads("".join(runner.cells[2]["outputs"][0]["text"])) == list(values.values())
 
 
-def test_what_is_brought_is_given_by_its_path(runner: Runner) -> None:
+def test_what_is_brought_is_given_by_its_path_from_beside_the_notebook(runner: Runner) -> None:
     (runner.folder / jobs.DATA / "table").mkdir(parents=True)
     (runner.folder / jobs.DATA / "table" / "a b.csv").write_text("1,2")
-    data = notebook(code("table = None", tags=["parameters"]), "print(open(table).read())")
-    assert runner.run(data, things={"table": "table/a b.csv"}) == 0
-    assert (runner.folder / jobs.LOG).read_text() == "1,2\n"
+    data = notebook(code("table = None", tags=["parameters"]), "print(table, open(table).read())")
+    said = {"things": {"table": "table/a b.csv"}, "inputs": "deep/sub/inputs-2"}
+    assert runner.run(data, name="deep/sub/a.ipynb", **said) == 0
+    assert (runner.folder / jobs.LOG).read_text() == "inputs-2/table/a b.csv 1,2\n"
 
 
 @pytest.mark.parametrize(

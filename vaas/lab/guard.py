@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import psutil
 
@@ -53,7 +53,7 @@ class Guard:
         self._folder = Path(order["folder"])
         self._runner: subprocess.Popen[bytes] | None = None
         self._told = False
-        self._log: IO[bytes] | None = None
+        self._log = -1
         self._looked = time.monotonic()
         #: Bytes that were there before it began.
         self._brought = _size(self._folder)
@@ -78,10 +78,9 @@ class Guard:
 
     def _say(self, word: str) -> None:
         """Write our own word about the end under what was written, by the file that was there before the job was."""
-        assert self._log is not None
-        with contextlib.suppress(OSError), self._log as log:
-            if word:
-                log.write(f"{word}\n".encode())
+        with contextlib.suppress(OSError):
+            os.write(self._log, f"{word}\n".encode() if word else b"")
+            os.close(self._log)
 
     def _tell(self, _number: int, _frame: Any) -> None:
         self._told = True
@@ -119,7 +118,7 @@ class Guard:
             "JUPYTER_RUNTIME_DIR": str(temporary / "jupyter"),
             UID: str(uid),
         }
-        self._log = log = open(self._folder / jobs.LOG, "ab")
+        self._log = log = os.open(self._folder / jobs.LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         return subprocess.Popen(
             command,
             env=environ,
