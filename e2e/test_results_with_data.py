@@ -19,7 +19,8 @@ _FLOWERS = "import time\nprint(len(open(table).readlines()) - 1, 'flowers at', t
 
 
 def test_the_data_of_a_run_go_where_its_result_goes(emil: Person) -> None:
-    page = emil.page
+    page, complaints = emil.page, list[str]()
+    page.on("console", lambda message: complaints.append(message.text) if "-Agent-" in message.text else None)
     keeps(emil.site.portal, "iris.csv", owner="emil")
     path = keeps_waves(emil, _FLOWERS, parameters="table = 'few.csv'  # data: flowers")
     emil.goes(f"runs/new?store=home&path={path}")
@@ -29,12 +30,14 @@ def test_the_data_of_a_run_go_where_its_result_goes(emil: Person) -> None:
     run = page.url
     expect(page.frame_locator("iframe").get_by_text("150 flowers")).to_be_visible()
 
+    assert complaints == []
+
     page.get_by_text("Publish as an app", exact=True).click()
     along = page.get_by_role("main").locator(".filelist")
     expect(along).to_contain_text("iris.csv")
-    expect(along).to_contain_text("from “Shared: everyone”, which is not yours alone")
+    expect(along).to_contain_text("From “Shared: everyone”, which is not your home")
     emil.pictures("result-with-data")
-    page.get_by_label("I may pass on a copy of this").check()
+    page.get_by_label("I may pass on a copy of these data").check()
     page.get_by_role("button", name="Publish with the data").click()
     publish = page.get_by_role("button", name=re.compile("^Publish"))
     expect(publish).to_be_enabled(timeout=SLOW)

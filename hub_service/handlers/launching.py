@@ -74,6 +74,8 @@ class LaunchPage(_Lender, Page):
         main = _has_main(asked)
         if not main:
             self.nav = "basket"
+        elif asked.get("run"):
+            self.nav = "runs"
         context = {
             "form": form,
             "asked": asked,

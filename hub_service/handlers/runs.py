@@ -342,6 +342,8 @@ class RunResult(Page):
         self.set_header(
             "Content-Security-Policy", f"sandbox; default-src 'none'; {inside}; base-uri 'none'; frame-ancestors 'self'"
         )
+        # In its frame it has no origin, so that it can share no process by one; browsers complain of the wish.
+        self.clear_header("Origin-Agent-Cluster")
         framed = [self.request.headers.get(f"Sec-Fetch-{name}") for name in ("Dest", "Site")]
         if framed != ["iframe", "same-origin"]:
             self.set_header("Content-Disposition", f'attachment; filename="result-{run.id}.html"')

@@ -75,6 +75,7 @@ async def test_a_result_in_its_frame_has_no_scripts_and_no_origin(ada: httpx.Asy
     assert "sandbox" in policy and "default-src 'none'" in policy and "frame-ancestors 'self'" in policy
     assert not any(part.startswith(("script-src", "connect-src", "form-action ")) for part in policy)
     assert "Content-Disposition" not in answer.headers and HOSTILE in answer.text
+    assert "Origin-Agent-Cluster" not in answer.headers, "a wish that a page without an origin cannot have"
 
 
 @pytest.mark.parametrize(

@@ -211,7 +211,7 @@ async def test_the_pages_say_what_goes_along_and_ask(world: World, site: str, ru
     run, plain = await done(running, stage), await done(running, stage, "")
     async with client(site, "ada") as ada:
         page = (await ada.get(f"runs/{run.id}/")).text
-        assert "other.csv</span>" in page and "from your home" in page and 'name="shares"' in page
+        assert "other.csv</span>" in page and "From your home" in page and 'name="shares"' in page
         refused = await ada.post(f"runs/{run.id}/", data={"do": "publish"})
         assert refused.status_code == 400 and 'href="#f-shares"' in refused.text and "details" in refused.text
         sent = await ada.post(f"runs/{run.id}/", data={"do": "publish", "shares": "1"})
