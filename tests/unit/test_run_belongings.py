@@ -166,6 +166,18 @@ async def test_a_result_is_launched_with_its_data(world: World, running: Running
     assert files_in(launch.asked).files == tuple(File(**each) for each in told["files"])
 
 
+async def test_the_environment_of_the_run_is_suggested_for_its_launch(
+    world: World, running: Running, stage: Stage
+) -> None:
+    run = await done(running, stage)
+    offering = world.core.offering
+    (here,), (apps,) = offering.facilities, offering.environments
+    both = replace(offering, environments=(replace(apps, id="other"), apps))
+    world.core.offering = replace(both, facilities=(replace(here, environments=("other", "apps")),))
+    suggested = [(await world.portal.launching.form(ME, asked)).suggested for asked in (TIDES, {"run": run.id})]
+    assert [each.environment.id for each in suggested if each] == ["other", "apps"]
+
+
 @pytest.mark.attack
 async def test_nobody_gets_at_anothers_run_or_at_an_app_that_they_may_not_read_any_more(
     world: World, running: Running, stage: Stage

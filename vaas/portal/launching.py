@@ -19,7 +19,7 @@ from vaas.portal.core import Core
 from vaas.portal.environments import Environments
 from vaas.portal.keeping import one_line
 from vaas.portal.offering import Choice, Needs, choices, chosen, closed, needs_of, needs_of_snapshot, suggested
-from vaas.portal.run_belongings import Belongings, files_in
+from vaas.portal.run_belongings import Belongings, as_then, files_in
 from vaas.portal.standing import ALIVE, Standing, asked_to_stop, settled, standing
 from vaas.portal.things import Held
 from vaas.stores.base import check_path
@@ -367,7 +367,8 @@ class Launching:
         await self._belongings.check(user, run)
         needs = await asyncio.to_thread(needs_of_snapshot, self._core.content, run.snapshot, held=things)
         asked = {"run": run.id} | ({"of": run.asked["app"]} if run.asked.get("app") else {})
-        return asked, run.title, needs, await asyncio.to_thread(self._environments.offering, asked, run.snapshot)
+        offering = await asyncio.to_thread(self._environments.offering, asked, run.snapshot)
+        return asked, run.title, needs, as_then(offering, run)
 
     async def _gathered(self, user: User, asked: Asked) -> dict[str, Any]:
         """Return what belongs to a result: gathered now, so that who has no data any more is told so at once."""

@@ -10,14 +10,14 @@ import asyncio
 import tempfile
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from vaas import jobs
 from vaas.content import snapshot_of
 from vaas.errors import Conflict, NotFound, TooLarge
-from vaas.launching import Run
+from vaas.launching import Offering, Run
 from vaas.model import Entry, File, Snapshot, User, Visitor
 from vaas.portal.core import Core
 from vaas.portal.run_folders import explained
@@ -25,7 +25,7 @@ from vaas.portal.run_things import digest_of_folder
 from vaas.portal.whereabouts import store_of
 from vaas.stores.base import Store
 
-__all__ = ["Belonging", "Belongings", "files_in", "may_still"]
+__all__ = ["Belonging", "Belongings", "as_then", "files_in", "may_still"]
 
 _CHUNK = 1 << 20
 _HOME = "home"
@@ -182,6 +182,16 @@ class Belongings:
             f"in at most {limits.draft_files} files of {limits.file_bytes // 1_000_000} MB. Run it on a part of the "
             "data, or let the notebook read them from an address."
         )
+
+
+def as_then(offering: Offering, run: Run) -> Offering:
+    """Return what is offered with the environment first in which the run was: among equals it is suggested."""
+
+    def ordered(ids: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(sorted(ids, key=lambda id: id != run.environment))
+
+    places = (replace(each, environments=ordered(each.environments)) for each in offering.facilities)
+    return replace(offering, facilities=tuple(places))
 
 
 def files_in(asked: Mapping[str, Any]) -> Snapshot:
