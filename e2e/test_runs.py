@@ -95,7 +95,7 @@ def test_a_run_is_cancelled(site: Site, ada: Person) -> None:
     starts(ada, keeps_waves(ada, "import time\nprint('begun', flush=True)\ntime.sleep(600)"))
     expect(ada.page.locator("[data-run-log]")).to_contain_text("begun", timeout=SLOW)
     ada.page.get_by_role("button", name="Cancel").click()
-    expect(ada.page.get_by_text("It was cancelled")).to_be_visible(timeout=SLOW)
+    expect(ada.page.get_by_text("It was cancelled", exact=True)).to_be_visible(timeout=SLOW)
     ada.pictures("run-cancelled")
 
 

@@ -120,5 +120,5 @@ def test_a_run_says_what_it_waits_for_and_is_cancelled_at_any_time(stopped: Clus
         person.pictures("slurm-run-gone")
     finally:
         stopped.start_controller()
-    expect(page.get_by_text("It was cancelled")).to_be_visible(timeout=_PATIENCE)
+    expect(page.get_by_text("It was cancelled", exact=True)).to_be_visible(timeout=_PATIENCE)
     until(lambda: stopped.jobs() == [], seconds=20, what="no job")
