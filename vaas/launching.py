@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -210,6 +211,11 @@ class Run:
     def over(self) -> bool:
         """Whether nothing happens to it any more."""
         return self.state in ENDED
+
+    @property
+    def series_title(self) -> str:
+        """The title that the runs over one table share: without the number of the run."""
+        return re.sub(r" \([0-9]+\)$", "", self.title) if self.series else self.title
 
 
 @dataclass(frozen=True)
