@@ -11,7 +11,7 @@ from tornado.web import Application
 __all__ = ["SizedApplication"]
 
 _SMALL = 2_000_000
-#: Where app servers post reports, and where people send pictures.
+#: Where app servers post reports, and where people send pictures, and tables that are told when they are too long.
 _MEDIUM = 12_000_000
 _LARGE = 250_000_000
 _BY_PATH = {
@@ -21,6 +21,7 @@ _BY_PATH = {
     "api/runtime/check": _MEDIUM,
     "api/runtime/outline": _SMALL,
     "apps/": _MEDIUM,
+    "runs/new": _MEDIUM,
 }
 
 

@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from hub_service.words import size_words, time_words
+from hub_service.words import room_words, size_words
 from vaas.addresses import check_url
 from vaas.errors import Invalid
+from vaas.launching import Size
 
 __all__ = ["shown"]
 
@@ -81,9 +82,7 @@ def _environment(environment: Mapping[str, Any]) -> dict[str, Any]:
 
 def _size(size: Mapping[str, Any]) -> str:
     """Return "2 cores, 4 GB of memory, up to 8 hours"."""
-    parts = [_many(size["cores"], "core"), f"{_bytes(size['memory'])} of memory"]
-    parts += [_many(size["gpus"], "GPU")] if size["gpus"] else []
-    return ", ".join([*parts, *([f"up to {time_words(3600 * size['hours'])}"] if size["hours"] else [])])
+    return room_words(Size("", "", size["cores"], size["memory"], size["gpus"], round(3600 * size["hours"])))
 
 
 def _storage(storage: Mapping[str, Any]) -> str:
@@ -93,10 +92,6 @@ def _storage(storage: Mapping[str, Any]) -> str:
 
 def _bytes(size: float) -> str:
     return size_words(size).replace(".0 ", " ")
-
-
-def _many(count: float, noun: str) -> str:
-    return f"{count:g} {noun}{'' if count == 1 else 's'}"
 
 
 def _contact(contact: str) -> str:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
+from functools import partial
 from typing import Any
 
 from hub_service.launch_json import WHERE
@@ -13,7 +14,7 @@ from hub_service.words import room_words
 from vaas.errors import Invalid, VaasError
 from vaas.launching import Size
 from vaas.portal.run_forms import Form, filled
-from vaas.series import Table, decoded, read_table
+from vaas.series import TABLE, Table, decoded, read_table
 
 __all__ = [
     "HOW",
@@ -23,6 +24,7 @@ __all__ = [
     "at_its_field",
     "in_days",
     "size_title",
+    "table_of",
     "text_of",
     "until",
 ]
@@ -40,8 +42,6 @@ KIND_WORDS: Mapping[str, str] = {
 }
 #: What a slot's choice of a file begins with, its choice of an address that is written down, and of what it had.
 _FILE, _WRITTEN, _BEFORE = "store:", "written", "before"
-#: Characters of a table that is pasted; the file of one comes with the same form.
-_LONGEST_TABLE = 1_000_000
 Said = Callable[[str], str]
 
 
@@ -74,15 +74,12 @@ class Answers:
             if not text and not (written and each.default):
                 continue
             try:
-                found[each.name] = self.read(each.name, text)
+                value = _read(self.form, each.name, text)
             except Invalid as error:
                 self.wrong[f"value.{each.name}"] = error.message
+            else:
+                found |= {} if value is None else {each.name: value}
         return found
-
-    def read(self, name: str, text: str) -> Any:
-        """Return the value that the text means for that parameter. Raises Invalid."""
-        only = [each for each in self.form.fields if each.name == name]
-        return filled(only, {name: text})[name]
 
     def things(self) -> dict[str, str]:
         """Return what fills the slots; "" in a slot leaves it as the notebook has it."""
@@ -106,11 +103,19 @@ class Answers:
         except Invalid as error:
             self.wrong["table"] = error.message
             return text, Table()
-        if len(text) > _LONGEST_TABLE:
-            self.wrong["table"] = "The table is too long. Make several of it."
-            return "", Table()
-        names = [each.name for each in self.form.fields]
-        return text, read_table(text, names, self.read, most=most)
+        return text, table_of(self.form, text, most=most)
+
+
+def _read(form: Form, name: str, text: str) -> Any:
+    """Return the value that the text means for that parameter, None for none. Raises Invalid."""
+    only = [each for each in form.fields if each.name == name]
+    return filled(only, {name: text}).get(name)
+
+
+def table_of(form: Form, text: str, *, most: int) -> Table:
+    """Return what a table of values for the parameters holds, and what is wrong with it."""
+    kinds = {each.name: each.kind for each in form.fields}
+    return read_table(text, kinds, partial(_read, form), most=most)
 
 
 def asked_of(said: Said) -> dict[str, str]:
@@ -124,9 +129,11 @@ def asked_of(said: Said) -> dict[str, str]:
 
 
 def text_of(value: Any) -> str:
-    """Return what a field shows for a value."""
+    """Return what is shown for a value, in a field and everywhere else."""
     if value is None:
         return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
@@ -153,6 +160,8 @@ def at_its_field(error: VaasError, form: Form) -> VaasError:
     """Return the error at the field of the page that it is about."""
     if error.field in {each.name for each in form.fields}:
         error.field = f"value.{error.field}"
+    elif error.field == TABLE:
+        error.field = "table"
     elif error.field in WHERE:
         error.field = "facility"
     return error

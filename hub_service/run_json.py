@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -13,7 +12,7 @@ from hub_service.recurring import words_of
 from vaas.launching import Run, Schedule
 from vaas.portal.run_forms import Form
 
-__all__ = ["form_json", "progress_words", "result_url", "run_json", "schedule_json", "series_title"]
+__all__ = ["form_json", "progress_words", "result_url", "run_json", "schedule_json"]
 
 _NAMES = ("id", "title", "state", "error", "created", "started", "ended", "environment", "size", "facility")
 
@@ -34,11 +33,6 @@ def progress_words(run: Run) -> str:
     unit = "minute" if minutes == 1 else "minutes"
     estimate = f"about {minutes} {unit}" if minutes < 120 else f"about {round(minutes / 60)} hours"
     return f"{words} It starts in {estimate}."
-
-
-def series_title(run: Run) -> str:
-    """Return the title that the runs over one table share: without the number of the row."""
-    return re.sub(r" \([0-9]+\)$", "", run.title) if run.series else run.title
 
 
 def run_json(run: Run, *, base: str) -> dict[str, Any]:

@@ -83,6 +83,7 @@ AREAS = {
     "vaas.requirements": "thought",
     "vaas.questions": "thought",
     "vaas.series": "thought",
+    "vaas.tabular": "thought",
     "vaas.stores.base": "ports",
     "vaas.catalogs.base": "ports",
     "vaas.backends.base": "ports",

@@ -10,19 +10,19 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from vaas import cli_client
 from vaas.cli_client import Client
 from vaas.errors import Invalid, VaasError
 from vaas.launching import ENDED
 from vaas.prose import clean_text
-from vaas.series import decoded, read_table
+from vaas.series import decoded
 
 __all__ = ["add_run", "run_run"]
 
 _IN_A_STORE = re.compile(r"([A-Za-z0-9_-]{1,60}):(.+\.ipynb)")
-_LAST_LINES, _MOST_ROWS = 20, 1000
+_LAST_LINES = 20
 _HOME = "home"
 
 
@@ -79,7 +79,7 @@ async def _run(options: argparse.Namespace, every: float) -> int:
     table = options.table.read_bytes() if options.table else None
     said |= await _asked(client, options.notebook, options.include)
     if table is not None:
-        said["table"] = await _rows(client, said, table)
+        said["table"] = decoded(table)
         runs = (await client.call("POST", "runs/series", said))["runs"]
         _say(f"{len(runs)} runs are in the queue.")
     else:
@@ -105,16 +105,6 @@ async def _asked(client: Client, notebook: str, include: Sequence[Path]) -> dict
     for name, data in files.items():
         await client.write(_HOME, f"{folder}/{name}", data)
     return {"store": _HOME, "path": f"{folder}/{path.name}"}
-
-
-async def _rows(client: Client, said: Mapping[str, Any], table: bytes) -> list[Mapping[str, Any]]:
-    asked = {name: said[name] for name in ("app", "store", "path") if name in said}
-    form = await client.call("GET", f"runs/form?{urlencode(asked)}")
-    names = [field["name"] for field in form["fields"]]
-    read = read_table(decoded(table), names, lambda _name, text: text.strip(), most=_MOST_ROWS)
-    if read.mistakes:
-        raise Invalid("Nothing was started. " + " ".join(str(mistake) for mistake in read.mistakes))
-    return list(read.rows)
 
 
 async def _follow(client: Client, ids: Sequence[str], *, every: float) -> int:

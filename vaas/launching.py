@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -215,6 +216,11 @@ class Run:
     def executed(self) -> str:
         """The path of the executed notebook, in the store of the result."""
         return f"{self.result_path}/{self.snapshot.notebook.rpartition('/')[2]}"
+
+    @property
+    def series_title(self) -> str:
+        """The title that the runs over one table share: without the number of the run."""
+        return re.sub(r" \([0-9]+\)$", "", self.title) if self.series else self.title
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,32 @@
-"""A table of values, one run for each of its rows, read from CSV; and all that is wrong with it, row by row."""
+"""A table of values, one run for each of its rows, read from a text; and all that is wrong with it, row by row."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from vaas.errors import Invalid
+from vaas.tabular import above, find_between, has_commas, read_text, with_point
 
-__all__ = ["Mistake", "Table", "decoded", "read_table"]
+__all__ = ["FIRST_ROW", "TABLE", "Mistake", "Table", "decoded", "read_table", "refusal"]
 
+#: Rows are counted as somebody sees them who has opened the file: the first one names the parameters.
+FIRST_ROW = 2
+#: In the place of a parameter's name, none of which is so: what is wrong with a table.
+TABLE = "the table"
 #: So many mistakes are told at once, and so much of a cell; more would help nobody.
-_MOST_TOLD, _LONGEST_TOLD = 50, 60
-_DELIMITERS = (",", ";", "\t")
+_MOST_TOLD, _LONGEST_TOLD = 20, 60
+#: Characters of a table.
+_LONGEST = 1_000_000
+_TOO_LONG = "The table is too long. Make several of it."
+#: What is in no text, for a table of one column: its values may have all else.
+_NOTHING_BETWEEN = "\x1f"
+_THOUSANDS = re.compile(r"\s*[+-]?[1-9]\d{0,2},\d{3}\s*\Z")
+_EXCEL = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 
 
 @dataclass(frozen=True)
@@ -43,47 +55,78 @@ class Table:
     more: int = 0
 
 
+def refusal(mistakes: Sequence[Mistake], *, more: int = 0) -> Invalid:
+    """Return the error that says all that is wrong in a table, each in a line of its own."""
+    told, more = mistakes[:_MOST_TOLD], more + max(0, len(mistakes) - _MOST_TOLD)
+    lines = [*map(str, told), *([f"And {more} more."] if more else [])]
+    return Invalid(
+        "\n".join(["Nothing was started, for the table is not right.", *lines]),
+        log_message=f"{len(told) + more} mistakes in a table",
+        field=TABLE,
+    )
+
+
 def decoded(data: bytes) -> str:
-    """Return the text of a file that should be a CSV file. Raises Invalid, and says what to save it as."""
-    if data.startswith(b"PK\x03\x04"):
+    """Return the text of a file that should be a table. Raises Invalid, and says what to save it as."""
+    if len(data) > _LONGEST and not data.startswith(_EXCEL):
+        raise Invalid(_TOO_LONG)
+    if data.startswith(_EXCEL):
         raise Invalid("This is an Excel or OpenDocument file. Save it as “CSV UTF-8” there, and choose that.")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise Invalid("This file is no text in UTF-8. Save it as “CSV UTF-8” and choose it again.") from error
+    text, _ = read_text(data, cut=False)
+    if "\0" in text or "\ufffd" in text:
+        raise Invalid("This file is no text. Save the table as “CSV UTF-8” and choose that.")
+    return text
 
 
-def read_table(text: str, names: Collection[str], check: Callable[[str, str], Any], *, most: int) -> Table:
+def read_table(text: str, kinds: Mapping[str, str], check: Callable[[str, str], Any], *, most: int) -> Table:
     """Read a table whose first row names parameters; an empty cell says nothing, an empty row counts for nothing.
 
-    ``names`` are the parameters that there are, ``check`` returns the value that a text means for one of them or
-    raises Invalid, and ``most`` is how many rows there may be. What parts the cells, comma, semicolon or tab, is seen
-    in the first row.
+    What parts the cells is seen in the first row; above it there may be empty lines and remarks (“#”). Numbers may have
+    commas for their decimals.
+
+    Parameters
+    ----------
+    kinds:
+        The parameters that there are, each with its kind.
+    check:
+        Returns the value that a text means for a parameter, or raises Invalid.
+    most:
+        How many rows there may be.
     """
-    try:
-        found = [(number, row) for number, row in _numbered(text) if any(cell.strip() for cell in row)]
-    except csv.Error as error:
-        return Table(mistakes=(Mistake(0, "", f"This is no table: {error}."),))
-    if not found:
+    if len(text) > _LONGEST:
+        return Table(mistakes=(Mistake(0, "", _TOO_LONG),))
+    found, between, broken = _parsed(text)
+    if not found and not broken:
         return Table(mistakes=(Mistake(0, "", "There is nothing in the table. Name the parameters in its first row."),))
-    columns = _columns(found[0][1])
-    mistakes = [*_wrong_columns(columns, names), *_wrong_length(len(found) - 1, most)]
-    rows: list[Mapping[str, Any]] = []
-    for number, cells in [] if mistakes else found[1:]:
-        values, wrong = _row(number, columns, cells, check)
-        rows.append(values)
-        mistakes += wrong
-    more = max(0, len(mistakes) - _MOST_TOLD)
-    return Table(columns, tuple(rows), tuple(mistakes[:_MOST_TOLD]), more)
+    first, columns = (found[0][0], _columns(found[0][1])) if found else (0, ())
+    wrong = [*_wrong_length(len(found) - 1 + len(broken), most), *_wrong_columns(first, columns, kinds)]
+    numbers = [
+        cell for _, row in found[1:] for name, cell in zip(columns, row, strict=False) if _is_number(name, kinds)
+    ]
+    cells = _Cells(columns, kinds, check, commas=_has_commas(numbers, between))
+    rows = [cells.values(number, row) for number, row in found[1 : most + 1]]
+    mistakes = [*wrong, *cells.wrong, *broken]
+    return Table(columns, tuple(rows), tuple(mistakes[:_MOST_TOLD]), max(0, len(mistakes) - _MOST_TOLD))
 
 
-def _numbered(text: str) -> Iterator[tuple[int, list[str]]]:
-    text = text.removeprefix("\ufeff")
-    first = text.lstrip().partition("\n")[0]
-    reader = csv.reader(
-        io.StringIO(text, newline=""), delimiter=max(_DELIMITERS, key=first.count), skipinitialspace=True, strict=True
-    )
-    yield from enumerate(reader, 1)
+def _parsed(text: str) -> tuple[list[tuple[int, list[str]]], str, list[Mistake]]:
+    """Return the rows that are not empty, each with its number, what parts their cells, and what cannot be parted."""
+    lines = [*io.StringIO(text.removeprefix("\ufeff"), newline="")]
+    number = above(lines)
+    between = find_between(lines[number : number + 1])
+    between = between if between in "".join(lines[number : number + 1]) else _NOTHING_BETWEEN
+    reader = csv.reader(lines[number:], delimiter=between, skipinitialspace=True, strict=True)
+    found = list[tuple[int, list[str]]]()
+    try:
+        for row in reader:
+            number += 1
+            if any(cell.strip() for cell in row):
+                found.append((number, row))
+    except csv.Error as error:
+        long = "field larger" in str(error)
+        why = "A cell is too long." if long else "A quotation mark at the beginning of a cell has none at its end."
+        return found, between, [Mistake(number + 1, "", why)]
+    return found, between, []
 
 
 def _columns(cells: Sequence[str]) -> tuple[str, ...]:
@@ -94,15 +137,17 @@ def _columns(cells: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _wrong_columns(columns: Sequence[str], names: Collection[str]) -> Iterator[Mistake]:
-    known = ", ".join(f"“{name}”" for name in list(names)[:12])
+def _wrong_columns(row: int, columns: Sequence[str], names: Collection[str]) -> Iterator[Mistake]:
+    known = ", ".join([*(f"“{name}”" for name in list(names)[:12]), *(["more"] if len(names) > 12 else [])])
+    seen = set[str]()
     for number, name in enumerate(columns, 1):
         if not name:
-            yield Mistake(1, "", f"Column {number} has no name.")
+            yield Mistake(row, "", f"Column {number} has no name.")
         elif name not in names:
-            yield Mistake(1, name[:60], f"The notebook has no such parameter. Its parameters are {known or 'none'}.")
-        elif name in columns[: number - 1]:
-            yield Mistake(1, name, "This column is there twice.")
+            yield Mistake(row, name[:60], f"The notebook has no such parameter. Its parameters: {known or 'none'}.")
+        elif name in seen:
+            yield Mistake(row, name, "This column is there twice.")
+        seen.add(name)
 
 
 def _wrong_length(count: int, most: int) -> Iterator[Mistake]:
@@ -112,19 +157,50 @@ def _wrong_length(count: int, most: int) -> Iterator[Mistake]:
         yield Mistake(0, "", f"The table has {count} rows, and {most} are the most. Make several of it.")
 
 
-def _row(
-    number: int, columns: Sequence[str], cells: Sequence[str], check: Callable[[str, str], Any]
-) -> tuple[dict[str, Any], list[Mistake]]:
-    values: dict[str, Any] = {}
-    wrong: list[Mistake] = []
-    if any(cell.strip() for cell in cells[len(columns) :]):
-        wrong.append(Mistake(number, "", f"There are {len(cells)} cells for {len(columns)} columns."))
-    for name, text in zip(columns, cells, strict=False):
-        if not text.strip():
-            continue
-        try:
-            values[name] = check(name, text)
-        except Invalid as error:
-            said = text.strip() if len(text) <= _LONGEST_TOLD else f"{text[:_LONGEST_TOLD]}…"
-            wrong.append(Mistake(number, name, f"{error.message} This is “{said}”."))
-    return values, wrong
+def _numbers(columns: Sequence[str], rows: Iterable[Sequence[str]], kinds: Mapping[str, str]) -> Iterator[str]:
+    """Yield the cells that should be numbers."""
+    for row in rows:
+        yield from (cell for name, cell in zip(columns, row, strict=False) if _is_number(name, kinds))
+
+
+def _is_number(name: str, kinds: Mapping[str, str]) -> bool:
+    return kinds.get(name) in {"int", "float"}
+
+
+def _has_commas(numbers: Sequence[str], between: str) -> bool:
+    """Tell whether numbers have commas for their decimals; where semicolons part them, what looks like 1,000, too."""
+    decimals = between == ";" or not all(_THOUSANDS.match(cell) for cell in numbers if "," in cell)
+    return decimals and has_commas(numbers)
+
+
+class _Cells:
+    """Reads the cells of rows; ``wrong`` is what is wrong in them."""
+
+    def __init__(
+        self, columns: Sequence[str], kinds: Mapping[str, str], check: Callable[[str, str], Any], *, commas: bool
+    ) -> None:
+        self._columns, self._kinds, self._check, self._commas = columns, kinds, check, commas
+        self.wrong: list[Mistake] = []
+
+    def values(self, number: int, cells: Sequence[str]) -> dict[str, Any]:
+        """Return what the row says."""
+        found: dict[str, Any] = {}
+        if any(cell.strip() for cell in cells[len(self._columns) :]):
+            self.wrong.append(Mistake(number, "", f"There are {len(cells)} cells for {len(self._columns)} columns."))
+        for name, text in zip(self._columns, cells, strict=False):
+            if not text.strip() or name not in self._kinds:
+                continue
+            try:
+                found[name] = self._check(name, self._plain(name, text))
+            except Invalid as error:
+                said = text.strip() if len(text) <= _LONGEST_TOLD else f"{text[:_LONGEST_TOLD]}…"
+                self.wrong.append(Mistake(number, name, f"{error.message} This is “{said}”."))
+        return found
+
+    def _plain(self, name: str, text: str) -> str:
+        """Return the cell with the number as the form takes it. Raises Invalid where a point may mean either."""
+        if not self._commas or not _is_number(name, self._kinds):
+            return text
+        if "." in text:
+            raise Invalid("Other numbers here have a comma for the decimals. Write all in one way.")
+        return with_point(text)

@@ -23,7 +23,7 @@ from hub_service.run_form import (
     text_of,
     until,
 )
-from hub_service.run_json import progress_words, result_url, series_title
+from hub_service.run_json import progress_words, result_url
 from vaas.errors import Conflict, Invalid, NotFound, TooLarge, Unavailable, VaasError
 from vaas.jobs import RESULT
 from vaas.launching import Run
@@ -96,7 +96,8 @@ class NewRunPage(Page):
     ) -> None:
         running = self.portal.running
         if before is not None:
-            run = await running.repeat(self.visitor, before.id, values=chosen["values"], things=chosen["things"])
+            again = {name: value for name, value in chosen.items() if name not in {"title", "email"}}
+            run = await running.repeat(self.visitor, before.id, **again)
             self.done(f"runs/{run.id}/")
         elif how == "table":
             runs = await running.start_series(self.visitor, asked, table=table.rows, **chosen)
@@ -129,6 +130,7 @@ class NewRunPage(Page):
             "asked": asked,
             "tells": self.portal.running.tells,
             "before": before,
+            "text_of": text_of,
             "how": how if how in HOW else HOW[0],
             "things": [held.thing for held in things if held.state == "there" and held.thing.kind != "app"],
             "stores": core.stores.of(self.person),
@@ -160,7 +162,7 @@ class RunsPage(Page):
             "open": sum(not run.over for run in runs),
             "schedules": [(each, words_of(each.cron)) for each in running.schedules(self.visitor)],
             "progress_words": progress_words,
-            "series_title": series_title,
+            "text_of": text_of,
         }
         running.seen(self.visitor)
         self.show("runs.html", title="My runs", context=context)
@@ -174,12 +176,15 @@ class SeriesPage(Page):
     def get(self, series: str) -> None:
         """Show each row with its values and how it is doing."""
         runs = self._runs(series)
-        names = list(dict.fromkeys(name for run in runs for name in run.parameters))
-        varied = [name for name in names if len({text_of(run.parameters.get(name)) for run in runs}) > 1]
-        context = {"runs": runs, "columns": varied or names, "counts": counted(runs), "text_of": text_of}
-        context |= {"title": series_title(runs[0]), "progress_words": progress_words}
+        rows = [
+            (run, {name: text_of(value) for name, value in {**run.parameters, **_things(run)}.items()}) for run in runs
+        ]
+        names = list(dict.fromkeys(name for _, row in rows for name in row))
+        varied = [name for name in names if len({row.get(name) for _, row in rows}) > 1]
+        context = {"runs": runs, "rows": rows, "columns": varied or names, "counts": counted(runs)}
+        context |= {"title": runs[0].series_title, "progress_words": progress_words}
         open_ = sum(not run.over for run in runs)
-        self.show("series.html", title=series_title(runs[0]), context={**context, "open": open_})
+        self.show("series.html", title=runs[0].series_title, context={**context, "open": open_})
 
     async def post(self, series: str) -> None:
         """Cancel what has not ended, or take all off the list."""
@@ -218,19 +223,20 @@ class RunPage(Page):
         """Show it, with the end of its log."""
         run = self.portal.running.run(self.visitor, run_id)
         offering = self.portal.environments.offering(run.asked, run.snapshot)
-        notebook, page = await self._there(run)
+        found, notebook, page = await self._there(run)
         ready = notebook and run.state == "done"
         context = {
             "run": run,
             "log": await self._written(run_id),
             "values": [(name, text_of(value)) for name, value in run.parameters.items()],
-            "things": [(name, thing["title"]) for name, thing in run.asked.get("things", {}).items()],
+            "things": list(_things(run).items()),
             "words": progress_words(run),
             "places": [offering.facility(run.facility), offering.environment(run.environment)],
             "sized": offering.size(run.size),
             "size_title": size_title,
             "source": source_of(run),
             "result_url": self.base + result_url(run) if run.result_store else "",
+            "found": found,
             "notebook": run.executed if notebook else "",
             "page": page,
             "took": took(run, self.portal.core.now()),
@@ -274,16 +280,20 @@ class RunPage(Page):
         except Unavailable as error:
             return error.message  # what else is known of it is worth showing
 
-    async def _there(self, run: Run) -> tuple[bool, bool]:
-        """Whether the executed notebook and a page are there: they may have been moved, or the store may be silent."""
+    async def _there(self, run: Run) -> tuple[bool, bool, bool]:
+        """Whether the result, its notebook and its page are there: it may have been moved, or the store be silent."""
         if not run.result_store:
-            return False, False
+            return False, False, False
         try:
             store = self.portal.drafts.store(self.person, run.result_store)
             sizes = {entry.path: entry.size for entry in await store.list(run.result_path)}
         except VaasError:
-            return False, False
-        return run.executed in sizes, sizes.get(f"{run.result_path}/{RESULT}", _RESULT_BYTES + 1) <= _RESULT_BYTES
+            return False, False, False
+        return (
+            True,
+            run.executed in sizes,
+            sizes.get(f"{run.result_path}/{RESULT}", _RESULT_BYTES + 1) <= _RESULT_BYTES,
+        )
 
 
 class RunEvents(EventStream):
@@ -376,6 +386,11 @@ def counted(runs: Sequence[Run]) -> dict[str, int]:
 def took(run: Run, now: datetime) -> int | None:
     """Return for how many seconds it runs or has run; None before that."""
     return int(((run.ended or now) - run.started).total_seconds()) if run.started else None
+
+
+def _things(run: Run) -> dict[str, str]:
+    """Return what fills its slots."""
+    return {name: str(thing["title"]) for name, thing in run.asked.get("things", {}).items()}
 
 
 def source_of(run: Run) -> str:

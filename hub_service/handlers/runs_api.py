@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from hub_service.handlers.base import Api
-from hub_service.run_form import asked_of
+from hub_service.run_form import asked_of, table_of
 from hub_service.run_json import form_json, run_json, schedule_json
 from vaas.errors import Invalid
 from vaas.launching import Run, Schedule
+from vaas.series import refusal
 
 __all__ = [
     "RunCancelJson",
@@ -76,15 +78,25 @@ class RunSeriesJson(_Starting):
     """Runs over a table of values."""
 
     async def post(self) -> None:
-        """Run a notebook once for each row of ``table``, a list of objects from parameters to values.
+        """Run a notebook once for each row of ``table``: a list of objects from parameters to values, or a CSV's text.
 
-        All rows are checked before any is started. The rest is as for one run; a row's values go before ``values``.
+        All rows are checked before any is started, and counted as in the CSV: the first one names the parameters, so
+        the first object is row 2. The rest is as for one run; a row's values go before ``values``.
         """
-        table = self.json.get("table")
-        if not isinstance(table, list) or not all(isinstance(row, dict) for row in table):
-            raise Invalid("“table” must be a list of objects, from parameters to values.", field="table")
+        table = await self._table(self.json.get("table"))
         runs = await self.portal.running.start_series(self.visitor, self.asked, table=table, **self.chosen)
         self.reply({"series": runs[0].series if runs else "", "runs": [self.told(run) for run in runs]}, status=201)
+
+    async def _table(self, said: object) -> Sequence[Mapping[str, Any]]:
+        if isinstance(said, str):
+            form = await self.portal.running.form(self.visitor, self.asked)
+            table = table_of(form, said, most=self.portal.core.limits.series_runs)
+            if table.mistakes:
+                raise refusal(table.mistakes, more=table.more)
+            return table.rows
+        if isinstance(said, list) and all(isinstance(row, dict) for row in said):
+            return said
+        raise Invalid("“table” must be a text as in a CSV file, or a list of objects.", field="table")
 
 
 class RunFormJson(Api):
@@ -135,10 +147,11 @@ class RunRepeatJson(_Starting):
     async def post(self, run_id: str) -> None:
         """Run the same again, the notebook as it was then; ``values`` and ``things`` take the place of what it had.
 
-        An empty text in place of a thing leaves its slot as the notebook has it.
+        An empty text in place of a thing leaves its slot as the notebook has it. It is run where it was before, unless
+        another ``facility``, ``environment`` or ``size`` is chosen.
         """
-        values, things = self.mapping("values"), self.mapping("things")
-        run = await self.portal.running.repeat(self.visitor, run_id, values=values, things=things)
+        chosen = {name: value for name, value in self.chosen.items() if name not in {"title", "email"}}
+        run = await self.portal.running.repeat(self.visitor, run_id, **chosen)
         self.reply(self.told(run), status=201)
 
 

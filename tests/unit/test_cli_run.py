@@ -82,11 +82,12 @@ async def test_a_table_is_one_run_for_each_row(
     ada: httpx.AsyncClient, world: World, site: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = tmp_path / "values.csv"
-    table.write_text("n,name\n1,one\n2,\n")
+    table.write_text("n;name;height\n1;one;2,5\n2;;\n")
     going = asyncio.create_task(run(site, THERE, "--table", str(table), "-p", "name=all"))
     await begun(world, 2)
     runs = sorted(kept(world), key=lambda each: each.parameters["n"])
     assert [(each.parameters["n"], each.parameters["name"]) for each in runs] == [(1, "one"), (2, "all")]
+    assert runs[0].parameters["height"] == 2.5
     ended(world, runs[0])
     await world.portal.running.cancel(AS_ADA, runs[1].id)
     assert await going == 1
@@ -126,6 +127,10 @@ async def test_a_wrong_table_is_told_row_by_row(
     ada: httpx.AsyncClient, world: World, site: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = tmp_path / "values.csv"
-    table.write_text("n,what\n1,2\n")
+    table.write_text("n;height;what\n1;2,5;2\n\nmany;1;\n")
     assert await run(site, THERE, "--table", str(table)) == 2
-    assert "Row 1, column “what”" in capsys.readouterr().err and kept(world) == []
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(":")[0] for line in lines[1:]] == ["Row 1, column “what”", "Row 4"] and kept(world) == []
+    table.write_bytes(b"PK\x03\x04")
+    assert await run(site, THERE, "--table", str(table)) == 2
+    assert "CSV UTF-8" in capsys.readouterr().err

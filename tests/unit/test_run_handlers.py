@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from dataclasses import replace
@@ -40,7 +41,7 @@ class TestTheForm:
         page = (await ada.get(FORM)).text
         assert re.search(r'name="value\.n" value="3"', page)
         assert re.search(r'name="value\.height" value="1\.5"', page)
-        assert re.search(r'<option value="true" selected>Yes', page)
+        assert re.search(r'<option value="yes" selected>Yes', page)
         assert re.search(r'name="value\.levels"[^>]*>\[1, 2\]</textarea>', page)
         assert re.search(r'<select id="f-value\.table" name="thing\.table"', page)
         assert "how many &lt;b&gt;waves&lt;/b&gt;" in page and "<b>waves" not in page
@@ -82,6 +83,24 @@ class TestTheForm:
             "name": "",
             "levels": [3],
         }
+
+    async def test_blanks_where_a_number_goes_are_nothing(self, ada: httpx.AsyncClient, world: World) -> None:
+        answer = await ada.post("runs/new", data={**ASKED, "value.n": "  ", "value.height": " 2 "})
+        (run,) = kept(world)
+        assert (answer.status_code, "n" in run.parameters, run.parameters["height"]) == (303, False, 2.0)
+
+    async def test_a_value_is_called_the_same_wherever_it_is_shown(self, ada: httpx.AsyncClient, world: World) -> None:
+        table = {**ASKED, "how": "table", "table": "fast,n\nTRUE,1\nno,2\n"}
+        checked = (await ada.post("runs/new", data={**table, "do": "check"})).text
+        assert "<td>yes</td>" in checked and "<td>no</td>" in checked
+        await ada.post("runs/new", data=table)
+        fast, slow = kept(world)
+        series = (await ada.get(f"runs/series/{fast.series}")).text
+        assert "<td>yes</td>" in series and "<td>no</td>" in series
+        becomes(world, fast, series="", state="done", ended=world.clock())
+        assert re.search(r'value-name">fast</span> yes<', (await ada.get("runs/")).text)
+        assert re.search(r"<code>fast</code></dt><dd>yes</dd>", (await ada.get(f"runs/{fast.id}/")).text)
+        assert '<option value="no" selected>No' in (await ada.get(f"runs/new?again={slow.id}")).text
 
     async def test_what_is_wrong_is_said_at_each_field_and_nothing_starts(
         self, ada: httpx.AsyncClient, world: World
@@ -154,7 +173,7 @@ class TestATable:
         said = {**ASKED, "how": "table", "table": "n\tname\n1\tone\n2\t", "do": "check", "value.name": "sea"}
         answer = await ada.post("runs/new", data=said)
         assert (answer.status_code, kept(world)) == (200, [])
-        assert "2 rows are fine" in answer.text and "<td>one</td>" in answer.text and "as above" in answer.text
+        assert "2 rows are fine" in answer.text and "<td>one</td>" in answer.text and "as in the form" in answer.text
 
     async def test_each_row_is_a_run(self, ada: httpx.AsyncClient, world: World) -> None:
         said = {**ASKED, "how": "table", "value.height": "9", "value.name": "sea"}
@@ -170,6 +189,43 @@ class TestATable:
         assert "2 waiting" in page and all(f"runs/{run.id}/" in page for run in runs)
         listed = (await ada.get("runs/")).text
         assert "2 runs over a table" in listed and f"runs/{runs[0].id}/" not in listed
+
+    async def test_a_file_of_a_spreadsheet_is_read_as_it_is_written(self, ada: httpx.AsyncClient, world: World) -> None:
+        table = "# Versuche\r\nn;height;name\r\n1;2,5;Größe 2,5\r\n2;1;\r\n".encode("cp1252")
+        await ada.post("runs/new", data={**ASKED, "how": "table"}, files={"file": ("werte.csv", table, "text/csv")})
+        assert [(run.parameters["height"], run.parameters.get("name")) for run in kept(world)] == [
+            (2.5, "Größe 2,5"),
+            (1.0, None),
+        ]
+
+    async def test_each_row_has_its_own_data(self, ada: httpx.AsyncClient, world: World) -> None:
+        world.put(ADA, "lab/lake ü.csv", "a\n1\n")
+        said = {**ASKED, "how": "table", "table": "table\nstore:home/lab/lake ü.csv\nstore:home/lab/sea.csv\n"}
+        answer = await ada.post("runs/new", data=said)
+        page = (await ada.get(answer.headers["Location"].partition("/vaas/")[2])).text
+        assert "<td>lake ü.csv</td>" in page and "<td>sea.csv</td>" in page and "<code>table</code>" in page
+        refused = await ada.post("runs/new", data={**said, "table": "table\nstore:home/lab/gone.csv\n"})
+        assert (refused.status_code, len(kept(world))) == (400, 2)
+        assert "Row 2, column “table”" in re.search(r'id="f-table-error".*?</p>', refused.text, re.S)[0]  # type: ignore[index]
+
+    async def test_rows_are_counted_in_one_way(self, ada: httpx.AsyncClient, world: World) -> None:
+        table = "n;height;what\nmany;2,5;\n2;1;x\n3;high;\n"
+        page = (await ada.post("runs/new", data={**ASKED, "how": "table", "table": table})).text
+        wrong = [html.unescape(line) for line in re.findall(r"<li>(Row [^<]*)</li>", page)]
+        assert [line.partition(":")[0] for line in wrong] == ["Row 1, column “what”", "Row 2", "Row 4"]
+        answer = await ada.post("api/runs/series", json={**ASKED, "table": table})
+        assert (answer.status_code, answer.json()["error"]["message"].splitlines()[1:]) == (400, wrong)
+        rows = [{"n": "many", "height": 2.5}, {"n": 2, "height": 1}, {"n": 3, "height": "high"}]
+        answer = await ada.post("api/runs/series", json={**ASKED, "table": rows})
+        told = answer.json()["error"]["message"].splitlines()[1:]
+        assert [line.partition(":")[0] for line in told] == ["Row 2", "Row 4"] and kept(world) == []
+        answer = await ada.post("api/runs/series", json={**ASKED, "table": "n;height\n1;2,5\n\n2;3\n"})
+        assert (answer.status_code, [run.parameters["height"] for run in kept(world)]) == (201, [2.5, 3.0])
+
+    @pytest.mark.parametrize("table", [None, 7, ["n"], {"n": 1}])
+    async def test_what_is_no_table_is_refused(self, ada: httpx.AsyncClient, world: World, table: object) -> None:
+        answer = await ada.post("api/runs/series", json={**ASKED, "table": table})
+        assert (answer.status_code, kept(world)) == (400, [])
 
     async def test_a_file_of_another_program_is_refused_in_words(self, ada: httpx.AsyncClient, world: World) -> None:
         file = {"file": ("table.xlsx", b"PK\x03\x04" + b"x" * 50, "text/csv")}
@@ -298,6 +354,28 @@ class TestARun:
         assert [each.id for each in kept(world)] == [again.id]
         assert (await ada.post(f"runs/{again.id}/", data={"do": "explode"})).status_code == 400
 
+    async def test_it_is_repeated_where_one_chooses(self, ada: httpx.AsyncClient, world: World) -> None:
+        (here,) = world.core.offering.facilities
+        spare = replace(here, id="spare", title="Spare", batch=True)
+        world.core.offering = replace(world.core.offering, facilities=(here, spare))
+        run = await world.portal.running.start(AS_ADA, ASKED, facility="spare", size="large")
+        form = (await ada.get(f"runs/new?again={run.id}")).text
+        assert list(places(form)) == ["spare", "here"] and '<option value="large" selected>' in form
+        closed = replace(spare, about={"status": "down", "note": "It is being moved."})
+        world.core.offering = replace(world.core.offering, facilities=(here, closed))
+        form = (await ada.get(f"runs/new?again={run.id}")).text
+        assert places(form) == {"spare!": "It is being moved.", "here": "Your files are there."}
+        said = {"again": run.id, "facility": "spare", "size-spare": "large"}
+        refused = await ada.post("runs/new", data=said)
+        assert refused.status_code == 403 and 'id="f-facility-error"' in refused.text
+        assert (await ada.post(f"runs/{run.id}/", data={"do": "repeat"})).status_code == 403
+        world.clock.forward(seconds=1)
+        await ada.post("runs/new", data={**said, "facility": "here", "size-here": "large"})
+        again = kept(world)[-1]
+        assert (again.facility, again.size, len(kept(world))) == ("here", "large", 2)
+        told = await ada.post(f"api/runs/{run.id}/repeat", json={"facility": "here"})
+        assert (told.status_code, told.json()["facility"]) == (201, "here")
+
     async def test_it_is_repeated_as_it_was_then(self, ada: httpx.AsyncClient, world: World) -> None:
         run = await started(world, n=5, levels=[7])
         (world.homes / "ada/lab/waves.ipynb").unlink()
@@ -363,6 +441,10 @@ class TestARun:
         page = (await ada.get(f"runs/{run.id}/")).text
         assert "Executed notebook" not in page and "Publish as an app" not in page
         assert (await ada.get(f"runs/{run.id}/result")).status_code == 404
+        assert "It cannot be found" not in page and "All files of the result" in page
+        (world.homes / "ada/Runs/Waves").rename(world.homes / "ada/Elsewhere")
+        page = (await ada.get(f"runs/{run.id}/")).text
+        assert "It cannot be found" in page and "All files of the result" not in page and "not there any more" in page
 
     async def test_what_ended_since_one_looked_is_counted(self, ada: httpx.AsyncClient, world: World) -> None:
         run = await started(world)

@@ -44,6 +44,23 @@ async def test_who_gave_an_address_is_told(world: World, tmp_path: Path) -> None
     assert f"http://vaas.localhost/services/vaas/runs/{run.id}" in letter.get_content()
 
 
+async def test_of_a_table_one_is_told_once_when_all_has_ended(world: World, tmp_path: Path) -> None:
+    world.put(ADA, "plain.ipynb", notebook("x = 1"))
+    world.core.public_url = "http://vaas.localhost/services/vaas/"
+    with mailbox() as box:
+        running = runs_of(world, tmp_path, post=post(said(box.port)))
+        runs = await running.start_series(ME, PLAIN, table=[{}] * 3, email="ada@example.org", title="Tides")
+        await running.cancel(ME, runs[1].id)
+        for each in (runs[0], runs[2]):
+            assert box.letters == []
+            await running._queue._fail(each, "It failed.")
+            await world.settle()
+        ((_, text),) = box.letters
+    letter = email.message_from_string(text, policy=policy.default)
+    assert letter["Subject"] == "“Tides” has ended, all 3 runs over a table: 2 failed, 1 cancelled."
+    assert f"http://vaas.localhost/services/vaas/runs/series/{runs[0].series}\n" in letter.get_content()
+
+
 async def test_a_server_that_does_not_answer_harms_no_run(world: World, tmp_path: Path) -> None:
     world.put(ADA, "plain.ipynb", notebook("x = 1"))
     (port,) = free_ports(1)

@@ -16,7 +16,7 @@ import pytest
 
 from tests.notebooks import code, markdown, notebook
 from tests.portal_parts import ADA, BOB, NOBODY, World
-from tests.run_parts import finished, following, runs_of, state
+from tests.run_parts import SMALL, finished, following, runs_of, state
 from vaas import jobs
 from vaas.errors import Conflict, Forbidden, Invalid, NotFound, SignInNeeded, StorageFull, Unavailable
 from vaas.executors.base import Executor, Job, JobState
@@ -25,6 +25,7 @@ from vaas.model import EVERYONE, Snapshot, Visitor
 from vaas.portal import Running
 from vaas.portal.run_queue import fair
 from vaas.portal.run_results import folder_name
+from vaas.series import TABLE
 from vaas.stores import lending
 from vaas.stores.folder import FolderStore
 
@@ -557,10 +558,70 @@ async def test_what_filled_a_slot_is_exchanged_when_it_is_repeated(world: World,
     assert refused.value.field == "table"
 
 
+async def test_a_run_is_repeated_where_it_was_or_where_one_wishes(world: World, running: Running) -> None:
+    (here,) = world.core.offering.facilities
+    large, spare = replace(SMALL, id="large"), replace(here, id="spare", sizes=("large", "small"))
+    world.core.offering = replace(world.core.offering, facilities=(here, spare), sizes=(SMALL, large))
+    first = await running.start(ME, PLAIN, facility="spare", size="small")
+
+    async def again(**said: str) -> tuple[str, str, str]:
+        run = await running.repeat(ME, first.id, **said)
+        return run.facility, run.environment, run.size
+
+    assert await again() == ("spare", "apps", "small"), "as it was, not as it is suggested"
+    assert await again(size="large") == ("spare", "apps", "large")
+    assert await again(facility="here") == ("here", "apps", "small")
+    best = (await running.form_again(ME, first.id)).choices[0]
+    assert (best.facility.id, best.size.id, best.possible) == ("spare", "small", True)
+    closed = replace(spare, about={"status": "down", "note": "It is being moved."})
+    world.core.offering = replace(world.core.offering, facilities=(here, closed))
+    with pytest.raises(Forbidden, match="It is being moved.") as refused:
+        await again()
+    assert refused.value.field == "facility"
+    assert await again(facility="here") == ("here", "apps", "small")
+    form = await running.form_again(ME, first.id)
+    assert {each.facility.id: each.possible for each in form.choices} == {"spare": False, "here": True}
+    world.core.offering = replace(world.core.offering, facilities=(here,))
+    with pytest.raises(Invalid, match="not offered here"):
+        await again()
+
+
+async def test_each_row_has_its_own_data(world: World, running: Running) -> None:
+    for_all = {"table": "store:home/other.csv"}
+    rows = [{"table": "store:home/work/tides.csv"}, {"n": 2}, {"table": "https://example.org/x.csv"}]
+    runs = await running.start_series(ME, TIDES, table=rows, things=for_all)
+    assert [
+        (each.parameters, {slot: thing["path"] for slot, thing in each.asked.get("things", {}).items()})
+        for each in runs
+    ] == [
+        ({}, {"table": "work/tides.csv"}),
+        ({"n": 2}, {"table": "other.csv"}),
+        ({"table": "https://example.org/x.csv"}, {}),
+    ]
+    with world.core.database.begin() as records:
+        of_one = records.runs.of("ada", series=runs[0].series, limit=1)
+    assert len(of_one) == 3, "of a series all are told, however many are listed at once"
+    with pytest.raises(Invalid) as refused:
+        gone = [{"table": "store:home/gone.csv"}, {"n": 1}, {"table": "store:nowhere/x.csv"}]
+        await running.start_series(ME, TIDES, table=gone)
+    assert [line.partition(":")[0] for line in refused.value.message.splitlines()[1:]] == [
+        "Row 2, column “table”",
+        "Row 4, column “table”",
+    ]
+    with pytest.raises(Invalid, match="^This place is not offered here"):
+        await running.start_series(ME, TIDES, table=[{"n": 1}], facility="none")
+    assert len(running.runs(ME)) == len(runs)
+
+
 async def test_a_table_of_values_is_in_the_queue_whole_or_not_at_all(world: World, running: Running) -> None:
-    with pytest.raises(Invalid, match=r"Row 2: “n” takes a whole number") as refused:
-        await running.start_series(ME, TIDES, table=[{"n": 1}, {"n": "x"}])
-    assert refused.value.field == "row" and running.runs(ME) == []
+    with pytest.raises(Invalid) as refused:
+        await running.start_series(ME, TIDES, table=[{"n": 1}, {"n": "x"}, {"what": 2, "n": 1.5}])
+    assert refused.value.message.splitlines()[1:] == [
+        "Row 3: “n” takes a whole number.",
+        "Row 4: The notebook has no parameter “what”.",
+        "Row 4: “n” takes a whole number.",
+    ], "the names of the columns are row 1"
+    assert refused.value.field == TABLE and running.runs(ME) == []
     runs = await running.start_series(ME, TIDES, table=[{"n": 1}, {"n": "2"}], values={"n": 9}, title="All")
     assert [(run.title, run.parameters) for run in runs] == [("All (1)", {"n": 1}), ("All (2)", {"n": 2})]
     assert len({run.series for run in runs}) == 1 and len(running.runs(ME, series=runs[0].series)) == 2

@@ -53,12 +53,11 @@ class Runs(SqlRows, launched.Runs):
         return Run(**_loaded(found[0])) if found else None
 
     def of(self, owner: str, *, series: str = "", limit: int = 200) -> list[Run]:
-        """Return the person's, the newest first, of one series alone when it is named."""
+        """Return the person's, the newest first; all of one series, and it alone, when it is named."""
         t = schema.runs
-        wanted = sa.select(t).where(t.c.owner == owner)
-        if series:
-            wanted = wanted.where(t.c.series == series)
-        return [Run(**_loaded(row)) for row in self._rows(wanted.order_by(t.c.created.desc(), t.c.id).limit(limit))]
+        wanted = sa.select(t).where(t.c.owner == owner).order_by(t.c.created.desc(), t.c.id)
+        wanted = wanted.where(t.c.series == series) if series else wanted.limit(limit)
+        return [Run(**_loaded(row)) for row in self._rows(wanted)]
 
     def open(self) -> list[Run]:
         """Return all that are queued or running, the oldest first."""

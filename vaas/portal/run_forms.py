@@ -11,11 +11,14 @@ from typing import Any
 from vaas.errors import Invalid
 from vaas.portal.offering import Choice
 from vaas.prose import clean_text
+from vaas.series import FIRST_ROW, Mistake
 
-__all__ = ["KINDS", "Field", "Form", "fields_of", "filled", "filled_slots"]
+__all__ = ["KINDS", "STORE", "Field", "Form", "fields_of", "filled", "filled_slots", "row_of", "wrong_rows"]
 
 #: What a parameter can be: JSON's types, and a slot for data.
 KINDS = ("int", "float", "bool", "str", "list", "dict", "slot")
+#: What names a file of a store begins with, as "store:<store>/<path>".
+STORE = "store:"
 #: Parameters of one notebook, characters of what is said about one, and of one value.
 MOST_FIELDS, _MOST_HELP, _MOST_VALUE = 100, 500, 20_000
 
@@ -139,6 +142,29 @@ def filled(fields: Sequence[Field], given: Mapping[str, Any]) -> dict[str, Any]:
             raise Invalid(f"The notebook has no parameter “{str(name)[:80]}”.", field=str(name)[:80])
     values = {name: _value(known[name], value) for name, value in given.items()}
     return {name: value for name, value in values.items() if value is not None}
+
+
+def wrong_rows(fields: Sequence[Field], rows: Iterable[Mapping[str, Any]]) -> list[Mistake]:
+    """Return what is wrong in a table of values, each row from parameters to values."""
+    wrong = list[Mistake]()
+    for number, row in enumerate(rows, start=FIRST_ROW):
+        for name, value in row.items():
+            try:
+                filled(fields, {name: value})
+            except Invalid as error:
+                wrong.append(Mistake(number, "", error.message))
+    return wrong
+
+
+def row_of(
+    fields: Iterable[Field], row: Mapping[str, Any], values: Mapping[str, Any], things: Mapping[str, str]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the values and the things of one row of a table, with those that are the same for all."""
+    slots = {each.name for each in fields if each.slot}
+    brought = {name: said for name, said in row.items() if name in slots and str(said).startswith(STORE)}
+    said = {name: value for name, value in row.items() if name not in brought}
+    kept = {name: thing for name, thing in things.items() if name not in row}
+    return {**values, **said}, {**kept, **brought}
 
 
 def filled_slots(fields: Sequence[Field], given: Mapping[str, str]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from vaas.errors import Invalid
@@ -15,16 +16,18 @@ from vaas.portal.core import Core
 from vaas.portal.environments import Environments
 from vaas.portal.offering import Choice, Needs, choices, needs_of, needs_of_snapshot, working_on
 from vaas.portal.offering import chosen as fitting
-from vaas.portal.run_forms import Field, filled, filled_slots
-from vaas.portal.run_queue import choose
+from vaas.portal.run_forms import Field, filled, filled_slots, row_of, wrong_rows
 from vaas.portal.run_results import Post
 from vaas.portal.run_sources import Source, Sources
 from vaas.portal.run_things import Things
 from vaas.prose import clean_text
+from vaas.series import FIRST_ROW, TABLE, Mistake, refusal
 
 __all__ = ["Orders"]
 
 _MOST_TITLE = 200
+#: What says where it is run, and with what.
+_WHERE = ("facility", "environment", "size")
 _ADDRESS = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
 
 
@@ -60,7 +63,7 @@ class Orders:
         user = self._sources.person(visitor)
         values, found = await self._given(visitor, fields, values, things)
         title = " ".join(clean_text(chosen.get("title") or source.title).split())[:_MOST_TITLE] or source.notebook
-        places = {name: chosen.get(name, "") for name in ("facility", "environment", "size")}
+        places = {name: chosen.get(name, "") for name in _WHERE}
         best = fitting(self.choices(user, source, fields, found), **places)
         kept = {**source.kept, **({"things": found} if found else {}), **self._email(chosen.get("email", ""))}
         now = self._core.now()
@@ -68,23 +71,54 @@ class Orders:
         at = (best.environment.id, best.size.id, best.facility.id)
         return Run(run_id, user.name, title, source.snapshot, values, *at, created=now, asked=kept)
 
+    async def series(
+        self, visitor: Visitor, asked: Mapping[str, Any], table: Sequence[Mapping[str, Any]], chosen: Mapping[str, Any]
+    ) -> list[Run]:
+        """Return a run for each row of the table. Raises Invalid for all rows that cannot be at once."""
+        most = self._core.limits.series_runs
+        if not 0 < len(table) <= most:
+            raise Invalid(f"A table has between 1 and {most} rows.", field=TABLE)
+        source, fields = await self.asked(visitor, asked)
+        values, things = chosen.get("values") or {}, chosen.get("things") or {}
+        mistakes, runs, series = wrong_rows(fields, table), list[Run](), self._core.new_id()
+        for number, row in enumerate([] if mistakes else table):
+            try:
+                made = await self.made(visitor, source, fields, *row_of(fields, row, values, things), chosen)
+            except Invalid as error:
+                if error.field not in row:
+                    raise  # it is wrong for all
+                mistakes.append(Mistake(number + FIRST_ROW, error.field, error.message))
+                continue
+            created = made.created + timedelta(microseconds=number)
+            runs.append(replace(made, title=f"{made.title} ({number + 1})", series=series, created=created))
+        if mistakes:
+            raise refusal(mistakes)
+        return runs
+
     async def again(
         self,
         visitor: Visitor,
         run: Run,
+        source: Source,
         fields: Sequence[Field],
         values: Mapping[str, Any],
         things: Mapping[str, str],
+        chosen: Mapping[str, str],
     ) -> Run:
-        """Return the same run once more, with these in place of what it had; "" leaves a slot to the notebook."""
+        """Return the same run once more, with these in place of what it had; "" leaves a slot to the notebook.
+
+        Where it is run is as it was, but for what is chosen; what goes with another place is what is suggested there.
+        """
         said, found = await self._given(visitor, fields, values, things)
         before = {name: thing for name, thing in run.asked.get("things", {}).items() if name not in {*things, *said}}
         asked = {**run.asked, "things": {**before, **found}}
         given = {**{name: value for name, value in run.parameters.items() if name not in things}, **said}
-        new_id, now, at = self._core.new_id(), self._core.now(), (run.environment, run.size, run.facility)
-        again = Run(new_id, run.owner, run.title, run.snapshot, given, *at, created=now, asked=asked)
-        choose(self._core, self._sources.person(visitor), again)
-        return again
+        same = chosen.get("facility", "") in {"", run.facility}
+        where = {name: chosen.get(name) or (getattr(run, name) if same else "") for name in _WHERE}
+        best = fitting(self.choices(self._sources.person(visitor), source, fields, asked["things"]), **where)
+        at = (best.environment.id, best.size.id, best.facility.id)
+        new_id, now = self._core.new_id(), self._core.now()
+        return Run(new_id, run.owner, run.title, run.snapshot, given, *at, created=now, asked=asked)
 
     async def _given(
         self, visitor: Visitor, fields: Sequence[Field], values: Mapping[str, Any], things: Mapping[str, str]

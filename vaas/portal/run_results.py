@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -67,20 +67,26 @@ class Results:
         return replace(run, result_store=store.id, result_path=path)
 
     def tell(self, run: Run) -> None:
-        """Send an e-mail to who asked for one, in the background; no-op when nobody did."""
+        """Send an e-mail to who asked for one, in the background; no-op when nobody did.
+
+        For the runs over one table it is one, when the last of them has ended.
+        """
         address = str(run.asked.get("email", ""))
         if self.post is None or not address or not self.post.takes(address):
             return
-        page = f"{self._core.public_url}runs/{run.id}/"
-        said = f"“{run.title}” {_WORDS[run.state]}."
-        lines = [
-            said,
-            *([run.error] if run.error else []),
-            f"Look at it: {page}",
-            "",
-            "You asked the portal to tell you.",
-        ]
+        said, error, page = f"“{run.title}” {_WORDS[run.state]}.", run.error, f"runs/{run.id}/"
+        if run.series:
+            same = self._series(run)
+            if not all(each.over for each in same):
+                return
+            said, error, page = _all_ended(run.series_title, same), "", f"runs/series/{run.series}"
+        look = f"Look at it: {self._core.public_url}{page}"
+        lines = [said, *([error] if error else []), look, "", "You asked the portal to tell you."]
         self._core.spawn(_sent(self.post, address, said, "\n".join(lines)))
+
+    def _series(self, run: Run) -> list[Run]:
+        with self._core.database.begin() as records:
+            return records.runs.of(run.owner, series=run.series)
 
     async def _brought(self, user: User, run: Run, result: Path) -> tuple[Store, str]:
         store = next(iter(self._core.stores.of(user)), None)
@@ -121,6 +127,12 @@ def _kept(error: VaasError) -> Unavailable:
     """Say that nothing is lost, and that it is tried again."""
     said = f"It is over, and its results are kept for you until they fit: {error.message} It is tried again by itself."
     return Unavailable(said, log_message=error.log_message)
+
+
+def _all_ended(title: str, runs: Sequence[Run]) -> str:
+    states = [run.state for run in runs]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in _WORDS if state in states)
+    return f"“{title}” has ended, all {len(runs)} runs over a table: {counts}."
 
 
 async def _sent(post: Post, address: str, subject: str, text: str) -> None:

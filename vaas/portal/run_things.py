@@ -15,12 +15,12 @@ from vaas.model import Entry, User, Visitor
 from vaas.portal.baskets import Baskets
 from vaas.portal.core import Core
 from vaas.portal.run_folders import explained
+from vaas.portal.run_forms import STORE
 from vaas.portal.whereabouts import store_of
 from vaas.stores.base import Store, check_path
 
 __all__ = ["Things", "digest_of_folder", "with_brought"]
 
-_STORE = "store:"
 #: What is kept of a thing once it was brought.
 _BROUGHT = ("name", "size", "sha256")
 
@@ -44,8 +44,8 @@ class Things:
 
     async def _one(self, visitor: Visitor, slot: str, said: str) -> dict[str, Any]:
         try:
-            if said.startswith(_STORE):
-                return await self._chosen(visitor, said.removeprefix(_STORE))
+            if said.startswith(STORE):
+                return await self._chosen(visitor, said.removeprefix(STORE))
             basket, _, thing = said.rpartition("/")
             held = (await self._baskets.thing(visitor, basket, thing)).thing
             kept = {"title": held.title, "uri": held.uri, "checksum": held.checksum, "size": held.size}

@@ -13,19 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from vaas.db.base import Records
-from vaas.errors import Conflict, Invalid, NotFound, Unavailable, VaasError
+from vaas.errors import Conflict, NotFound, Unavailable, VaasError
 from vaas.executors.base import Executor
 from vaas.launching import Run, Schedule
 from vaas.model import Visitor
 from vaas.portal.baskets import Baskets
 from vaas.portal.core import Core
+from vaas.portal.offering import Choice
 from vaas.portal.run_folders import Kernel, Spool, kernel_of
 from vaas.portal.run_forms import Field, Form
 from vaas.portal.run_orders import Orders
 from vaas.portal.run_queue import TO_BE_CANCELLED, Queue, change
 from vaas.portal.run_results import Post, Results
 from vaas.portal.run_schedules import NextTime, Schedules
-from vaas.portal.run_sources import Inspect, Sources
+from vaas.portal.run_sources import Inspect, Source, Sources
 from vaas.portal.run_things import Things
 from vaas.portal.work import Work
 from vaas.prose import clean_text
@@ -126,21 +127,11 @@ class Running:
     ) -> list[Run]:
         """Do the same once for each row of the table, whose values go before those that are the same for all.
 
-        All rows are in the queue or none; Invalid names the row that cannot be ("row").
+        In a slot's column, "store:<store>/<path>" is a file, and all else an address or a path.
+        All rows are in the queue or none; Invalid names all that cannot be, counted as in the file of a table, in
+        which the first row names the parameters.
         """
-        most = self._core.limits.series_runs
-        if not 0 < len(table) <= most:
-            raise Invalid(f"A table has between 1 and {most} rows.", field="table")
-        series, source_fields = self._core.new_id(), await self._orders.asked(visitor, asked)
-        values, things = chosen.pop("values", None) or {}, chosen.pop("things", None) or {}
-        runs = list[Run]()
-        for number, row in enumerate(table, start=1):
-            try:
-                made = await self._orders.made(visitor, *source_fields, {**values, **row}, things, chosen)
-            except Invalid as error:
-                raise Invalid(f"Row {number}: {error.message}", field="row") from error
-            created = made.created + timedelta(microseconds=number)
-            runs.append(replace(made, title=f"{made.title} ({number})", series=series, created=created))
+        runs = await self._orders.series(visitor, asked, table, chosen)
         self._put(*runs)
         return runs
 
@@ -196,31 +187,41 @@ class Running:
         *,
         values: Mapping[str, Any] | None = None,
         things: Mapping[str, str] | None = None,
+        environment: str = "",
+        size: str = "",
+        facility: str = "",
     ) -> Run:
         """Run the same again: the notebook as it was then, with these in place of the values and things that it had.
 
-        "" in place of a thing leaves the slot as the notebook has it.
+        "" in place of a thing leaves the slot as the notebook has it. Where it is run is as it was, but for what is
+        chosen. Raises Forbidden where that cannot be any more, and else as :meth:`start` does.
         """
-        run, fields = await self._then(visitor, run_id)
-        again = await self._orders.again(visitor, run, fields, values or {}, things or {})
+        run, source, fields = await self._then(visitor, run_id)
+        chosen = {"environment": environment, "size": size, "facility": facility}
+        again = await self._orders.again(visitor, run, source, fields, values or {}, things or {}, chosen)
         self._put(again)
         return again
 
     async def form_again(self, visitor: Visitor, run_id: str) -> Form:
-        """Return what is asked before a run is repeated: the notebook's parameters then, with the values it had."""
-        run, fields = await self._then(visitor, run_id)
+        """Return what is asked before a run is repeated: the notebook's parameters then, with the values it had.
+
+        Of the choices those are first that are as it was.
+        """
+        run, source, fields = await self._then(visitor, run_id)
         had, slots = run.parameters, {each.name for each in fields if each.slot}
         given = tuple(each if each.slot else replace(each, default=had.get(each.name, each.default)) for each in fields)
         filled = {name: str(value) for name, value in had.items() if name in slots}
         filled |= {name: str(thing["title"]) for name, thing in run.asked.get("things", {}).items()}
-        return Form(run.title, run.snapshot.notebook, given, had=filled)
+        choices = self._orders.choices(self._sources.person(visitor), source, fields, run.asked.get("things"))
+        as_it_was = sorted(choices, key=lambda each: _differs(run, each))
+        return Form(run.title, run.snapshot.notebook, given, tuple(as_it_was), had=filled)
 
-    async def _then(self, visitor: Visitor, run_id: str) -> tuple[Run, tuple[Field, ...]]:
-        """Return the run and its notebook's parameters, for who may still run it."""
+    async def _then(self, visitor: Visitor, run_id: str) -> tuple[Run, Source, tuple[Field, ...]]:
+        """Return the run, its notebook and its parameters, for who may still run it."""
         run = self.run(visitor, run_id)
         self._sources.may_still(self._sources.person(visitor), run.asked)
         source = self._sources.of_snapshot(run.title, run.snapshot, run.asked)
-        return run, await self._sources.fields(visitor, source)
+        return run, source, await self._sources.fields(visitor, source)
 
     @property
     def tells(self) -> bool:
@@ -339,6 +340,12 @@ class _Step:
             self._last = now
             with _tried_again():
                 await self._work()
+
+
+def _differs(run: Run, choice: Choice) -> tuple[bool, bool, bool]:
+    """Return in what the choice is not as it was in that run."""
+    at = (choice.facility.id, choice.environment.id, choice.size.id)
+    return run.facility != at[0], run.environment != at[1], run.size != at[2]
 
 
 @contextmanager

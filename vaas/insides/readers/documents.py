@@ -10,8 +10,8 @@ from typing import Any
 from vaas.errors import Unreadable
 from vaas.insides.handed import Handed, Part
 from vaas.insides.limits import MOST_TEXT
-from vaas.insides.readers.tables import read_text
 from vaas.insides.readers.values import PLOTTED, box_of, columns_told, number_of, shown, table_shown, time_of, type_of
+from vaas.tabular import read_text
 
 __all__ = ["look", "preview"]
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import codecs
-import csv
 import gzip
 import io
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -25,19 +23,16 @@ from vaas.insides.readers.values import (
     time_of,
     type_of,
 )
+from vaas.tabular import above, find_between, has_commas, read_text, rows_of, with_point
 
-__all__ = ["look", "preview", "read_text"]
+__all__ = ["look", "preview"]
 
 #: So much of the file is looked at to know its columns; up to so much is read to count the rows.
 _START, _COUNTED, _LONGEST_LINE = 2_000_000, 32_000_000, 16_000_000
 #: So many rows and columns say which types there are.
 _ROWS, _COLUMNS = 1_000, 2_000
-_LONGEST_FIELD = 1_000_000
-_BETWEEN = (",", ";", "\t", "|", " ")
 _WORDS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", " ": "space"}
 _MOST_NOTES = 20
-_COMMA = re.compile(r"\s*[+-]?\d+,\d+(?:[eE][+-]?\d+)?\s*\Z")
-_POINT = re.compile(r"\s*[+-]?\d+\.\d+(?:[eE][+-]?\d+)?\s*\Z")
 _YEAR = re.compile(r"\s*(?:1[5-9]|20)\d\d\s*\Z")
 
 
@@ -90,23 +85,6 @@ def preview(handed: Handed) -> dict[str, Any]:
     return table_shown(table.columns, table.rows[:PLOTTED], more=not table.complete or len(table.rows) > PLOTTED)
 
 
-def read_text(data: bytes, *, cut: bool) -> tuple[str, str]:
-    """Return the text and its encoding; ``cut``: its end is missing, so that it may end within a character."""
-    for mark, name in (
-        (codecs.BOM_UTF8, "utf-8"),
-        (codecs.BOM_UTF16_LE, "utf-16-le"),
-        (codecs.BOM_UTF16_BE, "utf-16-be"),
-    ):
-        if data.startswith(mark):
-            return data.removeprefix(mark).decode(name, errors="replace"), name
-    try:
-        return codecs.getincrementaldecoder("utf-8")().decode(data, final=not cut), "utf-8"
-    except UnicodeDecodeError:
-        text = data.decode("cp1252", errors="replace")
-        # Where that has no letter for some byte, who loads it has to take what has one for each.
-        return text, "iso-8859-1" if "\ufffd" in text else "windows-1252"
-
-
 def _is_packed(part: Part) -> bool:
     return part.head.startswith(b"\x1f\x8b")
 
@@ -121,14 +99,14 @@ def _read(part: Part, *, packed: bool) -> Table:
     body = [line for line in lines if not line.startswith("#") and line.strip()]
     if not body:
         raise Unreadable("There is nothing in it.")
-    between = _find_between(body[:50])
-    rows = list(islice(_rows(body, between), _ROWS + 1))
+    between = find_between(body[:50])
+    rows = list(islice(rows_of(body, between), _ROWS + 1))
     header = _is_header(rows)
     named = rows[0] if header else tuple(_heading(notes, len(rows[0]), between))
     first = rows[1:] if header else rows[:_ROWS]
-    comma = between == ";" and _has_commas(first)
+    comma = between == ";" and has_commas(cell for row in first for cell in row)
     if comma:
-        first = [tuple(map(_with_point, row)) for row in first]
+        first = [tuple(map(with_point, row)) for row in first]
     types = [type_of(row[i] for row in first if i < len(row)) for i in range(min(len(named), _COLUMNS))]
     types += [""] * (len(named) - len(types))
     told = [line.lstrip("# \t").strip() for line in notes[:_MOST_NOTES]]
@@ -139,7 +117,7 @@ def _read(part: Part, *, packed: bool) -> Table:
         columns=tuple((name.strip() or f"column {i}", types[i - 1]) for i, name in enumerate(named, 1)),
         rows=tuple(first),
         notes=tuple(filter(None, told)),
-        above=next(i for i, line in enumerate(lines) if line == body[0]),
+        above=above(lines),
         comma=comma,
         complete=whole and len(rows) <= _ROWS,
         looked_at=sum(len(line.encode(encoding, "replace")) for line in body),
@@ -172,40 +150,6 @@ def _unpacked(part: Part, length: int) -> bytes:
         raise Unreadable("It is packed by gzip, and broken or cut off.") from error
 
 
-def _rows(lines: Sequence[str], between: str) -> Iterator[tuple[str, ...]]:
-    """Yield the rows; a line with a field that has no end is as far as one gets."""
-    csv.field_size_limit(_LONGEST_FIELD)
-    try:
-        for row in csv.reader(lines, delimiter=between, skipinitialspace=between == " "):
-            if row:
-                yield tuple(row)
-    except csv.Error:
-        return
-
-
-def _find_between(lines: Sequence[str]) -> str:
-    """Return what stands between the columns: what makes most of them, equally many in all lines."""
-    best, found = (0.0, 0), ","
-    for between in _BETWEEN:
-        counts = [len(row) for row in _rows(lines, between)]
-        most = max(set(counts), key=counts.count) if counts else 1
-        score = (counts.count(most) / len(counts) if counts and most > 1 else 0.0, min(most, 3))
-        if score > best and score[0] > 0.6:
-            best, found = score, between
-    return found
-
-
-def _has_commas(rows: Sequence[tuple[str, ...]]) -> bool:
-    """Tell whether numbers are rather written as ``1,5`` than as ``1.5``."""
-    cells = [cell for row in rows for cell in row]
-    return sum(map(bool, map(_COMMA.match, cells))) > sum(map(bool, map(_POINT.match, cells)))
-
-
-def _with_point(cell: str) -> str:
-    """Return ``1,5`` as ``1.5``: where a semicolon is between the columns, the comma is in the numbers."""
-    return cell.replace(",", ".") if _COMMA.match(cell) else cell
-
-
 def _is_header(rows: Sequence[tuple[str, ...]]) -> bool:
     """Tell whether the first row names the columns: it has no numbers, and each name once."""
     names = [name.strip() for name in rows[0]]
@@ -227,7 +171,7 @@ def _has_numbers(rows: Sequence[tuple[str, ...]]) -> bool:
 def _heading(notes: Sequence[str], count: int, between: str) -> list[str]:
     """Return names that the last line above the table gives the columns, else numbers."""
     for line in reversed(notes[-3:]):
-        named = next(_rows([line.lstrip("# \t")], between), ())
+        named = next(rows_of([line.lstrip("# \t")], between), ())
         if len(named) == count and type_of(named) == "text":
             return [*named]
     return [f"column {i}" for i in range(1, count + 1)]
@@ -242,7 +186,7 @@ def _count(part: Part, table: Table, *, packed: bool) -> dict[str, Any]:
     if part.size <= _COUNTED:
         text, _ = read_text(part.start(_COUNTED), cut=False)
         lines = [line for line in io.StringIO(text, newline=None) if line.strip() and not line.startswith("#")]
-        rows = sum(1 for _ in _rows(lines, table.between)) if '"' in text else len(lines)
+        rows = sum(1 for _ in rows_of(lines, table.between)) if '"' in text else len(lines)
         return {"rows": rows - table.header}
     guess = round(part.size / max(table.looked_at / max(table.lines, 1), 1)) - table.header
     digits = 10 ** max(len(str(guess)) - 3, 0)

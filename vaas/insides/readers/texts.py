@@ -6,8 +6,8 @@ from typing import Any
 
 from vaas.insides.handed import Handed, Part
 from vaas.insides.limits import MOST_SUMMARY, MOST_TEXT
-from vaas.insides.readers.tables import read_text
 from vaas.prose import headings, paragraphs, shorten, without_data
+from vaas.tabular import read_text
 
 __all__ = ["look", "preview", "prose"]
 
