@@ -41,7 +41,7 @@ async def portal(world: World, tmp_path: Path) -> AsyncIterator[World]:
     indexing = Indexing(world.core, index)
     indexing.catch_up()
     world.portal.finding = Finding([OwnCatalog(index)])
-    world.portal.previewing = Previewing(world.core, world.portal.finding)
+    world.portal.previewing = Previewing(world.core, world.portal.finding, world.portal.baskets)
     yield world
     index.close()
 
@@ -259,7 +259,7 @@ class Stuck(Previewing):
     """Answers nobody; it notes when somebody asks, and when they go."""
 
     def __init__(self, world: World) -> None:
-        super().__init__(world.core, world.portal.finding)
+        super().__init__(world.core, world.portal.finding, world.portal.baskets)
         self.begun, self.left = asyncio.Event(), asyncio.Event()
 
     async def preview(self, visitor: Visitor, catalog_id: str, record_id: str) -> dict[str, Any]:
