@@ -47,14 +47,14 @@
     return [r, g, b, a / 255];
   };
   const over = (front, back) => [0, 1, 2].map((n) => front[n] * front[3] + back[n] * (1 - front[3])).concat(1);
-  const behind = (element) => {
-    const layers = [];
-    for (let at = element; at; at = at.parentElement) {
-      layers.push(colour(getComputedStyle(at).backgroundColor));
-      if (layers[layers.length - 1][3] === 1) break;
-    }
-    return layers.reverse().reduce((back, front) => over(front, back), [255, 255, 255, 1]);
+  // The text and what is behind it, as painted from the outermost part on: one that is faded lets through what it lies on.
+  const painted = ([element, ...inner], back) => {
+    const style = getComputedStyle(element);
+    const ground = over(colour(style.backgroundColor), back);
+    const shown = inner.length ? painted(inner, ground) : [over(colour(style.color), ground), ground];
+    return shown.map((part) => over([...part.slice(0, 3), parseFloat(style.opacity)], back));
   };
+  const chain = (element) => (element ? [...chain(element.parentElement), element] : []);
   const light = ([r, g, b]) => [r, g, b].map((part) => part / 255).map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)).reduce((sum, part, n) => sum + part * [0.2126, 0.7152, 0.0722][n], 0);
   const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
   const done = new Set();
@@ -63,8 +63,10 @@
     if (!node.textContent.trim() || done.has(element) || !seen(element) || element.closest(".dv-sr, svg, option, :disabled, dialog:not([open])")) continue;
     done.add(element);
     const style = getComputedStyle(element);
-    const back = behind(element);
-    const [high, low] = [light(over(colour(style.color), back)), light(back)].sort((a, b) => b - a);
+    // What comes with the focus alone.
+    if (chain(element).some((at) => getComputedStyle(at).opacity === "0")) continue;
+    const [text, back] = painted(chain(element), [255, 255, 255, 1]);
+    const [high, low] = [light(text), light(back)].sort((a, b) => b - a);
     const ratio = (high + 0.05) / (low + 0.05);
     const large = parseFloat(style.fontSize) >= 24 || (parseFloat(style.fontSize) >= 18.66 && style.fontWeight >= 700);
     if (ratio < (large ? 3 : 4.5)) found.push(`contrast ${ratio.toFixed(2)}: ${told(element)}`);

@@ -112,6 +112,10 @@ def _page(record: Record, base: str) -> str:
     """Return the address of the portal's page of a record: for a data file it is that of its folder."""
     if record.type == "app":
         return f"{base}apps/{record.details['slug']}/"
+    if record.type == "person":
+        return f"{base}?q={quote(record.owner)}"
+    if "basket" in record.details:
+        return f"{base}basket/{record.details['basket']}"
     if "store" not in record.details:
         return record.url
     path = str(record.details.get("path", ""))

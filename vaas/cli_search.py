@@ -73,7 +73,7 @@ def _lines(page: Mapping[str, Any]) -> Iterator[str]:
     nearly = " that fit nearly" if page["corrected"] else ""
     yield f"{total} hit{'s' if total != 1 else ''}{nearly}{f', the first {shown}' if shown < total else ''}"
     for record in page["records"]:
-        where = f" by {record['owner']}" if record["owner"] else ""
+        where = f" by {record['owner']}" if record["owner"] and record["type"] != "person" else ""
         yield f"\n{record['title']}  ({record['type']}{where})"
         if record["summary"]:
             yield textwrap.shorten(record["summary"], width, placeholder="…")

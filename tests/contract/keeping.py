@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from importlib import import_module
 
 import pytest
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
 
 from tests.contract.database import NOW, app, grant
 from vaas.db.sql import SqlDatabase
@@ -41,6 +44,39 @@ class KeepingContract:
             records.baskets.save(moved)
             records.baskets.save(moved)
             assert records.baskets.get("b2") == moved
+
+    def test_what_can_be_found_of_baskets_is_noted(self, database: SqlDatabase) -> None:
+        def noted() -> list[str]:
+            with database.begin() as records:
+                found = [each for each in records.changes.since(before, limit=10) if each.kind == "share"]
+            return [each.key for each in found]
+
+        with database.begin() as records:
+            before = records.changes.last()
+            records.baskets.save(BASKET)
+        assert noted() == []
+        with database.begin() as records:
+            records.baskets.save(replace(BASKET, id="b2", name="Sea", shared_with=("user:bob",)))
+            records.baskets.remove("b3")
+        assert noted() == ["b2", "b3"]
+
+    def test_collections_of_before_are_noted_when_the_database_is_upgraded(self, database: SqlDatabase) -> None:
+        with database.begin() as records:
+            records.apps.save(app())
+            for key, shared in (("b1", ()), ("b2", ("user:bob", "user:eve")), ("b3", (SIGNED_IN,))):
+                records.baskets.save(replace(BASKET, id=key, name=f"Sea {key}", shared_with=shared))
+            before = records.changes.last()
+        step = import_module("vaas.db.migrations.versions.0009_collections")
+        with database._engine.begin() as connection, Operations.context(MigrationContext.configure(connection)):
+            step.downgrade()
+            step.upgrade()
+        with database.begin() as records:
+            found = records.changes.since(0, limit=10)
+            assert [(each.kind, each.key) for each in found] == [("app", "a1"), ("share", "b2"), ("share", "b3")]
+            assert [each.number for each in found[1:]] == [
+                before + 1,
+                before + 2,
+            ] and records.changes.last() == before + 2
 
     def test_one_reads_ones_own_and_what_is_shared_and_nothing_else(self, database: SqlDatabase) -> None:
         names = {"b2": "zoo", "b3": "Ant", "b4": "for bob", "b5": "for physics", "b6": "for eve"}

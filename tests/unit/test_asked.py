@@ -13,11 +13,12 @@ import pytest
 import sqlalchemy as sa
 
 from hub_service.arguments import Arguments
-from hub_service.asked import VERBS
+from hub_service.asked import VERBS, record_json
 from hub_service.discovery import DISCOVERY, ensure_discovery
 from tests.portal_parts import ADA, BOB, EVE, NOBODY, PUBLIC_URL, ROOT, World
 from tests.unit.test_handlers import client
 from vaas import tickets
+from vaas.catalogs.base import Record
 from vaas.catalogs.own import Index, OwnCatalog
 from vaas.errors import Forbidden, Invalid
 from vaas.model import EVERYONE, Access, Grant, ServerName, User, Visitor
@@ -41,7 +42,7 @@ async def portal(world: World, tmp_path: Path) -> AsyncIterator[World]:
     indexing = Indexing(world.core, index)
     indexing.catch_up()
     world.portal.finding = Finding([OwnCatalog(index)])
-    world.portal.previewing = Previewing(world.core, world.portal.finding)
+    world.portal.previewing = Previewing(world.core, world.portal.finding, world.portal.baskets)
     yield world
     index.close()
 
@@ -259,7 +260,7 @@ class Stuck(Previewing):
     """Answers nobody; it notes when somebody asks, and when they go."""
 
     def __init__(self, world: World) -> None:
-        super().__init__(world.core, world.portal.finding)
+        super().__init__(world.core, world.portal.finding, world.portal.baskets)
         self.begun, self.left = asyncio.Event(), asyncio.Event()
 
     async def preview(self, visitor: Visitor, catalog_id: str, record_id: str) -> dict[str, Any]:
@@ -269,6 +270,13 @@ class Stuck(Previewing):
         finally:
             self.left.set()
         raise AssertionError
+
+
+def test_collections_and_people_have_pages_of_their_own() -> None:
+    shared = Record("share:b1", "share", "Tides", catalog="here", details={"basket": "b1"})
+    assert record_json(shared, base="https://h/p/")["url"] == "https://h/p/basket/b1"
+    person = Record("person:a&b", "person", "a&b", owner="a&b", catalog="here")
+    assert record_json(person, base="https://h/p/")["url"] == "https://h/p/?q=a%26b"
 
 
 def test_lists_are_bounded() -> None:

@@ -132,6 +132,9 @@ async def test_what_one_may_not_see_cannot_be_put_in(found: Searchable) -> None:
     found.put("bob", SIGNED_IN, type="person")
     with pytest.raises(Invalid, match="People"):
         await found.portal.baskets.add(AS_ADA, "here", "file:p/bob")
+    found.put("all", SIGNED_IN, type="share", details={"basket": "b"})
+    with pytest.raises(Invalid, match="A collection"):
+        await found.portal.baskets.add(AS_ADA, "here", "file:p/all")
     assert (await found.portal.baskets.look(AS_ADA)).baskets == ()
 
 

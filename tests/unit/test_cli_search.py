@@ -10,7 +10,8 @@ import pytest
 from tornado.httputil import HTTPServerRequest
 
 from tests.servers import recorded, web
-from vaas.cli_search import add_search, run_search
+from vaas.catalogs.base import Page, Record
+from vaas.cli_search import _lines, add_search, run_search
 
 JSON = {"Content-Type": "application/json"}
 
@@ -55,3 +56,9 @@ async def test_without_a_token_it_asks_as_anybody_and_says_so(
     said = capfd.readouterr()
     assert said.out == "Nothing is found.\n" and said.err.count("\n") == 1
     assert "asked as anybody" in said.err and "/hub/token" in said.err
+
+
+def test_a_person_is_nobodys() -> None:
+    person, app = (vars(Record(kind, kind, "ada", owner="ada")) for kind in ("person", "app"))
+    lines = list(_lines({**vars(Page()), "records": [person, app], "total": 2}))
+    assert lines[1:3] == ["\nada  (person)", "\nada  (app by ada)"]

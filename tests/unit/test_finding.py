@@ -12,7 +12,7 @@ import pytest
 
 from vaas.catalogs.base import Catalog, Page, Record
 from vaas.errors import Invalid, NotFound, Unavailable
-from vaas.model import Visitor
+from vaas.model import User, Visitor
 from vaas.portal.finding import Finding
 from vaas.query import Search
 
@@ -55,6 +55,31 @@ async def test_hits_of_all_catalogs_are_merged_the_best_of_each_first() -> None:
     assert [record.id for record in page.records] == ["a", "c", "b", "d", "e"]
     assert (page.total, page.facets) == (5, {"type": {"data": 2}, "catalog": {"own": 2, "other": 3}})
     assert own.asked == other.asked == [("sea", 7, "")]
+
+
+class Knowing(Catalog):
+    """One that knows its users: each finds what has their name."""
+
+    id, title = "knowing", "Knowing"
+
+    async def search(self, search: Search, *, visitor: Visitor, limit: int, cursor: str = "") -> Page:
+        return Page((await self.record(f"of {visitor.name}", visitor=visitor),), 1)
+
+    async def record(self, record_id: str, *, visitor: Visitor) -> Record:
+        if record_id != f"of {visitor.name}":
+            raise NotFound("There is nothing like that.")
+        return Record(record_id, "data", record_id)
+
+
+async def test_a_catalog_that_knows_its_users_is_asked_as_who_asks() -> None:
+    finding, ada = Finding([shelf("own", "a"), Knowing()]), Visitor(User("ada"))
+    for visitor in (ada, Visitor(User("bob")), ada):
+        mine = f"of {visitor.name}"
+        assert {record.id for record in (await finding.search("x", visitor=visitor)).records} == {"a", mine}
+        assert (await finding.record("knowing", mine, visitor=visitor)).id == mine
+        assert list(await finding.now("knowing", ["of ada", "of bob"], visitor=visitor) or ()) == [mine]
+    with pytest.raises(NotFound):
+        await finding.record("knowing", "of bob", visitor=ada)
 
 
 async def test_a_work_that_several_have_is_shown_once() -> None:

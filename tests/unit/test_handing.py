@@ -427,7 +427,7 @@ class TestWhatIsRead:
         both = replace(ADA, groups=frozenset({"Team_A", "team-a"}))
         stores = MountedStores(homes=world.homes, shared=shared, database=world.core.database, http=Http())
         world.core.stores = stores
-        previewing = Previewing(world.core, found.portal.finding, [Shows()])
+        previewing = Previewing(world.core, found.portal.finding, found.portal.baskets, [Shows()])
         for place in (each for each in stores.places(both) if each.store.id == "shared-team-a"):
             details = {"store": place.store.id, "path": "plan.csv"}
             record = Record(f"file:{place.id}/plan.csv", "data", place.store.title, details=details)

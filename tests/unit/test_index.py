@@ -316,6 +316,38 @@ def test_one_record_that_does_not_fit_keeps_no_other_out(two: Index) -> None:
     assert ids(two, "fine") == ["data:1"] and ids(two, "sea") == [] and two.followed == (1, 2)
 
 
+def test_people_are_those_of_whose_things_one_may_see_some(index: Index) -> None:
+    index.put([Entry(replace(APP, id=f"a{n}", owner="Ümit" if n else "ada"), EVERYONE) for n in range(3)])
+    index.put([Entry(DATA, frozenset({"group:g"})), Entry(replace(DATA, id="d2", owner=""), EVERYONE)])
+    page = index.search(parse("type:people"), subjects=EVERYONE)
+    assert [(each.id, each.title, each.owner, each.type) for each in page.records] == [
+        ("person:Ümit", "Ümit", "Ümit", "person"),
+        ("person:ada", "ada", "ada", "person"),
+    ]
+    assert page.records[0].summary == "Has 2 things here that you may see."
+    assert (page.total, page.facets, page.cursor) == (2, {"type": {"person": 2}}, "")
+    both = ["everyone", "group:g"]
+    # Who has something about it, or is called so.
+    for text, names in (("station", ["bob"]), ("sea", ["Ümit", "ada"]), ("ada", ["ada"]), ("-ada -by:bob", ["Ümit"])):
+        page = index.search(parse(f"{text} type:person"), subjects=both)
+        assert [each.owner for each in page.records] == names, text
+        assert all("and that fit" in each.summary for each in page.records)
+    first = index.search(parse("type:person"), subjects=both, limit=1)
+    assert (len(first.records), first.total, first.cursor) == (1, 3, "1")
+    rest = index.search(parse("type:person"), subjects=both, offset=1)
+    assert {each.owner for each in (*first.records, *rest.records)} == {"Ümit", "ada", "bob"} and rest.cursor == ""
+    # By their ids as well.
+    assert index.get("person:bob", subjects=EVERYONE) is None is index.get("person:", subjects=both)
+    assert index.get("person:bob", subjects=both) == replace(
+        first.records[0],
+        id="person:bob",
+        title="bob",
+        owner="bob",
+        names=("bob",),
+        summary="Has 1 thing here that you may see.",
+    )
+
+
 # The access filter, against one that is too simple to be wrong.
 
 WORDS = ["rain", "snow", "wind", "sun", "fog", "hail"]
@@ -326,7 +358,7 @@ def _entries(chance: random.Random, number: int) -> list[Entry]:
     for at in range(number):
         title = " ".join(chance.choices(WORDS, k=3))
         tags = tuple(chance.sample(["a", "b", "c"], chance.randrange(3)))
-        kind, owner = chance.choice(["app", "data", "notebook"]), chance.choice(["ada", "bob"])
+        kind, owner = chance.choice(["app", "data", "notebook"]), chance.choice(["ada", "bob", "ada", "bob", "eve"])
         record = Record(
             f"r{at}", kind, title, tags=tags, owner=owner, changed=NOW - timedelta(days=chance.randrange(9))
         )
@@ -376,6 +408,11 @@ def test_what_is_found_and_counted_is_what_the_subjects_may_see(index: Index) ->
         assert page.total == len(wanted)
         assert page.facets["type"] == Counter(record.type for record in wanted)
         assert page.facets["tag"] == Counter(tag for record in wanted for tag in record.tags)
+        if not search.asked("type"):
+            page = index.search(
+                replace(search, groups=(*search.groups, (Clause("person", "type"),))), subjects=subjects
+            )
+            assert {each.owner for each in page.records} == {record.owner for record in wanted}
         readable = [entry.record for entry in entries if entry.readers & set(subjects)]
         words = {word for record in readable for word in record.title.split()}
         assert set(index.suggest("s", subjects=subjects)) == {word for word in words if word.startswith("s")}

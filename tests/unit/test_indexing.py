@@ -17,6 +17,7 @@ from tests.portal_parts import ADA, BOB, EVE, NOBODY, ROOT, World, made
 from vaas.catalogs.own import Index, OwnCatalog
 from vaas.db.base import Find, Query
 from vaas.errors import Unavailable
+from vaas.keeping import Thing
 from vaas.model import EVERYONE, SIGNED_IN, Access, App, Grant, User, Visitor
 from vaas.portal import Portal
 from vaas.portal.gallery import Appearance
@@ -71,6 +72,37 @@ async def test_what_changes_is_followed(world: World, index: Index, indexing: In
     world.portal.gallery.withdraw(AS_ADA, app.slug)
     indexing.catch_up()
     assert await found(index) == [] and len(index) == 0
+
+
+async def test_a_collection_is_found_by_its_owner_and_those_it_is_shared_with(
+    world: World, index: Index, indexing: Indexing
+) -> None:
+    baskets = world.portal.baskets
+    basket = (await baskets.new(AS_ADA, "Tides")).basket
+    with world.core.database.begin() as records:
+        records.things.add(Thing("t1", basket.id, "file", "", "Harbour", "here", "file:p/secret.csv", world.clock()))
+    indexing.catch_up()
+    assert await found(index, "type:share", AS_ADA) == [], "it is shared with nobody"
+    await baskets.share(AS_ADA, basket.id, ["group:physics"])
+    indexing.catch_up()
+    # Sent and received; nobody else knows of it, administrators neither.
+    for visitor, titles in ((AS_ADA, ["Tides"]), (AS_BOB, ["Tides"]), (Visitor(EVE), []), (AS_ROOT, []), (NOBODY, [])):
+        assert await found(index, "type:share", visitor) == await found(index, "tides owner:ada", visitor) == titles
+        assert await found(index, "harbour type:share", visitor) == []
+    (record,) = (await OwnCatalog(index).search(parse("tides"), visitor=AS_BOB, limit=5)).records
+    assert record.summary == "A collection that ada shares: 1 thing." and record.details == {"basket": basket.id}
+    assert "physics" not in repr(record)
+    await baskets.rename(AS_ADA, "Waves", basket_id=basket.id)
+    indexing.catch_up()
+    assert await found(index, "type:share", AS_BOB) == ["Waves"]
+    await baskets.share(AS_ADA, basket.id, ["user:eve"])
+    indexing.catch_up()
+    assert await found(index, "type:share", AS_BOB) == [] and await found(index, "waves", Visitor(EVE)) == ["Waves"]
+    indexing.rebuild()
+    assert await found(index, "waves", Visitor(EVE)) == ["Waves"]
+    await baskets.delete(AS_ADA, basket.id)
+    indexing.catch_up()
+    assert await found(index, "type:share", AS_ADA) == []
 
 
 async def test_who_could_see_it_until_now_does_so_no_more(world: World, index: Index, indexing: Indexing) -> None:

@@ -16,8 +16,10 @@ from vaas.errors import NotFound, Unreadable
 from vaas.insides.base import Inside, Looker
 from vaas.model import EVERYONE, Visitor
 from vaas.portal import Harvesting, Indexing
+from vaas.portal.baskets import Baskets
 from vaas.portal.finding import Finding
 from vaas.portal.previewing import Previewing
+from vaas.portal.sharing import Sharing
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
@@ -50,7 +52,8 @@ async def previewing(world: World, tmp_path: Path) -> AsyncIterator[Previewing]:
     await world.published(ADA, title="Waves", to=(EVERYONE,))
     await Harvesting(world.core).sweep()
     Indexing(world.core, index).catch_up()
-    yield Previewing(world.core, Finding([OwnCatalog(index)]), [FirstWords()])
+    finding = Finding([OwnCatalog(index)])
+    yield Previewing(world.core, finding, Baskets(world.core, finding, Sharing(world.core)), [FirstWords()])
     index.close()
 
 
@@ -95,6 +98,29 @@ async def test_a_folder_shows_what_it_says_of_itself(previewing: Previewing) -> 
     assert await shown(previewing, "type:folder name:set") == {"kind": "text", "text": "# About tides"}
 
 
+async def test_a_collection_shows_what_one_may_see_in_it(previewing: Previewing, world: World) -> None:
+    baskets, index = previewing._baskets, previewing._finding._catalogs["here"]._index  # type: ignore[attr-defined]
+    (app,) = (await previewing._finding.search("waves", visitor=Visitor(ADA))).records
+    basket = (await baskets.new(Visitor(ADA), "For bob")).basket.id
+    for record in (app.id, (await previewing._finding.search("name:tides.csv", visitor=Visitor(ADA))).records[0].id):
+        await baskets.add(Visitor(ADA), "here", record, basket_id=basket)
+        world.clock.forward(seconds=1)
+    await baskets.share(Visitor(ADA), basket, ["user:bob"])
+    Indexing(world.core, index).catch_up()
+    told = await shown(previewing, "type:share", ADA)
+    assert told == {"kind": "tree", "items": [{"name": "tides.csv", "type": "csv"}, {"name": "Waves", "type": "app"}]}
+    assert await shown(previewing, "type:share", BOB) == {"kind": "tree", "items": [{"name": "Waves", "type": "app"}]}
+    await baskets.remove(Visitor(ADA), (await baskets.look(Visitor(ADA), basket)).things[1].thing.id, basket_id=basket)
+    assert (await shown(previewing, "type:share", BOB))["why"] == "There is nothing in it that you may see."
+
+
+async def test_a_person_shows_what_one_may_see_of_theirs(previewing: Previewing) -> None:
+    told = await shown(previewing, "type:person", ADA)
+    assert told["kind"] == "tree"
+    assert {each["name"] for each in told["items"]} == {"Waves", "set", "tides.csv", "broken.csv"}
+    assert await shown(previewing, "type:person", BOB) == {"kind": "tree", "items": [{"name": "Waves", "type": "app"}]}
+
+
 async def test_an_app_shows_its_picture(previewing: Previewing, world: World) -> None:
     assert await shown(previewing, "type:app waves") == {"kind": "none", "why": "This app has no picture."}
     with world.core.database.begin() as records:
@@ -112,7 +138,7 @@ async def test_whose_files_take_long_hold_up_nobody_elses(previewing: Previewing
     Indexing(world.core, index).catch_up()
     (bobs,) = (await previewing._finding.search("name:bobs.csv", visitor=Visitor(BOB))).records
     lookers = [Waits(), Waits()]
-    previewing = Previewing(world.core, previewing._finding, lookers)
+    previewing = Previewing(world.core, previewing._finding, previewing._baskets, lookers)
     mine = [asyncio.create_task(shown(previewing, "name:tides.csv")) for _ in range(4)]
     async with asyncio.timeout(30):
         while not any(looker.reading for looker in lookers):

@@ -515,6 +515,47 @@ def test_a_value_is_turned_on_and_off(text: str, field: str, value: str, then: s
     assert parse(then) == parse(terms.toggled(text, field, value))
 
 
+@pytest.mark.parametrize(
+    ("text", "value", "then"),
+    [
+        ("tide", "person", "tide type:person"),
+        ("tide type:data OR type:app", "person", "tide type:person"),
+        ("type:person tide", "data", "tide type:data"),
+        ("-type:app type:person", "person", "-type:app"),
+        ("-type:app", "person", "-type:app type:person"),
+    ],
+)
+def test_people_are_no_alternative_to_what_is_theirs(text: str, value: str, then: str) -> None:
+    assert terms.toggled(text, "type", value) == then
+
+
+def test_people_can_be_chosen_and_lead_to_what_is_theirs() -> None:
+    class Portal(SmallPortal):
+        """As the real one: nobody is counted until people alone are asked for."""
+
+        def search(self, text: str, *, limit: int = 20, cursor: str = "", typing: bool = False) -> dict[str, Any]:
+            told = super().search(text, limit=limit, cursor=cursor, typing=typing)
+            if not parse(text).asked("type"):
+                told["facets"]["type"].pop("person", None)
+            return told
+
+    def kinds(text: str) -> dict[str, tuple[int, bool]]:
+        (facet,) = (each for each in view.search(text)["facets"] if each["field"] == "type")
+        return {each["value"]: (each["count"], each["on"]) for each in facet["values"]}
+
+    portal = Portal()
+    view = Searching(lambda: portal)
+    assert kinds("tide")["person"] == (4, False), "the owners of what was found"
+    assert kinds("type:person")["person"] == (4, True) and kinds("type:person")["data"][0] > 4
+    assert "person" not in kinds("type:app")
+    person = next(each for each in portal.search("type:person")["records"] if each["owner"] == "ada")
+    told = shown.detail({**person, "url": ""}, visitor="sam")
+    assert [(each["do"], each["q"]) for each in told["actions"]] == [("find", "owner:ada")]
+    assert (told["owner"], told["keeps"]) == ("", False) and "Owner" not in [fact["name"] for fact in told["facts"]]
+    assert shown.card({"type": "share", "title": "x"})["keeps"]
+    assert not shown.card({"type": "share", "title": "x", "details": {"basket": "b"}})["keeps"]
+
+
 def test_every_value_of_a_facet_can_be_turned_on_and_off_again() -> None:
     view, _ = searching()
     for facet in view.search("")["facets"]:

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,7 @@ from vaas.catalogs.documents import FORM, SAMPLES, document, plain, record_in, s
 from vaas.catalogs.queries import ONE_WRONG, Queries
 from vaas.errors import Invalid, NotFound, Unavailable
 from vaas.model import Visitor
-from vaas.query import Search, begun_value
+from vaas.query import Clause, Search, begun_value
 
 __all__ = ["Index", "OwnCatalog"]
 
@@ -35,7 +36,8 @@ _log = logging.getLogger("vaas")
 _Answer = TypeVar("_Answer")
 #: More than 9,999 hits are not turned over.
 _LONGEST_CURSOR = 4
-_MOST_FACETS, _MOST_TIMES, _MOST_SUGGESTED = 50, 1_000, 200
+_MOST_FACETS, _MOST_TIMES, _MOST_SUGGESTED, _MOST_PEOPLE = 50, 1_000, 200, 1_000
+_PERSON = "person"
 #: Fields whose values are taken from records, so many of them → what has them there.
 _OF_RECORDS = {"column": ("columns",), "author": ("authors", "owner"), "name": ("names",), "id": ("names",)}
 _LOOKED_AT = 100
@@ -142,6 +144,8 @@ class Index(Entries):
         self, search: Search, *, subjects: Collection[str], limit: int = 20, offset: int = 0, facets: bool = True
     ) -> Page:
         """Return what these subjects may see of what fits; where nothing does, what fits but for a letter or two."""
+        if set(search.asked("type")) == {_PERSON}:
+            return self._people(search, subjects, limit=limit, offset=offset)
         page = self._page(search, subjects, limit=limit, offset=offset, facets=facets, typos=False)
         if (
             page.total
@@ -161,7 +165,10 @@ class Index(Entries):
         # What no text can be, no id is.
         ids = [each for each in record_ids if each.isascii() or each == each.encode(errors="replace").decode()]
         hits = searcher.search(self._queries.named(ids, subjects), limit=max(1, len(ids)), count=False).hits
-        return {record.id: record for record in (record_in(searcher.doc(address)) for _, address in hits)}
+        records = [record_in(searcher.doc(address)) for _, address in hits]
+        people = [each.partition(":")[2] for each in ids if each.startswith(f"{_PERSON}:")]
+        records += [found for name in people if (found := self._person(Search(), subjects, plain(name)))]
+        return {record.id: record for record in records}
 
     def suggest(self, beginning: str, *, subjects: Collection[str], limit: int = 8) -> list[str]:
         """Return how it could go on, the most frequent first, among what these subjects may see.
@@ -239,6 +246,34 @@ class Index(Entries):
         cursor = str(offset + len(records)) if offset + len(records) < total else ""
         counts, size = counting.result() if counting else ({}, 1)
         return Page(records, total, counts, cursor, typos and bool(total), size > 1, notes=search.notes)
+
+    def _people(self, search: Search, subjects: Collection[str], *, limit: int, offset: int) -> Page:
+        """Return whose things these subjects may see that fit, who has most of them first.
+
+        People are in no entry of their own: so nobody learns of one of whose things they may see none.
+        """
+        groups = tuple(each for each in search.groups if any(c.field != "type" or c.negated for c in each))
+        search = replace(search, groups=groups)
+        query = self._queries.query(search, subjects, typos=False)
+        told = self._index.searcher().aggregate(query, {"owner": {"terms": {"field": "owner", "size": _MOST_PEOPLE}}})
+        names = _ranked({each["key"]: each["doc_count"] for each in told["owner"]["buckets"]})
+        asked = [self._person(search, subjects, name) for name in names[offset : offset + limit]]
+        records = tuple(filter(None, asked))
+        cursor = str(offset + limit) if offset + limit < len(names) else ""
+        facets = {"type": {_PERSON: len(names)}} if names else {}
+        return Page(records, len(names), facets, cursor, notes=search.notes)
+
+    def _person(self, search: Search, subjects: Collection[str], name: str) -> Record | None:
+        """Return the owner of this name, by the things of theirs that fit; None where these subjects see none."""
+        searcher, theirs = self._index.searcher(), (Clause(name, "owner"),)
+        query = self._queries.query(replace(search, groups=(*search.groups, theirs)), subjects, typos=False)
+        found: Any = searcher.search(query, limit=1)
+        if not found.hits:
+            return None
+        count, owner = int(found.count), record_in(searcher.doc(found.hits[0][1])).owner
+        has = "1 thing" if count == 1 else f"{count:,} things"
+        said = f"Has {has} here that you may see{' and that fit' if search else ''}."
+        return Record(f"{_PERSON}:{owner}", _PERSON, owner, said, owner=owner, names=(owner,), catalog="here")
 
     def _has(self, query: Query) -> bool:
         return bool(self._index.searcher().search(query, limit=1, count=False).hits)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from vaas.db import base, schema
-from vaas.db.rows import SqlRows
+from vaas.db.rows import SqlChanges, SqlRows
 from vaas.errors import Conflict
 from vaas.keeping import AccessRequest, Basket, SavedSearch, Thing
 from vaas.model import Access, Visitor
@@ -23,7 +23,10 @@ _MOST_SHARED, _MOST_WAITING = 200, 200
 
 
 class Baskets(SqlRows, base.Baskets):
-    """Baskets; who they are shared with is in a table of its own."""
+    """Baskets; who they are shared with is in a table of its own.
+
+    What can be found is one with a name, so that is noted, first of all that is written (see :meth:`SqlRows._note`).
+    """
 
     def get(self, basket_id: str) -> Basket | None:
         """Return the basket, or None."""
@@ -58,6 +61,8 @@ class Baskets(SqlRows, base.Baskets):
         """Add or replace it with its subjects; Conflict when the person has another of this name."""
         shares, row = schema.basket_shares, asdict(basket)
         subjects = row.pop("shared_with")
+        if basket.name:
+            SqlChanges(self._c).note("share", basket.id)
         try:
             self._put(schema.baskets, row)
         except IntegrityError as error:
@@ -69,6 +74,8 @@ class Baskets(SqlRows, base.Baskets):
 
     def remove(self, basket_id: str) -> None:
         """Remove it with the things in it; no-op when there is none."""
+        if basket_id:
+            SqlChanges(self._c).note("share", basket_id)
         self._c.execute(sa.delete(schema.baskets).where(schema.baskets.c.id == basket_id))
 
 

@@ -94,9 +94,9 @@ class Portal:
         self.incidents = Incidents(core)
         self.facilities = facilities or Facilities(core)
         self.finding = Finding(catalogs)
-        self.previewing = Previewing(core, self.finding, lookers)
         self.indexing = indexing
         self.baskets = Baskets(core, self.finding, self.sharing)
+        self.previewing = Previewing(core, self.finding, self.baskets, lookers)
         self.handing = Handing(core, self.finding, self.baskets)
         self.reading = Reading(core, self.baskets)
         self.belongings = Belongings(core)

@@ -93,8 +93,9 @@ class Baskets:
             there = {each.id for each in records.things.of(basket.id)}
             if len(there) >= self._core.limits.basket_things and thing.id not in there:
                 raise Conflict(f"A basket holds {len(there)} things at most. Take some out, or begin another one.")
-            records.things.add(thing)
+            # In this order, as who deletes it does: neither waits for the other.
             records.baskets.save(replace(basket, changed=self._core.now()))
+            records.things.add(thing)
         return await self.look(visitor, basket.id)
 
     async def remove(self, visitor: Visitor, thing_id: str, *, basket_id: str = "") -> Look:
@@ -102,8 +103,8 @@ class Baskets:
         with self._core.database.begin() as records:
             basket = self._own(records, visitor, basket_id)
             if basket.id:
-                records.things.remove(basket.id, thing_id)
                 records.baskets.save(replace(basket, changed=self._core.now()))
+                records.things.remove(basket.id, thing_id)
         return await self.look(visitor, basket.id)
 
     async def rename(self, visitor: Visitor, name: str, *, basket_id: str = "") -> Look:

@@ -1,4 +1,4 @@
-"""What the index says of each kind of thing: an app with its grants and its notebook, a file or folder of a place."""
+"""What the index says of each kind of thing: an app with its grants and notebook, a file or folder, a collection."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import Generic, TypeVar
 
 from vaas.catalogs.base import ADMINS, Entry, Record, record_of
 from vaas.db.base import Find, Records
+from vaas.keeping import Basket
 from vaas.model import App, Grant, Version
 from vaas.notebook import Notebook, parse
 from vaas.portal.core import Core, takes
 from vaas.prose import shown
 
-__all__ = ["IndexedApps", "IndexedFiles", "Kind"]
+__all__ = ["IndexedApps", "IndexedFiles", "IndexedShares", "Kind"]
 
 _log = logging.getLogger("vaas")
 #: So much of a notebook's text is looked through, and so much of a name is kept, in characters.
@@ -123,6 +124,44 @@ class IndexedFiles(Kind[Find]):
             record = Record(id="", type=row.kind, title=row.path.rpartition("/")[2])
         # By these it is looked for and removed.
         return Entry(replace(record, id=f"file:{row.key}", catalog="here"), row.readers)
+
+
+@dataclass(frozen=True)
+class _Collection:
+    """What the database says of one collection, and how many things are in it."""
+
+    basket: Basket
+    count: int
+
+
+class IndexedShares(Kind[_Collection]):
+    """Collections: baskets that are shared with somebody.
+
+    What is in one, and with whom it is shared, is in no record: each may see something else of it.
+    """
+
+    name = "share"
+
+    def read(self, records: Records, keys: Collection[str]) -> Mapping[str, _Collection]:
+        """Return those that are shared with somebody."""
+        found = {key: basket for key in keys if (basket := records.baskets.get(key)) and basket.shared_with}
+        counts = records.things.counts(list(found)) if found else {}
+        return {key: _Collection(basket, counts.get(key, 0)) for key, basket in found.items()}
+
+    def entry(self, row: _Collection) -> Entry:
+        """Return what it is called, for its owner and those with whom it is shared; not for administrators."""
+        basket, count = row.basket, row.count
+        record = Record(
+            id=f"share:{basket.id}",
+            type="share",
+            title=basket.name,
+            summary=f"A collection that {basket.owner} shares: {count} thing{'' if count == 1 else 's'}.",
+            owner=basket.owner,
+            changed=basket.changed,
+            catalog="here",
+            details={"basket": basket.id},
+        )
+        return Entry(record, frozenset({f"user:{basket.owner}", *basket.shared_with}))
 
 
 def _text(notebook: Notebook) -> str:

@@ -19,7 +19,7 @@ from vaas.catalogs.base import Entries, Entry
 from vaas.db.base import Changes, Records
 from vaas.errors import Unavailable
 from vaas.portal.core import Core
-from vaas.portal.indexed import IndexedApps, IndexedFiles, Kind
+from vaas.portal.indexed import IndexedApps, IndexedFiles, IndexedShares, Kind
 from vaas.portal.work import Work
 
 __all__ = ["Indexing"]
@@ -41,7 +41,7 @@ class Indexing:
 
     def __init__(self, core: Core, index: Entries, *, work: Work | None = None) -> None:
         self._core, self._index = core, index
-        kinds: tuple[Kind[Any], ...] = (IndexedApps(core), IndexedFiles())
+        kinds: tuple[Kind[Any], ...] = (IndexedApps(core), IndexedFiles(), IndexedShares())
         self._kinds = {kind.name: kind for kind in kinds}
         self._work = work or Work(core, "index")
         #: One at a time: what was read first must not be written last.

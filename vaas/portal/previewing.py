@@ -16,11 +16,14 @@ from vaas.errors import NotFound, VaasError
 from vaas.insides.base import Looker
 from vaas.model import Visitor
 from vaas.patience import LOOKING
+from vaas.portal.baskets import Baskets
 from vaas.portal.core import Core
 from vaas.portal.finding import Finding
+from vaas.portal.things import OWN
 from vaas.portal.turns import Turn, Turns
 from vaas.portal.whereabouts import store_of
 from vaas.prose import shorten
+from vaas.query import Clause
 from vaas.stores.base import Store
 
 __all__ = ["Previewing"]
@@ -29,6 +32,8 @@ _log = logging.getLogger("vaas")
 #: A file that has to be fetched is no larger, in bytes; and so many previews of one person's may be asked for at once.
 _MOST, _MOST_EACH = 50_000_000, 4
 _PICTURE, _TEXT = 600_000, 4_000
+#: What is told of a person.
+_MOST_THEIRS = 20
 #: What speaks for a folder, the first that there is.
 _README = ("readme.md", "readme.txt", "readme", "readme.rst")
 
@@ -40,8 +45,8 @@ class Previewing:
     alone. What needs no file waits for nobody.
     """
 
-    def __init__(self, core: Core, finding: Finding, lookers: Sequence[Looker] = ()) -> None:
-        self._core, self._finding, self._lookers = core, finding, tuple(lookers)
+    def __init__(self, core: Core, finding: Finding, baskets: Baskets, lookers: Sequence[Looker] = ()) -> None:
+        self._core, self._finding, self._baskets, self._lookers = core, finding, baskets, tuple(lookers)
         self._turns = Turns(self._lookers, most=_MOST_EACH)
 
     async def preview(self, visitor: Visitor, catalog_id: str, record_id: str) -> dict[str, Any]:
@@ -70,6 +75,10 @@ class Previewing:
     async def _show(self, visitor: Visitor, record: Record) -> dict[str, Any]:
         if record.type == "app":
             return self._app(record)
+        if record.type == "person":
+            return await self._theirs(visitor, record.owner)
+        if "basket" in record.details:
+            return await self._collection(visitor, str(record.details["basket"]))
         store = self._store(visitor, record)
         if store is None:
             return _nothing("There is no preview of this.")
@@ -87,6 +96,21 @@ class Previewing:
         if not mime or len(data) > _PICTURE:
             return _nothing("This app has no picture.")
         return {"kind": "image", "picture": f"data:{mime};base64,{base64.b64encode(data).decode()}"}
+
+    async def _theirs(self, visitor: Visitor, owner: str) -> dict[str, Any]:
+        """Tell what is that person's, what changed last first, as far as the visitor may see that."""
+        search = f"in:{OWN} {Clause(owner, 'owner', exact=True)}"
+        page = await self._finding.search(search, visitor=visitor, limit=_MOST_THEIRS)
+        items = [{"name": each.title, "type": each.type} for each in page.records]
+        return {"kind": "tree", "items": items}
+
+    async def _collection(self, visitor: Visitor, basket_id: str) -> dict[str, Any]:
+        """Tell what is in it, as far as the visitor may see that."""
+        things = [held.thing for held in (await self._baskets.look(visitor, basket_id)).things]
+        items = [
+            {"name": each.title, "type": each.shown.get("format") or each.shown.get("type", "")} for each in things
+        ]
+        return {"kind": "tree", "items": items} if items else _nothing("There is nothing in it that you may see.")
 
     def _store(self, visitor: Visitor, record: Record) -> Store | None:
         """Return the store that a record of ours lies in, as the visitor's own: so it is their rights that count."""

@@ -49,6 +49,8 @@ def thing_of(record: Record, *, basket_id: str, added: datetime) -> Thing:
     """Return the record as a thing in that basket. Raises Invalid for what nobody can take along."""
     if record.type == "person":
         raise Invalid("People cannot be put into a basket.")
+    if "basket" in record.details:
+        raise Invalid("A collection cannot be put into a basket. Open it, and take from it what you need.")
     if len(record.id) > MOST_ID:
         raise Invalid("This has too long a name to be put into a basket.")
     kind, uri, access = access_of(record)

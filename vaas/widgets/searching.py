@@ -191,7 +191,9 @@ class Searching:
             if search.asked(field):
                 text = str(search.without(field))
                 asked = text if outside and field == "catalog" else terms.here_first(text)
-                counts[field] = (self._here().search(asked, limit=1).get("facets") or {}).get(field) or {}
+                others = (self._here().search(asked, limit=1).get("facets") or {}).get(field) or {}
+                # People are counted where they alone are asked for.
+                counts[field] = {**(facets.get(field) or {}), **others}
         return counts
 
     def _months(self, told: Told, search: Search) -> tuple[Mapping[str, int], bool]:
@@ -241,6 +243,8 @@ def _facets(counts: Mapping[str, Mapping[str, int]], search: Search) -> list[Jso
         on = search.asked(field)
         known = {str(value): int(count) for value, count in (counts.get(field) or {}).items()}
         known |= {value: 0 for value in on if value not in {name.lower() for name in known}}
+        if field == "type" and not on and (owners := counts.get("owner")):
+            known.setdefault("person", len(owners))
         ranked = sorted(known, key=lambda value: (value.lower() not in on, -known[value], value))
         values = [
             {"value": value, "name": shown.name_of(field, value), "count": known[value], "on": value.lower() in on}

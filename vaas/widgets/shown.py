@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
+from vaas.query import Clause
 from vaas.widgets import links, markdowns
 
 __all__ = ["FACETS", "KINDS", "card", "detail", "key_of", "name_of", "preview", "size_of"]
@@ -57,7 +58,7 @@ def card(record: Mapping[str, Any]) -> Json:
         "type": record.get("type") if record.get("type") in KINDS else "data",
         "title": str(record.get("title") or record.get("id") or "Without a title"),
         "summary": summary if len(summary) <= _SUMMARY else f"{summary[:_SUMMARY].rsplit(' ', 1)[0]}…",
-        "owner": str(record.get("owner") or next(iter(_texts(record.get("authors"))), "")),
+        "owner": "" if record.get("type") == "person" else _owner(record),
         "format": _format(record),
         "tags": _texts(record.get("tags"))[:_TAGS],
         "columns": columns[:_COLUMNS],
@@ -71,6 +72,8 @@ def card(record: Mapping[str, Any]) -> Json:
         "box": box,
         "world": _is_world(box),
         "note": str((record.get("details") or {}).get("note") or ""),
+        # What the portal takes into a basket: neither people nor another collection.
+        "keeps": record.get("type") != "person" and "basket" not in (record.get("details") or {}),
     }
 
 
@@ -142,7 +145,7 @@ def size_of(size: object) -> str:
 
 def _facts(record: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     details = record.get("details") or {}
-    yield "Owner", str(record.get("owner") or "")
+    yield "Owner", "" if record.get("type") == "person" else str(record.get("owner") or "")
     yield "Authors", ", ".join(_texts(record.get("authors"))[:20])
     yield "Changed", _day(record.get("changed"))
     yield "About", _span(record.get("begins"), record.get("ends"))
@@ -164,12 +167,19 @@ def _actions(record: Mapping[str, Any], *, launches: bool, visitor: str) -> list
     kind, url = record.get("type"), links.safe_url(record.get("url"))
     own = record.get("catalog") == "here"
     slug = str((record.get("details") or {}).get("slug") or "")
-    names = {"app": "Open", "notebook": "Publish as an app", "share": "Open the share", "person": "Open the profile"}
+    names = {
+        "app": "Open",
+        "notebook": "Publish as an app",
+        "share": "Open the collection",
+        "person": "Show their apps",
+    }
     found: list[Json] = []
     if url:
         name = names.get(str(kind), "Show in the portal") if own else "Open the page"
         icon = {"app": "play", "notebook": "publish"}.get(str(kind), "open") if own else "open"
         found.append({"do": "open", "name": name, "url": url, "icon": icon, "away": not own})
+    if own and kind == "person" and (owner := str(record.get("owner") or "")):
+        found.append({"do": "find", "name": "Find what is theirs", "q": str(Clause(owner, "owner")), "icon": "search"})
     if kind in {"notebook", "data"} and (file := links.download(record)):
         found.append({"do": "download", "name": "Download", "url": file, "icon": "download", "away": False})
     if own and kind in {"app", "notebook"}:
@@ -213,6 +223,10 @@ def _format(record: Mapping[str, Any]) -> str:
     """Return the format where it tells more than the type: a notebook is a notebook."""
     said = str(record.get("format") or "")
     return "" if said in {record.get("type"), "ipynb"} else said
+
+
+def _owner(record: Mapping[str, Any]) -> str:
+    return str(record.get("owner") or next(iter(_texts(record.get("authors"))), ""))
 
 
 def _texts(said: object) -> list[str]:

@@ -10,6 +10,10 @@ from vaas.query import Clause, Search, parse
 __all__ = ["about", "bounded", "here_first", "last_word", "toggled", "years_in"]
 
 
+#: Whose the other things are: no alternative to these.
+_PERSON = "person"
+
+
 def toggled(text: str, field: str, value: str) -> str:
     """Return the text with this value of the field asked for, or not any more; values of one field are alternatives."""
     search = parse(text)
@@ -18,6 +22,8 @@ def toggled(text: str, field: str, value: str) -> str:
         kept = (tuple(each for each in group if not _is(each, field, value)) for group in search.groups)
         return str(replace(search, groups=tuple(filter(None, kept))))
     groups = list(search.groups)
+    if field == "type" and _PERSON in {value.lower(), *search.asked(field)}:
+        groups = [group for group in groups if not all(_of(each, field) for each in group)]
     clause = Clause(value, field)
     place = next((n for n, group in enumerate(groups) if all(_of(each, field) for each in group)), None)
     if place is None:

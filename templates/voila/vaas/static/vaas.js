@@ -340,7 +340,7 @@
     if (!shell) return;
     observer.disconnect();
     shell.setAttribute("role", "main");
-    find("vaas-content").setAttribute("role", "none");
+    find("vaas-content").hidden = true;
   }).observe(document.documentElement, { childList: true, subtree: true });
 
   window.vaas = Object.freeze({ again, end, runs, theme });
