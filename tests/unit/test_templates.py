@@ -230,6 +230,14 @@ def test_a_report_without_keys_can_be_shown() -> None:
     assert "It does not work yet" in page
 
 
+@pytest.mark.parametrize(("cells", "said"), [(0, "Nothing of it was run."), (3, "Code cells run")])
+def test_a_check_that_ran_nothing_has_no_figures(cells: int, said: str) -> None:
+    source = '{% import "_report.html" as r with context %}{{ r.full(report) }}'
+    report = {"cells": cells, "problems": [{"text": "Line 2 of requirements.txt asks for a folder."}]}
+    page = environment("portal").from_string(source).render(base="/", xsrf="", report=report)
+    assert said in page and ("Code cells run" in page) is bool(cells) and "Line 2" in page
+
+
 def test_a_check_with_hints_is_told_apart_from_a_clean_one() -> None:
     source = '{% import "_report.html" as r with context %}{{ r.level(report) }}'
     template = environment("portal").from_string(source)
@@ -270,3 +278,16 @@ def test_a_person_or_a_group_is_named_in_a_form_of_its_own(groups: list[str], *,
     # What is wrong is said at the field, as text.
     assert 'aria-describedby=" f-subject-error"' in text and "&lt;b&gt;" in text
     assert '"<i>' not in text
+
+
+def test_who_was_not_found_need_not_be_typed_again() -> None:
+    page = environment("portal").from_string(
+        '{% import "_macros.html" as m with context %}'
+        '{{ m.invite_forms("there", "grant", "name", wrong, [], ["physics"], access=true) }}'
+    )
+    said = {"who": "person", "name": 'em"li', "access": "READ"}
+    for wrong, kept in (({"name": "Nobody is called so."}, True), ({}, False)):
+        text = page.render(base="/", xsrf="token", wrong=wrong, values=said)
+        person, group = text.split("</form>")[:2]
+        assert ('value="em&#34;li"' in person and 'value="READ" selected' in person) is kept
+        assert "em&#34;li" not in group and 'value="VIEW" selected' in group
