@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import pytest
@@ -236,6 +237,17 @@ def test_a_check_that_ran_nothing_has_no_figures(cells: int, said: str) -> None:
     report = {"cells": cells, "problems": [{"text": "Line 2 of requirements.txt asks for a folder."}]}
     page = environment("portal").from_string(source).render(base="/", xsrf="", report=report)
     assert said in page and ("Code cells run" in page) is bool(cells) and "Line 2" in page
+
+
+@pytest.mark.parametrize(("missing", "said"), [([["sea"], ["sky"]], True), ([["sea"], []], False), ([None], False)])
+def test_where_every_environment_lacks_something_a_way_to_have_it_is_named(missing: list[Any], *, said: bool) -> None:
+    lacking = [
+        {"value": {"id": f"e{n}", "title": "E"}, "missing": each, "why_not": ""} for n, each in enumerate(missing)
+    ]
+    place = {"facility": {"id": "here"}, "environments": lacking, "environment": "e0"}
+    source = '{% import "_places.html" as p with context %}{{ p.options(place, "environment", "Environment", {}) }}'
+    page = environment("portal").from_string(source).render(base="/", xsrf="", place=place)
+    assert ("a requirements.txt beside its notebook" in page) is said
 
 
 def test_a_check_with_hints_is_told_apart_from_a_clean_one() -> None:
