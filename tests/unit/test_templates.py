@@ -239,12 +239,24 @@ def test_a_check_that_ran_nothing_has_no_figures(cells: int, said: str) -> None:
     assert said in page and ("Code cells run" in page) is bool(cells) and "Line 2" in page
 
 
-@pytest.mark.parametrize(("missing", "said"), [([["sea"], ["sky"]], True), ([["sea"], []], False), ([None], False)])
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        ([["sea"], ["sky"]], True),
+        ([["sea"], []], False),
+        ([None], False),
+        ([["sea"], "closed"], True),
+        (["closed"], False),
+    ],
+)
 def test_where_every_environment_lacks_something_a_way_to_have_it_is_named(missing: list[Any], *, said: bool) -> None:
     lacking = [
-        {"value": {"id": f"e{n}", "title": "E"}, "missing": each, "why_not": ""} for n, each in enumerate(missing)
+        {"value": {"id": "e", "title": "E"}, "missing": None, "why_not": "It is not there."}
+        if each == "closed"
+        else {"value": {"id": "e", "title": "E"}, "missing": each, "why_not": ""}
+        for each in missing
     ]
-    place = {"facility": {"id": "here"}, "environments": lacking, "environment": "e0"}
+    place = {"facility": {"id": "here"}, "environments": lacking, "environment": "e"}
     source = '{% import "_places.html" as p with context %}{{ p.options(place, "environment", "Environment", {}) }}'
     page = environment("portal").from_string(source).render(base="/", xsrf="", place=place)
     assert ("a requirements.txt beside its notebook" in page) is said
