@@ -40,6 +40,7 @@ def test_sharing_with_a_person_lets_them_in_and_revoking_shuts_their_open_page(a
     ada.page.get_by_label("Add a person").fill("sam")
     ada.page.locator("form.invite").filter(has=ada.page.get_by_label("Add a person")).get_by_role("button").click()
     expect(ada.page.get_by_text("Shared with sam.")).to_be_visible()
+    expect(ada.page.get_by_role("status")).to_be_focused()  # who uses a keyboard goes on from there
     sam.opens(slug)
     ada.page.get_by_role("button", name="Remove sam").click()
     expect(sam.page.locator("#vaas-banner")).to_be_visible(timeout=30_000)

@@ -45,7 +45,9 @@ def test_from_the_form_to_the_result(site: Site, ada: Person) -> None:
     starts(ada, path, n="5", name="north")
     expect(ada.page.get_by_text(re.compile(r"Cell \d of \d is running"))).to_be_visible(timeout=SLOW)
     ada.pictures("run-running")
+    ada.page.get_by_role("button", name="Cancel").focus()
     expect(ada.page.locator(".run-state")).to_contain_text("Done", timeout=SLOW)
+    expect(ada.page.get_by_role("main")).to_be_focused()  # the button is gone
     expect(ada.page.locator(".facts-values")).to_contain_text("north")
     result = ada.page.frame_locator("iframe")
     expect(result.get_by_text("5 waves of the north")).to_be_visible()

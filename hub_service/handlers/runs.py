@@ -69,7 +69,7 @@ class NewRunPage(Page):
             files = self.request.files.get("file") or []
             text, table = answers.table(files[0].body if files else None, most=self.portal.core.limits.series_runs)
         chosen = answers.chosen()
-        checks = self.get_body_argument("do", "start") == "check"
+        checks = how == "table" and self.get_body_argument("do", "start") == "check"  # Enter presses the first button
         if not (answers.wrong or table.mistakes or checks):
             try:
                 await self._start(how, asked, chosen, table, before)

@@ -19,7 +19,8 @@ if (menu) {
   });
 }
 
-// After a form was refused or looked through, what is said about it gets the focus, wherever on the page it is.
+// What is said about a form that was sent gets the focus, wherever on the page it is: who uses a keyboard goes on from
+// there, and who hears the page hears it first.
 (document.getElementById("error-summary") ?? document.querySelector("[data-told]"))?.focus();
 
 // On a narrow screen the current tab may lie outside of the line of tabs.

@@ -78,7 +78,11 @@ async function result() {
     again();
     return;
   }
-  document.querySelector("[data-swap]").replaceWith(document.adoptNode(next));
+  const old = document.querySelector("[data-swap]");
+  const held = old.contains(document.activeElement);
+  old.replaceWith(document.adoptNode(next));
+  // Who stood in what is gone goes on from the beginning of the page's own part.
+  if (held) document.getElementById("main").focus({ preventScroll: true });
   const word = document.querySelector(".run-state .badge").textContent;
   document.title = `${word}: ${document.querySelector("h1").textContent} · VaaS`;
   const status = document.createElement("p");

@@ -129,7 +129,9 @@ class TestLaunching:
         await world.settle()
         assert launching.get(AS_ADA, launch.id).state == "stopped" and not labs(world).plans
 
-    async def test_why_it_cannot_be_made_is_said(self, world: World, shelf: Shelf) -> None:
+    async def test_why_it_cannot_be_made_is_said(
+        self, world: World, shelf: Shelf, caplog: pytest.LogCaptureFixture
+    ) -> None:
         app, _, own = await app_of(world, shelf)
         shelf.there.clear()
         shelf.wrong = Unavailable("The index is silent.")
@@ -138,6 +140,7 @@ class TestLaunching:
         await world.settle()
         now = await launching.progress(LENT, launch.id)
         assert (now.phase, now.message) == ("failed", "The index is silent.") and not labs(world).plans
+        assert f"Launch {now.launch.id}: The index is silent." in caplog.text
         world.core.maker = None
         (why,) = {
             c.why_not for c in (await launching.form(AS_ADA, {"app": app.slug})).choices if c.environment.id == own

@@ -158,6 +158,15 @@ class TestTheForm:
         page = (await ada.get(FORM)).text
         assert "It is for members of chemistry." in page and 'value="start"' not in page
 
+    async def test_enter_in_a_field_starts_it_though_the_form_s_first_button_checks_a_table(
+        self, ada: httpx.AsyncClient, world: World
+    ) -> None:
+        page = (await ada.get(FORM)).text
+        first = re.search(r'<button[^>]*type="submit"[^>]*name="do" value="(\w+)"', page)
+        assert first and first[1] == "check"
+        answer = await ada.post("runs/new", data={**ASKED, "how": "once", "do": first[1]})
+        assert answer.headers["Location"] == f"/services/vaas/runs/{kept(world)[0].id}/"
+
 
 class TestATable:
     async def test_it_is_checked_row_by_row_before_anything_starts(self, ada: httpx.AsyncClient, world: World) -> None:

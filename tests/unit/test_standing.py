@@ -29,6 +29,7 @@ URL = "http://ada.vaas.localhost/user/ada/labc123abc123/"
         ("starting", "queued", 0, "queued"),
         ("placing", "starting", 0, "placing"),
         ("placing", "ready", 0, "ready"),
+        ("ready", "starting", 0, "placing"),
         ("failed", "starting", 5, "starting"),
         # What was just asked for may not be known to it yet; what was just stopped may still run.
         ("asked", "stopped", 0, "asked"),
@@ -118,12 +119,14 @@ def test_it_leads_to_the_notebook_and_only_while_it_runs(folder: str, book: str,
 
 
 def test_it_only_goes_forward_on_the_way() -> None:
+    told = replace(LAUNCH, state="ready", progress={"percent": 100, "message": "It listens."})
     seen = [
         standing(replace(LAUNCH, state="asked"), OwnServer()),
         standing(replace(LAUNCH, state="queued"), OwnServer("queued", progress=10)),
         standing(replace(LAUNCH, state="starting"), OwnServer("starting")),
         standing(replace(LAUNCH, state="starting"), OwnServer("starting", progress=80)),
         standing(replace(LAUNCH, state="placing", progress={"percent": 50}), OwnServer("starting")),
+        standing(settled(told, OwnServer("starting"), now=NOW), OwnServer("starting")),
         standing(replace(LAUNCH, state="ready"), OwnServer("ready", url=URL)),
     ]
     percents = [each.percent for each in seen]

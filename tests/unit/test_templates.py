@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import pytest
@@ -230,6 +231,37 @@ def test_a_report_without_keys_can_be_shown() -> None:
     assert "It does not work yet" in page
 
 
+@pytest.mark.parametrize(("cells", "said"), [(0, "Nothing of it was run."), (3, "Code cells run")])
+def test_a_check_that_ran_nothing_has_no_figures(cells: int, said: str) -> None:
+    source = '{% import "_report.html" as r with context %}{{ r.full(report) }}'
+    report = {"cells": cells, "problems": [{"text": "Line 2 of requirements.txt asks for a folder."}]}
+    page = environment("portal").from_string(source).render(base="/", xsrf="", report=report)
+    assert said in page and ("Code cells run" in page) is bool(cells) and "Line 2" in page
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        ([["sea"], ["sky"]], True),
+        ([["sea"], []], False),
+        ([None], False),
+        ([["sea"], "closed"], True),
+        (["closed"], False),
+    ],
+)
+def test_where_every_environment_lacks_something_a_way_to_have_it_is_named(missing: list[Any], *, said: bool) -> None:
+    lacking = [
+        {"value": {"id": "e", "title": "E"}, "missing": None, "why_not": "It is not there."}
+        if each == "closed"
+        else {"value": {"id": "e", "title": "E"}, "missing": each, "why_not": ""}
+        for each in missing
+    ]
+    place = {"facility": {"id": "here"}, "environments": lacking, "environment": "e"}
+    source = '{% import "_places.html" as p with context %}{{ p.options(place, "environment", "Environment", {}) }}'
+    page = environment("portal").from_string(source).render(base="/", xsrf="", place=place)
+    assert ("a requirements.txt beside its notebook" in page) is said
+
+
 def test_a_check_with_hints_is_told_apart_from_a_clean_one() -> None:
     source = '{% import "_report.html" as r with context %}{{ r.level(report) }}'
     template = environment("portal").from_string(source)
@@ -270,3 +302,16 @@ def test_a_person_or_a_group_is_named_in_a_form_of_its_own(groups: list[str], *,
     # What is wrong is said at the field, as text.
     assert 'aria-describedby=" f-subject-error"' in text and "&lt;b&gt;" in text
     assert '"<i>' not in text
+
+
+def test_who_was_not_found_need_not_be_typed_again() -> None:
+    page = environment("portal").from_string(
+        '{% import "_macros.html" as m with context %}'
+        '{{ m.invite_forms("there", "grant", "name", wrong, [], ["physics"], access=true) }}'
+    )
+    said = {"who": "person", "name": 'em"li', "access": "READ"}
+    for wrong, kept in (({"name": "Nobody is called so."}, True), ({}, False)):
+        text = page.render(base="/", xsrf="token", wrong=wrong, values=said)
+        person, group = text.split("</form>")[:2]
+        assert ('value="em&#34;li"' in person and 'value="READ" selected' in person) is kept
+        assert "em&#34;li" not in group and 'value="VIEW" selected' in group

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -34,6 +35,8 @@ Given = Callable[[Visitor, str, str], Mapping[str, Any]]
 _LONGEST_TITLE = 100
 _PLAN_SECONDS = 120
 _NOTHING = "Say what is to be launched: an app, a notebook of yours, the result of a run, or a basket."
+
+_log = logging.getLogger("vaas")
 
 
 @dataclass(frozen=True)
@@ -242,6 +245,7 @@ class Launching:
                 await self._start_now(lent, now, self._plan(lent.user, now, offering))
         except VaasError as error:
             why = error.message
+            _log.warning("Launch %s: %s", launch.id, error.log_message)
             with suppress(NotFound):
                 self._change(
                     launch, lambda now: replace(now, state="failed", error=why) if now.state == "asked" else now

@@ -144,8 +144,8 @@ def standing(launch: Launch, server: OwnServer) -> Standing:
 def _running(launch: Launch, phase: str) -> Launch:
     if launch.state == "failed" and launch.error and phase == "ready":
         return launch  # it said itself that it cannot go on
-    if phase != "ready" and launch.state == "placing":
-        return launch  # what is in it knows better than the Hub
+    if phase != "ready" and launch.state in {"placing", "ready"}:  # what is in it knows better than the Hub
+        return replace(launch, state="placing")  # but nobody gets there before the Hub leads there
     if launch.state == phase:
         return launch
     said = {name: value for name, value in launch.progress.items() if name != "ended"}

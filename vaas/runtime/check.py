@@ -207,7 +207,7 @@ def _writes(outcome: Outcome) -> list[dict[str, str]]:
     found = (
         (error["cell"], re.search(r"\[Errno 30\] [^:]+: '([^'\n]+)'", error["message"])) for error in outcome.errors
     )
-    text = "Cell {} writes “{}” into the app's own folder, which visitors share and nobody can change."
+    text = "Cell {} writes “{}” into the app’s own folder, which visitors share and nobody can change."
     fix = "Write it into a temporary folder instead: tempfile.mkdtemp() makes one."
     return [_problem("write", text.format(cell, Path(path[1]).name), fix) for cell, path in found if path]
 
