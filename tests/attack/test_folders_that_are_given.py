@@ -1,4 +1,4 @@
-"""A folder that the portal, as root, gives to somebody: what they do with it meanwhile and later reaches nothing else."""
+"""A folder that the portal, as root, gives to somebody: what they do with it meanwhile reaches nothing else."""
 
 from __future__ import annotations
 
