@@ -33,7 +33,7 @@ _NOT_SHOWN = re.compile(
     r"<!--.*?(?:-->|\Z)|<[^<>]{0,2000}>|(?<=\])\([^()]{0,2000}\)|^ {0,3}\[[^\]\n]{1,200}\]:.*$",
     re.DOTALL | re.MULTILINE,
 )
-#: Unicode's controls (Cc) but for tab and new line, and its marks of format (Cf). Written out: long logs are cleaned each
+#: Controls of Unicode (Cc) but for tab and new line, and marks of format (Cf). Written out: long logs are cleaned each
 #: second, and asking of each character what it is takes six times as long.
 _NOT_TEXT = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f\u202a-\u202e"

@@ -16,8 +16,8 @@ __all__ = ["KINDS", "Field", "Form", "fields_of", "filled", "filled_slots"]
 
 #: What a parameter can be: JSON's types, and a slot for data.
 KINDS = ("int", "float", "bool", "str", "list", "dict", "slot")
-#: Parameters of one notebook, characters of what is said about one, and of one value.
-MOST_FIELDS, _MOST_HELP, _MOST_VALUE = 100, 500, 20_000
+#: Parameters of one notebook, characters of what is said about one, of one value, and of all of a run.
+MOST_FIELDS, _MOST_HELP, _MOST_VALUE, _MOST_VALUES = 100, 500, 20_000, 100_000
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,12 @@ def filled(fields: Sequence[Field], given: Mapping[str, Any]) -> dict[str, Any]:
         if name not in known:
             raise Invalid(f"The notebook has no parameter “{str(name)[:80]}”.", field=str(name)[:80])
     values = {name: _value(known[name], value) for name, value in given.items()}
-    return {name: value for name, value in values.items() if value is not None}
+    values = {name: value for name, value in values.items() if value is not None}
+    if len(values) > 1 and len(json.dumps(values)) > _MOST_VALUES:
+        raise Invalid(
+            f"All values of a run together may have {_MOST_VALUES:,} characters. Put what is long into a file."
+        )
+    return values
 
 
 def filled_slots(fields: Sequence[Field], given: Mapping[str, str]) -> dict[str, str]:
