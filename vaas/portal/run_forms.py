@@ -140,9 +140,9 @@ def filled(fields: Sequence[Field], given: Mapping[str, Any]) -> dict[str, Any]:
     values = {name: _value(known[name], value) for name, value in given.items()}
     values = {name: value for name, value in values.items() if value is not None}
     if len(values) > 1 and len(json.dumps(values)) > _MOST_VALUES:
-        raise Invalid(
-            f"All values of a run together may have {_MOST_VALUES:,} characters. Put what is long into a file."
-        )
+        longest = max(values, key=lambda name: len(json.dumps(values[name])))
+        words = f"All values together may have {_MOST_VALUES:,} characters. Put what is long into a file."
+        raise Invalid(words, field=longest)
     return values
 
 
