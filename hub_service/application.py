@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from urllib.parse import urlsplit
 
 import jinja2
@@ -28,6 +28,7 @@ from hub_service.facilities_file import declared
 from hub_service.handlers.base import filters, masked
 from hub_service.hub_cookies import PortalOAuth, xsrf_cookie
 from hub_service.isolation import KernelIsolation, sandbox_environ, warning
+from hub_service.logs import Records
 from hub_service.offered import connected, room_here
 from hub_service.portals import OtherPortals
 from hub_service.probing import Probe, Probing
@@ -54,7 +55,7 @@ from vaas.slug import slugify
 from vaas.stores.lending import remove_leftovers
 from vaas.stores.mounted import MountedStores, SharedFolder
 
-__all__ = ["main", "make_application", "make_core", "make_index", "make_portal", "shared_ids"]
+__all__ = ["log_to", "main", "make_application", "make_core", "make_index", "make_portal", "shared_ids"]
 
 _log = logging.getLogger("vaas")
 _SWEEP_SECONDS = 3600
@@ -282,6 +283,14 @@ def _log_request(handler: Any) -> None:
     _log.log(level, "%d %s %s %.0f ms", handler.get_status(), request.method, path, 1000 * request.request_time())
 
 
+def log_to(stream: TextIO) -> None:
+    """Write what happens to the stream, one record a line, without what nobody else is to know."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(Records("[%(levelname).1s %(asctime)s %(name)s] %(message)s"))
+    handler.addFilter(_mask)
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
 def _mask(record: logging.LogRecord) -> bool:
     """Take the tokens of links out of whatever any library logs."""
     record.msg, record.args = masked(record.getMessage()), ()
@@ -312,12 +321,8 @@ def shared_ids(names: Sequence[str]) -> dict[str, str]:
 
 def main() -> int:
     """Run the service that the Hub manages; settings come from VAAS_ variables, the rest from the Hub."""
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="[%(levelname).1s %(asctime)s %(name)s] %(message)s"
-    )
+    log_to(sys.stderr)
     os.umask(0o077)
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(_mask)
     try:
         settings = Settings.from_environ(os.environ)
         PortalOAuth.instance(

@@ -109,7 +109,9 @@ def writes(run: Run, text: str) -> None:
 
 def kept(world: World) -> list[Run]:
     """Return all runs of ada's, the first first."""
-    return sorted(world.portal.running.runs(AS_ADA), key=lambda run: run.created)
+    running = world.portal.running
+    found = [running.run(AS_ADA, seen.id) for seen in running.runs(AS_ADA)]
+    return sorted(found, key=lambda run: run.created)
 
 
 def becomes(world: World, run: Run, **changed: Any) -> Run:

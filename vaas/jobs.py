@@ -25,6 +25,7 @@ __all__ = [
     "STATUS",
     "TEMPORARY",
     "inputs_of",
+    "give",
     "mark_of",
     "read_json",
     "read_tail",
@@ -122,6 +123,21 @@ def _brought_up(top: int, name: str) -> None:
             os.rename(inner, secrets.token_hex(16), src_dir_fd=here, dst_dir_fd=top)
     finally:
         os.close(here)
+
+
+def give(folder: Path, uid: int, gid: int) -> None:
+    """Make somebody the owner of a folder with all that is in it; no-op when it is theirs.
+
+    The folder comes last: until then nobody else gets into it, and from then on they may have put anything there. No
+    link is followed on the way, since of two who give the same folder one may be slower.
+    """
+    if os.stat(folder, follow_symlinks=False).st_uid == uid:
+        return
+    for _, folders, files, here in os.fwalk(folder):
+        for name in (*folders, *files):
+            with contextlib.suppress(FileNotFoundError):
+                os.chown(name, uid, gid, dir_fd=here, follow_symlinks=False)
+    os.chown(folder, uid, gid, follow_symlinks=False)
 
 
 def mark_of(pid: int) -> str:

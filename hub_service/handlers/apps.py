@@ -10,8 +10,9 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
-from typing import IO
+from typing import IO, ClassVar
 from urllib.parse import quote
 
 from tornado import web
@@ -42,6 +43,8 @@ __all__ = [
 
 #: How long a page of progress is kept open at most, in seconds.
 _PATIENCE = 600
+#: Streams of one person, and of all strangers together; each looks at the state several times a second.
+_MOST_STREAMS, _MOST_OF_STRANGERS = 20, 500
 #: What an address of an app asks for is led back with it, up to so many characters.
 _LONGEST_QUERY = 4_000
 
@@ -126,7 +129,15 @@ class Cover(Page):
 
 
 class EventStream(Page):
-    """Server-sent events: one JSON object each, until it is over or nobody listens."""
+    """Server-sent events: one JSON object each, until it is over or nobody listens.
+
+    Of one person, and of all strangers together, so many are open at once: beyond, the oldest end, and whoever still
+    looks at their pages begins anew.
+    """
+
+    _closed = False
+    #: By name, "" for strangers: what is open, the oldest first.
+    _open: ClassVar[dict[str, list[EventStream]]] = {}
 
     def on_connection_close(self) -> None:
         """Notice that nobody listens any more."""
@@ -137,7 +148,11 @@ class EventStream(Page):
         self.set_header("Content-Type", "text/event-stream")
         self.set_header("Cache-Control", "no-store")
         self.set_header("X-Accel-Buffering", "no")
-        self._closed, last, waited = False, "", 0.0
+        with self._among_others():
+            await self._stream(every)
+
+    async def _stream(self, every: float) -> None:
+        last, waited = "", 0.0
         while not self._closed and waited < _PATIENCE:
             over, value = await self.state()
             text = json.dumps(value)
@@ -151,6 +166,21 @@ class EventStream(Page):
             if over:
                 return
             await self.pause(every)
+
+    @contextmanager
+    def _among_others(self) -> Iterator[None]:
+        """Be one of the open ones of who asks."""
+        name = self.user.name if self.user else ""
+        others = self._open.setdefault(name, [])
+        others.append(self)
+        for oldest in others[: -_MOST_STREAMS if name else -_MOST_OF_STRANGERS]:
+            oldest._closed = True
+        try:
+            yield
+        finally:
+            others.remove(self)
+            if not others:
+                self._open.pop(name, None)
 
     async def pause(self, seconds: float) -> None:
         """Wait before the state is looked at again."""

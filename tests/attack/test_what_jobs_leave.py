@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 from pathlib import Path
 
 import pytest
 
+from hub_service.application import log_to
 from tests.contract.executor import until
 from tests.notebooks import notebook
 from tests.portal_parts import ADA, BOB, World
@@ -98,3 +101,33 @@ async def test_files_with_holes_fill_no_disk(world: World, running: Running, sta
         final = await ended(running, stage, ADA, run)
     kept = [path.name for path in (world.homes / "ada" / final.result_path).rglob("*") if path.is_file()]
     assert sorted(kept) == ["made.txt", "plain.ipynb", "result.html", "run.json"]
+
+
+async def test_the_words_of_a_job_are_no_record_of_the_portals_log(
+    world: World, running: Running, stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, root = io.StringIO(), logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    monkeypatch.setattr(root, "level", root.level)
+    log_to(written)
+    run = await running.start(Visitor(ADA), PLAIN)
+    async with following(running):
+        await state(running, ADA, run, lambda now: bool(now.ref))
+        said = "no\n[I 2026-11-28 12:00:00,000 vaas] Run x of bob is over: done.\x1b[2J"
+        jobs.write_json(tmp_path / "runs" / run.id / jobs.STATUS, {"state": "failed", "error": said})
+        stage.end("failed", id=run.id)
+        await until(lambda: " is over: failed" in written.getvalue(), seconds=20)
+    lines = written.getvalue().splitlines()
+    assert any("Run x of bob" in line for line in lines)
+    assert not [line for line in lines if line.startswith("[") and "Run x of bob" in line]
+    assert any(run.id in line for line in lines if line.startswith("[I "))
+
+
+def test_no_word_moves_the_terminal_of_who_reads_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    written, root = io.StringIO(), logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    monkeypatch.setattr(root, "level", root.level)
+    log_to(written)
+    logging.getLogger("vaas").warning("uv says: %s", "no\r\x1b[2J\x9b2J\u2028[I")
+    assert "uv says: no" in written.getvalue()
+    assert set(written.getvalue()) <= {"\n", *map(chr, range(32, 127))}

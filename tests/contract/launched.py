@@ -47,13 +47,30 @@ class LaunchedContract:
             for each in (RUN, done, replace(RUN, id="r3", owner="bob", state="running")):
                 records.runs.save(each)
         with database.begin() as records:
-            assert records.runs.of("ada") == [done, RUN]
-            assert records.runs.of("ada", series="x") == [done]
-            assert records.runs.of("ada", limit=1) == [done]
+            brief = replace(SNAPSHOT, files=())
+            listed = [replace(each, snapshot=brief) for each in (done, RUN)]
+            assert records.runs.of("ada") == listed
+            assert records.runs.of("ada", series="x") == listed[:1]
+            assert records.runs.of("ada", limit=1) == listed[:1]
             assert [each.id for each in records.runs.open()] == ["r1", "r3"]
+            assert records.runs.open()[0] == replace(RUN, snapshot=brief, parameters={}, asked={})
+            assert records.runs.snapshots() == [SNAPSHOT]
             assert records.runs.get("r2") == done
             records.runs.remove("r2")
             assert records.runs.get("r2") is None
+
+    def test_of_runs_that_are_over_the_oldest_of_a_person_go(self, database: SqlDatabase) -> None:
+        with database.begin() as records:
+            for number in range(5):
+                at = NOW + timedelta(seconds=number)
+                records.runs.save(replace(RUN, id=f"r{number}", state="done", created=at))
+            records.runs.save(replace(RUN, id="r5", owner="bob", state="failed"))
+            records.runs.save(replace(RUN, id="r6"))
+            records.runs.trim("ada", keep=2)
+            records.runs.trim("ada", keep=2)
+        with database.begin() as records:
+            assert [each.id for each in records.runs.of("ada")] == ["r4", "r3", "r6"]
+            assert [each.id for each in records.runs.of("bob")] == ["r5"]
 
     def test_a_run_moves_on_from_the_state_that_it_is_in_and_from_no_other(self, database: SqlDatabase) -> None:
         with database.begin() as records:

@@ -8,9 +8,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import unicodedata
 from typing import Any
 
 import pytest
+
+from vaas.prose import clean_text
 
 #: What takes minutes or hours is meant, not a slow machine: each of these takes a few seconds at most.
 PATIENCE = 20
@@ -229,3 +232,12 @@ show([one.parts for one in parse_multistatus(body.encode())])
 def test_calls_of_calls_are_followed_as_far_as_patience_goes(cells: str, why: str) -> None:
     found = result(f"found = first_question(read(*{cells}))\nshow(found.why if found else '')")
     assert why in found and bool(why) == bool(found)
+
+
+def test_what_is_no_text_is_taken_out_and_nothing_else() -> None:
+    every = [chr(number) for number in range(sys.maxunicode + 1)]
+    odd = {c for c in every if unicodedata.category(c) in {"Cc", "Cf"} and c not in "\n\t"}
+    gone = {c for c in every if clean_text(f"a{c}a") == "aa"}
+    assert odd <= gone
+    # What a later Unicode has made a mark of format is none that this Python knows.
+    assert {unicodedata.category(c) for c in gone - odd} <= {"Cn"}

@@ -41,7 +41,9 @@ def ended(running: Running) -> str:
 def over(world: World) -> None:
     """Let all runs be over."""
     with world.core.database.begin() as records:
-        for run in records.runs.open():
+        for seen in records.runs.open():
+            run = records.runs.get(seen.id)
+            assert run is not None
             records.runs.save(replace(run, state="done"))
 
 

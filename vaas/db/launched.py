@@ -7,6 +7,7 @@ from collections.abc import Collection
 from datetime import datetime
 
 from vaas.launching import Launch, Run, Schedule
+from vaas.model import Snapshot
 
 __all__ = ["Launches", "Runs", "Schedules"]
 
@@ -40,11 +41,22 @@ class Runs(ABC):
 
     @abstractmethod
     def of(self, owner: str, *, series: str = "", limit: int = 200) -> list[Run]:
-        """Return the person's, the newest first, of one series alone when it is named."""
+        """Return the person's, the newest first, of one series alone when it is named; without their files."""
 
     @abstractmethod
     def open(self) -> list[Run]:
-        """Return all that are queued or running, the oldest first."""
+        """Return all that are queued or running, the oldest first; without files, values, and what was asked for.
+
+        They are to be looked at: who goes on with one gets it whole.
+        """
+
+    @abstractmethod
+    def snapshots(self) -> list[Snapshot]:
+        """Return the notebooks of all that are queued or running, each once."""
+
+    @abstractmethod
+    def trim(self, owner: str, *, keep: int) -> None:
+        """Remove the person's oldest that are over, but for so many."""
 
     @abstractmethod
     def unseen(self, owner: str, *, since: datetime) -> list[str]:

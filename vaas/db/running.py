@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 
@@ -53,17 +53,34 @@ class Runs(SqlRows, launched.Runs):
         return Run(**_loaded(found[0])) if found else None
 
     def of(self, owner: str, *, series: str = "", limit: int = 200) -> list[Run]:
-        """Return the person's, the newest first; all of one series, and it alone, when it is named."""
+        """Return the person's, the newest first, without their files; all of one series, and it alone, when named."""
         t = schema.runs
-        wanted = sa.select(t).where(t.c.owner == owner).order_by(t.c.created.desc(), t.c.id)
+        wanted = sa.select(*_without("files")).where(t.c.owner == owner).order_by(t.c.created.desc(), t.c.id)
         wanted = wanted.where(t.c.series == series) if series else wanted.limit(limit)
         return [Run(**_loaded(row)) for row in self._rows(wanted)]
 
     def open(self) -> list[Run]:
-        """Return all that are queued or running, the oldest first."""
+        """Return all that are queued or running, the oldest first; without files, values, and what was asked for."""
         t = schema.runs
-        rows = self._rows(sa.select(t).where(t.c.state.in_(_OPEN)).order_by(t.c.created, t.c.id))
+        wanted = sa.select(*_without("files", "parameters", "asked"))
+        rows = self._rows(wanted.where(t.c.state.in_(_OPEN)).order_by(t.c.created, t.c.id))
         return [Run(**_loaded(row)) for row in rows]
+
+    def snapshots(self) -> list[Snapshot]:
+        """Return the notebooks of all that are queued or running, each once."""
+        t = schema.runs
+        once = sa.select(sa.func.min(t.c.id)).where(t.c.state.in_(_OPEN)).group_by(t.c.hash)
+        return [
+            _snapshot(row) for row in self._rows(sa.select(t.c.hash, t.c.notebook, t.c.files).where(t.c.id.in_(once)))
+        ]
+
+    def trim(self, owner: str, *, keep: int) -> None:
+        """Remove the person's oldest that are over, but for so many."""
+        t = schema.runs
+        over = sa.select(t.c.id).where(t.c.owner == owner, t.c.state.in_(tuple(ENDED)))
+        old = over.order_by(t.c.created.desc(), t.c.id).offset(keep)
+        for part in self._parts(list(self._c.execute(old).scalars())):
+            self._c.execute(sa.delete(t).where(t.c.id.in_(part)))
 
     def unseen(self, owner: str, *, since: datetime) -> list[str]:
         """Return the ids of the person's that ended since and are not marked as "seen" in their progress."""
@@ -74,13 +91,13 @@ class Runs(SqlRows, launched.Runs):
 
     def save(self, run: Run) -> None:
         """Add or replace it."""
-        self._put(schema.runs, _stored(asdict(run)))
+        self._put(schema.runs, _stored(run))
 
     def move(self, run: Run, *, before: Collection[str]) -> bool:
         """Replace it if its state is one of ``before`` at this moment; return whether it was."""
         t = schema.runs
         same = sa.and_(t.c.id == run.id, t.c.state.in_(before))
-        return bool(self._c.execute(sa.update(t).where(same).values(**_stored(asdict(run)))).rowcount)
+        return bool(self._c.execute(sa.update(t).where(same).values(**_stored(run))).rowcount)
 
     def remove(self, run_id: str) -> None:
         """Remove it; no-op when there is none."""
@@ -110,21 +127,34 @@ class Schedules(SqlRows, launched.Schedules):
 
     def save(self, schedule: Schedule) -> None:
         """Add or replace it."""
-        self._put(schema.schedules, _stored(asdict(schedule)))
+        self._put(schema.schedules, _stored(schedule))
 
     def remove(self, schedule_id: str) -> None:
         """Remove it; no-op when there is none."""
         self._c.execute(sa.delete(schema.schedules).where(schema.schedules.c.id == schedule_id))
 
 
-def _stored(fields: Mapping[str, Any]) -> dict[str, Any]:
-    snapshot = fields["snapshot"]
-    row = {name: value for name, value in fields.items() if name != "snapshot"}
-    return {**row, **{name: snapshot[name] for name in ("hash", "notebook")}, "files": list(snapshot["files"])}
+def _without(*names: str) -> list[sa.Column[Any]]:
+    return [column for column in schema.runs.c if column.name not in names]
+
+
+def _stored(kept: Run | Schedule) -> dict[str, Any]:
+    row = {field.name: getattr(kept, field.name) for field in fields(kept) if field.name != "snapshot"}
+    snapshot = kept.snapshot
+    assert snapshot.files, "It was only to be looked at."
+    # By hand: a table of values has as many snapshots as rows, each with as many files as there are.
+    return {
+        **row,
+        "hash": snapshot.hash,
+        "notebook": snapshot.notebook,
+        "files": [dict(vars(f)) for f in snapshot.files],
+    }
 
 
 def _loaded(row: Mapping[str, Any]) -> dict[str, Any]:
-    fields = dict(row)
-    files = tuple(File(**file) for file in fields.pop("files"))
-    fields["snapshot"] = Snapshot(fields.pop("hash"), fields.pop("notebook"), files)
-    return fields
+    found = {name: value for name, value in row.items() if name not in {"hash", "notebook", "files"}}
+    return {"parameters": {}, **found, "snapshot": _snapshot(row)}
+
+
+def _snapshot(row: Mapping[str, Any]) -> Snapshot:
+    return Snapshot(row["hash"], row["notebook"], tuple(File(**file) for file in row.get("files", ())))

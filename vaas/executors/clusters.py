@@ -20,7 +20,7 @@ from vaas.executors.accounts import LEAST_UID, account_of, as_account
 from vaas.executors.base import Executor, Job, JobState
 from vaas.executors.programs import Unknown, answer_of
 
-__all__ = ["ClusterExecutor", "Ref", "Shared"]
+__all__ = ["ClusterExecutor", "Ref", "Shared", "is_ours"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _REF = re.compile(rf"(\d{{1,12}})/([a-z_][a-z0-9_.-]{{0,31}})/({_NAME.pattern})")
@@ -165,12 +165,15 @@ class ClusterExecutor(Executor):
         return "\n".join(["#!/bin/sh", f"export HOME=~{job.owner}", *lines, f"exec {shlex.join(command)}", ""])
 
     async def _give(self, folder: Path, owner: struct_passwd) -> None:
-        """Make the folder the person's, whose job writes into it."""
+        """Make the folder the person's, whose job writes into it; no-op when it is: they have had it since."""
+        if not is_ours(folder):
+            return
         if self._shared.give:
             named = as_account(self._shared.give, owner.pw_name)
             await self._answer([part.replace("{folder}", str(folder)) for part in named])
         elif os.geteuid() == 0:
-            await asyncio.to_thread(_chown, folder, owner)
+            os.chmod(folder, 0o700)
+            await asyncio.to_thread(jobs.give, folder, owner.pw_uid, owner.pw_gid)
         elif owner.pw_uid != os.geteuid():
             raise Unavailable("Jobs cannot run here: their folder cannot be given to you. Ask those who run this site.")
 
@@ -182,8 +185,6 @@ class ClusterExecutor(Executor):
         return await answer_of(command, given, seconds=self._shared.seconds)
 
 
-def _chown(folder: Path, owner: struct_passwd) -> None:
-    os.chmod(folder, 0o700)
-    for root, folders, files in os.walk(folder):
-        for path in (root, *(os.path.join(root, name) for name in (*folders, *files))):
-            os.chown(path, owner.pw_uid, owner.pw_gid, follow_symlinks=False)
+def is_ours(folder: Path) -> bool:
+    """Tell whether nobody else can have changed anything in the folder."""
+    return folder.stat(follow_symlinks=False).st_uid == os.geteuid()

@@ -15,7 +15,7 @@ from typing import Any
 from vaas import jobs
 from vaas.errors import Invalid, Unavailable
 from vaas.executors.base import Job, JobState
-from vaas.executors.clusters import ClusterExecutor, Ref, Shared
+from vaas.executors.clusters import ClusterExecutor, Ref, Shared, is_ours
 from vaas.prose import clean_text, shorten
 
 __all__ = ["HtcondorExecutor", "Pool"]
@@ -62,7 +62,9 @@ class HtcondorExecutor(ClusterExecutor):
 
     async def _handed_over(self, job: Job, owner: struct_passwd) -> str:
         described = self._described(job)
-        await asyncio.to_thread(_write, job.folder / _SCRIPT, self._script(job))
+        # Later the folder is the person's, and a link may lie there instead.
+        if is_ours(job.folder):
+            await asyncio.to_thread(_write, job.folder / _SCRIPT, self._script(job))
         await self._give(job.folder, owner)
         said = await self._run(owner.pw_name, ["condor_submit", "-terse", "-"], described)
         number = said.rpartition("\n")[2].partition(".")[0].strip()

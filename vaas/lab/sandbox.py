@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import vaas
+from vaas import jobs
 from vaas.errors import Unavailable
 from vaas.lab.pythons import folders_of
 from vaas.machine import seccomp
@@ -71,17 +72,8 @@ def uid_of(home: Path) -> int:
     owner = home.stat().st_uid
     if owner == 0:
         owner = FIRST_UID + int.from_bytes(hashlib.sha256(home.name.encode()).digest()[:8]) % UIDS
-        _give(home, owner)
+        jobs.give(home, owner, owner)
     return owner
-
-
-def _give(home: Path, owner: int) -> None:
-    """Make somebody the owner of all that lies there; only we have worked in it so far, and no link is followed."""
-    for folder, folders, files in os.walk(home):
-        for name in (*folders, *files):
-            os.lchown(os.path.join(folder, name), owner, owner)
-    # Last: where this is done, all is done.
-    os.chown(home, owner, owner)
 
 
 @contextmanager

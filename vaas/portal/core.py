@@ -96,10 +96,12 @@ class Limits:
     #: Of those that no version uses: how many bytes are kept, with what was fetched, and for how many days.
     environments_bytes: int = 20_000_000_000
     environment_days: int = 30
-    #: Runs: how many at once on this machine and of each person anywhere; how many wait of each; rows of one series.
+    #: Runs: how many at once on this machine and of each person anywhere; how many wait of each; how many that are over
+    #: are listed, whose results stay in the store whatever the list says; rows of one series.
     runs: int = 4
     runs_each: int = 2
     runs_queued: int = 500
+    runs_kept: int = 1_000
     series_runs: int = 200
     #: How long one may take where its size does not say, how many bytes of data are brought for it, and how many it
     #: writes; for how many days results that cannot be put into a store are kept.

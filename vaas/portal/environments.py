@@ -160,7 +160,7 @@ class Environments:
         for app in records.apps.visible(everything, Query(limit=_ALL), now=now):
             yield from (version.snapshot for version in records.versions.of(app.id))
         yield from (draft.snapshot for draft in records.drafts.older(now + _CENTURY))
-        yield from (run.snapshot for run in records.runs.open())
+        yield from records.runs.snapshots()
         yield from (schedule.snapshot for schedule in records.schedules.due(now + _CENTURY))
 
     async def _may_be_had(self, lock: Lock, maker: Maker, told: Told) -> bool:

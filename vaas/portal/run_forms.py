@@ -19,8 +19,8 @@ __all__ = ["KINDS", "STORE", "Field", "Form", "fields_of", "filled", "filled_slo
 KINDS = ("int", "float", "bool", "str", "list", "dict", "slot")
 #: What names a file of a store begins with, as "store:<store>/<path>".
 STORE = "store:"
-#: Parameters of one notebook, characters of what is said about one, and of one value.
-MOST_FIELDS, _MOST_HELP, _MOST_VALUE = 100, 500, 20_000
+#: Parameters of one notebook, characters of what is said about one, of one value, and of all of a run.
+MOST_FIELDS, _MOST_HELP, _MOST_VALUE, _MOST_VALUES = 100, 500, 20_000, 100_000
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,12 @@ def filled(fields: Sequence[Field], given: Mapping[str, Any]) -> dict[str, Any]:
         if name not in known:
             raise Invalid(f"The notebook has no parameter “{str(name)[:80]}”.", field=str(name)[:80])
     values = {name: _value(known[name], value) for name, value in given.items()}
-    return {name: value for name, value in values.items() if value is not None}
+    values = {name: value for name, value in values.items() if value is not None}
+    if len(values) > 1 and len(json.dumps(values)) > _MOST_VALUES:
+        longest = max(values, key=lambda name: len(json.dumps(values[name])))
+        words = f"All values together may have {_MOST_VALUES:,} characters. Put what is long into a file."
+        raise Invalid(words, field=longest)
+    return values
 
 
 def wrong_rows(fields: Sequence[Field], rows: Iterable[Mapping[str, Any]]) -> list[Mistake]:

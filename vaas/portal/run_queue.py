@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -129,9 +129,9 @@ class Queue:
         with self._core.database.begin() as records:
             runs = records.runs.open()
         for run in [run for run in runs if _handed(run)]:
-            self._begin(run, self._look(run))
+            self._begin(run, self._look)
         for run in self._next(runs):
-            self._begin(run, self._hand_over(run))
+            self._begin(run, self._hand_over)
         # What takes long goes on meanwhile.
         await asyncio.sleep(0)
 
@@ -179,13 +179,16 @@ class Queue:
     def _may(self, run: Run) -> bool:
         return self._again.get(run.id, 0.0) <= time.monotonic()
 
-    def _begin(self, run: Run, work: Coroutine[Any, Any, None]) -> None:
-        """Do it unless something is done for that run, or has to wait."""
-        if run.id in self._busy or not self._may(run):
-            work.close()
+    def _begin(self, seen: Run, work: Callable[[Run], Coroutine[Any, Any, None]]) -> None:
+        """Do it with the whole run, unless something is done for it, or it has to wait."""
+        if seen.id in self._busy or not self._may(seen):
+            return
+        with self._core.database.begin() as records:
+            run = records.runs.get(seen.id)
+        if run is None or run.over:
             return
         self._again.pop(run.id, None)
-        task = self._busy[run.id] = asyncio.get_running_loop().create_task(self._safely(run, work))
+        task = self._busy[run.id] = asyncio.get_running_loop().create_task(self._safely(run, work(run)))
         task.add_done_callback(lambda _: self._busy.pop(run.id, None))
 
     async def _safely(self, run: Run, work: Coroutine[Any, Any, None]) -> None:

@@ -117,6 +117,7 @@ class Schedules:
                 _log.info("Schedule %s is left out once: what it began before is not over.", schedule.id)
                 return
             records.runs.save(run)
+            records.runs.trim(run.owner, keep=self._core.limits.runs_kept)
 
     def _end(self, schedule: Schedule, why: str) -> None:
         _log.info("Schedule %s of %s ends: %s", schedule.id, schedule.owner, why)

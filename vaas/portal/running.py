@@ -301,6 +301,7 @@ class Running:
                 raise Conflict(f"At most {most} of your runs may wait at once, and {waiting} do. Wait, or cancel some.")
             for run in runs:
                 records.runs.save(run)
+            records.runs.trim(runs[0].owner, keep=self._core.limits.runs_kept)
 
     async def _kept_log(self, visitor: Visitor, run: Run) -> str:
         """Return the end of the log that lies beside the results, "" when it is not there any more."""

@@ -1,0 +1,60 @@
+"""Somebody holds streams of events open, as many as they can, each of which costs the portal something all the time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+
+import httpx
+import pytest
+
+from hub_service.handlers import apps
+from tests.notebooks import notebook
+from tests.portal_parts import BOB, World
+from tests.run_desk import AS_BOB, ASKED, CELLS, ada, going
+from tests.unit.test_handlers import client, site
+from vaas.prose import clean_text
+
+__all__ = ["ada", "site"]
+
+pytestmark = pytest.mark.attack
+
+
+async def over(answer: httpx.Response) -> bool:
+    """Tell whether the stream ends within some seconds."""
+    try:
+        async with asyncio.timeout(4):
+            async for _ in answer.aiter_lines():
+                pass
+    except TimeoutError:
+        return False
+    return True
+
+
+async def test_of_many_streams_the_oldest_end(
+    ada: httpx.AsyncClient, world: World, site: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apps, "_MOST_STREAMS", 3)
+    run = await going(world)
+    world.put(BOB, "lab/waves.ipynb", notebook(*CELLS))
+    theirs = await world.portal.running.start(AS_BOB, ASKED)
+    async with AsyncExitStack() as opened:
+
+        async def stream(browser: httpx.AsyncClient, path: str) -> httpx.Response:
+            return await opened.enter_async_context(browser.stream("GET", path))
+
+        bob = await opened.enter_async_context(client(site, "bob"))
+        found = [await stream(bob, f"runs/{theirs.id}/events")]
+        found += [await stream(ada, f"runs/{run.id}/events") for _ in range(5)]
+        assert {answer.status_code for answer in found} == {200}
+        ended = await asyncio.gather(*map(over, found))
+    assert ended == [False, True, True, False, False, False]
+
+
+def test_cleaning_takes_no_longer_for_odd_texts() -> None:
+    for text in ("abc défg hij\n" * 15_000, "—" * 200_000, "\u200b" * 200_000):
+        began = time.process_time()
+        for _ in range(10):
+            clean_text(text)
+        assert time.process_time() - began < 0.15
