@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from jupyterhub.spawner import Spawner
+from jupyterhub.spawner import Spawner, SpawnException
 from traitlets import Dict, Unicode
 
 from vaas.plans import Plan
@@ -16,6 +16,9 @@ __all__ = ["KIND", "Pods", "with_pods"]
 #: The label that says what runs in a pod, for rules of the network: "app" or "launch".
 KIND = "vaas/kind"
 _VOLUME = "vaas-data"
+#: The kind of facilities whose launches are pods.
+_KUBERNETES = "kubernetes"
+_ELSEWHERE = "Launches run in the cluster here. Choose it, or tell those who run this site."
 #: What every container gets: no right that it was not given.
 _STRICT = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsUser": 1000, "runAsGroup": 1000}
 #: What it takes to make a sandbox for each kernel, in a pod that has its users for itself.
@@ -60,6 +63,8 @@ class Pods(Spawner):
 
     def prepare_launch(self, plan: Plan) -> None:
         """Set what is started for this plan, and mount the person's home and the folders that are shared with them."""
+        if plan.kind != _KUBERNETES:
+            raise SpawnException(_ELSEWHERE, reason="facility", status_code=400)
         super().prepare_launch(plan)
         named = plan.environment.where if plan.environment.kind == "image" else self.launch_image
         if named:

@@ -7,9 +7,11 @@ from typing import Any
 
 import batchspawner
 import pytest
+from dockerspawner import DockerSpawner
 from jupyterhub.spawner import SimpleLocalProcessSpawner
 
 from hub_service.cluster_servers import BatchServers, SlurmServers, mixin_for
+from hub_service.containers import Containers
 from hub_service.spawner import AppServers, with_app_servers
 
 SLURM = with_app_servers(batchspawner.SlurmSpawner, mixin_for(batchspawner.SlurmSpawner))
@@ -22,6 +24,7 @@ SLURM = with_app_servers(batchspawner.SlurmSpawner, mixin_for(batchspawner.Slurm
         (type("OfASite", (batchspawner.SlurmSpawner,), {}), SlurmServers),
         (batchspawner.PBSSpawner, BatchServers),
         (batchspawner.CondorSpawner, BatchServers),
+        (DockerSpawner, Containers),
         (SimpleLocalProcessSpawner, AppServers),
     ],
 )

@@ -16,11 +16,15 @@ from typing import Any
 
 import pytest
 import yaml
+from jupyterhub.spawner import SpawnException
 from kubernetes_asyncio.client import ApiClient
 from kubespawner import KubeSpawner
 from traitlets.config import Config
 
 from hub_service.cluster_config import configure_in_cluster
+from hub_service.clusters import run_kinds
+from hub_service.facilities_file import read_facilities
+from hub_service.offered import connected
 from hub_service.pods import KIND
 from hub_service.settings import ROOT, Settings
 from hub_service.spawner import AppServers
@@ -32,7 +36,8 @@ FOLDER = ROOT / "deploy" / "kubernetes"
 VALUES: dict[str, Any] = yaml.safe_load((FOLDER / "values.yaml").read_text())
 #: Of the chart's values, those that this file sets, down to where anything may stand; read in the chart's schema.
 CHART = {
-    "hub": "image config extraConfig extraEnv extraVolumes extraVolumeMounts service networkPolicy resources",
+    "hub": "image config extraConfig extraFiles extraEnv extraVolumes extraVolumeMounts service networkPolicy "
+    "resources",
     "hub.service": "extraPorts",
     "hub.networkPolicy": "ingress egress",
     "proxy": "service chp",
@@ -229,7 +234,6 @@ async def test_an_apps_pod_has_a_sandbox_for_its_kernels_and_nothing_of_the_clus
     assert understood(cluster, pod, "V1Pod") == pod
 
 
-@pytest.mark.skipif(not hasattr(AppServers, "prepare_launch"), reason="people have no servers of their own yet")
 async def test_a_launchs_pod_has_its_persons_home_and_no_rights(cluster: ApiClient, spawner: Any) -> None:
     spawner.user.name = "ada"
     environment = Environment("big", "Big", "image", "registry.example.org/big:1")
@@ -250,9 +254,30 @@ async def test_a_launchs_pod_has_its_persons_home_and_no_rights(cluster: ApiClie
         ("/srv/vaas/shared/everyone", "shared/everyone", True),
         ("/srv/vaas/shared/{x}", "shared/{x}", True),
     ]
+    assert spawner.order_of(spawner.plan).environment.where == "/opt/vaas/app/bin/python"
     (volume,) = pod["spec"]["volumes"]
     assert volume["persistentVolumeClaim"] == {"claimName": "vaas-data"}
     assert spawner.order_of(spawner.plan).home == "/srv/vaas/homes/ada"
+
+
+def test_a_pod_takes_no_launch_that_is_for_elsewhere(spawner: Any) -> None:
+    plan = Plan("/user/ada/l1/", 1e12, "here", "local", Environment("e", "E", "python", "/p"), Size("s", "S"))
+    with pytest.raises(SpawnException, match="run in the cluster here"):
+        spawner.prepare_launch(plan)
+
+
+def test_what_people_can_launch_is_what_the_pods_can_be(tmp_path: Path) -> None:
+    (written,) = VALUES["hub"]["extraFiles"].values()
+    assert written["mountPath"] == VALUES["hub"]["extraEnv"]["VAAS_FACILITIES"]
+    path = tmp_path / "facilities.toml"
+    path.write_text(written["stringData"])
+    settings = Settings.from_environ(environ(tmp_path))
+    offering = read_facilities(path, apps=settings.app_python).offering
+    assert connected(offering, everywhere=True, runs=run_kinds({})) == offering
+    (facility,) = offering.facilities
+    assert (facility.kind, facility.interactive, facility.batch) == ("kubernetes", True, False)
+    app = VALUES["singleuser"]["image"]
+    assert [each.where for each in offering.environments] == [f"{app['name']}:{app['tag']}"]
 
 
 @pytest.mark.parametrize("named", ["dummy", "jupyterhub.auth.DummyAuthenticator"])
