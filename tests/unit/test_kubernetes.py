@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
+from jsonschema import Draft7Validator
 from jupyterhub.spawner import SpawnException
 from kubernetes_asyncio.client import ApiClient
 from kubespawner import KubeSpawner
@@ -33,6 +34,8 @@ from vaas.launching import Environment, Size
 from vaas.plans import Plan
 
 FOLDER = ROOT / "deploy" / "kubernetes"
+#: The chart's own values and their schema: tests/recorded/README.md says where they are from.
+RECORDED = ROOT / "tests" / "recorded" / "zero-to-jupyterhub"
 VALUES: dict[str, Any] = yaml.safe_load((FOLDER / "values.yaml").read_text())
 #: Of the chart's values, those that this file sets, down to where anything may stand; read in the chart's schema.
 CHART = {
@@ -135,6 +138,38 @@ def test_the_chart_has_a_place_for_each_value() -> None:
     found = dict(paths(VALUES))
     assert set(VALUES) == {name for name in CHART if "." not in name}
     assert found == {name: set(words.split()) for name, words in CHART.items()}
+
+
+def refused(changed: Mapping[str, Any]) -> list[str]:
+    """Return what the chart's schema has against these values on top of its own, as helm asks it."""
+    schema = json.loads((RECORDED / "values.schema.json").read_text())
+    whole = merged(json.loads((RECORDED / "values.json").read_text()), changed)
+    return [error.json_path for error in Draft7Validator(schema).iter_errors(whole)]
+
+
+def merged(below: Any, above: Any) -> Any:
+    """Return values on top of others, as helm puts them."""
+    if not (isinstance(below, Mapping) and isinstance(above, Mapping)):
+        return above
+    return {**below, **{name: merged(below.get(name), value) for name, value in above.items()}}
+
+
+def test_the_charts_schema_takes_them() -> None:
+    assert refused(VALUES) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "place"),
+    [
+        ({"hub": {"extraFile": {}}}, "$.hub"),
+        ({"singleuser": {"startTimeout": "long"}}, "$.singleuser.startTimeout"),
+        ({"proxy": {"chp": {"defaultTarget": 8002}}}, "$.proxy.chp.defaultTarget"),
+        ({"ingress": {"hosts": "vaas.example.org"}}, "$.ingress.hosts"),
+        ({"hub": {"extraFiles": {"facilities": {"path": "/x"}}}}, "$.hub.extraFiles.facilities"),
+    ],
+)
+def test_the_schema_would_notice_a_mistake(wrong: dict[str, Any], place: str) -> None:
+    assert place in refused(merged(VALUES, wrong))
 
 
 def test_secrets_are_named_and_not_written_down() -> None:
