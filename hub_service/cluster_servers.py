@@ -211,11 +211,15 @@ class SlurmServers(BatchServers):
     job_log = Unicode("{homedir}/jupyterhub_slurmspawner_{job_id}.log", help="Where a job's log is.").tag(config=True)
 
     def prepare_launch(self, plan: Plan) -> None:
-        """Ask for the size of the plan."""
+        """Ask for the size of the plan, in the partition that its facility is."""
         super().prepare_launch(plan)
         size = plan.size
         self.req_memory, self.req_nprocs = f"{max(1, size.memory >> 20)}M", str(max(1, math.ceil(size.cores)))
         self.req_runtime = str(math.ceil(size.seconds / 60)) if size.seconds else ""
+        if size.gpus:
+            self.req_gres = f"gpu:{size.gpus}"
+        if plan.profile:
+            self.req_partition = plan.profile
         self.req_gres = f"gpu:{size.gpus}" if size.gpus else ""
 
     def state_isunknown(self) -> Any:

@@ -86,7 +86,8 @@ class Containers(AppServers):
         super().prepare_launch(plan)
         if named := plan.environment.where if plan.environment.kind == "image" else str(self.launch_image):
             self.image = named
-        self.extra_host_config |= {**_STRICT, **self.launch_host}
+        gpus = {"device_requests": [_gpus(plan.size.gpus)]} if plan.size.gpus else {}
+        self.extra_host_config |= {**_STRICT, **gpus, **self.launch_host}
         order = self.order_of(plan)
         if order.home:
             self.extra_create_kwargs |= {"user": _owner(Path(order.home))}
@@ -107,6 +108,11 @@ class Containers(AppServers):
         # Braces would be filled in.
         there, here = (str(path).replace("{", "{{").replace("}", "}}") for path in (source, folder))
         return {there: {"bind": here, "mode": mode}}
+
+
+def _gpus(count: int) -> dict[str, Any]:
+    """Return how an engine is asked for so many graphics processors."""
+    return {"Driver": "", "Count": count, "DeviceIDs": [], "Capabilities": [["gpu"]], "Options": {}}
 
 
 def _owner(home: Path) -> str:

@@ -35,6 +35,7 @@ class Pods(Spawner):
         {**_STRICT, "seccompProfile": {"type": "RuntimeDefault"}},
         help="The security context of a launch's container.",
     ).tag(config=True)
+    gpu_resource = Unicode("nvidia.com/gpu", help="What the cluster calls a graphics processor.").tag(config=True)
     launch_image = Unicode(help="The image of launches whose environment names none; the site's image without.").tag(
         config=True
     )
@@ -69,6 +70,8 @@ class Pods(Spawner):
         named = plan.environment.where if plan.environment.kind == "image" else self.launch_image
         if named:
             self.image = named
+        # Pods that ask for one get one: the name is that of NVIDIA's plugin for the cluster, and of others by setting.
+        self.extra_resource_limits = {self.gpu_resource: str(plan.size.gpus)} if plan.size.gpus else {}
         mounts = [self._mount("homes", plan.home, read_only=False)] if plan.home else []
         mounts += [self._mount("shared", name, read_only=True) for name in plan.shared]
         self.volumes = [{"name": _VOLUME, "persistentVolumeClaim": {"claimName": self.data_claim}}] if mounts else []

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -149,13 +150,15 @@ async def test_a_launch_gets_its_image_its_size_its_home_and_no_right(engine: En
 async def test_of_the_launch_before_nothing_is_left(engine: Engine, data: Path) -> None:
     made = launch(engine, data, site={"data_source": "/srv/on-the-machine", "launch_host": {"pids_limit": 9}})
     await made.start()
-    made.user_options = {"plan": plan(data, shared=(), environment=Environment("p", "P", "image", "other:2"))}
+    changed = {"environment": Environment("p", "P", "image", "other:2"), "size": replace(SIZE, gpus=2)}
+    made.user_options = {"plan": plan(data, shared=(), **changed)}
     await made.start()
     first, second = engine.asked
     assert first["HostConfig"]["Binds"][0] == f"/srv/on-the-machine/homes/ada {{x}}:{data}/homes/ada {{x}}:rw"
     assert (len(first["HostConfig"]["Binds"]), len(second["HostConfig"]["Binds"])) == (2, 1)
     assert (first["Image"], second["Image"]) == ("registry.example.org/scipy:1", "other:2")
     assert second["HostConfig"]["PidsLimit"] == 9
+    assert not first["HostConfig"].get("DeviceRequests") and second["HostConfig"]["DeviceRequests"][0]["Count"] == 2
 
 
 async def test_an_app_has_the_rights_that_are_for_apps_and_nothing_of_people(engine: Engine, data: Path) -> None:

@@ -274,13 +274,15 @@ async def test_a_launchs_pod_has_its_persons_home_and_no_rights(cluster: ApiClie
     environment = Environment("big", "Big", "image", "registry.example.org/big:1")
     places: dict[str, Any] = {"home": "ada", "shared": ("everyone", "{x}")}
     spawner.fit()
-    spawner.prepare_launch(Plan("/user/ada/l1/", 1e12, "k8s", "kubernetes", environment, Size("s", "S", 2), **places))
+    spawner.prepare_launch(
+        Plan("/user/ada/l1/", 1e12, "k8s", "kubernetes", environment, Size("s", "S", 2, gpus=1), **places)
+    )
     pod = await pod_of(cluster, spawner)
     (container,) = pod["spec"]["containers"]
     assert pod["metadata"]["labels"][KIND] == "launch"
     assert "hostUsers" not in pod["spec"] and pod["spec"]["automountServiceAccountToken"] is False
     assert container["image"] == "registry.example.org/big:1"
-    assert container["resources"]["limits"] == {"cpu": 2, "memory": 2_000_000_000}
+    assert container["resources"]["limits"] == {"cpu": 2, "memory": 2_000_000_000, "nvidia.com/gpu": "1"}
     assert {"allowPrivilegeEscalation": False, "seccompProfile": {"type": "RuntimeDefault"}}.items() <= container[
         "securityContext"
     ].items()

@@ -221,7 +221,8 @@ class Queue:
             self._spool.finish(run, kernel=self._kernel(environment), brought=brought)
         if self._mine(run) is None:
             return
-        job = Job(run.id, run.owner, run.title, self._spool.of(run), environment, size)
+        place = self._spool.of(run)
+        job = Job(run.id, run.owner, run.title, place, environment, size, profile=facility.profile)
         change(self._core, run.id, ref=await self._executor(facility).submit(job), progress={"message": ""})
 
     async def _make(self, run: Run) -> None:
