@@ -1,15 +1,17 @@
 """What deploy/kubernetes says is what the Hub and its spawner of pods understand; no cluster is asked.
 
-Where VAAS_CHART names a checkout of the chart (its folder ``jupyterhub``) and helm is there, the chart renders it, too.
+What the chart renders from it is recorded; where VAAS_CHART names a checkout of the chart (its folder ``jupyterhub``,
+with the schema as JSON) and helm is there, it is rendered anew.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -37,6 +39,8 @@ FOLDER = ROOT / "deploy" / "kubernetes"
 #: The chart's own values and their schema: tests/recorded/README.md says where they are from.
 RECORDED = ROOT / "tests" / "recorded" / "zero-to-jupyterhub"
 VALUES: dict[str, Any] = yaml.safe_load((FOLDER / "values.yaml").read_text())
+#: Of what the chart renders, the kinds in which our values are.
+KINDS = ("Deployment", "Ingress", "NetworkPolicy", "Service")
 #: Of the chart's values, those that this file sets, down to where anything may stand; read in the chart's schema.
 CHART = {
     "hub": "image config extraConfig extraFiles extraEnv extraVolumes extraVolumeMounts service networkPolicy "
@@ -329,7 +333,64 @@ def test_a_portal_that_nobody_would_find_is_refused(name: str, tmp_path: Path) -
         configure_in_cluster(charts(), Settings.from_environ(environ(tmp_path, **{name: ""})), {})
 
 
-# ---- the chart itself
+# ---- what the chart makes of it
+
+
+def digest(values: Mapping[str, Any]) -> str:
+    """Return what is another one when the values say something else."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def about_ours(made: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return of what the chart renders the parts in which our values are, without what is drawn anew each time."""
+    found = [each for each in made if each["kind"] in KINDS]
+    for each in found:
+        if each["kind"] == "Deployment":
+            each["spec"]["template"]["metadata"]["annotations"] = {}
+    return sorted(found, key=lambda each: (each["kind"], each["metadata"]["name"]))
+
+
+@pytest.fixture(scope="module")
+def rendered() -> list[dict[str, Any]]:
+    """Return what helm rendered from these very values."""
+    said = json.loads((RECORDED / "rendered.json").read_text())
+    assert said["of"] == digest(VALUES), "The values have changed: render them again, as tests/recorded/README.md says."
+    return list(said["made"])
+
+
+async def test_the_cluster_knows_each_word_of_what_is_rendered(
+    cluster: ApiClient, rendered: list[dict[str, Any]]
+) -> None:
+    assert {each["kind"] for each in rendered} == set(KINDS)
+    for each in rendered:
+        kept = understood(cluster, each, f"V1{each['kind']}")
+        assert without_nothing(kept) == without_nothing(each), each["metadata"]["name"]
+
+
+def without_nothing(said: Any) -> Any:
+    """Return it without what is empty, and quantities as text: the client writes neither as the chart does."""
+    if isinstance(said, Mapping):
+        inner = {name: without_nothing(value) for name, value in said.items()}
+        return {name: value for name, value in inner.items() if value not in (None, {}, [])}
+    if isinstance(said, list):
+        return [without_nothing(value) for value in said]
+    return str(said) if isinstance(said, int | float) and not isinstance(said, bool) else said
+
+
+def test_what_is_rendered_holds_the_portal(rendered: list[dict[str, Any]]) -> None:
+    named = {(each["kind"], each["metadata"]["name"]): each["spec"] for each in rendered}
+    assert 8002 in [port["port"] for port in named["Service", "hub"]["ports"]]
+    (hub,) = named["Deployment", "hub"]["template"]["spec"]["containers"]
+    told = {each["name"]: each for each in hub["env"]}
+    assert told["VAAS_PORTAL_INSIDE"]["value"] == "http://hub:8002"
+    assert told["VAAS_DATABASE_URL"]["valueFrom"]["secretKeyRef"] == {"name": "vaas-database", "key": "url"}
+    seen = {each["mountPath"] for each in hub["volumeMounts"]}
+    assert {"/srv/vaas", "/srv/vaas/secrets", "/usr/local/etc/vaas/facilities.toml"} <= seen
+    assert [rule["host"] for rule in named["Ingress", "jupyterhub"]["rules"]] == VALUES["ingress"]["hosts"]
+    for name in ("hub", "singleuser"):
+        rules = named["NetworkPolicy", name]
+        ports = [port["port"] for way in ("ingress", "egress") for rule in rules[way] for port in rule.get("ports", ())]
+        assert 8002 in ports, name
 
 
 @pytest.mark.skipif(
@@ -341,6 +402,8 @@ def test_the_chart_renders_it() -> None:
         [*command, "-f", str(FOLDER / "values.yaml")], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
-    made = [each for each in yaml.safe_load_all(done.stdout) if each]
-    ports = [p["port"] for each in made if each["kind"] == "Service" for p in each["spec"]["ports"]]
-    assert 8002 in ports
+    made = about_ours(each for each in yaml.safe_load_all(done.stdout) if each)
+    said = {"of": digest(VALUES), "made": made}
+    if os.environ.get("VAAS_RECORD"):
+        (RECORDED / "rendered.json").write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n")
+    assert json.loads((RECORDED / "rendered.json").read_text()) == said
