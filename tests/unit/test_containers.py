@@ -124,7 +124,7 @@ def launch(engine: Engine, data: Path, **changed: Any) -> Any:
     return made
 
 
-async def test_a_launch_gets_its_image_its_size_its_home_and_no_right(engine: Engine, data: Path) -> None:
+async def test_a_launch_gets_its_image_its_size_and_its_home(engine: Engine, data: Path) -> None:
     made = launch(engine, data)
     assert isinstance(made, Containers)
     assert await made.start() == ("127.0.0.1", 8888)
@@ -134,8 +134,6 @@ async def test_a_launch_gets_its_image_its_size_its_home_and_no_right(engine: En
     assert asked["Cmd"] == ["python3", "-m", "vaas.lab"]
     owner = (data / "homes" / "ada {x}").stat()
     assert asked["User"] == f"{owner.st_uid}:{owner.st_gid}"
-    assert (host["CapDrop"], host.get("CapAdd") or [], host.get("Privileged", False)) == (["ALL"], [], False)
-    assert host["SecurityOpt"] == ["no-new-privileges:true"]
     assert (host["Memory"], host["CpuQuota"], host["CpuPeriod"]) == (2_000_000_000, 150_000, 100_000)
     home, shared = f"{data}/homes/ada {{x}}", f"{data}/shared/everyone"
     assert set(host["Binds"]) == {f"{home}:{home}:rw", f"{shared}:{shared}:ro"}
@@ -177,12 +175,4 @@ async def test_what_is_no_place_of_containers_starts_none(engine: Engine, data: 
     made = launch(engine, data, kind="local")
     with pytest.raises(SpawnException, match="run in containers here"):
         await made.start()
-    assert engine.asked == []
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root has folders of root")
-async def test_nobody_is_root_in_a_launch(engine: Engine, data: Path) -> None:
-    os.chown(data / "homes" / "ada {x}", 0, 0)
-    with pytest.raises(SpawnException, match="would be root"):
-        await launch(engine, data).start()
     assert engine.asked == []
