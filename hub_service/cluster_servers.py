@@ -18,6 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 from jupyterhub.spawner import SpawnException
 from traitlets import Unicode, default
 
+from hub_service.containers import Containers
 from hub_service.spawner import AppServers
 from vaas.errors import Forbidden
 from vaas.executors.accounts import account_of
@@ -32,16 +33,20 @@ _FAILED = "The server could not be started:"
 _DOWN = "The batch system does not take the job at the moment."
 #: Kinds of facilities whose launches can be jobs.
 _CLUSTERS = ("slurm", "htcondor")
+#: Packages of spawners for which there is more to do.
+_WRAPPED = ("batchspawner", "dockerspawner")
 _STATE = re.compile(r"[A-Z_]+[| ]")
 #: Time, level and logger, which a person need not read.
 _LOG_HEAD = re.compile(r"^[\d:., -]+(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) [\w.]+: ")
 
 
 def mixin_for(cls: type[Any]) -> type[AppServers]:
-    """Return what makes this spawner run app servers; batchspawner itself is imported by who names it."""
-    named = {base.__name__ for base in cls.__mro__ if base.__module__.partition(".")[0] == "batchspawner"}
+    """Return what makes this spawner run app servers; the spawner's own package is imported by who names it."""
+    named = {base.__name__ for base in cls.__mro__ if base.__module__.partition(".")[0] in _WRAPPED}
     if "SlurmSpawner" in named:
         return SlurmServers
+    if "DockerSpawner" in named:
+        return Containers
     return BatchServers if "BatchSpawnerBase" in named else AppServers
 
 
@@ -206,11 +211,15 @@ class SlurmServers(BatchServers):
     job_log = Unicode("{homedir}/jupyterhub_slurmspawner_{job_id}.log", help="Where a job's log is.").tag(config=True)
 
     def prepare_launch(self, plan: Plan) -> None:
-        """Ask for the size of the plan."""
+        """Ask for the size of the plan, in the partition that its facility is."""
         super().prepare_launch(plan)
         size = plan.size
         self.req_memory, self.req_nprocs = f"{max(1, size.memory >> 20)}M", str(max(1, math.ceil(size.cores)))
         self.req_runtime = str(math.ceil(size.seconds / 60)) if size.seconds else ""
+        if size.gpus:
+            self.req_gres = f"gpu:{size.gpus}"
+        if plan.profile:
+            self.req_partition = plan.profile
         self.req_gres = f"gpu:{size.gpus}" if size.gpus else ""
 
     def state_isunknown(self) -> Any:

@@ -28,7 +28,12 @@ _RUNS_IN: Mapping[str, tuple[str, ...]] = {
     "kernelspec": ("local", "slurm", "htcondor"),
     "image": CONTAINERS,
 }
-_STORES = ("home", "shared")
+_HOME = "home"
+_STORES = (_HOME, "shared")
+_LOST = (
+    'Say stores = ["home"], or interactive = false: in a container, what people write anywhere but in their home is '
+    "gone when it ends."
+)
 UP, DOWN = "up", "down"
 _UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12, "PB": 10**15, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "PiB": 2**50}
 _MEMORY = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)\s*([A-Za-z]{2,3})")
@@ -188,6 +193,9 @@ def _facility(table: Table, environments: Mapping[str, Environment], sizes: Mapp
     for store in stores:
         if store not in _STORES:
             raise table.wrong("stores", f"“{store}” is no store. There are {', '.join(_STORES)}.")
+    interactive = table.flag("interactive", True)
+    if kind in CONTAINERS and interactive and _HOME not in stores:
+        raise table.wrong("stores", _LOST)
     return Facility(
         id=table.text("id"),
         title=table.text("title"),
@@ -196,7 +204,7 @@ def _facility(table: Table, environments: Mapping[str, Environment], sizes: Mapp
         sizes=_known(table, "sizes", sizes),
         groups=table.texts("groups"),
         stores=stores,
-        interactive=table.flag("interactive", True),
+        interactive=interactive,
         batch=table.flag("batch", True),
         about=_about(table, kind),
     )

@@ -275,6 +275,7 @@ def launches(c: Config, settings: Settings, environ: Mapping[str, str]) -> None:
     lab.homes_root, lab.shared_root = str(settings.data / "homes"), str(settings.data / "shared")
     lab.made_root = lab.get("made_root") or str(settings.data / "environments")
     lab.lab_cmd = lab.get("lab_cmd") or [str(settings.lab_python), "-P", "-s", "-m", "vaas.lab"]
+    lab.image_python = lab.get("image_python") or str(settings.app_python)
     given = dict(lab.get("lab_environment") or {})
     # Where cookies are named "__Host-…", browsers take those of the sign-in only as secure ones, from localhost too.
     cookies = {"JUPYTERHUB_COOKIE_OPTIONS": json.dumps({"secure": True})} if settings.secure else {}

@@ -45,6 +45,7 @@ class Launches(LoggingConfigurable):
     plan_key_file = Unicode(help="The file with the key by which the portal signs plans.").tag(config=True)
     homes_root = Unicode(help="The folder of people's homes.").tag(config=True)
     shared_root = Unicode(help="The folder of shared folders.").tag(config=True)
+    image_python = Unicode("python3", help="The Python of kernels in images of containers.").tag(config=True)
     made_root = Unicode(help="The folder of environments that were made from locks, by digest.").tag(config=True)
 
     # What a spawner has.
@@ -102,7 +103,9 @@ class Launches(LoggingConfigurable):
         return told | dict(self.lab_environment) | {ORDER: write_order(self.order_of(self.plan))}
 
     def _made(self, environment: Environment) -> Environment:
-        """Return the environment with the interpreter that was made from its lock."""
+        """Return the environment with the interpreter that was made from its lock, or that is in its image."""
+        if environment.kind == "image" and environment.language == "python":
+            return replace(environment, kind="python", where=str(self.image_python))
         if environment.kind != "lock" or not self.made_root:
             return environment
         python = Path(self.made_root) / Path(environment.where).name / "bin" / "python"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from jupyterhub.spawner import Spawner
+from jupyterhub.spawner import Spawner, SpawnException
 from traitlets import Dict, Unicode
 
 from vaas.plans import Plan
@@ -16,6 +16,9 @@ __all__ = ["KIND", "Pods", "with_pods"]
 #: The label that says what runs in a pod, for rules of the network: "app" or "launch".
 KIND = "vaas/kind"
 _VOLUME = "vaas-data"
+#: The kind of facilities whose launches are pods.
+_KUBERNETES = "kubernetes"
+_ELSEWHERE = "Launches run in the cluster here. Choose it, or tell those who run this site."
 #: What every container gets: no right that it was not given.
 _STRICT = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsUser": 1000, "runAsGroup": 1000}
 #: What it takes to make a sandbox for each kernel, in a pod that has its users for itself.
@@ -32,6 +35,7 @@ class Pods(Spawner):
         {**_STRICT, "seccompProfile": {"type": "RuntimeDefault"}},
         help="The security context of a launch's container.",
     ).tag(config=True)
+    gpu_resource = Unicode("nvidia.com/gpu", help="What the cluster calls a graphics processor.").tag(config=True)
     launch_image = Unicode(help="The image of launches whose environment names none; the site's image without.").tag(
         config=True
     )
@@ -60,10 +64,14 @@ class Pods(Spawner):
 
     def prepare_launch(self, plan: Plan) -> None:
         """Set what is started for this plan, and mount the person's home and the folders that are shared with them."""
+        if plan.kind != _KUBERNETES:
+            raise SpawnException(_ELSEWHERE, reason="facility", status_code=400)
         super().prepare_launch(plan)
         named = plan.environment.where if plan.environment.kind == "image" else self.launch_image
         if named:
             self.image = named
+        # Pods that ask for one get one: the name is that of NVIDIA's plugin for the cluster, and of others by setting.
+        self.extra_resource_limits = {self.gpu_resource: str(plan.size.gpus)} if plan.size.gpus else {}
         mounts = [self._mount("homes", plan.home, read_only=False)] if plan.home else []
         mounts += [self._mount("shared", name, read_only=True) for name in plan.shared]
         self.volumes = [{"name": _VOLUME, "persistentVolumeClaim": {"claimName": self.data_claim}}] if mounts else []

@@ -16,7 +16,15 @@ __all__ = ["OFFERING", "Labs"]
 OFFERING = Offering(
     (
         Facility("here", "This machine", "local", ("apps", "deep"), ("small", "large"), stores=("home", "shared")),
-        Facility("cluster", "The cluster", "slurm", ("slurm-py",), ("large",), groups=("physics",)),
+        Facility(
+            "cluster",
+            "The cluster",
+            "slurm",
+            ("slurm-py",),
+            ("large",),
+            groups=("physics",),
+            about={"profile": "waves"},
+        ),
         Facility("nights", "Nights", "slurm", ("apps",), ("large",), interactive=False),
     ),
     (

@@ -122,7 +122,7 @@ class Packages:
         return f"<!DOCTYPE html><html><body>{' '.join(links)}</body></html>".encode() if found else None
 
 
-def maker(folder: Path, index: Packages, *, bounds: Bounds | None = None) -> UvMaker:
+def maker(folder: Path, index: Packages | str, *, bounds: Bounds | None = None) -> UvMaker:
     """Return what makes environments in the folder from the index, as the portal does."""
     uv = shutil.which("uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     assert uv, "There is no uv in the test environment: run make test-env."
@@ -133,7 +133,7 @@ def maker(folder: Path, index: Packages, *, bounds: Bounds | None = None) -> UvM
         python=app_python(),
         core=core.read_text(),
         known=known.read_text(),
-        index=index.url,
+        index=index if isinstance(index, str) else index.url,
         environ=os.environ,
         bounds=bounds,
     )

@@ -100,7 +100,7 @@ class Facility:
         Whether it takes launches, and whether it takes runs.
     about:
         What else there is to know: "description", "hardware", "technology", "storage", "status" and "note" are told;
-        "profile" is what its spawner or batch system calls what it starts, and is not.
+        "profile" is what its spawner or batch system calls it (Slurm: the partition), and is not.
     """
 
     id: str
@@ -113,6 +113,11 @@ class Facility:
     interactive: bool = True
     batch: bool = True
     about: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def profile(self) -> str:
+        """What its spawner or batch system calls it, "" for nothing of its own."""
+        return str(self.about.get("profile", ""))
 
 
 @dataclass(frozen=True)

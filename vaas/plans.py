@@ -32,6 +32,8 @@ class Plan:
         The folder of the person's home among the homes; "" where the facility has none of ours.
     shared:
         The folders under ``shared/`` that the person sees.
+    profile:
+        What the site's spawner calls the facility, such as a partition of Slurm; "" where it has no name of its own.
     """
 
     server: str
@@ -42,6 +44,7 @@ class Plan:
     size: Size
     home: str = ""
     shared: tuple[str, ...] = ()
+    profile: str = ""
 
 
 def sign_plan(plan: Plan, *, master: bytes) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.portal_fixture import free_ports
 from tests.wheels import Packages, maker, packages, wheel
 from vaas.environments.base import Bounds
+from vaas.environments.files import CACHE
 from vaas.environments.uv import UvMaker
 from vaas.errors import Invalid, TooLarge, Unavailable, VaasError
 from vaas.locks import Lock, Pin, python_in, read_lock
@@ -132,3 +135,15 @@ async def test_one_that_is_too_large_or_takes_too_long_is_not_made(tmp_path: Pat
     with pytest.raises(Unavailable, match="longer than 0 s"):
         await hasty.make(lock)
     assert small.find(lock.digest) is None and hasty.find(lock.digest) is None
+
+
+async def test_what_was_made_runs_where_the_index_and_what_was_fetched_are_gone(made: UvMaker) -> None:
+    lock = await locked(made, "tiny==2.0")
+    await made.make(lock)
+    shutil.rmtree(made.folder / CACHE)
+    (nobody,) = free_ports(1)
+    later = maker(made.folder, f"http://127.0.0.1:{nobody}/simple")
+    assert later.sweep(keep=[lock.digest]) == 0
+    assert (await later.make(lock)).digest == lock.digest
+    python = python_in(later.folder, lock.digest)
+    assert python and ran(python, "import tiny, ipykernel; print(tiny.VERSION)").stdout == "2.0\n"

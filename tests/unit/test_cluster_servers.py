@@ -7,10 +7,14 @@ from typing import Any
 
 import batchspawner
 import pytest
+from dockerspawner import DockerSpawner
 from jupyterhub.spawner import SimpleLocalProcessSpawner
 
 from hub_service.cluster_servers import BatchServers, SlurmServers, mixin_for
+from hub_service.containers import Containers
 from hub_service.spawner import AppServers, with_app_servers
+from vaas.launching import Environment, Size
+from vaas.plans import Plan
 
 SLURM = with_app_servers(batchspawner.SlurmSpawner, mixin_for(batchspawner.SlurmSpawner))
 
@@ -22,6 +26,7 @@ SLURM = with_app_servers(batchspawner.SlurmSpawner, mixin_for(batchspawner.Slurm
         (type("OfASite", (batchspawner.SlurmSpawner,), {}), SlurmServers),
         (batchspawner.PBSSpawner, BatchServers),
         (batchspawner.CondorSpawner, BatchServers),
+        (DockerSpawner, Containers),
         (SimpleLocalProcessSpawner, AppServers),
     ],
 )
@@ -56,6 +61,16 @@ def test_only_slurms_own_word_ends_a_server(said: str, state: str) -> None:
 def test_the_host_is_where_slurm_says() -> None:
     spawner = SLURM(job_id="42", job_status="RUNNING|None|2026-11-28T07:00:00| node-1.cluster")
     assert spawner.state_gethost() == "node-1.cluster"
+
+
+def test_a_launch_asks_for_its_size_and_its_facilitys_partition() -> None:
+    spawner = SLURM(req_partition="interactive", req_gres="", plan_key_file="")
+    place, environment = ("/user/ada/l0/", 1e12, "cluster", "slurm"), Environment("e", "E", "python", "/p")
+    spawner.prepare_launch(Plan(*place, environment, Size("s", "S", 1.5, 3 << 30, 0, 90)))
+    asked = (spawner.req_memory, spawner.req_nprocs, spawner.req_runtime, spawner.req_gres, spawner.req_partition)
+    assert asked == ("3072M", "2", "2", "", "interactive")
+    spawner.prepare_launch(Plan(*place, environment, Size("g", "G", 1, 3 << 30, 2), profile="gpu"))
+    assert (spawner.req_gres, spawner.req_partition) == ("gpu:2", "gpu")
 
 
 @pytest.mark.parametrize(

@@ -179,6 +179,8 @@ def test_without_a_file_this_machine_is_offered(tmp_path: Path) -> None:
         ('sizes = ["small"]', 'sizes = ["small"]\nstores = ["attic"]', 48, "no store. There are home, shared"),
         ('sizes = ["small"]', 'sizes = ["small"]\nprofile = "x"', 48, "has no profiles"),
         ("interactive = false", 'interactive = "no"', 56, "true or false"),
+        ("interactive = false", "interactive = true", 49, "is gone when it ends"),
+        ("interactive = false", 'stores = ["shared"]', 56, "is gone when it ends"),
         ('status = "down"', 'status = "away"', 58, "There are up, down"),
         ("nodes = 4", "nodes = -4", 63, "“nodes” is 0"),
         ("nodes = 4", 'colour = "red"', 63, "“colour” is not known. There are memory, nodes"),

@@ -1,26 +1,33 @@
 """What deploy/kubernetes says is what the Hub and its spawner of pods understand; no cluster is asked.
 
-Where VAAS_CHART names a checkout of the chart (its folder ``jupyterhub``) and helm is there, the chart renders it, too.
+What the chart renders from it is recorded; where VAAS_CHART names a checkout of the chart (its folder ``jupyterhub``,
+with the schema as JSON) and helm is there, it is rendered anew.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
+from jsonschema import Draft7Validator
+from jupyterhub.spawner import SpawnException
 from kubernetes_asyncio.client import ApiClient
 from kubespawner import KubeSpawner
 from traitlets.config import Config
 
 from hub_service.cluster_config import configure_in_cluster
+from hub_service.clusters import run_kinds
+from hub_service.facilities_file import read_facilities
+from hub_service.offered import connected
 from hub_service.pods import KIND
 from hub_service.settings import ROOT, Settings
 from hub_service.spawner import AppServers
@@ -29,10 +36,15 @@ from vaas.launching import Environment, Size
 from vaas.plans import Plan
 
 FOLDER = ROOT / "deploy" / "kubernetes"
+#: The chart's own values and their schema: tests/recorded/README.md says where they are from.
+RECORDED = ROOT / "tests" / "recorded" / "zero-to-jupyterhub"
 VALUES: dict[str, Any] = yaml.safe_load((FOLDER / "values.yaml").read_text())
+#: Of what the chart renders, the kinds in which our values are.
+KINDS = ("Deployment", "Ingress", "NetworkPolicy", "Service")
 #: Of the chart's values, those that this file sets, down to where anything may stand; read in the chart's schema.
 CHART = {
-    "hub": "image config extraConfig extraEnv extraVolumes extraVolumeMounts service networkPolicy resources",
+    "hub": "image config extraConfig extraFiles extraEnv extraVolumes extraVolumeMounts service networkPolicy "
+    "resources",
     "hub.service": "extraPorts",
     "hub.networkPolicy": "ingress egress",
     "proxy": "service chp",
@@ -132,6 +144,38 @@ def test_the_chart_has_a_place_for_each_value() -> None:
     assert found == {name: set(words.split()) for name, words in CHART.items()}
 
 
+def refused(changed: Mapping[str, Any]) -> list[str]:
+    """Return what the chart's schema has against these values on top of its own, as helm asks it."""
+    schema = json.loads((RECORDED / "values.schema.json").read_text())
+    whole = merged(json.loads((RECORDED / "values.json").read_text()), changed)
+    return [error.json_path for error in Draft7Validator(schema).iter_errors(whole)]
+
+
+def merged(below: Any, above: Any) -> Any:
+    """Return values on top of others, as helm puts them."""
+    if not (isinstance(below, Mapping) and isinstance(above, Mapping)):
+        return above
+    return {**below, **{name: merged(below.get(name), value) for name, value in above.items()}}
+
+
+def test_the_charts_schema_takes_them() -> None:
+    assert refused(VALUES) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "place"),
+    [
+        ({"hub": {"extraFile": {}}}, "$.hub"),
+        ({"singleuser": {"startTimeout": "long"}}, "$.singleuser.startTimeout"),
+        ({"proxy": {"chp": {"defaultTarget": 8002}}}, "$.proxy.chp.defaultTarget"),
+        ({"ingress": {"hosts": "vaas.example.org"}}, "$.ingress.hosts"),
+        ({"hub": {"extraFiles": {"facilities": {"path": "/x"}}}}, "$.hub.extraFiles.facilities"),
+    ],
+)
+def test_the_schema_would_notice_a_mistake(wrong: dict[str, Any], place: str) -> None:
+    assert place in refused(merged(VALUES, wrong))
+
+
 def test_secrets_are_named_and_not_written_down() -> None:
     given = {name: value for name, value in VALUES["hub"]["extraEnv"].items() if not isinstance(value, str)}
     assert set(given) == {"VAAS_DATABASE_URL", "OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET"}
@@ -229,19 +273,20 @@ async def test_an_apps_pod_has_a_sandbox_for_its_kernels_and_nothing_of_the_clus
     assert understood(cluster, pod, "V1Pod") == pod
 
 
-@pytest.mark.skipif(not hasattr(AppServers, "prepare_launch"), reason="people have no servers of their own yet")
 async def test_a_launchs_pod_has_its_persons_home_and_no_rights(cluster: ApiClient, spawner: Any) -> None:
     spawner.user.name = "ada"
     environment = Environment("big", "Big", "image", "registry.example.org/big:1")
     places: dict[str, Any] = {"home": "ada", "shared": ("everyone", "{x}")}
     spawner.fit()
-    spawner.prepare_launch(Plan("/user/ada/l1/", 1e12, "k8s", "kubernetes", environment, Size("s", "S", 2), **places))
+    spawner.prepare_launch(
+        Plan("/user/ada/l1/", 1e12, "k8s", "kubernetes", environment, Size("s", "S", 2, gpus=1), **places)
+    )
     pod = await pod_of(cluster, spawner)
     (container,) = pod["spec"]["containers"]
     assert pod["metadata"]["labels"][KIND] == "launch"
     assert "hostUsers" not in pod["spec"] and pod["spec"]["automountServiceAccountToken"] is False
     assert container["image"] == "registry.example.org/big:1"
-    assert container["resources"]["limits"] == {"cpu": 2, "memory": 2_000_000_000}
+    assert container["resources"]["limits"] == {"cpu": 2, "memory": 2_000_000_000, "nvidia.com/gpu": "1"}
     assert {"allowPrivilegeEscalation": False, "seccompProfile": {"type": "RuntimeDefault"}}.items() <= container[
         "securityContext"
     ].items()
@@ -250,9 +295,30 @@ async def test_a_launchs_pod_has_its_persons_home_and_no_rights(cluster: ApiClie
         ("/srv/vaas/shared/everyone", "shared/everyone", True),
         ("/srv/vaas/shared/{x}", "shared/{x}", True),
     ]
+    assert spawner.order_of(spawner.plan).environment.where == "/opt/vaas/app/bin/python"
     (volume,) = pod["spec"]["volumes"]
     assert volume["persistentVolumeClaim"] == {"claimName": "vaas-data"}
     assert spawner.order_of(spawner.plan).home == "/srv/vaas/homes/ada"
+
+
+def test_a_pod_takes_no_launch_that_is_for_elsewhere(spawner: Any) -> None:
+    plan = Plan("/user/ada/l1/", 1e12, "here", "local", Environment("e", "E", "python", "/p"), Size("s", "S"))
+    with pytest.raises(SpawnException, match="run in the cluster here"):
+        spawner.prepare_launch(plan)
+
+
+def test_what_people_can_launch_is_what_the_pods_can_be(tmp_path: Path) -> None:
+    (written,) = VALUES["hub"]["extraFiles"].values()
+    assert written["mountPath"] == VALUES["hub"]["extraEnv"]["VAAS_FACILITIES"]
+    path = tmp_path / "facilities.toml"
+    path.write_text(written["stringData"])
+    settings = Settings.from_environ(environ(tmp_path))
+    offering = read_facilities(path, apps=settings.app_python).offering
+    assert connected(offering, everywhere=True, runs=run_kinds({})) == offering
+    (facility,) = offering.facilities
+    assert (facility.kind, facility.interactive, facility.batch) == ("kubernetes", True, False)
+    app = VALUES["singleuser"]["image"]
+    assert [each.where for each in offering.environments] == [f"{app['name']}:{app['tag']}"]
 
 
 @pytest.mark.parametrize("named", ["dummy", "jupyterhub.auth.DummyAuthenticator"])
@@ -267,7 +333,64 @@ def test_a_portal_that_nobody_would_find_is_refused(name: str, tmp_path: Path) -
         configure_in_cluster(charts(), Settings.from_environ(environ(tmp_path, **{name: ""})), {})
 
 
-# ---- the chart itself
+# ---- what the chart makes of it
+
+
+def digest(values: Mapping[str, Any]) -> str:
+    """Return what is another one when the values say something else."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def about_ours(made: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return of what the chart renders the parts in which our values are, without what is drawn anew each time."""
+    found = [each for each in made if each["kind"] in KINDS]
+    for each in found:
+        if each["kind"] == "Deployment":
+            each["spec"]["template"]["metadata"]["annotations"] = {}
+    return sorted(found, key=lambda each: (each["kind"], each["metadata"]["name"]))
+
+
+@pytest.fixture(scope="module")
+def rendered() -> list[dict[str, Any]]:
+    """Return what helm rendered from these very values."""
+    said = json.loads((RECORDED / "rendered.json").read_text())
+    assert said["of"] == digest(VALUES), "The values have changed: render them again, as tests/recorded/README.md says."
+    return list(said["made"])
+
+
+async def test_the_cluster_knows_each_word_of_what_is_rendered(
+    cluster: ApiClient, rendered: list[dict[str, Any]]
+) -> None:
+    assert {each["kind"] for each in rendered} == set(KINDS)
+    for each in rendered:
+        kept = understood(cluster, each, f"V1{each['kind']}")
+        assert without_nothing(kept) == without_nothing(each), each["metadata"]["name"]
+
+
+def without_nothing(said: Any) -> Any:
+    """Return it without what is empty, and quantities as text: the client writes neither as the chart does."""
+    if isinstance(said, Mapping):
+        inner = {name: without_nothing(value) for name, value in said.items()}
+        return {name: value for name, value in inner.items() if value not in (None, {}, [])}
+    if isinstance(said, list):
+        return [without_nothing(value) for value in said]
+    return str(said) if isinstance(said, int | float) and not isinstance(said, bool) else said
+
+
+def test_what_is_rendered_holds_the_portal(rendered: list[dict[str, Any]]) -> None:
+    named = {(each["kind"], each["metadata"]["name"]): each["spec"] for each in rendered}
+    assert 8002 in [port["port"] for port in named["Service", "hub"]["ports"]]
+    (hub,) = named["Deployment", "hub"]["template"]["spec"]["containers"]
+    told = {each["name"]: each for each in hub["env"]}
+    assert told["VAAS_PORTAL_INSIDE"]["value"] == "http://hub:8002"
+    assert told["VAAS_DATABASE_URL"]["valueFrom"]["secretKeyRef"] == {"name": "vaas-database", "key": "url"}
+    seen = {each["mountPath"] for each in hub["volumeMounts"]}
+    assert {"/srv/vaas", "/srv/vaas/secrets", "/usr/local/etc/vaas/facilities.toml"} <= seen
+    assert [rule["host"] for rule in named["Ingress", "jupyterhub"]["rules"]] == VALUES["ingress"]["hosts"]
+    for name in ("hub", "singleuser"):
+        rules = named["NetworkPolicy", name]
+        ports = [port["port"] for way in ("ingress", "egress") for rule in rules[way] for port in rule.get("ports", ())]
+        assert 8002 in ports, name
 
 
 @pytest.mark.skipif(
@@ -279,6 +402,8 @@ def test_the_chart_renders_it() -> None:
         [*command, "-f", str(FOLDER / "values.yaml")], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
-    made = [each for each in yaml.safe_load_all(done.stdout) if each]
-    ports = [p["port"] for each in made if each["kind"] == "Service" for p in each["spec"]["ports"]]
-    assert 8002 in ports
+    made = about_ours(each for each in yaml.safe_load_all(done.stdout) if each)
+    said = {"of": digest(VALUES), "made": made}
+    if os.environ.get("VAAS_RECORD"):
+        (RECORDED / "rendered.json").write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n")
+    assert json.loads((RECORDED / "rendered.json").read_text()) == said

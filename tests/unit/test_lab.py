@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +209,25 @@ def test_kernels_that_say_that_they_can_have_no_ports(tmp_path: Path, language: 
     (tmp_path / "kernel.json").write_text(json.dumps({"argv": ["/usr/bin/R"], "language": "R", "metadata": metadata}))
     site = Environment("r", "R", "kernelspec", str(tmp_path), language)
     assert ("--KernelManager.transport=ipc" in arguments(tmp_path, Order("local", site, SIZE))) is ipc
+
+
+def test_the_kernel_of_an_image_is_one_that_is_in_it(tmp_path: Path) -> None:
+    made = spawner(tmp_path)
+    made.image_python = "/opt/vaas/app/bin/python"
+    image = Environment("scipy", "SciPy", "image", "registry.example.org/scipy:1")
+    order = made.order_of(Plan("", 0, "", "docker", image, SIZE))
+    assert write_kernel(tmp_path / "made", order.environment) == "python3"
+    spec = json.loads((tmp_path / "made" / "python3" / "kernel.json").read_bytes())
+    assert spec["argv"][0] == "/opt/vaas/app/bin/python"
+    systems = (tmp_path / "none", tmp_path / "kernels")
+    (tmp_path / "kernels" / "ir").mkdir(parents=True)
+    (tmp_path / "kernels" / "ir" / "kernel.json").write_text('{"argv": ["R", "{resource_dir}"], "language": "R"}')
+    r = made.order_of(Plan("", 0, "", "docker", replace(image, language="r"), SIZE)).environment
+    assert write_kernel(tmp_path / "again", r, systems=systems) == "ir"
+    spec = json.loads((tmp_path / "again" / "ir" / "kernel.json").read_bytes())
+    assert spec["argv"] == ["R", str(tmp_path / "kernels" / "ir")]
+    with pytest.raises(Invalid, match="no kernel for julia"):
+        write_kernel(tmp_path / "third", replace(r, language="julia"), systems=systems)
 
 
 def test_a_sandbox_binds_one_home_and_nothing_above_it(tmp_path: Path) -> None:

@@ -253,7 +253,7 @@ class TestTheHub:
         await launching.begin(LENT_ADA, launch.id)
         server = ServerName("ada", launch_server(launch.id))
         plan = read_plan(labs.plans[0][2], master=world.core.master_key, server=server, now=0)
-        assert (plan.kind, plan.home, plan.shared) == ("slurm", "", ())
+        assert (plan.kind, plan.home, plan.shared, plan.profile) == ("slurm", "", (), "waves")
 
     @pytest.mark.attack
     def test_what_a_person_lends_is_in_no_log(self) -> None:

@@ -13,7 +13,7 @@ import pytest
 from tests.notebooks import notebook
 from tests.own_servers import OFFERING, Labs
 from tests.portal_parts import ADA, World
-from tests.run_parts import following, runs_of, state
+from tests.run_parts import finished, following, runs_of, state
 from tests.unit.test_environments import LESSON, Shelf, published
 from tests.unit.test_handlers import client
 from tests.unit.test_running import Stage
@@ -210,6 +210,25 @@ class TestRunning:
             shelf.go.set()
             told = await state(running, ADA, run, lambda now: said in {now.error, now.progress.get("message")})
         assert told.state == ends and stage.submitted == []
+
+    async def test_cancelled_while_it_is_made_the_run_ends_at_once_and_nothing_runs(
+        self, world: World, shelf: Shelf, tmp_path: Path
+    ) -> None:
+        stage = Stage()
+        running = runs_of(world, tmp_path, executor=stage)
+        app, _, _ = await app_of(world, shelf)
+        shelf.there.clear()
+        shelf.go.clear()
+        run = await running.start(AS_ADA, {"app": app.slug})
+        async with following(running):
+            await state(running, ADA, run, lambda now: now.state == "running")
+            await running.cancel(AS_ADA, run.id)
+            ended = await finished(running, ADA, run, seconds=5)
+            async with asyncio.timeout(5):
+                while list((tmp_path / "runs").iterdir()):
+                    await asyncio.sleep(0.01)
+        assert (ended.state, ended.error, ended.result_path) == ("cancelled", "It was cancelled.", "")
+        assert stage.submitted == []
 
     @pytest.mark.attack
     async def test_no_other_notebook_runs_in_it(self, world: World, shelf: Shelf) -> None:

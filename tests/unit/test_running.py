@@ -154,6 +154,13 @@ async def test_a_real_run_from_its_form_to_its_results(world: World, tmp_path: P
     assert {each["path"] for each in said["files"]} == {"log.txt", "result.html", "tides.ipynb"}
 
 
+async def test_its_executor_is_told_what_it_calls_the_place(world: World, running: Running, stage: Stage) -> None:
+    run = await running.start(ME, PLAIN)
+    async with following(running):
+        await state(running, ADA, run, lambda _: bool(stage.submitted))
+    assert [job.profile for job in stage.submitted] == ["p"]
+
+
 async def test_an_app_is_run_by_who_may_read_its_source(world: World, running: Running, stage: Stage) -> None:
     app = await world.published(ADA, "x = 1", to=(EVERYONE,), slug="waves")
     with pytest.raises(Forbidden):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import time
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -144,6 +145,12 @@ async def test_what_is_asked_for_is_what_the_size_says(answers: Answers) -> None
     asked = set(answers.calls[-1].split())
     assert {"--cpus-per-task=2", "--mem=1907M", "--time=2", "--gres=gpu:2", "--account=physics", "--x"} <= asked
     assert not [each for each in asked if each.startswith(("--partition", "--qos"))]
+
+
+async def test_a_job_goes_to_its_facilitys_partition(answers: Answers) -> None:
+    answers.say("sbatch", "43\n")
+    await answers.executor.submit(replace(answers.job(), profile="gpu"))
+    assert "--partition=gpu" in answers.calls[-1].split()
 
 
 async def test_a_job_that_the_accounting_knows_by_its_name_is_not_submitted_again(answers: Answers) -> None:

@@ -18,6 +18,7 @@ class Job:
 
     In ``folder`` lies ``job.json`` (notebook, parameters, where the inputs are); what runs it keeps ``status.json``,
     ``log`` and ``out/`` in it (see :mod:`vaas.lab.run`). ``owner`` is whose it is: a batch system runs it as them.
+    ``profile`` is what the batch system calls the facility, such as a partition of Slurm; "" for its own choice.
     """
 
     id: str
@@ -27,6 +28,7 @@ class Job:
     environment: Environment
     size: Size
     variables: Mapping[str, str] = field(default_factory=dict)
+    profile: str = ""
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,7 @@ class SlurmExecutor(ClusterExecutor):
             "mem": f"{max(1, size.memory >> 20)}M",
             "time": str(math.ceil(size.seconds / 60)) if size.seconds else "",
             "gres": f"gpu:{size.gpus}" if size.gpus else "",
-            "partition": cluster.partition,
+            "partition": job.profile or cluster.partition,
             "account": cluster.account,
             "qos": cluster.qos,
             # Nothing of the portal's environment; and a job that was begun is not begun again behind our back.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+from vaas.errors import Invalid
 from vaas.launching import Environment
 
 __all__ = ["FOLDER", "NAME", "takes_sockets", "write_kernel"]
@@ -13,6 +15,8 @@ __all__ = ["FOLDER", "NAME", "takes_sockets", "write_kernel"]
 FOLDER = "VAAS_KERNELS"
 #: What Python's is called in nearly every notebook, so that they open without a question.
 NAME = "python3"
+#: Where a system's kernels are described, in an image, too.
+_SYSTEMS = (Path("/usr/local/share/jupyter/kernels"), Path("/usr/share/jupyter/kernels"))
 
 
 def takes_sockets(environment: Environment) -> bool:
@@ -29,13 +33,18 @@ def takes_sockets(environment: Environment) -> bool:
     return isinstance(said, list) and "ipc" in said
 
 
-def write_kernel(folder: Path, environment: Environment) -> str:
-    """Describe the environment's kernel in the folder, and return its name."""
+def write_kernel(folder: Path, environment: Environment, *, systems: Sequence[Path] = _SYSTEMS) -> str:
+    """Describe the environment's kernel in the folder, and return its name.
+
+    Raises Invalid where an image has none for its language; ``systems`` is where it is looked for.
+    """
     where = Path(environment.where)
+    if environment.kind == "image":
+        where = _in_image(environment.language, systems)
     name = NAME if environment.language == "python" or environment.kind == "python" else where.name.lower()
     place = folder / name
     place.mkdir(parents=True)
-    if environment.kind == "kernelspec":
+    if environment.kind in ("kernelspec", "image"):
         spec = json.loads((where / "kernel.json").read_bytes())
         spec["argv"] = [str(word).replace("{resource_dir}", str(where)) for word in spec["argv"]]
     else:
@@ -45,3 +54,11 @@ def write_kernel(folder: Path, environment: Environment) -> str:
     spec["metadata"] = {**(spec.get("metadata") or {}), "debugger": False}
     (place / "kernel.json").write_text(json.dumps(spec | {"display_name": environment.title}))
     return name
+
+
+def _in_image(language: str, systems: Sequence[Path]) -> Path:
+    """Return the folder of the image's own kernel for the language. Raises Invalid where it has none."""
+    for place in (folder for system in systems for folder in sorted(system.glob("*/kernel.json"))):
+        if str(json.loads(place.read_bytes()).get("language", "")).lower() == language:
+            return place.parent
+    raise Invalid(f"The image of this environment has no kernel for {language}. Tell those who run this site.")

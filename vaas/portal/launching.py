@@ -291,6 +291,7 @@ class Launching:
             size=size,
             home=home if "home" in facility.stores else "",
             shared=shared if "shared" in facility.stores else (),
+            profile=facility.profile,
         )
 
     async def _check_running(self, lent: Lent, launch: Launch) -> None:

@@ -30,6 +30,8 @@ __all__ = ["TO_BE_CANCELLED", "Queue", "change", "choose", "fair"]
 _log = logging.getLogger("vaas")
 #: Seconds until it is tried again what could not be done, and to end what is to be cancelled.
 _LATER, _SOON = 30.0, 5.0
+#: Seconds between looks whether what is prepared is still wanted.
+_GLANCE = 0.25
 _OPEN = ("queued", "running")
 #: What is said before the reason why it is not yet.
 TO_BE_CANCELLED = "It is to be cancelled."
@@ -216,17 +218,44 @@ class Queue:
         user = await self._owner(run)
         facility, environment, size = choose(self._core, user, run)
         self._executor(facility)
-        if not self._spool.is_ready(run):
-            folder = await self._spool.begin(run)
-            brought = await self._things.bring(user, run.asked.get("things", {}), folder / jobs.DATA)
-            change(self._core, run.id, asked=with_brought(run.asked, brought))
-            if environment.kind == "lock":
-                await self._make(run)
-            self._spool.finish(run, kernel=self._kernel(environment), brought=brought)
+        # One that is prepared may have been handed over by who claimed it before: only its executor knows.
+        if not self._spool.is_ready(run) and not await self._unless_cancelled(
+            run, self._prepare(run, user, environment)
+        ):
+            return
         if self._mine(run) is None:
             return
-        job = Job(run.id, run.owner, run.title, self._spool.of(run), environment, size)
+        place = self._spool.of(run)
+        job = Job(run.id, run.owner, run.title, place, environment, size, profile=facility.profile)
         change(self._core, run.id, ref=await self._executor(facility).submit(job), progress={"message": ""})
+
+    async def _prepare(self, run: Run, user: User, environment: Environment) -> None:
+        """Bring all that the run needs into its folder."""
+        folder = await self._spool.begin(run)
+        brought = await self._things.bring(user, run.asked.get("things", {}), folder / jobs.DATA)
+        change(self._core, run.id, asked=with_brought(run.asked, brought))
+        if environment.kind == "lock":
+            await self._make(run)
+        self._spool.finish(run, kernel=self._kernel(environment), brought=brought)
+
+    async def _unless_cancelled(self, run: Run, preparing: Coroutine[Any, Any, None]) -> bool:
+        """Do it, however long it takes; False: the run was cancelled meanwhile, and ends, or is another's now."""
+        work = asyncio.ensure_future(preparing)
+        try:
+            while now := self._mine(run):
+                if now.progress.get("cancel"):
+                    break
+                if work.done():
+                    await work
+                    return True
+                await asyncio.wait({work}, timeout=_GLANCE)
+        finally:
+            work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+        if now is not None:
+            # What was prepared last may be prepared whole: nobody is to hand it over.
+            await self._end(replace(now, state="cancelled", error="It was cancelled.", ended=self._core.now()))
+        return False
 
     async def _make(self, run: Run) -> None:
         """Make the environment that the run's notebook brings, unless it is there, and say so meanwhile."""
