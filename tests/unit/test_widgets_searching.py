@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from tests.in_place import InPlace
 from tests.small_portal import SmallPortal, records
 from vaas.client import PortalError
 from vaas.query import parse
 from vaas.widgets import links, shown, terms, timeline
 from vaas.widgets.keeping import Keeping
-from vaas.widgets.searching import Searching
 
 
 class Refusing(SmallPortal):
@@ -27,9 +27,9 @@ class Refusing(SmallPortal):
             raise PortalError("The portal is away. Try again in a minute.")
 
 
-def searching(portal: SmallPortal | None = None) -> tuple[Searching, SmallPortal]:
+def searching(portal: SmallPortal | None = None) -> tuple[InPlace, SmallPortal]:
     portal = portal or SmallPortal()
-    return Searching(lambda: portal), portal
+    return InPlace(lambda: portal), portal
 
 
 # ---- searching ----
@@ -185,7 +185,7 @@ def keys(answer: Mapping[str, Any]) -> list[str]:
 def test_what_others_answer_later_comes_behind_what_is_on_the_screen() -> None:
     view, portal = searching()
     first = view.search("climate", outside=False)
-    ranked = keys(Searching(lambda: portal).search("climate"))
+    ranked = keys(InPlace(lambda: portal).search("climate"))
     answer = view.search("climate", outside=True)
     assert keys(answer)[: len(keys(first))] == keys(first)
     late = [card for card in answer["records"] if card.get("late")]
