@@ -88,6 +88,7 @@ def make_core(settings: Settings, environ: Mapping[str, str]) -> Core:
     api = HubApi(hub_url, environ["JUPYTERHUB_API_TOKEN"], http=inside)
     backend = HubBackend(api, http=inside, origin=lambda account: app_origin(settings.public_url, account), proxy=proxy)
     stores = _stores(data, database, _http(environ))
+    offering = declared(settings, allowed=allowed_private(environ)).offering
     return Core(
         database=database,
         content=Content(data / "content"),
@@ -98,7 +99,7 @@ def make_core(settings: Settings, environ: Mapping[str, str]) -> Core:
         master_key=ensure_secret(settings.secrets / "tickets"),
         limits=limits(environ),
         offering=connected(
-            declared(settings).offering,
+            offering,
             everywhere=not settings.local_apps,
             runs=run_kinds(environ),
             room=room_here() if settings.local_apps else None,
@@ -125,7 +126,7 @@ def make_portal(settings: Settings, environ: Mapping[str, str]) -> Portal:
     said = {**environ, **sandbox_environ(settings, environ)}
     looker, *beside = (AppLooker(settings.app_python, environ=said) for _ in range(1 + _PREVIEWS))
     harvesting = Harvesting(core, looker, bounds=bounds(environ))
-    said_of_site = declared(settings)
+    said_of_site = declared(settings, allowed=allowed_private(environ))
     facilities = Facilities(core, said_of_site.site, OtherPortals(said_of_site.portals, _http(environ)))
     return Portal(
         core,
