@@ -104,5 +104,10 @@ def test_folders_and_markdown_files_are_shown_so_and_other_text_as_it_is() -> No
     key = view.search("type:folder glacier")["records"][0]["key"]
     look = view.preview(key)
     assert look["kind"] == "prose" and look["blocks"][0]["kind"] == "head"
+    portal = SmallPortal()
+    plain = InPlace(lambda: portal)
+    plain.search("type:folder glacier")
+    portal.preview = lambda catalog, id: {"kind": "text", "text": "# 1", "format": "text"}  # type: ignore[method-assign]
+    assert plain.preview(key) == {"kind": "text", "text": "# 1"}
     told = {"kind": "text", "text": "# 1"}
     assert shown.preview(told) == {"kind": "text", "text": "# 1"}

@@ -238,7 +238,7 @@ class Searching:
             told = self._here().preview(str(record["catalog"]), str(record["id"]))
         except PortalError as error:
             return {"kind": "none", "why": str(error)}
-        return shown.preview(told, markdown=_is_markdown(record))
+        return shown.preview(told, markdown=_is_markdown(record, told))
 
     def _with_alternatives(
         self,
@@ -322,9 +322,9 @@ def _tells_nothing(facet: Json) -> bool:
     return facet["field"] == "catalog" and len(facet["values"]) == 1 and not facet["values"][0]["on"]
 
 
-def _is_markdown(record: Told) -> bool:
-    """Tell whether its text is Markdown, as what speaks for a folder nearly always is."""
-    return record.get("type") == "folder" or record.get("format") == "markdown"
+def _is_markdown(record: Told, told: Told) -> bool:
+    """Tell whether its text is Markdown; of a folder, the text that speaks for it says so."""
+    return (told.get("format") or record.get("format")) == "markdown"
 
 
 def _doi(record: Told) -> str:
