@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from hub_service.settings import ROOT
 from tests.in_place import InPlace
 from tests.small_portal import SmallPortal, records
 from vaas.client import PortalError
@@ -294,6 +295,17 @@ def test_a_preview_that_fails_says_why() -> None:
     view, _ = searching(Refusing("preview"))
     key = view.search("tide")["records"][0]["key"]
     assert view.preview(key) == {"kind": "none", "why": "The portal is away. Try again in a minute."}
+
+
+def test_a_program_is_shown_as_code_and_can_be_had_but_is_loaded_by_no_line() -> None:
+    details = {"store": "home", "path": "tides.py"}
+    record = {"type": "code", "catalog": "here", "id": "p", "title": "tides.py", "details": details, "format": "py"}
+    assert shown.card(record)["type"] == "code" and shown.name_of("type", "code") == "Code"
+    about = shown.detail(record, visitor="ada")
+    assert [each["do"] for each in about["actions"]] == ["download"]
+    for part in ("card", "discovery", "icon"):
+        assert "code:" in (ROOT / "vaas" / "widgets" / f"{part}.vue").read_text()
+    assert ".dv-of-code" in (ROOT / "vaas" / "widgets" / "discovery.css").read_text()
 
 
 @pytest.mark.parametrize("kind", ["app", "notebook", "folder"])
