@@ -48,6 +48,7 @@ from vaas.db.seal import Seal, ensure_secret
 from vaas.db.sql import SqlDatabase
 from vaas.errors import VaasError
 from vaas.http import Http, internal_http
+from vaas.launching import Offering
 from vaas.portal import Core, Harvesting, Indexing, Portal, Sweeping
 from vaas.portal.facilities import Facilities
 from vaas.portal.outlines import Outlines
@@ -88,7 +89,6 @@ def make_core(settings: Settings, environ: Mapping[str, str]) -> Core:
     api = HubApi(hub_url, environ["JUPYTERHUB_API_TOKEN"], http=inside)
     backend = HubBackend(api, http=inside, origin=lambda account: app_origin(settings.public_url, account), proxy=proxy)
     stores = _stores(data, database, _http(environ))
-    offering = declared(settings, allowed=allowed_private(environ)).offering
     return Core(
         database=database,
         content=Content(data / "content"),
@@ -98,12 +98,7 @@ def make_core(settings: Settings, environ: Mapping[str, str]) -> Core:
         stores=stores,
         master_key=ensure_secret(settings.secrets / "tickets"),
         limits=limits(environ),
-        offering=connected(
-            offering,
-            everywhere=not settings.local_apps,
-            runs=run_kinds(environ),
-            room=room_here() if settings.local_apps else None,
-        ),
+        offering=_offering(settings, environ),
         maker=make_maker(settings, environ, limits(environ)),
         own_servers=HubOwnServers(hub_url, http=inside),
         folders=stores.folders,
@@ -114,6 +109,12 @@ def make_core(settings: Settings, environ: Mapping[str, str]) -> Core:
         poke=backend.poke,
         log_of=lambda server: last_lines(settings.logs / "apps" / server.account / f"{server.name}.log"),
     )
+
+
+def _offering(settings: Settings, environ: Mapping[str, str]) -> Offering:
+    """Return what the site offers, of that what something leads to."""
+    said, room = declared(settings, allowed=allowed_private(environ)), room_here() if settings.local_apps else None
+    return connected(said.offering, everywhere=not settings.local_apps, runs=run_kinds(environ), room=room)
 
 
 def make_portal(settings: Settings, environ: Mapping[str, str]) -> Portal:
