@@ -556,7 +556,7 @@ def test_people_can_be_chosen_and_lead_to_what_is_theirs() -> None:
         return {each["value"]: (each["count"], each["on"]) for each in facet["values"]}
 
     portal = Portal()
-    view = Searching(lambda: portal)
+    view = InPlace(lambda: portal)
     assert kinds("tide")["person"] == (4, False), "the owners of what was found"
     assert kinds("type:person")["person"] == (4, True) and kinds("type:person")["data"][0] > 4
     assert "person" not in kinds("type:app")
