@@ -5,11 +5,15 @@ each ten, three are everybody's and the others one or two of 2,000 groups'. Peop
 query is ranked, filtered by what its asker may see, and returns 20 records. ``--queries`` of each kind:
 
 - ``word`` (from rare to frequent), ``words`` (two), ``prefix`` (three letters while typing), ``common`` (a word that is
-  in a third of all records), and each of them with facets: how many hits there are of each type, owner, tag and format.
+  in a third of all records), and each of them with facets: how many hits there are of each type, owner, tag and format;
+- ``plural``, a word with an “s” that no record has behind it, with and without facets;
+- ``suggest``, how two to four letters of a word could go on, and ``suggest value``, an owner or a tag: also of what the
+  asker may see alone.
 
-Keys: ``p99_ms``, the worst of all kinds and people; ``build_s``, seconds to index a million records (what makes the
-records up is not counted); ``ratio_fts5_p50``, SQLite FTS5's median over ours, in the middle of all kinds. FTS5 gets
-the same records and questions, words as they are typed, and the readers as a table beside it.
+Keys: ``p99_ms``, the worst of all kinds and people, but for suggestions, which have ``suggest_p99_ms``; ``build_s``,
+seconds to index a million records (what makes the records up is not counted); ``ratio_fts5_p50``, SQLite FTS5's median
+over ours, in the middle of all kinds but plurals, which it does not know. FTS5 gets the same records and questions,
+words as they are typed, and the readers as a table beside it.
 
     make bench BENCH=bench/search.py
 """
@@ -84,6 +88,14 @@ class Questions:
             return f"{self._word(0.5, 3)} {self._word(0.5, 3)}"
         if kind == "common":
             return word(self._chance.randrange(3))
+        if kind == "plural":
+            return f"{self._word(0, 4)}s"
+        if kind == "suggest":
+            return self._word(0, 3)[: self._chance.randint(2, 4)]
+        if kind == "suggest value":
+            return self._chance.choice(
+                (f"owner:user{self._chance.randrange(50)}", f"tag:t{self._chance.randrange(30)}")
+            )
         return self._word(1, 4) if kind == "word" else self._word(0.5, 3)[:3]
 
     def _word(self, low: float, high: float) -> str:
@@ -96,6 +108,7 @@ class Questions:
 
 
 KINDS = ("word", "words", "prefix", "common")
+SUGGESTED = ("suggest", "suggest value")
 
 
 class Fts:
@@ -164,13 +177,46 @@ def measure(index: Index, fts: Fts | None, *, queries: int, peer_queries: int) -
             timed(partial(index.search, parse(text, typing=prefix), subjects=who, **options)) for text, who in asked
         ]
         name = f"{kind}{' + facets' if facets else ''}, {groups} groups"
-        found[name] = {"p50": statistics.median(ours), "p99": statistics.quantiles(ours, n=100)[98]}
+        found[name] = _of(ours)
         if fts is not None:
             options = {"prefix": prefix, "facets": facets}
             theirs = [timed(partial(fts.ask, text, subjects=who, **options)) for text, who in asked[:peer_queries]]
             found[name]["fts5_p50"] = statistics.median(theirs)
-        print(f"{name:32}" + "".join(f"{key} {ms:9.2f}  " for key, ms in found[name].items()), file=sys.stderr)
+        _say(name, found[name])
     return found
+
+
+def measure_plurals(index: Index, *, queries: int) -> dict[str, dict[str, float]]:
+    """Return p50 and p99 in milliseconds of words in the plural, which are looked for in the singular, too."""
+    found: dict[str, dict[str, float]] = {}
+    questions = Questions(seed=3)
+    for facets, groups in itertools.product((False, True), _PEOPLE):
+        asked = [(questions.make("plural"), questions.person(groups)) for _ in range(queries)]
+        options = {"limit": _LIMIT, "facets": facets}
+        name = f"plural{' + facets' if facets else ''}, {groups} groups"
+        found[name] = _of([timed(partial(index.search, parse(text), subjects=who, **options)) for text, who in asked])
+        _say(name, found[name])
+    return found
+
+
+def measure_suggestions(index: Index, *, queries: int) -> dict[str, dict[str, float]]:
+    """Return p50 and p99 in milliseconds of each kind."""
+    found: dict[str, dict[str, float]] = {}
+    questions = Questions(seed=4)
+    for groups, kind in itertools.product(_PEOPLE, SUGGESTED):
+        asked = [(questions.make(kind), questions.person(groups)) for _ in range(queries)]
+        name = f"{kind}, {groups} groups"
+        found[name] = _of([timed(partial(index.suggest, text, subjects=who)) for text, who in asked])
+        _say(name, found[name])
+    return found
+
+
+def _of(times: list[float]) -> dict[str, float]:
+    return {"p50": statistics.median(times), "p99": statistics.quantiles(times, n=100)[98]}
+
+
+def _say(name: str, found: dict[str, float]) -> None:
+    print(f"{name:32}" + "".join(f"{key} {ms:9.2f}  " for key, ms in found.items()), file=sys.stderr)
 
 
 def main() -> None:
@@ -188,6 +234,8 @@ def main() -> None:
             fts = Fts(Path(folder) / "fts.sqlite")
             fts.build(entries(args.records))
             found = measure(index, fts, queries=args.queries, peer_queries=args.peer_queries)
+            plurals = measure_plurals(index, queries=args.queries)
+            suggested = measure_suggestions(index, queries=args.queries)
             fts.close()
         size = sum(path.stat().st_size for path in (Path(folder) / "index").rglob("*") if path.is_file())
         peer = (Path(folder) / "fts.sqlite").stat().st_size
@@ -195,15 +243,21 @@ def main() -> None:
     answer = {
         "bench": "search",
         "records": args.records,
-        "p99_ms": round(max(kind["p99"] for kind in found.values()), 2),
+        "p99_ms": _worst({**found, **plurals}),
+        "suggest_p99_ms": _worst(suggested),
         "build_s": round(building * 1_000_000 / args.records, 1),
         "ratio_fts5_p50": round(statistics.median(ratios), 1),
         "index_mb": round(size / 1e6),
         "fts5_mb": round(peer / 1e6),
     }
+    every = {**found, **plurals, **suggested}
     print(
-        json.dumps({**answer, "ms": {name: {k: round(v, 2) for k, v in kind.items()} for name, kind in found.items()}})
+        json.dumps({**answer, "ms": {name: {k: round(v, 2) for k, v in kind.items()} for name, kind in every.items()}})
     )
+
+
+def _worst(found: dict[str, dict[str, float]]) -> float:
+    return round(max(kind["p99"] for kind in found.values()), 2)
 
 
 def _arguments() -> argparse.Namespace:

@@ -48,6 +48,7 @@ from vaas.db.seal import Seal, ensure_secret
 from vaas.db.sql import SqlDatabase
 from vaas.errors import VaasError
 from vaas.http import Http, internal_http
+from vaas.launching import Offering
 from vaas.portal import Core, Harvesting, Indexing, Portal, Sweeping
 from vaas.portal.facilities import Facilities
 from vaas.portal.outlines import Outlines
@@ -97,12 +98,7 @@ def make_core(settings: Settings, environ: Mapping[str, str]) -> Core:
         stores=stores,
         master_key=ensure_secret(settings.secrets / "tickets"),
         limits=limits(environ),
-        offering=connected(
-            declared(settings).offering,
-            everywhere=not settings.local_apps,
-            runs=run_kinds(environ),
-            room=room_here() if settings.local_apps else None,
-        ),
+        offering=_offering(settings, environ),
         maker=make_maker(settings, environ, limits(environ)),
         own_servers=HubOwnServers(hub_url, http=inside),
         folders=stores.folders,
@@ -115,6 +111,12 @@ def make_core(settings: Settings, environ: Mapping[str, str]) -> Core:
     )
 
 
+def _offering(settings: Settings, environ: Mapping[str, str]) -> Offering:
+    """Return what the site offers, of that what something leads to."""
+    said, room = declared(settings, allowed=allowed_private(environ)), room_here() if settings.local_apps else None
+    return connected(said.offering, everywhere=not settings.local_apps, runs=run_kinds(environ), room=room)
+
+
 def make_portal(settings: Settings, environ: Mapping[str, str]) -> Portal:
     """Put the portal together from its adapters."""
     core, index = make_core(settings, environ), make_index(settings, environ)
@@ -125,7 +127,7 @@ def make_portal(settings: Settings, environ: Mapping[str, str]) -> Portal:
     said = {**environ, **sandbox_environ(settings, environ)}
     looker, *beside = (AppLooker(settings.app_python, environ=said) for _ in range(1 + _PREVIEWS))
     harvesting = Harvesting(core, looker, bounds=bounds(environ))
-    said_of_site = declared(settings)
+    said_of_site = declared(settings, allowed=allowed_private(environ))
     facilities = Facilities(core, said_of_site.site, OtherPortals(said_of_site.portals, _http(environ)))
     return Portal(
         core,

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hub_service.toml_file import Table, TomlFile
-from vaas.addresses import AddressRules, check_url
 
 __all__ = ["KINDS", "Elsewhere", "read_catalogs"]
 
@@ -56,14 +55,11 @@ def read_catalogs(
     file = TomlFile(path, variable="VAAS_CATALOGS")
     file.only(("catalog",), "Each catalog begins with [[catalog]].")
     found: dict[str, Elsewhere] = {}
-    rules = AddressRules(allowed)
     for table in file.tables("catalog", noun="catalog", known=_MUST + _MAY, must=_MUST):
         catalog = _catalog(table)
         if catalog.id in found:
             raise table.wrong("id", f"There are two catalogs with the id “{catalog.id}”.")
-        if rules.refuses(where := check_url(catalog.url), look_up):
-            what = f"“{where.hostname}” is inside a private network. If it is to be asked, put {where.netloc}"
-            raise table.wrong("url", f"{what} into VAAS_ALLOWED_PRIVATE.")
+        table.reached("url", allowed, look_up)
         found[catalog.id] = catalog
     return tuple(found.values())
 

@@ -151,7 +151,7 @@ def _check_said(settings: Settings, environ: Mapping[str, str]) -> None:
     limits(environ)
     bounds(environ)
     read_catalogs(settings.catalogs, allowed=allowed_private(environ), look_up=look_up)
-    declared(settings)
+    declared(settings, allowed=allowed_private(environ), look_up=look_up)
     picture_sources(environ)
     package_index(environ)
     frame_ancestors(environ, public_url=settings.public_url)

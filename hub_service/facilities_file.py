@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -65,15 +65,32 @@ class Declared:
     offering: Offering
 
 
-def declared(settings: Settings) -> Declared:
-    """Return what the site says; without a file, that this machine is offered. Raises Invalid."""
+def _nobody(_host: str) -> Iterable[str]:
+    return ()
+
+
+def declared(
+    settings: Settings, *, allowed: Iterable[str] = (), look_up: Callable[[str], Iterable[str]] = _nobody
+) -> Declared:
+    """Return what the site says; without a file, that this machine is offered. Otherwise as :func:`read_facilities`."""
     if settings.facilities is None:
         return Declared(Site(), (), default_offering(settings))
-    return read_facilities(settings.facilities, apps=settings.app_python)
+    return read_facilities(settings.facilities, apps=settings.app_python, allowed=allowed, look_up=look_up)
 
 
-def read_facilities(path: Path, *, apps: Path) -> Declared:
-    """Return what the file says; ``apps`` is the Python of an environment that names none.
+def read_facilities(
+    path: Path, *, apps: Path, allowed: Iterable[str] = (), look_up: Callable[[str], Iterable[str]] = _nobody
+) -> Declared:
+    """Return what the file says.
+
+    Parameters
+    ----------
+    apps:
+        The Python of an environment that names none.
+    allowed:
+        Private hosts and networks in which other portals may be asked.
+    look_up:
+        Returns the addresses that a name leads to; by default nobody is asked for them.
 
     Raises
     ------
@@ -88,7 +105,7 @@ def read_facilities(path: Path, *, apps: Path) -> Declared:
     if not facilities:
         raise file.wrong(1, "It names no place to run. Begin one with [[facility]].")
     offering = Offering(tuple(facilities.values()), tuple(environments.values()), tuple(sizes.values()))
-    return Declared(_site(file), _portals(file), offering)
+    return Declared(_site(file), _portals(file, allowed, look_up), offering)
 
 
 def _unique(file: TomlFile, name: str, make: Callable[[Table], _Named], fields: Collection[str]) -> dict[str, _Named]:
@@ -113,9 +130,13 @@ def _site(file: TomlFile) -> Site:
     return Site(table.text("name"), table.text("description", most=2000), table.text("contact"), url)
 
 
-def _portals(file: TomlFile) -> tuple[PortalElsewhere, ...]:
-    tables = file.tables("portal", noun="portal", known=("title", "url"), must=("title", "url"))
-    return tuple(PortalElsewhere(each.text("title"), each.address("url").rstrip("/") + "/") for each in tables)
+def _portals(
+    file: TomlFile, allowed: Iterable[str], look_up: Callable[[str], Iterable[str]]
+) -> tuple[PortalElsewhere, ...]:
+    return tuple(
+        PortalElsewhere(each.text("title"), each.reached("url", allowed, look_up).rstrip("/") + "/")
+        for each in file.tables("portal", noun="portal", known=("title", "url"), must=("title", "url"))
+    )
 
 
 def _size(table: Table) -> Size:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vaas.addresses import check_url
+from vaas.addresses import AddressRules, check_url
 from vaas.errors import Invalid
 
 __all__ = ["Table", "TomlFile"]
@@ -168,6 +168,22 @@ class Table:
             check_url(value)
         except Invalid as error:
             raise self.wrong(key, f"“{value}” is no web address.") from error
+        return value
+
+    def reached(self, key: str, allowed: Iterable[str], look_up: Callable[[str], Iterable[str]]) -> str:
+        """Return a web address that the portal connects to.
+
+        Parameters
+        ----------
+        allowed:
+            Private hosts and networks that may be asked.
+        look_up:
+            Returns the addresses that a name leads to.
+        """
+        value = self.address(key)
+        if AddressRules(allowed).refuses(where := check_url(value), look_up):
+            what = f"“{where.hostname}” is inside a private network. If it is to be asked, put {where.netloc}"
+            raise self.wrong(key, f"{what} into VAAS_ALLOWED_PRIVATE.")
         return value
 
     def inner(self, key: str, known: tuple[str, ...]) -> Table:

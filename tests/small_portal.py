@@ -283,6 +283,7 @@ class SmallPortal:
             return {
                 "kind": "text",
                 "text": f"# {record['title']}\n\n{record['summary']}\n\n## Files\n\n- **level**: metres",
+                "format": "markdown",
             }
         return {"kind": "none", "why": "What is elsewhere is not looked into."}
 

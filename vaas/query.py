@@ -43,9 +43,9 @@ FIELDS: Mapping[str, str] = {
 }
 #: What the values of “type” are called, and the words that mean the same.
 KINDS: Mapping[str, str] = {
-    **{name: name for name in ("app", "notebook", "data", "folder", "share", "person")},
+    **{name: name for name in ("app", "notebook", "data", "code", "folder", "share", "person")},
     **{"apps": "app", "notebooks": "notebook", "dataset": "data", "datasets": "data", "folders": "folder"},
-    **{"shares": "share", "people": "person", "persons": "person"},
+    **{"program": "code", "programs": "code", "shares": "share", "people": "person", "persons": "person"},
 }
 _DATES = {"after": "after", "since": "after", "before": "before", "until": "before"}
 #: Nobody types more; a machine that does is answered by what its first words find.

@@ -88,6 +88,19 @@ async def test_launch_is_offered_to_who_may_read(bob: Visitor, portal: PortalStu
     await bob.enter(portal.ticket(access=2))
     assert (await bob.page()).facts["launch"]
     assert page.facts["launch"] == ""
+    assert 'id="vaas-launch"' not in page.html
+
+
+@pytest.mark.parametrize(("user", "words"), [("bob", "Launch a copy"), ("", "Sign in to launch a copy")])
+async def test_who_is_not_signed_in_reads_that_launching_needs_it(
+    bob: Visitor, portal: PortalStub, user: str, words: str
+) -> None:
+    await bob.enter(portal.ticket(access=2, user=user))
+    page = await bob.page()
+    link = re.search(r'<a id="vaas-launch"([^>]*)>(.*?)</a>', page.html)
+    assert link is not None and re.sub("<[^>]*>", "", link[2]) == words
+    # The portal has strangers sign in there, and come back.
+    assert f'href="{page.facts["launch"]}"' in link[1] and not (page.facts["give"] and not user)
 
 
 async def test_a_second_page_of_a_visit_has_a_kernel_of_its_own(bob: Visitor) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hub_service import control
+from hub_service.application import make_portal
 from hub_service.facilities_file import PortalElsewhere, declared, read_facilities
 from hub_service.offered import default_offering
 from hub_service.settings import ROOT, Settings
@@ -214,6 +217,46 @@ def test_a_mistake_stops_the_start(file: Path, tmp_path: Path, capsys: pytest.Ca
         environ.setenv("VAAS_FACILITIES", str(file))
         assert control.main(["up", "--data", str(tmp_path / "data")]) == 2
     assert f"VAAS_FACILITIES={file}, line 45: “cloud” is no kind of facility." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed", "fits"),
+    [
+        ("192.168.1.7", "", False),
+        ("192.168.1.7:8000", "192.168.1.7:8000", True),
+        ("vaas.localhost:8000", "", False),
+        ("inside.example.org", "", False),
+        ("inside.example.org", "10.0.0.0/8", True),
+        ("unknown.example.org", "", True),
+    ],
+)
+def test_a_portal_on_a_private_address_that_is_not_allowed_is_named_with_its_line(
+    file: Path, host: str, allowed: str, *, fits: bool
+) -> None:
+    file.write_text(GOOD.replace("vaas.skies.example.org", host))
+    names = {"inside.example.org": ["10.1.2.3"]}
+    words = rf"line 8: .* put {re.escape(host)} into VAAS_ALLOWED_PRIVATE"
+    with contextlib.nullcontext() if fits else pytest.raises(Invalid, match=words):
+        said = read_facilities(file, apps=APPS, allowed=allowed.split(), look_up=lambda name: names.get(name, []))
+        assert said.portals[0].url == f"https://{host}/services/vaas/"
+
+
+def test_such_a_portal_stops_the_start_and_an_allowed_one_does_not(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_text(GOOD.replace("vaas.skies.example.org", "192.168.1.7"))
+    with pytest.MonkeyPatch.context() as environ:
+        environ.setenv("VAAS_FACILITIES", str(file))
+        assert control.main(["up", "--data", str(tmp_path / "data")]) == 2
+    assert f"VAAS_FACILITIES={file}, line 8: “192.168.1.7” is inside a private network." in capsys.readouterr().err
+    settings = {"VAAS_DATA": str(tmp_path / "data"), "VAAS_FACILITIES": str(file)}
+    settings |= {"JUPYTERHUB_API_URL": "http://127.0.0.1:9/hub/api", "JUPYTERHUB_API_TOKEN": ""}
+    (tmp_path / "data").mkdir(exist_ok=True)
+    with pytest.raises(Invalid, match="line 8: “192.168.1.7” is inside a private network"):
+        make_portal(Settings.from_environ(settings), settings)
+    said = settings | {"VAAS_ALLOWED_PRIVATE": "192.168.0.0/16"}
+    (known,) = make_portal(Settings.from_environ(said), said).facilities.neighbours.known()
+    assert known.url == "https://192.168.1.7/services/vaas/"
 
 
 def test_the_example_in_the_docs_can_be_used(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from vaas.errors import Forbidden, NotFound, Unavailable
 from vaas.http import Http
 from vaas.insides.base import Inside, Looker, Unreadable
 from vaas.model import Entry, StoreAccount, User, Visitor
-from vaas.portal import Harvesting, Indexing
+from vaas.portal import Harvesting, Indexing, looking, walks
 from vaas.query import parse
 from vaas.stores.base import Place, Store, Touched
 from vaas.stores.folder import FolderStore
@@ -221,6 +221,25 @@ async def test_only_what_changed_is_looked_into(site: Site) -> None:
     report = await site.sweep()
     assert (report.looked, report.gone) == (2, 1) and sorted(site.looker.looked) == ["one.csv", "three.csv"]
     assert await site.found() == ["home:one.csv", "home:three.csv"] and await site.found("another") == ["home:one.csv"]
+
+
+async def test_programs_are_no_data_and_those_that_were_found_as_data_are_not_for_long(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.put("homes/ada/tides.py", "x = 1")
+    site.put("homes/ada/tides.csv", "Tides")
+    with monkeypatch.context() as before:
+        for module in (walks, looking):
+            before.setattr(module, "PROGRAMS", frozenset())
+        await site.sweep()
+    assert await site.found("type:data tides") == ["home:tides.csv", "home:tides.py"]
+    report = await site.sweep()
+    # Only their names are told of, so nothing has to be opened for it.
+    assert (report.looked, site.looker.looked) == (1, [])
+    assert await site.found("type:data tides") == ["home:tides.csv"]
+    for text in ("type:code tides", "type:programs tides", "format:py"):
+        assert await site.found(text) == ["home:tides.py"]
+    assert (await site.one("type:code")).format == "py"
 
 
 async def test_what_cannot_be_read_is_found_by_its_name_with_the_reason(site: Site) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from vaas.catalogs import own
 from vaas.catalogs.base import Entry, Record
 from vaas.catalogs.own import Index, OwnCatalog
 from vaas.errors import Invalid, NotFound, Unavailable
@@ -254,6 +255,29 @@ def test_a_value_that_one_may_not_see_is_not_suggested(index: Index) -> None:
     index.put([Entry(replace(more[0], id=f"s:{n}"), frozenset({"group:g"})) for n in range(5)])
     assert index.suggest("column:w", subjects=EVERYONE) == ["column:wave_height", "column:wave_age"]
     assert index.suggest("column:w", subjects=["everyone", "group:g"])[0] == "column:wave_age"
+
+
+def test_of_very_many_titles_some_are_looked_at_and_none_that_one_may_not_see(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    titles = ["Séance of waves", "Sea level", "Sea ice", "Sea salt and seals"]
+    index.put([Entry(replace(DATA, id=f"d:{n}", title=title), EVERYONE) for n, title in enumerate(titles)])
+    secret = [replace(DATA, id=f"s:{n}", title="Secret seaweed") for n in range(9)]
+    index.put([Entry(each, frozenset({"group:g"})) for each in secret])
+    exact = [index.suggest(text, subjects=EVERYONE) for text in ("s", "of se", "title:sea")]
+    assert exact == [
+        ["sea", "salt", "seals", "seance"],
+        ["of sea", "of seals", "of seance"],
+        ["title:sea", "title:seals", "title:seance"],
+    ]
+    monkeypatch.setattr(own, "_MANY", 0)
+    with monkeypatch.context() as counted:
+        counted.setattr(Index, "_terms", lambda *_: pytest.fail("All words were counted."))
+        assert [index.suggest(text, subjects=EVERYONE) for text in ("s", "of se", "title:sea")] == exact
+        assert index.suggest("se", subjects=["group:g"]) == ["seaweed", "secret"]
+        monkeypatch.setattr(own, "_TITLES", 4)
+        assert len(index.suggest("se", subjects=EVERYONE)) == 3
+    assert index.suggest("seaw", subjects=EVERYONE) == [] and index.suggest("seal", subjects=EVERYONE) == ["seals"]
 
 
 @pytest.mark.parametrize("text", ["漢字", "()", "a:b:c", "*" * 50, "'; --", '"', "field:", "\\", "a/b?c=d&e"])

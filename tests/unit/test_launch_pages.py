@@ -70,6 +70,20 @@ async def test_the_form_has_chosen_already_and_says_what_is_closed(world: World,
     assert (now.launch.size, labs.tokens) == ("small", {"eve"})
 
 
+async def test_a_stranger_reads_that_launching_needs_signing_in_and_comes_back_to_it(
+    world: World, site: str, labs: Labs
+) -> None:
+    app = await world.published(ADA, "x = 1")
+    await world.portal.sharing.grant(Visitor(ADA), app.slug, subject="everyone", access=Access.READ)
+    here = f"/services/vaas/apps/{app.slug}/launch"
+    async with client(site) as stranger, client(site, "eve") as eve:
+        links = re.findall(rf'<a[^>]*href="{here}"[^>]*>(.*?)</a>', (await stranger.get(f"apps/{app.slug}/")).text)
+        assert len(links) == 2 and all("Sign in to" in each for each in links)
+        assert "Sign in to" not in (await eve.get(f"apps/{app.slug}/")).text
+        sent = await stranger.get(f"apps/{app.slug}/launch", follow_redirects=False)
+        assert (sent.status_code, sent.headers["Location"]) == (302, f"/services/vaas/login?next={here}")
+
+
 async def test_who_launched_it_already_is_led_there(world: World, site: str, labs: Labs) -> None:
     async with client(site, "ada") as ada:
         page = "launch?store=home&path=tides.ipynb"

@@ -95,7 +95,23 @@ async def test_what_cannot_be_read_says_why(previewing: Previewing, world: World
 
 
 async def test_a_folder_shows_what_it_says_of_itself(previewing: Previewing) -> None:
-    assert await shown(previewing, "type:folder name:set") == {"kind": "text", "text": "# About tides"}
+    assert await shown(previewing, "type:folder name:set") == {
+        "kind": "text",
+        "text": "# About tides",
+        "format": "markdown",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "format"),
+    [("README.rst", "text"), ("readme.txt", "text"), ("README", "markdown"), ("Readme.markdown", "markdown")],
+)
+async def test_what_speaks_for_a_folder_is_read_as_what_it_is(
+    previewing: Previewing, world: World, name: str, format: str
+) -> None:
+    folder = world.homes / ADA.name / "set"
+    (folder / "README.md").rename(folder / name)
+    assert (await shown(previewing, "type:folder name:set"))["format"] == format
 
 
 async def test_a_collection_shows_what_one_may_see_in_it(previewing: Previewing, world: World) -> None:

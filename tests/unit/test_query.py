@@ -101,7 +101,11 @@ def test_what_is_no_date_is_said(text: str) -> None:
     ("text", "typing", "said"),
     [
         ("colour:red", False, "There is no field “colour”; “colour:red” is searched for as it stands."),
-        ("type:banana", False, "There is no kind “banana”. Kinds are app, notebook, data, folder, share and person."),
+        (
+            "type:banana",
+            False,
+            "There is no kind “banana”. Kinds are app, notebook, data, code, folder, share and person.",
+        ),
         ("type:no", False, "There is no kind “no”."),
         ("-after:2020", False, "A minus before “after:2020” means nothing"),
         ("type:no", True, ""),

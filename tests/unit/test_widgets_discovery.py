@@ -157,6 +157,111 @@ def test_what_cannot_be_done_is_said() -> None:
     assert "nobody here" in shown[0]["args"][0]["text"]
 
 
+#: A portal whose other catalogs answer when they are told to, and a page in a loop.
+_SLOW = """
+import asyncio, threading
+answering = threading.Event()
+def others(verb):
+    if verb == 'search' and not portal.log[-1][1].startswith('in:here'):
+        assert answering.wait(20)
+def hang(verb):
+    assert verb != 'preview' or answering.wait(20)
+portal._before = others
+async def until(fits):
+    async with asyncio.timeout(20):
+        while not fits():
+            await asyncio.sleep(0.005)
+async def main():
+    page = Discovery(lambda: portal)
+    page.vue_search({'q': 'climate', 'typing': True, 'n': 2})
+    return await use(page)
+"""
+
+
+def beside(use: str) -> Any:
+    """Run what uses a page whose other catalogs hang, and return what it returns."""
+    body = "\n".join(f"    {line}" for line in use.splitlines())
+    return run(f"{_SLOW}\nasync def use(page):\n{body}\nshown = asyncio.run(main())")
+
+
+def test_a_letter_is_answered_while_other_catalogs_are_asked_and_they_change_nothing_then() -> None:
+    shown = beside(
+        "page.vue_search({'q': 'climate', 'outside': True, 'n': 3})\n"
+        "told.append([page.beside, page.answer['n']])\n"
+        "page.vue_search({'q': 'tide', 'typing': True, 'n': 4})\n"
+        "told.append([page.answer['n'], page.answer['q'], page.answer['outside'], page.guesses['q']])\n"
+        "answering.set()\nawait until(lambda: threading.active_count() == 1)\nawait asyncio.sleep(0.05)\n"
+        "told.append([page.answer['n'], page.answer['q']])\n"
+        "page.vue_search({'q': 'tide*', 'outside': True, 'n': 5})\nawait until(lambda: page.answer['n'] == 5)\n"
+        "told.append([page.answer['outside'], len(page.answer['late']['from'])])\nreturn told"
+    )
+    assert shown == [[3, 2], [4, "tide", False, "tide"], [4, "tide"], [True, 1]]
+
+
+def test_pages_previews_and_what_is_kept_come_while_other_catalogs_are_asked() -> None:
+    shown = beside(
+        "page.vue_search({'q': 'climate', 'typing': True, 'outside': True, 'n': 3})\n"
+        "page.vue_arrive({})\npage.vue_next({})\n"
+        "page.vue_look({'key': page.answer['records'][0]['key']})\n"
+        "await until(lambda: page.looked['inside'])\n"
+        "told.append([page.mine['state'], len(page.later['records']), page.answer['n']])\n"
+        "before = [card['key'] for card in page.answer['records'] + page.later['records']]\n"
+        "answering.set()\nawait until(lambda: page.answer['n'] == 3)\n"
+        "after = [card['key'] for card in page.answer['records']]\n"
+        "told.append([after[:60] == before, len(after) > 60, page.later])\nreturn told"
+    )
+    assert shown == [["ok", 30, 2], [True, True, {"n": 3, "records": [], "more": False}]]
+
+
+def test_pages_of_other_catalogs_are_not_waited_for_nor_shown_in_another_list() -> None:
+    shown = beside(
+        "answering.set()\npage.vue_search({'q': 'climate', 'outside': True, 'n': 3})\n"
+        "await until(lambda: page.answer['n'] == 3)\nanswering.clear()\n"
+        "page.vue_next({})\ntold.append(page.later['records'])\n"
+        "page.vue_search({'q': 'tide', 'typing': True, 'n': 4})\ntold.append(page.answer['q'])\n"
+        "answering.set()\nawait until(lambda: threading.active_count() == 1)\nawait asyncio.sleep(0.05)\n"
+        "told.append(page.later['records'])\npage.vue_search({'q': 'climate', 'outside': True, 'n': 5})\n"
+        "await until(lambda: page.answer['n'] == 5)\npage.vue_next({})\nawait until(lambda: page.later['records'])\n"
+        "told.append([len(page.later['records']), page.later['n']])\nreturn told"
+    )
+    assert shown == [[], "tide", [], [30, 5]]
+
+
+def test_a_preview_that_takes_long_holds_up_nothing_and_is_not_shown_for_another_record() -> None:
+    shown = beside(
+        "portal._before = hang\n"
+        "one, two = [card['key'] for card in page.answer['records'][:2]]\n"
+        "page.vue_look({'key': one})\npage.vue_search({'q': 'tide', 'typing': True, 'n': 3})\n"
+        "told.append([page.answer['q'], page.looked['key'] == one, page.looked['inside']])\n"
+        "portal._before = lambda verb: None\nkey = page.answer['records'][0]['key']\npage.vue_look({'key': key})\n"
+        "await until(lambda: page.looked['inside'])\nanswering.set()\n"
+        "await until(lambda: threading.active_count() == 1)\nawait asyncio.sleep(0.05)\n"
+        "told.append(page.looked['key'] == key)\nreturn told"
+    )
+    assert shown == [["tide", True, None], True]
+
+
+def test_who_names_another_catalog_waits_for_it_alone() -> None:
+    shown = beside(
+        "page.vue_search({'q': 'in:zenodo tide', 'typing': True, 'n': 3})\n"
+        "told.append([page.beside, page.answer['q']])\n"
+        "page.vue_search({'q': 'in:here ti', 'typing': True, 'n': 4})\n"
+        "told.append([page.beside, page.answer['q'], page.answer['n']])\n"
+        "page.vue_search({'q': 'in:zenodo tide', 'typing': True, 'n': 5})\nanswering.set()\n"
+        "await until(lambda: page.answer['n'] == 5)\n"
+        "told.append(sorted({card['catalog'] for card in page.answer['records']}))\nreturn told"
+    )
+    assert shown == [[3, "climate"], [3, "in:here ti", 4], ["zenodo"]]
+
+
+def test_a_page_does_not_wait_for_others_before_it_is_there() -> None:
+    shown = run(
+        "asking.install(template=True)\npage = Discovery(lambda: portal)\n"
+        "asking.begin(Facts('q=in%3Azenodo+tide'))\nshown = [asked(), page.answer]"
+    )
+    assert shown == [[], {"state": "", "n": 0, "q": "in:zenodo tide"}]
+
+
 def test_the_notebook_only_imports_constructs_and_shows() -> None:
     cells = json.loads((ROOT / "dashboards" / "discovery.ipynb").read_text())["cells"]
     lines = [line for cell in cells for line in "".join(cell["source"]).splitlines() if not line.startswith("#")]

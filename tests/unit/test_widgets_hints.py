@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
+from tests.in_place import InPlace
 from tests.small_portal import SmallPortal
 from vaas.query import parse
 from vaas.widgets import hints
-from vaas.widgets.searching import Searching
 
 
 @pytest.mark.parametrize("text", ["", "tide", "type:app", "in:here glacier type:data", "tag:ocean after:2020", "qqqq"])
 def test_each_hint_narrows_what_was_found_to_something(text: str) -> None:
     portal = SmallPortal()
-    view = Searching(lambda: portal)
+    view = InPlace(lambda: portal)
     answer = view.search(text)
     assert len(answer["hints"]) > 2 or not answer["total"]
     for hint in answer["hints"]:
@@ -26,9 +26,9 @@ def test_each_hint_narrows_what_was_found_to_something(text: str) -> None:
 
 def test_each_way_to_ask_is_shown_once_and_not_where_it_is_known() -> None:
     portal = SmallPortal()
-    ways = [hint.lstrip('-"').partition(":")[0] for hint in Searching(lambda: portal).search("")["hints"]]
+    ways = [hint.lstrip('-"').partition(":")[0] for hint in InPlace(lambda: portal).search("")["hints"]]
     assert ways[:3] == ["type", "tag", "column"] and len(ways) == 6
-    asked = Searching(lambda: portal).search('type:data tag:ocean column:time "sea level" after:2015')["hints"]
+    asked = InPlace(lambda: portal).search('type:data tag:ocean column:time "sea level" after:2015')["hints"]
     assert asked == []
 
 
@@ -52,6 +52,6 @@ def test_a_value_of_which_there_is_none_is_named_with_others(
 
 
 def test_it_is_said_where_nothing_was_found_alone() -> None:
-    view = Searching(SmallPortal)
+    view = InPlace(SmallPortal)
     assert view.search("in:here type:data format:pdf")["none"][0].startswith("Nothing that fits has the format “pdf”.")
     assert view.search("in:here format:pdf OR format:csv")["none"] == []

@@ -6,10 +6,10 @@ import time
 
 import pytest
 
+from tests.in_place import InPlace
 from tests.small_portal import SmallPortal
 from vaas.widgets import shown
 from vaas.widgets.markdowns import blocks
-from vaas.widgets.searching import Searching
 
 _README = """# Wine
 
@@ -100,9 +100,14 @@ def test_of_very_long_texts_the_beginning_is_shown() -> None:
 
 
 def test_folders_and_markdown_files_are_shown_so_and_other_text_as_it_is() -> None:
-    view = Searching(SmallPortal)
+    view = InPlace(SmallPortal)
     key = view.search("type:folder glacier")["records"][0]["key"]
     look = view.preview(key)
     assert look["kind"] == "prose" and look["blocks"][0]["kind"] == "head"
+    portal = SmallPortal()
+    plain = InPlace(lambda: portal)
+    plain.search("type:folder glacier")
+    portal.preview = lambda catalog, id: {"kind": "text", "text": "# 1", "format": "text"}  # type: ignore[method-assign]
+    assert plain.preview(key) == {"kind": "text", "text": "# 1"}
     told = {"kind": "text", "text": "# 1"}
     assert shown.preview(told) == {"kind": "text", "text": "# 1"}

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from hub_service import asked
+from tests.in_place import InPlace
 from tests.portal_parts import ADA, EVE, World
 from tests.searchable import searchable
 from vaas.catalogs.base import Record
@@ -20,7 +21,6 @@ from vaas.errors import VaasError
 from vaas.model import EVERYONE, User, Visitor
 from vaas.widgets import shown, terms
 from vaas.widgets.keeping import Keeping
-from vaas.widgets.searching import Searching
 
 
 class Within:
@@ -87,13 +87,13 @@ def test_years_are_those_of_what_somebody_may_see_and_a_folder_is_no_download(wo
         found.put("open", "everyone", begins=begins, ends=ends)
         found.put("secret", "user:ada", begins=datetime(1850, 1, 1, tzinfo=UTC))
         found.put("cube.zarr", "everyone", format="zarr", size=None, catalog="here")
-        view = Searching(lambda: Client(Within(world, EVE)))
+        view = InPlace(lambda: Client(Within(world, EVE)))
         answer = view.search("")
         assert [(span["name"], span["count"]) for span in answer["years"]] == [("2015", 1), ("2016", 1), ("2017", 1)]
         during = view.search(terms.about("", 2016, 2016))
         assert [card["title"] for card in during["records"]] == ["open"] and during["years"] == answer["years"]
         assert view.search(terms.about("", 1850, 1850))["records"] == []
-        ada = Searching(lambda: Client(Within(world, ADA)))
+        ada = InPlace(lambda: Client(Within(world, ADA)))
         assert [card["title"] for card in ada.search("during:1850")["records"]] == ["secret"]
         view.search("")
         folder = view.record("here file:p/cube.zarr")
@@ -108,7 +108,7 @@ def test_what_another_catalog_has_comes_behind_what_the_portal_has(world: World,
         for number in range(2):
             far = Record(id=f"far-{number}", type="data", title="Tide", catalog="elsewhere")
             found.elsewhere.kept[far.id] = far
-        view = Searching(lambda: Client(Within(world, EVE)))
+        view = InPlace(lambda: Client(Within(world, EVE)))
         first = view.search("", outside=False)
         assert found.elsewhere.asked == 0
         answer = view.search("", outside=True)

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from hub_service.settings import ROOT
+from tests.in_place import InPlace
 from tests.small_portal import SmallPortal, records
 from vaas.client import PortalError
 from vaas.query import parse
 from vaas.widgets import links, shown, terms, timeline
 from vaas.widgets.keeping import Keeping
-from vaas.widgets.searching import Searching
 
 
 class Refusing(SmallPortal):
@@ -27,9 +28,9 @@ class Refusing(SmallPortal):
             raise PortalError("The portal is away. Try again in a minute.")
 
 
-def searching(portal: SmallPortal | None = None) -> tuple[Searching, SmallPortal]:
+def searching(portal: SmallPortal | None = None) -> tuple[InPlace, SmallPortal]:
     portal = portal or SmallPortal()
-    return Searching(lambda: portal), portal
+    return InPlace(lambda: portal), portal
 
 
 # ---- searching ----
@@ -185,7 +186,7 @@ def keys(answer: Mapping[str, Any]) -> list[str]:
 def test_what_others_answer_later_comes_behind_what_is_on_the_screen() -> None:
     view, portal = searching()
     first = view.search("climate", outside=False)
-    ranked = keys(Searching(lambda: portal).search("climate"))
+    ranked = keys(InPlace(lambda: portal).search("climate"))
     answer = view.search("climate", outside=True)
     assert keys(answer)[: len(keys(first))] == keys(first)
     late = [card for card in answer["records"] if card.get("late")]
@@ -294,6 +295,17 @@ def test_a_preview_that_fails_says_why() -> None:
     view, _ = searching(Refusing("preview"))
     key = view.search("tide")["records"][0]["key"]
     assert view.preview(key) == {"kind": "none", "why": "The portal is away. Try again in a minute."}
+
+
+def test_a_program_is_shown_as_code_and_can_be_had_but_is_loaded_by_no_line() -> None:
+    details = {"store": "home", "path": "tides.py"}
+    record = {"type": "code", "catalog": "here", "id": "p", "title": "tides.py", "details": details, "format": "py"}
+    assert shown.card(record)["type"] == "code" and shown.name_of("type", "code") == "Code"
+    about = shown.detail(record, visitor="ada")
+    assert [each["do"] for each in about["actions"]] == ["download"]
+    for part in ("card", "discovery", "icon"):
+        assert "code:" in (ROOT / "vaas" / "widgets" / f"{part}.vue").read_text()
+    assert ".dv-of-code" in (ROOT / "vaas" / "widgets" / "discovery.css").read_text()
 
 
 @pytest.mark.parametrize("kind", ["app", "notebook", "folder"])
@@ -544,7 +556,7 @@ def test_people_can_be_chosen_and_lead_to_what_is_theirs() -> None:
         return {each["value"]: (each["count"], each["on"]) for each in facet["values"]}
 
     portal = Portal()
-    view = Searching(lambda: portal)
+    view = InPlace(lambda: portal)
     assert kinds("tide")["person"] == (4, False), "the owners of what was found"
     assert kinds("type:person")["person"] == (4, True) and kinds("type:person")["data"][0] > 4
     assert "person" not in kinds("type:app")

@@ -19,7 +19,7 @@ __all__ = ["ADMINS", "FACETS", "TYPES", "Catalog", "Entries", "Entry", "Page", "
 ADMINS = "admin"
 
 #: What can be found.
-TYPES = ("app", "notebook", "data", "folder", "share", "person")
+TYPES = ("app", "notebook", "data", "code", "folder", "share", "person")
 #: The fields by which a catalog's hits are counted.
 FACETS = ("type", "tag", "owner", "format", "year", "month")
 

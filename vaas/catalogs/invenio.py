@@ -34,7 +34,7 @@ _FIELDS = {
     "type": "metadata.resource_type.id",
 }
 #: The kinds of software, computational notebooks among them, begin with its name.
-_TYPES = {"data": "dataset", "app": "software*", "notebook": "software*"}
+_TYPES = {"data": "dataset", **dict.fromkeys(("app", "notebook", "code"), "software*")}
 #: What kinds of dates say when the data are from, the best first.
 _ABOUT = ("coverage", "collected", "valid")
 

@@ -24,7 +24,7 @@ import tantivy
 from tantivy import Query
 
 from vaas.catalogs.base import ADMINS, FACETS, Catalog, Entries, Entry, Page, Record
-from vaas.catalogs.documents import FORM, SAMPLES, document, plain, record_in, schema, tokenizers
+from vaas.catalogs.documents import FORM, SAMPLES, SHORT, document, plain, record_in, schema, tokenizers
 from vaas.catalogs.queries import ONE_WRONG, Queries
 from vaas.errors import Invalid, NotFound, Unavailable
 from vaas.model import Visitor
@@ -41,6 +41,8 @@ _PERSON = "person"
 #: Fields whose values are taken from records, so many of them → what has them there.
 _OF_RECORDS = {"column": ("columns",), "author": ("authors", "owner"), "name": ("names",), "id": ("names",)}
 _LOOKED_AT = 100
+#: Among more records than these, words that few letters begin are taken from so many titles.
+_MANY, _TITLES = 10_000, 200
 #: Of times, all that there are: who draws them leaves none out.
 _TIMES = ("year", "month")
 _COUNTS = {name: {"terms": {"field": name, "size": _MOST_TIMES if name in _TIMES else _MOST_FACETS}} for name in FACETS}
@@ -191,7 +193,19 @@ class Index(Entries):
 
     def _titles(self, beginning: str, subjects: Collection[str]) -> list[str]:
         words = self._words.analyze(beginning)
-        return [" ".join([*words[:-1], word]) for word in self._terms("title", words[-1], subjects)] if words else []
+        if not words:
+            return []
+        found = self._often if len(words[-1]) <= SHORT and len(self) > _MANY else partial(self._terms, "title")
+        return [" ".join([*words[:-1], word]) for word in found(words[-1], subjects)]
+
+    def _often(self, beginning: str, subjects: Collection[str]) -> list[str]:
+        """Return words of some titles that begin so: to count all words that so few letters begin takes long."""
+        searcher, counts = self._index.searcher(), Counter[str]()
+        query = self._queries.beginning("title", beginning, subjects)
+        for _, address in searcher.search(query, limit=_TITLES, count=False).hits:
+            words = set(self._words.analyze(record_in(searcher.doc(address)).title))
+            counts.update(word for word in words if word.startswith(beginning))
+        return _ranked(counts)
 
     def _terms(self, name: str, beginning: str, subjects: Collection[str]) -> list[str]:
         """Return words of the index that begin so."""

@@ -18,8 +18,8 @@ from vaas.wires import Wires, connections_to
 
 __all__ = ["Rest", "Visit", "Wire"]
 
-#: How many connections are kept.
-_KEPT = 4
+#: How many connections are kept; of a visit fewer, whose pages share what they may have open.
+_KEPT, _KEPT_VISIT = 4, 1
 #: Bytes of an answer, and of a question: the server reads no more.
 _MOST, _LONGEST = 8_000_000, 65_536
 
@@ -27,8 +27,8 @@ _MOST, _LONGEST = 8_000_000, 65_536
 class Wire(ABC):
     """Carries questions to the portal; threads may share it."""
 
-    def __init__(self, connect: Callable[[], HTTPConnection]) -> None:
-        self._wires = Wires(connect, kept=_KEPT, most=_MOST)
+    def __init__(self, connect: Callable[[], HTTPConnection], *, kept: int = _KEPT) -> None:
+        self._wires = Wires(connect, kept=kept, most=_MOST)
 
     @abstractmethod
     def ask(self, verb: str, args: Mapping[str, Any]) -> Any:
@@ -61,7 +61,7 @@ class Visit(Wire):
     """The way of a visit's own kernel: the portal answers as to the visitor."""
 
     def __init__(self, way: Way) -> None:
-        super().__init__(connections_to("http", "127.0.0.1", way.port, seconds=KERNEL))
+        super().__init__(connections_to("http", "127.0.0.1", way.port, seconds=KERNEL), kept=_KEPT_VISIT)
         self._headers = {"Authorization": f"Visit {way.secret}", "Content-Type": "application/json"}
 
     def ask(self, verb: str, args: Mapping[str, Any]) -> Any:

@@ -18,7 +18,7 @@ from vaas.catalogs.base import TYPES, Record, said_of
 from vaas.db.base import Find
 from vaas.errors import NotFound, TooLarge, Unavailable
 from vaas.insides.base import Inside, Looker, Unreadable
-from vaas.insides.names import promised, tells
+from vaas.insides.names import PROGRAMS, promised, tells
 from vaas.portal.walks import Bounds, Thing
 from vaas.prose import clean_text, shorten
 from vaas.stores.base import Place
@@ -174,6 +174,8 @@ def _type(thing: Thing, inside: Inside) -> str:
         return "folder" if thing.speaking else "data"
     if promised(thing.entry.name) == "notebook":
         return "notebook"
+    if promised(thing.entry.name) in PROGRAMS:
+        return "code"
     return inside.type if inside.type in TYPES and inside.type not in {"app", "person", "share"} else "data"
 
 

@@ -35,7 +35,7 @@ _PICTURE, _TEXT = 600_000, 4_000
 #: What is told of a person.
 _MOST_THEIRS = 20
 #: What speaks for a folder, the first that there is.
-_README = ("readme.md", "readme.txt", "readme", "readme.rst")
+_README = ("readme.md", "readme.markdown", "readme.txt", "readme", "readme.rst")
 
 
 class Previewing:
@@ -135,7 +135,9 @@ async def _folder(store: Store, path: str) -> dict[str, Any]:
     if entry is None:
         raise NotFound("This folder says nothing of itself.")
     text = (await store.read(entry.path, limit=1_000_000)).decode("utf-8", "replace")
-    return {"kind": "text", "text": shorten(text, _TEXT)}
+    name = entry.name.lower()
+    markdown = name.endswith((".md", ".markdown")) or "." not in name
+    return {"kind": "text", "text": shorten(text, _TEXT), "format": "markdown" if markdown else "text"}
 
 
 def _nothing(why: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ OWN = "here"
 _TITLE, _SUMMARY, _ADDRESS, _WORD = 300, 600, 4000, 200
 #: And of the id of a record.
 MOST_ID = 5000
-_FILES = {"notebook": "file", "data": "file", "folder": "file", "share": "share"}
+_FILES = {"notebook": "file", "data": "file", "code": "file", "folder": "file", "share": "share"}
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from vaas.errors import NotFound, Unavailable, VaasError
+from vaas.insides.names import PROGRAMS, promised
 from vaas.model import Entry
 from vaas.stores.base import Place
 
 __all__ = ["Bounds", "Skipped", "Thing", "Walk", "is_left_out", "walk", "whole_of"]
 
-#: Raised when more is read out of files than before, so that all are looked into again.
-_FORM = "2"
+#: Raised when more is read out of files than before, so that all are looked into again; and when only what is said of
+#: programs' files has changed.
+_FORM, _FORM_OF_PROGRAMS = "2", "3"
 #: A folder with one of these in it is a thing of its own; names in small letters. So many of them are heard.
 _SPEAKING = frozenset({"readme", "readme.md", "readme.markdown", "readme.rst", "readme.txt", "citation.cff"})
 _SPEAKING |= {"datapackage.json", "ro-crate-metadata.json"}
@@ -254,7 +256,8 @@ class _Walking:
         if len(entry.path.encode()) > _LONGEST_PATH:
             self._skip(entry.path, "Its path is too long.")
         elif entry.path in self._seen.things or len(self._seen.things) < self._bounds.files:
-            self._seen.things[entry.path] = Thing(entry, f"{_FORM} {mark or entry.etag}", speaking)
+            form = _FORM_OF_PROGRAMS if promised(entry.name) in PROGRAMS else _FORM
+            self._seen.things[entry.path] = Thing(entry, f"{form} {mark or entry.etag}", speaking)
         else:
             self._too_many()
 

@@ -209,6 +209,8 @@ class NotebookPage(Guarded):
             "title": manifest.title,
             "about": manifest.about,
             "launch": manifest.launch if visit.may_read else "",
+            # Only people launch: the address has others sign in, and come back to it.
+            "stranger": not visit.user,
             "give": f"{self.server.base_url}vaas/given" if visit.launch else "",
             "open": manifest.open,
             "token": page.token,

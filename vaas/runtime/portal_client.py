@@ -24,8 +24,9 @@ from vaas.wires import Wires, connections_to
 __all__ = ["Answer", "PortalClient"]
 
 _MOST_CONTENT = 1 << 36
-#: What the portal may answer to a visit's question, in bytes, and how many are asked at once.
-_MOST_ANSWER, _QUESTIONS = 4_000_000, 32
+#: What the portal may answer to a visit's question, in bytes; how many are asked at once, of which some may
+#: wait seconds for catalogs elsewhere; and how many connections are kept.
+_MOST_ANSWER, _QUESTIONS, _KEPT = 4_000_000, 128, 32
 _REFUSED = frozenset({401, 403, 404})
 _LATER = "The portal cannot answer at the moment. Please try again."
 
@@ -58,7 +59,7 @@ class PortalClient:
         # than most answers. And nothing that is needed to stay waits behind them.
         parts = urlsplit(self._url)
         connect = connections_to(parts.scheme, parts.hostname or "", parts.port, seconds=SERVER)
-        self._wires = Wires(connect, kept=_QUESTIONS, most=_MOST_ANSWER)
+        self._wires = Wires(connect, kept=_KEPT, most=_MOST_ANSWER)
         self._threads = ThreadPoolExecutor(_QUESTIONS, thread_name_prefix="questions")
 
     async def manifest(self) -> Manifest:

@@ -8,17 +8,19 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import ipyvuetify
-from traitlets import Dict, Unicode
+from traitlets import Dict, Int, Unicode
 
 import vaas
 from vaas.client import PortalError
 from vaas.widgets import shown, terms
+from vaas.widgets.beside import Beside
 from vaas.widgets.keeping import Keeping
-from vaas.widgets.searching import Searching
+from vaas.widgets.searching import Question, Searching
 from vaas.widgets.verbs import Verbs
 
 __all__ = ["Discovery"]
@@ -67,6 +69,8 @@ class Discovery(ipyvuetify.VuetifyTemplate):
 
     #: What was found, and what is to be said of it; see :meth:`Searching.search`. ``n`` is that of the question.
     answer = Dict().tag(sync=True)
+    #: The last question that was put to other catalogs, which may take seconds: what comes next is answered meanwhile.
+    beside = Int().tag(sync=True)
     #: The pages after the first, of the same question.
     later = Dict().tag(sync=True)
     #: How the text could go on.
@@ -82,6 +86,7 @@ class Discovery(ipyvuetify.VuetifyTemplate):
 
     def __init__(self, here: Callable[[], Verbs]) -> None:
         self._searching, self._keeping = Searching(here), Keeping(here)
+        self._lists, self._pages, self._looks = Beside(), Beside(), Beside()
         super().__init__(
             css=_part("discovery.css"),
             components={f"dv-{name}": _part(f"{name}.vue") for name in _PARTS},
@@ -94,7 +99,12 @@ class Discovery(ipyvuetify.VuetifyTemplate):
 
     def begin(self, visitor: Any) -> None:
         """Search for what the address asks for, for this visitor."""
-        self._search(str(visitor.query.get("q", ""))[:_MOST_TYPED], n=1)
+        text = str(visitor.query.get("q", ""))[:_MOST_TYPED]
+        if terms.leaves(terms.here_first(text)):
+            # The page does not wait for others: it asks itself when it is there.
+            self.answer = {**self.answer, "q": text}
+        else:
+            self._search(text, n=1)
 
     def vue_arrive(self, _said: object) -> None:
         """Find out who is there: the page is up, so nobody waits for this."""
@@ -124,26 +134,28 @@ class Discovery(ipyvuetify.VuetifyTemplate):
 
     def vue_next(self, _said: object) -> None:
         """Show more hits."""
+        self._ask(self._pages, self._searching.more(), self._further, lambda error: {"why": _why(error)})
+
+    def _further(self, page: Mapping[str, Any]) -> None:
         # The page waits for a change, so there is one in any case.
         now = {"n": self.answer["n"], "turn": self.later.get("turn", 0) + 1}
-        try:
-            page = self._searching.more()
-        except Exception as error:
-            self.later = {**self.later, **now, "why": _why(error)}
-            return
-        self.later = {**now, "records": [*self.later["records"], *page["records"]], "more": page["more"]}
+        if "why" in page:
+            self.later = {**self.later, **now, **page}
+        else:
+            self.later = {**now, "records": [*self.later["records"], *page["records"]], "more": page["more"]}
 
     def vue_look(self, said: Mapping[str, Any]) -> None:
-        """Show a record: what is known at once, then what is inside."""
-        key = str(said["key"])
-        record = self._searching.record(key)
-        if record is None:
-            self.looked = {"key": key, "about": None, "inside": self._searching.preview(key)}
-            return
-        mine = self._keeping.mine
-        about = shown.detail(record, launches=bool(mine.get("launch")), visitor=str(mine.get("name") or ""))
-        self.looked = {"key": key, "about": about, "inside": None}
-        self.looked = {"key": key, "about": about, "inside": self._searching.preview(key)}
+        """Show a record: what is known at once, then what is inside, which may take long."""
+        key, mine, about = str(said["key"]), self._keeping.mine, None
+        if (record := self._searching.record(key)) is not None:
+            about = shown.detail(record, launches=bool(mine.get("launch")), visitor=str(mine.get("name") or ""))
+            self.looked = {"key": key, "about": about, "inside": None}
+
+        def show(inside: Mapping[str, Any]) -> None:
+            self.looked = {"key": key, "about": about, "inside": inside}
+
+        look = Question(lambda: self._searching.preview(key), lambda inside: inside, leaves=record is not None)
+        self._ask(self._looks, look, show, lambda error: {"kind": "none", "why": _why(error)})
 
     def vue_keep(self, said: Mapping[str, Any]) -> None:
         """Do something with a basket."""
@@ -165,14 +177,38 @@ class Discovery(ipyvuetify.VuetifyTemplate):
         self._keep(lambda: self._keeping.answer(str(said["id"]), grant=grant), said=told)
 
     def _search(self, text: str, *, n: int, typing: bool = False, outside: bool = False) -> None:
-        try:
-            answer = self._searching.search(text, typing=typing, outside=outside)
-        except Exception as error:
-            # A page that gets no answer would wait for ever.
-            answer = {"state": "failed", "q": text, "why": _why(error)}
-        self.answer = {**answer, "n": n}
-        if self.later.get("records") or self.later.get("why"):
-            self.later = {"n": n, "records": [], "more": False}
+        question = self._searching.search(text, typing=typing, outside=outside)
+        # Nobody waits any more for what was asked before.
+        self._lists.give_up()
+        if question.anew:
+            self._pages.give_up()
+
+        def show(answer: Mapping[str, Any]) -> None:
+            self.answer = {**answer, "n": n}
+            if self.later.get("records") or self.later.get("why"):
+                self.later = {"n": n, "records": [], "more": False}
+
+        self._ask(self._lists, question, show, lambda error: {"state": "failed", "q": text, "why": _why(error)})
+        if question.leaves:
+            self.beside = n
+
+    def _ask(
+        self,
+        beside: Beside,
+        question: Question,
+        show: Callable[[Mapping[str, Any]], None],
+        wrong: Callable[[Exception], Mapping[str, Any]],
+    ) -> None:
+        """Show what is answered, or what is wrong: a page that gets no answer would wait for ever."""
+
+        def take(asked: Future[Any]) -> None:
+            try:
+                answer = question.take(asked.result())
+            except Exception as error:
+                answer = dict(wrong(error))
+            show(answer)
+
+        beside.ask(question.ask, take, here=not question.leaves)
 
     def _guess(self, text: str) -> None:
         try:

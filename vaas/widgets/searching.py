@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from vaas.query import FIELDS, Search, parse
 from vaas.widgets import hints, shown, terms, timeline
 from vaas.widgets.verbs import Told, Verbs
 
-__all__ = ["Searching"]
+__all__ = ["Question", "Searching"]
 
 Json = dict[str, Any]
 
@@ -24,13 +25,39 @@ _VALUES, _SUGGESTIONS = 10, 6
 _SHORTEST = 2
 
 
+@dataclass(frozen=True)
+class Question:
+    """One question to a portal: asking it touches nothing, so it may be asked anywhere; taking its answer shows it.
+
+    ``leaves``: other catalogs are asked, which may take seconds. ``anew``: what is shown will be another list.
+    """
+
+    ask: Callable[[], Any]
+    take: Callable[[Any], Json]
+    leaves: bool
+    anew: bool = False
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What was answered to a search that begins a new list."""
+
+    told: Told
+    facets: Json
+    months: Mapping[str, int]
+    #: Whether all months were counted.
+    whole: bool
+    #: In milliseconds.
+    took: int
+
+
 class Searching:
     """Searches a portal, page by page, and remembers the records that it has shown.
 
     Parameters
     ----------
     here:
-        Returns the client that asks the portal as the visitor. Ahead of visits there is none.
+        Returns the client that asks the portal as the visitor; threads share it. Ahead of visits there is none.
     clock:
         Seconds, for telling how long it took.
     """
@@ -43,67 +70,91 @@ class Searching:
         #: What this portal alone has answered, while others have not.
         self._first: Json = {}
 
-    def search(self, text: str, *, typing: bool = False, outside: bool = True) -> Json:
-        """Return what is found: the first page, counts, and what else there is to say.
+    def search(self, text: str, *, typing: bool = False, outside: bool = True) -> Question:
+        """Return what is to be asked; its answer is the first page, counts, and what else there is to say.
 
         Parameters
         ----------
         typing:
             The last word may not be complete.
         outside:
-            Other catalogs are asked as well. With each letter, they would have all wait for the slowest. What this
-            portal has found for the same text keeps its place: somebody may be about to choose it.
+            Other catalogs are asked as well. With each letter, that would be too much for them. What this portal has
+            found for the same text keeps its place: somebody may be about to choose it.
         """
         search = parse(text, typing=typing)
         # As it means now, whatever is added to it later.
         whole = str(search) if typing else text
         if outside and self._records and self._first.get("whole") == whole:
-            return self._later(search)
-        try:
-            answer = self._now(text, whole, search, outside=outside)
-        except PortalError as error:
-            return {"state": "failed", "q": text, "whole": whole, "why": str(error), **_asked(search)}
-        self._first = {} if outside else answer
-        return answer
-
-    def _now(self, text: str, whole: str, search: Search, *, outside: bool) -> Json:
-        """Return what is found, and show nothing of before any more. Raises PortalError."""
-        begun = self._clock()
+            return self._others(search, self._first)
         asked = whole if outside else terms.here_first(whole)
-        told = self._here().search(asked, limit=_PAGE)
-        facets = self._with_alternatives(told.get("facets") or {}, search, outside=outside)
-        months, counted = self._months(told, search)
-        self._text, self._cursor, self._facets = asked, str(told.get("cursor") or ""), facets
-        self._records = {shown.key_of(record): record for record in told["records"]}
-        total = int(told.get("total") or 0)
+
+        def take(found: _Found | PortalError) -> Json:
+            if isinstance(found, PortalError):
+                return {"state": "failed", "q": text, "whole": whole, "why": str(found), **_asked(search)}
+            self._begin(asked, found)
+            answer = self._shown(found, search, {"q": text, "whole": whole, "outside": outside})
+            self._first = {} if outside else answer
+            return answer
+
+        return Question(lambda: self._find(asked, search, outside=outside), take, terms.leaves(asked), anew=True)
+
+    def _find(self, asked: str, search: Search, *, outside: bool) -> _Found | PortalError:
+        begun = self._clock()
+        try:
+            told = self._here().search(asked, limit=_PAGE)
+            facets = self._with_alternatives(told.get("facets") or {}, search, outside=outside)
+            months, counted = self._months(told, search)
+        except PortalError as error:
+            return error
+        return _Found(told, facets, months, counted, round((self._clock() - begun) * 1000))
+
+    def _begin(self, asked: str, found: _Found) -> None:
+        """Remember what is shown from now on, and nothing of before any more."""
+        self._text, self._cursor, self._facets = asked, str(found.told.get("cursor") or ""), found.facets
+        self._records = {shown.key_of(record): record for record in found.told["records"]}
+
+    def _shown(self, found: _Found, search: Search, question: Json) -> Json:
+        told, facets, total = found.told, found.facets, int(found.told.get("total") or 0)
+        counts = told.get("facets") or {}
         return {
             "state": "ok",
-            "q": text,
-            "whole": whole,
-            "outside": outside,
-            "records": [shown.card(record) for record in self._records.values()],
+            **question,
+            **self._cards(),
             "total": total,
             "more": bool(self._cursor),
             "facets": _facets(facets, search),
             **_told(told),
             # Other catalogs may have some.
             "none": [] if total else list(hints.unknown(facets, search)),
-            "hints": hints.hints(told["records"], told.get("facets") or {}, search, total=total, months=months),
-            "timeline": {"spans": timeline.buckets(months), "whole": counted},
+            "hints": hints.hints(told["records"], counts, search, total=total, months=found.months),
+            "timeline": {"spans": timeline.buckets(found.months), "whole": found.whole},
             "years": timeline.years(facets.get("year") or {}),
-            "took": round((self._clock() - begun) * 1000),
+            "took": found.took,
             **_asked(search),
         }
 
-    def _later(self, search: Search) -> Json:
-        """Return the first answer with what other catalogs have behind it; why not, where they cannot be asked."""
-        first, self._first = self._first, {}
-        try:
-            told = self._here().search(first["whole"], limit=_PAGE)
-            named = self._with_alternatives(told.get("facets") or {}, search, only=("catalog",))
-        except PortalError as error:
-            late: Json = {"from": [], "silent": [{"title": "Other catalogs", "why": str(error)}], "notes": []}
-            return {**first, **self._cards(), "more": bool(self._cursor), "outside": True, "late": late}
+    def _others(self, search: Search, first: Json) -> Question:
+        """Return what is asked of other catalogs; what they have comes behind this portal's first answer."""
+
+        def ask() -> tuple[Told, Json] | PortalError:
+            try:
+                told = self._here().search(first["whole"], limit=_PAGE)
+                return told, self._with_alternatives(told.get("facets") or {}, search, only=("catalog",))
+            except PortalError as error:
+                return error
+
+        def take(answer: tuple[Told, Json] | PortalError) -> Json:
+            self._first = {}
+            if isinstance(answer, PortalError):
+                why = [{"title": "Other catalogs", "why": str(answer)}]
+                late: Json = {"from": [], "silent": why, "notes": []}
+                return {**first, **self._cards(), "more": bool(self._cursor), "outside": True, "late": late}
+            return self._joined(first, search, *answer)
+
+        return Question(ask, take, leaves=True)
+
+    def _joined(self, first: Json, search: Search, told: Told, named: Json) -> Json:
+        """Return the first answer with what others have behind all that is shown by now."""
         before, known = set(self._records), {*(self._facets.get("catalog") or {}), *search.asked("catalog")}
         works = {doi for record in self._records.values() if (doi := _doi(record))}
         new = {shown.key_of(record): record for record in told["records"] if _doi(record) not in works}
@@ -130,19 +181,31 @@ class Searching:
         cards = [shown.card(record) for record in self._records.values()]
         return {"records": [{**card, "late": True} if card["key"] in late else card for card in cards]}
 
-    def more(self) -> Json:
-        """Return the next page: its records, and whether there are more after it. Raises PortalError."""
-        fresh: list[Json] = []
-        # Where other catalogs came later, pages are counted from the first again: there may be nothing new on some.
-        for _ in range(_MOST // _PAGE):
-            if fresh or not self._cursor:
-                break
-            told = self._here().search(self._text, limit=_PAGE, cursor=self._cursor)
-            new = {shown.key_of(record): record for record in told["records"]}
-            fresh = [shown.card(record) for key, record in new.items() if key not in self._records]
-            self._records = self._records | new
-            self._cursor = str(told.get("cursor") or "") if len(self._records) < _MOST else ""
-        return {"records": fresh, "more": bool(self._cursor)}
+    def more(self) -> Question:
+        """Return what is to be asked for the next page: its records, and whether there are more. Raises PortalError."""
+        text, begun, known = self._text, self._cursor, set(self._records)
+
+        def ask() -> tuple[dict[str, Told], str]:
+            fresh: dict[str, Told] = {}
+            cursor = begun
+            # Where other catalogs came later, pages are counted from the first again: there may be nothing new on some.
+            for _ in range(_MOST // _PAGE):
+                if fresh or not cursor:
+                    break
+                told = self._here().search(text, limit=_PAGE, cursor=cursor)
+                new = {shown.key_of(record): record for record in told["records"]}
+                fresh = {key: record for key, record in new.items() if key not in known}
+                cursor = str(told.get("cursor") or "")
+            return fresh, cursor
+
+        def take(page: tuple[dict[str, Told], str]) -> Json:
+            # Others may have answered meanwhile.
+            fresh = {key: record for key, record in page[0].items() if key not in self._records}
+            self._records = self._records | fresh
+            self._cursor = page[1] if len(self._records) < _MOST else ""
+            return {"records": [shown.card(record) for record in fresh.values()], "more": bool(self._cursor)}
+
+        return Question(ask, take, terms.leaves(text))
 
     def suggest(self, text: str) -> list[str]:
         """Return how the text could go on; nothing where nothing is to be guessed. Raises PortalError."""
@@ -167,7 +230,7 @@ class Searching:
         return self._records.get(key)
 
     def preview(self, key: str) -> Json:
-        """Return what is inside a record that was shown; why not, where that cannot be told."""
+        """Return what is inside a record that was shown; why not, where that cannot be told. It touches nothing."""
         record = self._records.get(key)
         if record is None:
             return {"kind": "none", "why": "This is not among the results any more."}
@@ -175,7 +238,7 @@ class Searching:
             told = self._here().preview(str(record["catalog"]), str(record["id"]))
         except PortalError as error:
             return {"kind": "none", "why": str(error)}
-        return shown.preview(told, markdown=_is_markdown(record))
+        return shown.preview(told, markdown=_is_markdown(record, told))
 
     def _with_alternatives(
         self,
@@ -259,9 +322,9 @@ def _tells_nothing(facet: Json) -> bool:
     return facet["field"] == "catalog" and len(facet["values"]) == 1 and not facet["values"][0]["on"]
 
 
-def _is_markdown(record: Told) -> bool:
-    """Tell whether its text is Markdown, as what speaks for a folder nearly always is."""
-    return record.get("type") == "folder" or record.get("format") == "markdown"
+def _is_markdown(record: Told, told: Told) -> bool:
+    """Tell whether its text is Markdown; of a folder, the text that speaks for it says so."""
+    return (told.get("format") or record.get("format")) == "markdown"
 
 
 def _doi(record: Told) -> str:

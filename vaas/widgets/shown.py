@@ -19,6 +19,7 @@ KINDS = {
     "app": "Apps",
     "notebook": "Notebooks",
     "data": "Data",
+    "code": "Code",
     "folder": "Folders",
     "share": "Shares",
     "person": "People",
@@ -180,7 +181,7 @@ def _actions(record: Mapping[str, Any], *, launches: bool, visitor: str) -> list
         found.append({"do": "open", "name": name, "url": url, "icon": icon, "away": not own})
     if own and kind == "person" and (owner := str(record.get("owner") or "")):
         found.append({"do": "find", "name": "Find what is theirs", "q": str(Clause(owner, "owner")), "icon": "search"})
-    if kind in {"notebook", "data"} and (file := links.download(record)):
+    if kind in {"notebook", "data", "code"} and (file := links.download(record)):
         found.append({"do": "download", "name": "Download", "url": file, "icon": "download", "away": False})
     if own and kind in {"app", "notebook"}:
         why = _why_not_launched(record, launches=launches, visitor=visitor)

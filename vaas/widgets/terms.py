@@ -7,7 +7,7 @@ from datetime import date
 
 from vaas.query import Clause, Search, parse
 
-__all__ = ["about", "bounded", "here_first", "last_word", "toggled", "years_in"]
+__all__ = ["about", "bounded", "here_first", "last_word", "leaves", "toggled", "years_in"]
 
 
 #: Whose the other things are: no alternative to these.
@@ -60,6 +60,11 @@ def years_in(asked: str) -> tuple[int, int] | None:
 def here_first(text: str) -> str:
     """Return the text for the portal's own catalog alone, unless it names others: those can be slow."""
     return text if parse(text).asked("catalog") else f"in:here {text}"
+
+
+def leaves(text: str) -> bool:
+    """Tell whether other catalogs are asked for this, too: then nobody knows how long it takes."""
+    return set(parse(text).asked("catalog")) != {"here"}
 
 
 def last_word(text: str) -> tuple[str, str, str]:
