@@ -223,6 +223,11 @@ class Run:
         return f"{self.result_path}/{self.snapshot.notebook.rpartition('/')[2]}"
 
     @property
+    def things(self) -> dict[str, str]:
+        """What fills its slots: parameter → what it is called."""
+        return {name: str(thing["title"]) for name, thing in self.asked.get("things", {}).items()}
+
+    @property
     def series_title(self) -> str:
         """The title that the runs over one table share: without the number of the run."""
         return re.sub(r" \([0-9]+\)$", "", self.title) if self.series else self.title

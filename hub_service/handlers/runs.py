@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from itertools import groupby
 from typing import Any
-from urllib.parse import quote
 
-from hub_service.handlers.apps import EventStream
 from hub_service.handlers.base import Page
 from hub_service.launch_json import places
 from hub_service.recurring import EVERY, WEEKDAYS, cron_of, words_of
@@ -19,30 +16,24 @@ from hub_service.run_form import (
     asked_of,
     at_its_field,
     in_days,
-    size_title,
     text_of,
     until,
 )
-from hub_service.run_json import progress_words, result_url
-from vaas.errors import Conflict, Invalid, NotFound, TooLarge, Unavailable, VaasError
-from vaas.jobs import RESULT
+from hub_service.run_json import progress_words
+from vaas.errors import Conflict, Invalid, NotFound, VaasError
 from vaas.launching import Run
 from vaas.portal.run_forms import Form
 from vaas.series import Table
 
 __all__ = [
     "NewRunPage",
-    "RunEvents",
-    "RunLog",
-    "RunPage",
-    "RunResult",
     "RunsPage",
     "SchedulePage",
     "SeriesPage",
 ]
 
-#: Bytes of a result's page that are shown, and for how many days a schedule is suggested.
-_RESULT_BYTES, _DAYS = 30_000_000, 90
+#: For how many days a schedule is suggested.
+_DAYS = 90
 
 
 class NewRunPage(Page):
@@ -177,7 +168,7 @@ class SeriesPage(Page):
         """Show each row with its values and how it is doing."""
         runs = self._runs(series)
         rows = [
-            (run, {name: text_of(value) for name, value in {**run.parameters, **_things(run)}.items()}) for run in runs
+            (run, {name: text_of(value) for name, value in {**run.parameters, **run.things}.items()}) for run in runs
         ]
         names = list(dict.fromkeys(name for _, row in rows for name in row))
         varied = [name for name in names if len({row.get(name) for _, row in rows}) > 1]
@@ -209,158 +200,6 @@ class SeriesPage(Page):
         return sorted(runs, key=lambda run: (run.created, run.id))
 
 
-class RunPage(Page):
-    """One run: how it is doing, then its result."""
-
-    nav = "runs"
-
-    @property
-    def frames(self) -> str:
-        """What it shows in a frame: the page of the result, which is in a sandbox there."""
-        return f"'self' {super().frames}"
-
-    async def get(self, run_id: str) -> None:
-        """Show it, with the end of its log."""
-        run = self.portal.running.run(self.visitor, run_id)
-        offering = self.portal.environments.offering(run.asked, run.snapshot)
-        found, notebook, page = await self._there(run)
-        ready = notebook and run.state == "done"
-        context = {
-            "run": run,
-            "log": await self._written(run_id),
-            "values": [(name, text_of(value)) for name, value in run.parameters.items()],
-            "things": list(_things(run).items()),
-            "words": progress_words(run),
-            "places": [offering.facility(run.facility), offering.environment(run.environment)],
-            "sized": offering.size(run.size),
-            "size_title": size_title,
-            "source": source_of(run),
-            "result_url": self.base + result_url(run) if run.result_store else "",
-            "found": found,
-            "notebook": run.executed if notebook else "",
-            "page": page,
-            "took": took(run, self.portal.core.now()),
-            "launches": notebook and self.portal.launching.offered(self.visitor),
-            "along": self.portal.belongings.data(self.person, run) if ready else (),
-            "again_url": f"{self.base}runs/new?again={run.id}",
-        }
-        self.show("run.html", title=run.title, context=context)
-
-    async def post(self, run_id: str) -> None:
-        """Cancel it, run the same once more, publish what came of it, or take it off the list."""
-        running, do = self.portal.running, self.get_body_argument("do", "")
-        if do == "cancel":
-            await running.cancel(self.visitor, run_id)
-            self.done(f"runs/{run_id}/", "It is being cancelled.")
-        elif do == "publish":
-            await self._publish(run_id)
-        elif do == "repeat":
-            self.done(f"runs/{(await running.repeat(self.visitor, run_id)).id}/")
-        elif do == "forget":
-            running.forget(self.visitor, run_id)
-            self.done("runs/", "Taken off the list. The result stays in your files.")
-        else:
-            raise Invalid("This button does nothing.")
-
-    async def _publish(self, run_id: str) -> None:
-        shares = self.get_body_argument("shares", "") == "1"
-        try:
-            draft = await self.portal.drafts.begin_result(self.person, run_id, shares=shares)
-        except (Invalid, NotFound, Conflict, TooLarge) as error:
-            self.portal.running.run(self.visitor, run_id)  # whose it is not is told nothing else
-            error.field = error.field or "publish"
-            self.fail_form(error)
-            await self.get(run_id)
-            return
-        self.done(f"drafts/{draft.id}/")
-
-    async def _written(self, run_id: str) -> str:
-        try:
-            return await self.portal.running.log(self.visitor, run_id)
-        except Unavailable as error:
-            return error.message  # what else is known of it is worth showing
-
-    async def _there(self, run: Run) -> tuple[bool, bool, bool]:
-        """Whether the result, its notebook and its page are there: it may have been moved, or the store be silent."""
-        if not run.result_store:
-            return False, False, False
-        try:
-            store = self.portal.drafts.store(self.person, run.result_store)
-            sizes = {entry.path: entry.size for entry in await store.list(run.result_path)}
-        except VaasError:
-            return False, False, False
-        return (
-            True,
-            run.executed in sizes,
-            sizes.get(f"{run.result_path}/{RESULT}", _RESULT_BYTES + 1) <= _RESULT_BYTES,
-        )
-
-
-class RunEvents(EventStream):
-    """How far a run is, and what it wrote meanwhile."""
-
-    #: The log as it was told last, None: not at all.
-    _written: str | None = None
-
-    async def get(self, run_id: str) -> None:
-        """Stream until it is over."""
-        self._run = self.portal.running.run(self.visitor, run_id).id
-        await self.stream(every=1.0)
-
-    async def state(self) -> tuple[bool, dict[str, object]]:
-        """Return the event for the run's page: of the log what is new, or all when its beginning has gone."""
-        try:
-            run = self.portal.running.run(self.visitor, self._run)
-        except VaasError as error:
-            return True, {"over": True, "error": error.message}
-        log, before = await self._log_now(), self._written
-        fresh = before is None or not log.startswith(before)
-        added, self._written = log if fresh else log[len(before or "") :], log
-        told = {name: run.progress.get(name) for name in ("cell", "of")}
-        value: dict[str, object] = {"state": run.state, "words": progress_words(run), **told, "over": run.over}
-        return run.over, value | ({"log": added, "fresh": fresh} if added or fresh else {})
-
-    async def _log_now(self) -> str:
-        try:
-            return await self.portal.running.log(self.visitor, self._run)
-        except VaasError:
-            return self._written or ""  # where it runs does not answer at the moment
-
-
-class RunLog(Page):
-    """What a run wrote, as text."""
-
-    async def get(self, run_id: str) -> None:
-        """Send its end."""
-        text = await self.portal.running.log(self.visitor, run_id)
-        self.set_header("Content-Type", "text/plain; charset=utf-8")
-        self.finish(text or "Nothing was written yet.")
-
-
-class RunResult(Page):
-    """The page of a run's result: foreign HTML, in a frame without scripts, forms and an origin, or as a download."""
-
-    async def get(self, run_id: str) -> None:
-        """Send it. Outside of the frame on the run's page it is a file, and no page at our address."""
-        run = self.portal.running.run(self.visitor, run_id)
-        if not run.result_store:
-            raise NotFound("There is no page of a result.")
-        store = self.portal.drafts.store(self.person, run.result_store)
-        data = await store.read(f"{run.result_path}/{RESULT}", limit=_RESULT_BYTES)
-        # No site's policy that is wider: what is in the page, a notebook said.
-        inside = "img-src data:; font-src data:; style-src 'unsafe-inline'"
-        self.set_header(
-            "Content-Security-Policy", f"sandbox; default-src 'none'; {inside}; base-uri 'none'; frame-ancestors 'self'"
-        )
-        # In its frame it has no origin, so that it can share no process by one; browsers complain of the wish.
-        self.clear_header("Origin-Agent-Cluster")
-        framed = [self.request.headers.get(f"Sec-Fetch-{name}") for name in ("Dest", "Site")]
-        if framed != ["iframe", "same-origin"]:
-            self.set_header("Content-Disposition", f'attachment; filename="result-{run.id}.html"')
-        self.set_header("Content-Type", "text/html; charset=utf-8")
-        self.finish(data)
-
-
 class SchedulePage(Page):
     """One schedule."""
 
@@ -381,21 +220,3 @@ def grouped(runs: Sequence[Run]) -> list[tuple[Run, list[Run], dict[str, int]]]:
 def counted(runs: Sequence[Run]) -> dict[str, int]:
     """Return how many runs are in which state."""
     return {state: len(list(same)) for state, same in groupby(sorted(run.state for run in runs))}
-
-
-def took(run: Run, now: datetime) -> int | None:
-    """Return for how many seconds it runs or has run; None before that."""
-    return int(((run.ended or now) - run.started).total_seconds()) if run.started else None
-
-
-def _things(run: Run) -> dict[str, str]:
-    """Return what fills its slots."""
-    return {name: str(thing["title"]) for name, thing in run.asked.get("things", {}).items()}
-
-
-def source_of(run: Run) -> str:
-    """Return where the notebook is from, below the portal's address; "" for nowhere that can be shown."""
-    asked = run.asked
-    if "app" in asked:
-        return f"apps/{quote(str(asked['app']))}/"
-    return f"files/{quote(str(asked['store']))}/{quote(str(asked['path']))}" if "store" in asked else ""
