@@ -20,6 +20,7 @@ from vaas.executors.local import Bounds, LocalExecutor
 from vaas.launching import Environment, Facility, Offering, Run, Size
 from vaas.model import User, Visitor
 from vaas.portal import Running
+from vaas.portal.run_folders import Kernel, kernel_of
 from vaas.portal.run_results import Post
 
 __all__ = ["SMALL", "environment", "finished", "following", "lab_python", "local", "offering", "runs_of", "state"]
@@ -50,7 +51,14 @@ def local(folder: Path, **said: Any) -> LocalExecutor:
     return LocalExecutor(lab_python(), folder, **{**usual, **said})
 
 
-def runs_of(world: World, folder: Path, *, executor: Executor | None = None, post: Post | None = None) -> Running:
+def runs_of(
+    world: World,
+    folder: Path,
+    *,
+    executor: Executor | None = None,
+    post: Post | None = None,
+    kernel: Kernel = kernel_of,
+) -> Running:
     """Give the portal what runs notebooks here; what is kept lies in ``folder``."""
     world.core.offering = offering()
     world.portal.running = Running(
@@ -61,6 +69,7 @@ def runs_of(world: World, folder: Path, *, executor: Executor | None = None, pos
         inspect=Inspector(lab_python(), environ={"PATH": os.environ["PATH"]}),
         next_time=next_time,
         post=post,
+        kernel=kernel,
         often=0.05,
     )
     return world.portal.running

@@ -22,7 +22,7 @@ from hub_service.launch_json import (
 from vaas.backends.base import Lent
 from vaas.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable, VaasError
 from vaas.launching import Launch
-from vaas.portal.launching import Form
+from vaas.portal.launch_forms import Form
 from vaas.portal.run_belongings import Belonging
 from vaas.portal.standing import ON_THE_WAY, Standing
 

@@ -1,4 +1,4 @@
-"""An app's own environment: where it can be chosen, that it is made first, and that no other app gets it."""
+"""A notebook's own environment: where it can be chosen, that it is made first, and that no other notebook gets it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.unit.test_running import Stage
 from vaas.backends.base import Lent, OwnServer
 from vaas.environments import files
 from vaas.environments.base import Made
-from vaas.errors import Conflict, Invalid, TooLarge, Unavailable
+from vaas.errors import Conflict, Forbidden, Invalid, TooLarge, Unavailable
 from vaas.lab.pythons import folders_of
 from vaas.lab.sandbox import python_folders
 from vaas.launching import Environment, Run, Size
@@ -28,9 +28,11 @@ from vaas.locks import LOCK, digest_of
 from vaas.model import Access, App, ServerName, Version, Visitor
 from vaas.orders import Order
 from vaas.plans import read_plan
+from vaas.portal.environments import BESIDE
 from vaas.portal.run_folders import kernel_of
 from vaas.portal.run_queue import choose
 from vaas.portal.standing import settled
+from vaas.stores.folder import FolderStore
 
 AS_ADA, LENT = Visitor(ADA), Lent(ADA, "ada's own")
 
@@ -76,7 +78,11 @@ class TestLaunching:
 
     async def test_what_brings_nothing_is_offered_what_the_site_offers(self, world: World, shelf: Shelf) -> None:
         bare = await published(world, {"lesson.ipynb": LESSON["lesson.ipynb"]})
-        stored = {**LESSON, LOCK: world.core.content.read(digest_of((await app_of(world, shelf))[1].snapshot))}
+        # A lock alone asks for nothing.
+        stored = {
+            "lesson.ipynb": LESSON["lesson.ipynb"],
+            LOCK: world.core.content.read(digest_of((await app_of(world, shelf))[1].snapshot)),
+        }
         for name, data in stored.items():
             world.put(ADA, f"work/{name}", data)
         for asked in ({"app": app_with(world, bare).slug}, {"store": "home", "path": "work/lesson.ipynb"}):
@@ -168,6 +174,99 @@ class TestLaunching:
         assert not labs(world).plans
 
 
+class TestLaunchingOnesOwn:
+    """A launch of a notebook in a store, with a file beside it that asks for packages."""
+
+    async def test_it_gets_what_the_file_asks_for_made_first_and_the_same_when_it_starts_again(
+        self, world: World, shelf: Shelf
+    ) -> None:
+        laid(world, "tiny")
+        launching = world.portal.launching
+        form = await launching.form(AS_ADA, OWN)
+        assert form.suggested and form.suggested.environment.title == "Packages of requirements.txt"
+        assert {each.facility.id for each in form.choices if each.environment.id == BESIDE} == {"here"}
+        assert shelf.locks == 0
+        launch = await launching.begin(LENT, (await launching.ask(AS_ADA, OWN)).id)
+        assert launch.state == "asked" and not labs(world).plans
+        await world.settle()
+        found = planned(world)
+        assert (found.id, found.kind, {found.where}) == (BESIDE, "lock", shelf.there) and shelf.locks == 1
+        server = ServerName("ada", labs(world).plans[0][0])
+        told = await world.portal.placing.manifest(server, public_url="https://here/")
+        assert told["environment"]["where"] == found.where
+        # What the file asks for meanwhile is for another launch.
+        laid(world, "tiny+other")
+        labs(world).plans.clear()
+        await launching.stop(LENT, launch.id)
+        await launching.start_again(LENT, launch.id)
+        await world.settle()
+        assert planned(world).where == found.where and shelf.locks == 1
+
+    async def test_a_lock_that_travels_with_it_is_what_it_gets(self, world: World, shelf: Shelf) -> None:
+        _, version, _ = await app_of(world, shelf)
+        laid(world, "tiny")
+        world.put(ADA, f"work/{LOCK}", world.core.content.read(digest_of(version.snapshot)))
+        shelf.versions["tiny"], shelf.locks = "2.0", 0
+        await world.portal.launching.begin(LENT, (await world.portal.launching.ask(AS_ADA, OWN)).id)
+        await world.settle()
+        assert planned(world).where == digest_of(version.snapshot) and shelf.locks == 0
+
+    async def test_why_it_cannot_be_had_is_said(self, world: World, shelf: Shelf) -> None:
+        launching = world.portal.launching
+        laid(world, "-e .")
+        why = {each.why_not for each in (await launching.form(AS_ADA, OWN)).choices if each.environment.id == BESIDE}
+        assert len(why) == 1 and "requirements.txt" in why.pop()
+        with pytest.raises(Forbidden, match="cannot be chosen"):
+            await launching.ask(AS_ADA, OWN, environment=BESIDE)
+        laid(world, "nowhere")
+        launch = await launching.begin(LENT, (await launching.ask(AS_ADA, OWN)).id)
+        await world.settle()
+        failed = launching.get(AS_ADA, launch.id)
+        assert failed.state == "failed" and "there is no such package" in failed.error and not labs(world).plans
+
+    @pytest.mark.parametrize("content", ["# nothing\n", None])
+    async def test_what_asks_for_nothing_has_none(self, world: World, shelf: Shelf, content: str | None) -> None:
+        laid(world, content)
+        form = await world.portal.launching.form(AS_ADA, OWN)
+        assert BESIDE not in {each.environment.id for each in form.choices}
+        with pytest.raises(Invalid, match="not offered"):
+            await world.portal.launching.ask(AS_ADA, OWN, environment=BESIDE)
+
+    async def test_the_form_of_what_lies_in_a_shared_place_says_that_its_packages_run_at_once(
+        self, world: World, shelf: Shelf, site: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        laid(world, "tiny")
+        for name, data in LESSON.items():
+            (tmp_path / name).write_bytes(data)
+        stores = [*world.core.stores.of(ADA), FolderStore("shared-everyone", "Shared: everyone", tmp_path)]
+        monkeypatch.setattr(world.core.stores, "of", lambda _: stores)
+        async with client(site, "ada") as ada:
+            shared = (await ada.get("launch?store=shared-everyone&path=lesson.ipynb")).text
+            assert "choose them if you trust whoever can write there" in shared
+            assert "choose them if you trust" not in (await ada.get("launch?store=home&path=work/lesson.ipynb")).text
+
+    @pytest.mark.attack
+    async def test_one_of_which_nothing_was_gathered_is_not_started(self, world: World, shelf: Shelf) -> None:
+        laid(world, None)
+        launching = world.portal.launching
+        forged = replace(await launching.ask(AS_ADA, OWN), environment=BESIDE)
+        with world.core.database.begin() as records:
+            records.launches.save(forged)
+        with pytest.raises(Conflict, match="not offered any more"):
+            await launching._start(LENT, forged)
+
+
+#: A notebook in a store, as a launch or a run is asked for it.
+OWN = {"store": "home", "path": "work/lesson.ipynb"}
+
+
+def laid(world: World, asked: str | None) -> None:
+    """Lay a notebook into ada's home, and beside it what it asks for."""
+    world.put(ADA, "work/lesson.ipynb", LESSON["lesson.ipynb"])
+    if asked is not None:
+        world.put(ADA, "work/requirements.txt", asked.replace("+", "\n"))
+
+
 def planned(world: World) -> Environment:
     """Return the environment in the plan with which the Hub was asked."""
     ((name, _, plan),) = labs(world).plans
@@ -229,6 +328,22 @@ class TestRunning:
                     await asyncio.sleep(0.01)
         assert (ended.state, ended.error, ended.result_path) == ("cancelled", "It was cancelled.", "")
         assert stage.submitted == []
+
+    async def test_ones_own_notebook_runs_in_what_the_file_beside_it_asks_for_and_so_does_its_repetition(
+        self, world: World, shelf: Shelf, tmp_path: Path
+    ) -> None:
+        stage = Stage()
+        running = runs_of(world, tmp_path, executor=stage, kernel=lambda each: {"argv": [each.where]})
+        laid(world, "tiny")
+        assert (await running.form(AS_ADA, OWN)).choices[0].environment.id == BESIDE and shelf.locks == 0
+        run = await running.start(AS_ADA, OWN)
+        async with following(running):
+            await state(running, ADA, run, lambda now: bool(now.ref))
+            again = await running.repeat(AS_ADA, run.id)
+            await state(running, ADA, again, lambda now: bool(now.ref))
+        assert [(job.environment.id, {job.environment.where}) for job in stage.submitted] == [(BESIDE, shelf.there)] * 2
+        assert shelf.locks == 1
+        assert LOCK in {file.path for file in running.run(AS_ADA, run.id).snapshot.files}
 
     @pytest.mark.attack
     async def test_no_other_notebook_runs_in_it(self, world: World, shelf: Shelf) -> None:

@@ -259,7 +259,7 @@ def test_where_every_environment_lacks_something_a_way_to_have_it_is_named(missi
     place = {"facility": {"id": "here"}, "environments": lacking, "environment": "e"}
     source = '{% import "_places.html" as p with context %}{{ p.options(place, "environment", "Environment", {}) }}'
     page = environment("portal").from_string(source).render(base="/", xsrf="", place=place)
-    assert ("a requirements.txt beside its notebook" in page) is said
+    assert ("a requirements.txt beside the notebook" in page) is said
 
 
 def test_a_check_with_hints_is_told_apart_from_a_clean_one() -> None:

@@ -39,6 +39,8 @@ _ASK = (
 _PIN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;\\]+)")
 _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 _COMMENT = re.compile(r"\s*#.*")
+#: For so many seconds the same that is asked for is the same that is had.
+_LATELY = 600.0
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ class UvMaker(Maker):
         self._known, self._index, self._environ = known, index, environ
         self._bounds = bounds or Bounds()
         self._making: dict[str, asyncio.Task[Made]] = {}
+        #: What was locked lately, and when: by what was wanted.
+        self._lately: dict[str, tuple[float, Lock]] = {}
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._apps: _Apps | None = None
         self._bubblewrap: str | None = None
@@ -92,7 +96,19 @@ class UvMaker(Maker):
         return asked.digest(*sorted(self._core.values()))
 
     async def lock(self, asked: Requirements, *, before: Lock | None = None, told: Told = nobody) -> Lock:
-        """Return exact packages for what is asked, of the apps' own versions wherever they fit."""
+        """Return exact packages for what is asked, of the apps' own versions wherever they fit.
+
+        Who asks for the same soon after gets the same: all runs over one table have one environment.
+        """
+        wanted, now = self.wanted(asked), time.monotonic()
+        if before is None and (known := self._lately.get(wanted)) and now < known[0] + _LATELY:
+            return known[1]
+        lock = await self._lock(asked, before, told)
+        self._lately = {name: each for name, each in self._lately.items() if now < each[0] + _LATELY}
+        self._lately[wanted] = (now, lock)
+        return lock
+
+    async def _lock(self, asked: Requirements, before: Lock | None, told: Told) -> Lock:
         apps = await self._ask()
         if asked.python and not SpecifierSet(asked.python).contains(f"{apps.python}.99"):
             raise Invalid(f"{asked.file} asks for Python {asked.python}, and notebooks run with {apps.python} here.")

@@ -16,12 +16,18 @@ from vaas.launching import Environment, Offering
 from vaas.locks import LOCK, Lock, digest_of, lock_file, read_lock
 from vaas.model import Draft, File, Snapshot, User, Version, Visitor
 from vaas.portal.core import Core
-from vaas.requirements import read_requirements, requirements_path
+from vaas.portal.gathering import fetch
+from vaas.requirements import FILES, Requirements, read_requirements, requirements_path
+from vaas.stores.base import Store
 
-__all__ = ["OWN_TITLE", "Environments", "Shown"]
+__all__ = ["BESIDE", "OWN_TITLE", "Environments", "Shown"]
 
 #: What a snapshot's own environment is called.
 OWN_TITLE = "As published"
+#: The id of the environment that a notebook of a store asks for by a file beside it, made or not.
+BESIDE = "beside"
+#: The kind of environments that are made of a lock.
+_LOCK = "lock"
 _log = logging.getLogger("vaas")
 #: All apps, however many there are.
 _ALL = 1_000_000
@@ -79,8 +85,7 @@ class Environments:
         bare, maker, path = _without_lock(snapshot), self._core.maker, self.asks(snapshot)
         if maker is None or not path:
             return bare
-        file = next(file for file in snapshot.files if file.path == path)
-        asked = read_requirements(self._read(file), path=path)
+        asked = self._asked(snapshot, path)
         if not asked.asked:
             return bare
         known = [lock for each in (snapshot, before) if each and (lock := self._lock(each))]
@@ -115,17 +120,47 @@ class Environments:
         why = "" if maker else "This site makes no environments."
         title, digest = OWN_TITLE, lock.digest
         return Environment(
-            f"lock-{digest[:12]}", title, "lock", digest, packages=lock.packages, digest=digest, state=state, why=why
+            f"lock-{digest[:12]}", title, _LOCK, digest, packages=lock.packages, digest=digest, state=state, why=why
         )
 
-    def offering(self, asked: Mapping[str, Any], snapshot: Snapshot | None) -> Offering:
-        """Return what the site offers for what is asked for: for an app with its own environment, where that lies, and
-        for the result of a run "of" it.
+    async def prepare(self, snapshot: Snapshot, environment: str, *, told: Told = nobody) -> Snapshot:
+        """Make what launches and runs have chosen of the snapshot's own, if it is not there.
 
-        It comes first there. Nothing else knows its id, so that no other app is launched or run in it.
+        Return the snapshot: with the lock now, where a file asked for packages. Raises as ``ready`` and ``equip`` do.
         """
-        offering = self._core.offering
-        own = self.of(snapshot) if snapshot and (asked.get("app") or asked.get("of")) else None
+        if environment == BESIDE:
+            return await self.equip(snapshot, told=told)
+        await self.ready(snapshot, told=told)
+        return snapshot
+
+    async def beside(self, store: Store, path: str) -> Snapshot | None:
+        """Return what of a store says which packages the notebook needs; None where nothing does, or cannot be read."""
+        if self._core.maker is None:
+            return None
+        folder, _, name = path.rpartition("/")
+        try:
+            there = {each.path: each for each in await store.list(folder) if not each.folder}
+            wanted = [each for each in there.values() if each.name in {*FILES, LOCK} and each.size <= _MOST_BYTES]
+            if not any(each.name in FILES for each in wanted):
+                return None
+            chosen = {path, *(each.path for each in wanted)}
+            strip = len(folder) + 1 if folder else 0
+            return snapshot_of(name, await fetch(self._core, store, [there[path], *wanted], chosen=chosen, strip=strip))
+        except (VaasError, KeyError):
+            return None
+
+    def offering(self, asked: Mapping[str, Any], snapshot: Snapshot | None) -> Offering:
+        """Return what the site offers for what is asked for, and where environments lie that we make, its own as well.
+
+        That is what an app was published with, for the app and for the result of a run "of" it; for a notebook of a
+        store, and what a run of that came to, what the file beside it asks for. It comes first. Nothing else knows its
+        id, so that no other app is launched or run in it.
+        """
+        offering, own = self._core.offering, None
+        if snapshot is not None and (asked.get("app") or asked.get("of")):
+            own = self.of(snapshot)
+        elif snapshot is not None:
+            own = self._of_file(snapshot)
         if own is None:
             return offering
         facilities = tuple(
@@ -162,6 +197,26 @@ class Environments:
         yield from (draft.snapshot for draft in records.drafts.older(now + _CENTURY))
         yield from records.runs.snapshots()
         yield from (schedule.snapshot for schedule in records.schedules.due(now + _CENTURY))
+
+    def _of_file(self, snapshot: Snapshot) -> Environment | None:
+        """Return what a file beside the notebook asks for, None if none does; why not, where it cannot be had."""
+        maker, path = self._core.maker, self.asks(snapshot)
+        if maker is None or not path:
+            return None
+        bare = Environment(BESIDE, f"Packages of {path.rpartition('/')[2]}", _LOCK, "")
+        try:
+            asked = self._asked(snapshot, path)
+        except VaasError as error:
+            return replace(bare, state="broken", why=error.message)
+        lock = self._lock(snapshot)
+        if lock is not None and lock.wanted == maker.wanted(asked):
+            state = "ready" if maker.find(lock.digest) else "unknown"
+            bare = replace(bare, where=lock.digest, digest=lock.digest, packages=lock.packages, state=state)
+        return bare if asked.asked else None
+
+    def _asked(self, snapshot: Snapshot, path: str) -> Requirements:
+        file = next(file for file in snapshot.files if file.path == path)
+        return read_requirements(self._read(file), path=path)
 
     async def _may_be_had(self, lock: Lock, maker: Maker, told: Told) -> bool:
         """Make the environment of a lock that is there already. False: it is of no use any more."""

@@ -4,74 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import replace
 
-from vaas import notebook
 from vaas.backends.base import Lent, OwnServer, OwnServers
-from vaas.errors import Conflict, Forbidden, Invalid, NotFound, SignInNeeded, Unavailable, VaasError
+from vaas.errors import Conflict, Forbidden, NotFound, Unavailable, VaasError
 from vaas.launching import Launch, Offering, launch_server
-from vaas.model import App, ServerName, Snapshot, User, Version, Visitor
+from vaas.model import ServerName, Snapshot, User, Visitor
 from vaas.plans import Plan, sign_plan
 from vaas.portal.baskets import Baskets
 from vaas.portal.core import Core
 from vaas.portal.environments import Environments
 from vaas.portal.keeping import one_line
-from vaas.portal.offering import Choice, Needs, choices, chosen, closed, needs_of, needs_of_snapshot, suggested
-from vaas.portal.run_belongings import Belongings, as_then, files_in
+from vaas.portal.launch_forms import LONGEST_TITLE, Asked, Form, Forms, Given, person_of
+from vaas.portal.offering import chosen, closed
+from vaas.portal.run_belongings import with_files
 from vaas.portal.standing import ALIVE, Standing, asked_to_stop, settled, standing
-from vaas.portal.things import Held
-from vaas.stores.base import check_path
 
-__all__ = ["Asked", "Form", "Given", "Launching"]
+__all__ = ["Launching"]
 
-#: What a launch is asked of, in words of the wires.
-Asked = Mapping[str, Any]
-#: Returns what a running app gave to this visitor's launch of that app, by its id; {} for nothing.
-Given = Callable[[Visitor, str, str], Mapping[str, Any]]
-
-_LONGEST_TITLE = 100
 _PLAN_SECONDS = 120
-_NOTHING = "Say what is to be launched: an app, a notebook of yours, the result of a run, or a basket."
 
 _log = logging.getLogger("vaas")
-
-
-@dataclass(frozen=True)
-class Form:
-    """What a person can choose before they launch.
-
-    Parameters
-    ----------
-    asked:
-        What it is asked of, checked: they may launch it.
-    title:
-        What it is called, and so the launch unless they call it something else.
-    choices:
-        Every place, environment and size, the best first; those that cannot be chosen say why.
-    things:
-        What of the basket goes along.
-    """
-
-    asked: Asked
-    title: str
-    choices: tuple[Choice, ...]
-    things: tuple[Held, ...] = ()
-
-    @property
-    def suggested(self) -> Choice | None:
-        """The best that can be chosen; None where nothing can."""
-        return suggested(self.choices)
 
 
 class Launching:
     """The launches of each person: nobody else sees, stops or opens them."""
 
     def __init__(self, core: Core, baskets: Baskets, *, given: Given = lambda _visitor, _slug, _id: {}) -> None:
-        self._core, self._baskets, self._given = core, baskets, given
-        self._environments, self._belongings = Environments(core), Belongings(core)
+        self._core, self._forms, self._environments = core, Forms(core, baskets, given), Environments(core)
 
     def offered(self, visitor: Visitor) -> bool:
         """Tell whether the visitor can launch anything here."""
@@ -79,36 +41,8 @@ class Launching:
         return able and any(each.interactive for each in self._core.offering.facilities)
 
     async def form(self, visitor: Visitor, asked: Asked) -> Form:
-        """Return what can be chosen for it.
-
-        ``asked`` names an "app", and by the id in "given" what travels along from where it runs; a notebook by "store"
-        and "path"; or a "run", whose result is launched with its data. With any of them, or alone, a "basket" goes
-        along, of which "current" is the one without a name.
-
-        Raises
-        ------
-        NotFound
-            There is no such app, notebook or basket for them.
-        Forbidden
-            They may open the app, but not launch it.
-        """
-        user = _person(visitor)
-        offering = self._core.offering
-        things, basket, called = await self._data(visitor, str(asked.get("basket") or ""))
-        if asked.get("app"):
-            whole, title, needs, offering = await self._app(visitor, str(asked["app"]), things)
-            given = self._given(visitor, whole["app"], str(asked.get("given") or ""))
-            whole |= {"given": given} if given else {}
-        elif asked.get("path"):
-            whole, title, needs = await self._notebook(user, str(asked.get("store") or ""), str(asked["path"]), things)
-        elif asked.get("run"):
-            whole, title, needs, offering = await self._result(user, str(asked["run"]), things)
-        elif basket:
-            whole, title, needs = {}, called, needs_of(None, held=things)
-        else:
-            raise Invalid(_NOTHING)
-        found = choices(offering, needs, user)
-        return Form(whole | ({"basket": basket} if basket else {}), title[:_LONGEST_TITLE].strip(), found, things)
+        """Return what can be chosen for it, as :meth:`vaas.portal.launch_forms.Forms.form` does, and raise as that."""
+        return await self._forms.form(visitor, asked)
 
     async def ask(
         self,
@@ -129,15 +63,15 @@ class Launching:
         Conflict
             They have as many launches as one may have.
         """
-        form, user = await self.form(visitor, asked), _person(visitor)
+        form, user = await self.form(visitor, asked), person_of(visitor)
         choice = chosen(form.choices, facility=facility, environment=environment, size=size)
-        called = one_line(title or form.title, most=_LONGEST_TITLE, what="the launch", field="title")
+        called = one_line(title or form.title, most=LONGEST_TITLE, what="the launch", field="title")
         now, most = self._core.now(), self._core.limits.launches_each
         launch = Launch(
             id=self._core.new_id(),
             owner=user.name,
             title=called,
-            asked={**form.asked, **await self._gathered(user, form.asked)},
+            asked={**form.asked, **await self._forms.gathered(user, form.asked, choice)},
             environment=choice.environment.id,
             size=choice.size.id,
             facility=choice.facility.id,
@@ -176,12 +110,12 @@ class Launching:
     def known(self, visitor: Visitor) -> list[Standing]:
         """Return what was noted last of the person's launches, without asking the Hub."""
         with self._core.database.begin() as records:
-            launches = records.launches.of(_person(visitor).name)
+            launches = records.launches.of(person_of(visitor).name)
         return [Standing(launch, launch.state) for launch in launches]
 
     def get(self, visitor: Visitor, launch_id: str) -> Launch:
         """Return the person's launch. Raises NotFound, for other people's too."""
-        return self._own(_person(visitor), launch_id)
+        return self._own(person_of(visitor), launch_id)
 
     async def stop(self, lent: Lent, launch_id: str) -> Standing:
         """Stop it, also while it starts; no-op when it does not run."""
@@ -212,7 +146,7 @@ class Launching:
 
     def rename(self, visitor: Visitor, launch_id: str, title: str) -> Launch:
         """Call it something else. Raises Invalid."""
-        called = one_line(title, most=_LONGEST_TITLE, what="the launch", field="title")
+        called = one_line(title, most=LONGEST_TITLE, what="the launch", field="title")
         return self._change(self.get(visitor, launch_id), lambda now: replace(now, title=called))
 
     @property
@@ -222,15 +156,15 @@ class Launching:
         return self._core.own_servers
 
     async def _start(self, lent: Lent, launch: Launch) -> Launch:
-        offering, snapshot = await asyncio.to_thread(self._offering, lent.user, launch)
+        offering, snapshot = await asyncio.to_thread(self._forms.offering, lent.user, launch)
         plan = self._plan(lent.user, launch, offering)
         if snapshot and plan.environment.kind == "lock" and plan.environment.state != "ready":
-            self._core.spawn(self._start_later(lent, launch, snapshot, offering))
+            self._core.spawn(self._start_later(lent, launch, snapshot))
             return launch
         return await self._start_now(lent, launch, plan)
 
-    async def _start_later(self, lent: Lent, launch: Launch, snapshot: Snapshot, offering: Offering) -> None:
-        """Make the environment that the app brings, say so meanwhile, and then start it, unless it was stopped."""
+    async def _start_later(self, lent: Lent, launch: Launch, snapshot: Snapshot) -> None:
+        """Make the environment that comes with the notebook, say so meanwhile, and then start it, unless stopped."""
 
         def told(step: str) -> None:
             said = {"making": True, "message": f"Making its environment: {step}."}
@@ -239,9 +173,13 @@ class Launching:
 
         try:
             told("looking for what there is")
-            await self._environments.ready(snapshot, told=told)
-            now = self._change(launch, lambda now: replace(now, progress={}) if now.state == "asked" else now)
+            locked = await self._environments.prepare(snapshot, launch.environment, told=told)
+            asked = with_files(launch.asked, locked) if locked != snapshot else launch.asked
+            now = self._change(
+                launch, lambda now: replace(now, asked=asked, progress={}) if now.state == "asked" else now
+            )
             if now.state == "asked":
+                offering = self._environments.offering(asked, locked)
                 await self._start_now(lent, now, self._plan(lent.user, now, offering))
         except VaasError as error:
             why = error.message
@@ -262,16 +200,6 @@ class Launching:
         # Somebody may have looked in between, and found how the last start ended.
         begun = {"asked", "failed"}
         return self._change(launch, lambda now: replace(now, state="starting", error="") if now.state in begun else now)
-
-    def _offering(self, user: User, launch: Launch) -> tuple[Offering, Snapshot | None]:
-        """Return what is offered for it, and the app's files where they bring an environment. Raises NotFound."""
-        if not launch.environment.startswith("lock-") or not (launch.asked.get("app") or launch.asked.get("of")):
-            return self._core.offering, None
-        if launch.asked.get("run"):
-            return self._environments.offering(launch.asked, files := files_in(launch.asked)), files
-        app = self._core.see(Visitor(user), str(launch.asked["app"]), "launch").app
-        snapshot = self._version(app, str(launch.asked.get("version") or "")).snapshot
-        return self._environments.offering(launch.asked, snapshot), snapshot
 
     def _plan(self, user: User, launch: Launch, offering: Offering) -> Plan:
         """Return what may run; what the site offers, and to whom, can be another than when it was asked for."""
@@ -337,66 +265,3 @@ class Launching:
         if launch is None or launch.owner != user.name:
             raise NotFound("There is no such launch.")
         return launch
-
-    async def _data(self, visitor: Visitor, basket_id: str) -> tuple[tuple[Held, ...], str, str]:
-        """Return the things that go along, the basket's id, and what it is called."""
-        if not basket_id:
-            return (), "", ""
-        look = await self._baskets.look(visitor, "" if basket_id == "current" else basket_id)
-        things = tuple(each for each in look.things if each.state == "there")
-        if not things:
-            raise Invalid("There is nothing in this basket that you could take along.", field="basket")
-        return things, look.basket.id, look.basket.name or "My basket"
-
-    def _version(self, app: App, wanted: str = "") -> Version:
-        version = self._core.version(app, wanted)
-        if version is None:
-            raise NotFound("This app has no version to launch. Its owner can publish one.")
-        return version
-
-    async def _app(
-        self, visitor: Visitor, slug: str, things: Sequence[Held]
-    ) -> tuple[dict[str, Any], str, Needs, Offering]:
-        app = self._core.see(visitor, slug, "launch").app
-        version = self._version(app)
-        content, snapshot, report = self._core.content, version.snapshot, version.report
-        needs = await asyncio.to_thread(needs_of_snapshot, content, snapshot, held=things, report=report)
-        asked = {"app": app.slug, "version": app.version}
-        offering = await asyncio.to_thread(self._environments.offering, asked, snapshot)
-        return asked, app.title, needs, offering
-
-    async def _result(
-        self, user: User, run_id: str, things: Sequence[Held]
-    ) -> tuple[dict[str, Any], str, Needs, Offering]:
-        run = self._belongings.run(user, run_id)
-        await self._belongings.check(user, run)
-        needs = await asyncio.to_thread(needs_of_snapshot, self._core.content, run.snapshot, held=things)
-        asked = {"run": run.id} | ({"of": run.asked["app"]} if run.asked.get("app") else {})
-        offering = await asyncio.to_thread(self._environments.offering, asked, run.snapshot)
-        return asked, run.title, needs, as_then(offering, run)
-
-    async def _gathered(self, user: User, asked: Asked) -> dict[str, Any]:
-        """Return what belongs to a result: gathered now, so that who has no data any more is told so at once."""
-        if not asked.get("run"):
-            return {}
-        files = await self._belongings.gather(user, self._belongings.run(user, str(asked["run"])))
-        return {"notebook": files.notebook, "files": [asdict(file) for file in files.files]}
-
-    async def _notebook(
-        self, user: User, store_id: str, path: str, things: Sequence[Held]
-    ) -> tuple[dict[str, Any], str, Needs]:
-        path, limit = check_path(path), self._core.limits.notebook_bytes
-        store = next((each for each in self._core.stores.of(user) if each.id == store_id), None)
-        if store is None:
-            raise NotFound("You have no such place for files.")
-        name = path.rpartition("/")[2]
-        if not name.endswith(".ipynb"):
-            raise Invalid("Only notebooks can be launched.")
-        parsed = await asyncio.to_thread(notebook.parse, await store.read(path, limit=limit), name=name)
-        return {"store": store.id, "path": path}, name.removesuffix(".ipynb"), needs_of(parsed, held=things)
-
-
-def _person(visitor: Visitor) -> User:
-    if visitor.user is None:
-        raise SignInNeeded("Sign in to launch a JupyterLab of your own.")
-    return visitor.user

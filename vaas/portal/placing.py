@@ -57,7 +57,8 @@ class Placing:
             self._snapshots.popitem(last=False)
         things = await self._things(launch, visitor)
         folder, notebook = self._folder(launch, here), self._notebook(launch, snapshot, here)
-        environment = Environments(self._core).offering(launch.asked, snapshot).environment(launch.environment)
+        locked = files_in(launch.asked) if "files" in launch.asked else snapshot
+        environment = Environments(self._core).offering(launch.asked, locked).environment(launch.environment)
         return {
             "id": launch.id,
             "title": launch.title,

@@ -10,7 +10,7 @@ import asyncio
 import tempfile
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from vaas.portal.run_things import digest_of_folder
 from vaas.portal.whereabouts import store_of
 from vaas.stores.base import Store
 
-__all__ = ["Belonging", "Belongings", "as_then", "files_in", "may_still"]
+__all__ = ["Belonging", "Belongings", "as_then", "files_in", "may_still", "with_files"]
 
 _CHUNK = 1 << 20
 _HOME = "home"
@@ -197,6 +197,11 @@ def as_then(offering: Offering, run: Run) -> Offering:
 def files_in(asked: Mapping[str, Any]) -> Snapshot:
     """Return what was gathered for a launch, out of what is kept of what was asked for."""
     return snapshot_of(str(asked["notebook"]), (File(**each) for each in asked["files"]))
+
+
+def with_files(asked: Mapping[str, Any], files: Snapshot) -> dict[str, Any]:
+    """Return what was asked for with what was gathered for it, as :func:`files_in` reads it."""
+    return {**asked, "notebook": files.notebook, "files": [asdict(file) for file in files.files]}
 
 
 def may_still(core: Core, user: User, kept: Mapping[str, Any]) -> None:

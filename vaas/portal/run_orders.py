@@ -141,7 +141,7 @@ class Orders:
 
         ``things`` are what fills slots, ``beside`` the paths of what lies beside a notebook that was not fetched yet.
         """
-        offered = Environments(self._core).offering(source.kept, source.snapshot)
+        offered = Environments(self._core).offering(source.kept, source.snapshot or source.beside)
         takes = tuple(replace(each, batch=each.batch and each.kind in self._kinds) for each in offered.facilities)
         filled_by = [(str(each.get("store", "")), each.get("size")) for each in (things or {}).values()]
         own = str(source.kept.get("store", ""))

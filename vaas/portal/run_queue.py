@@ -216,15 +216,17 @@ class Queue:
             if not records.runs.move(run, before=("queued",) if waits else ("running",)):
                 return
         user = await self._owner(run)
-        facility, environment, size = choose(self._core, user, run)
+        facility, environment, _ = choose(self._core, user, run)
         self._executor(facility)
         # One that is prepared may have been handed over by who claimed it before: only its executor knows.
         if not self._spool.is_ready(run) and not await self._unless_cancelled(
             run, self._prepare(run, user, environment)
         ):
             return
-        if self._mine(run) is None:
+        if (ready := self._mine(run)) is None:
             return
+        # What was asked for by a file is locked now.
+        facility, environment, size = choose(self._core, user, ready)
         place = self._spool.of(run)
         job = Job(run.id, run.owner, run.title, place, environment, size, profile=facility.profile)
         change(self._core, run.id, ref=await self._executor(facility).submit(job), progress={"message": ""})
@@ -235,7 +237,7 @@ class Queue:
         brought = await self._things.bring(user, run.asked.get("things", {}), folder / jobs.DATA)
         change(self._core, run.id, asked=with_brought(run.asked, brought))
         if environment.kind == "lock":
-            await self._make(run)
+            environment = await self._make(run, user)
         self._spool.finish(run, kernel=self._kernel(environment), brought=brought)
 
     async def _unless_cancelled(self, run: Run, preparing: Coroutine[Any, Any, None]) -> bool:
@@ -257,13 +259,15 @@ class Queue:
             await self._end(replace(now, state="cancelled", error="It was cancelled.", ended=self._core.now()))
         return False
 
-    async def _make(self, run: Run) -> None:
-        """Make the environment that the run's notebook brings, unless it is there, and say so meanwhile."""
+    async def _make(self, run: Run, user: User) -> Environment:
+        """Return the environment that the run's notebook brings, made unless it is there; say so meanwhile."""
 
         def told(step: str) -> None:
             change(self._core, run.id, progress={"message": f"Making its environment: {step}."})
 
-        await Environments(self._core).ready(run.snapshot, told=told)
+        snapshot = await Environments(self._core).prepare(run.snapshot, run.environment, told=told)
+        change(self._core, run.id, snapshot=snapshot)
+        return choose(self._core, user, replace(run, snapshot=snapshot))[1]
 
     def _mine(self, run: Run) -> Run | None:
         """Return the run as it is now, unless it is over or another process goes on with it."""

@@ -13,6 +13,7 @@ from vaas.errors import NotFound, SignInNeeded, VaasError
 from vaas.model import Snapshot, User, Visitor
 from vaas.portal.core import Core
 from vaas.portal.drafts import Drafts
+from vaas.portal.environments import Environments
 from vaas.portal.gathering import fetch, is_chosen
 from vaas.portal.run_belongings import may_still
 from vaas.portal.run_forms import Field, fields_of
@@ -34,6 +35,8 @@ class Source:
     kept: Mapping[str, Any]
     #: The notebook with its files; None while they have not been fetched.
     snapshot: Snapshot | None = None
+    #: What of a notebook in a store says which packages it needs; None where nothing does, or the whole is fetched.
+    beside: Snapshot | None = None
     #: What the check of the app's version said.
     report: Mapping[str, Any] | None = None
 
@@ -54,7 +57,8 @@ class Sources:
         store = self._drafts.store(user, str(asked.get("store", "")))
         data = await store.read(path, limit=self._core.limits.notebook_bytes)
         parsed = await asyncio.to_thread(notebook.parse, data, name=path.rpartition("/")[2])
-        return Source(parsed.title, data, path.rpartition("/")[2], {"store": store.id, "path": path})
+        beside = await Environments(self._core).beside(store, path)
+        return Source(parsed.title, data, path.rpartition("/")[2], {"store": store.id, "path": path}, beside=beside)
 
     async def whole(self, visitor: Visitor, source: Source) -> Snapshot:
         """Return the notebook with the files that it needs, kept. Raises TooLarge, StorageFull."""
