@@ -1,4 +1,4 @@
-"""An app that brings its own packages, launched and run: both in the environment that it was published with."""
+"""An app that brings its own packages, and a notebook of one's own that does: launched and run in just these."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.launched import Launches
+from tests.notebooks import write_notebook
 from tests.portal_fixture import app_python, lab_python, running, until
 from tests.published import call
 from tests.service.test_environments import Place
@@ -49,6 +50,18 @@ def said(place: Place, app: dict[str, Any]) -> str:
     return f"tiny 1.0 in {place.environments / app['lock']} read-only\n"
 
 
+def over(place: Place, run: dict[str, Any]) -> dict[str, Any]:
+    """Return the run when it is over."""
+    found: dict[str, Any] = {}
+
+    def ended() -> bool:
+        found.update(call(place.portal, "GET", f"runs/{run['id']}", place.token))
+        return found["state"] in {"done", "failed", "cancelled"}
+
+    until(ended, seconds=90, what=lambda: f"the run: {found}")
+    return found
+
+
 async def test_a_launch_of_it_has_the_packages_that_it_was_published_with(place: Place, app: dict[str, Any]) -> None:
     made = call(place.portal, "POST", "launches", place.token, {"app": app["slug"]})
     assert made["environment"] == f"lock-{app['lock'][:12]}"
@@ -70,15 +83,34 @@ def test_a_run_of_it_has_them_too_made_again_where_they_are_lost(place: Place, a
         path.rename(path.with_name(f"{path.name}.lost"))
     run = call(place.portal, "POST", "runs", place.token, {"app": app["slug"]})
     assert run["environment"] == f"lock-{app['lock'][:12]}"
-    found: dict[str, Any] = {}
-
-    def over() -> bool:
-        found.update(call(place.portal, "GET", f"runs/{run['id']}", place.token))
-        return found["state"] in {"done", "failed", "cancelled"}
-
-    until(over, seconds=90, what=lambda: f"the run: {found}")
+    found = over(place, run)
     results = place.portal.data / "homes" / "ada" / "Runs"
     (log,) = Path(results).glob("*/log.txt")
     assert (found["state"], log.read_text()) == ("done", said(place, app)), found
     about = jobs.read_json(log.with_name("run.json"))["environment"]
     assert (about["kind"], about["digest"], about["packages"]["tiny"]) == ("lock", app["lock"], "1.0")
+
+
+async def test_a_notebook_of_ones_own_has_what_the_file_beside_it_asks_for(place: Place) -> None:
+    home = place.portal.data / "homes" / "ada" / "own"
+    write_notebook(home / "lesson.ipynb", LESSON)
+    (home / "requirements.txt").write_text("tiny==1.0\n")
+    asked = {"store": "home", "path": "own/lesson.ipynb"}
+    run = call(place.portal, "POST", "runs", place.token, asked)
+    made = call(place.portal, "POST", "launches", place.token, asked)
+    assert run["environment"] == made["environment"] == "beside"
+    launches = Launches(place.portal, "ada")
+    with launches._database.begin() as records:
+        launch = records.launches.get(made["id"])
+    assert launch is not None
+    try:
+        until(lambda: launches.ready(launch), seconds=90, what=lambda: f"the launch\n{launches.said(launch)}")
+        said = await launches.run(launch, LESSON)
+        ended = over(place, run)
+        (log,) = (place.portal.data / "homes" / "ada" / "Runs").glob("lesson*/log.txt")
+        assert (ended["state"], log.read_text()) == ("done", said), ended
+    finally:
+        call(place.portal, "DELETE", f"launches/{launch.id}", place.token)
+    about = jobs.read_json(log.with_name("run.json"))["environment"]
+    assert (about["kind"], about["packages"]["tiny"]) == ("lock", "1.0")
+    assert said == f"tiny 1.0 in {place.environments / about['digest']} read-only\n"

@@ -1,0 +1,188 @@
+"""What can be launched by whom, out of what it is gathered, and what a person can choose before."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vaas import notebook
+from vaas.errors import Conflict, Invalid, NotFound, SignInNeeded
+from vaas.launching import Launch, Offering
+from vaas.model import App, Snapshot, User, Version, Visitor
+from vaas.portal.baskets import Baskets
+from vaas.portal.core import Core
+from vaas.portal.environments import BESIDE, Environments
+from vaas.portal.offering import Choice, Needs, choices, needs_of, needs_of_snapshot, suggested
+from vaas.portal.run_belongings import Belongings, as_then, files_in, with_files
+from vaas.portal.things import Held
+from vaas.stores.base import Store, check_path
+
+__all__ = ["LONGEST_TITLE", "Asked", "Form", "Forms", "Given", "person_of"]
+
+#: What a launch is asked of, in words of the wires.
+Asked = Mapping[str, Any]
+#: Returns what a running app gave to this visitor's launch of that app, by its id; {} for nothing.
+Given = Callable[[Visitor, str, str], Mapping[str, Any]]
+
+LONGEST_TITLE = 100
+_NOTHING = "Say what is to be launched: an app, a notebook of yours, the result of a run, or a basket."
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a person can choose before they launch.
+
+    Parameters
+    ----------
+    asked:
+        What it is asked of, checked: they may launch it.
+    title:
+        What it is called, and so the launch unless they call it something else.
+    choices:
+        Every place, environment and size, the best first; those that cannot be chosen say why.
+    things:
+        What of the basket goes along.
+    """
+
+    asked: Asked
+    title: str
+    choices: tuple[Choice, ...]
+    things: tuple[Held, ...] = ()
+
+    @property
+    def suggested(self) -> Choice | None:
+        """The best that can be chosen; None where nothing can."""
+        return suggested(self.choices)
+
+
+class Forms:
+    """Finds what a person asks to launch, by the rights that they have now."""
+
+    def __init__(self, core: Core, baskets: Baskets, given: Given) -> None:
+        self._core, self._baskets, self._given = core, baskets, given
+        self._environments, self._belongings = Environments(core), Belongings(core)
+
+    async def form(self, visitor: Visitor, asked: Asked) -> Form:
+        """Return what can be chosen for it.
+
+        ``asked`` names an "app", and by the id in "given" what travels along from where it runs; a notebook by "store"
+        and "path"; or a "run", whose result is launched with its data. With any of them, or alone, a "basket" goes
+        along, of which "current" is the one without a name.
+
+        Raises
+        ------
+        NotFound
+            There is no such app, notebook or basket for them.
+        Forbidden
+            They may open the app, but not launch it.
+        """
+        user = person_of(visitor)
+        offering = self._core.offering
+        things, basket, called = await self._data(visitor, str(asked.get("basket") or ""))
+        if asked.get("app"):
+            whole, title, needs, offering = await self._app(visitor, str(asked["app"]), things)
+            given = self._given(visitor, whole["app"], str(asked.get("given") or ""))
+            whole |= {"given": given} if given else {}
+        elif asked.get("path"):
+            store, path = str(asked.get("store") or ""), str(asked["path"])
+            whole, title, needs, offering = await self._notebook(user, store, path, things)
+        elif asked.get("run"):
+            whole, title, needs, offering = await self._result(user, str(asked["run"]), things)
+        elif basket:
+            whole, title, needs = {}, called, needs_of(None, held=things)
+        else:
+            raise Invalid(_NOTHING)
+        found = choices(offering, needs, user)
+        return Form(whole | ({"basket": basket} if basket else {}), title[:LONGEST_TITLE].strip(), found, things)
+
+    async def gathered(self, user: User, asked: Asked, choice: Choice) -> Asked:
+        """Return what was asked for with what belongs to it: gathered now, so that who has it no more is told at once.
+
+        That is the result of a run with its data, and what says which packages a notebook of a store is to have.
+        """
+        if asked.get("run"):
+            return with_files(asked, await self._belongings.gather(user, self._belongings.run(user, str(asked["run"]))))
+        if choice.environment.id == BESIDE:
+            store = self._store(user, str(asked["store"]))
+            if wanted := await self._environments.beside(store, str(asked["path"])):
+                return with_files(asked, wanted)
+            raise Conflict("What said which packages the notebook needs is gone. Choose another environment.")
+        return asked
+
+    def offering(self, user: User, launch: Launch) -> tuple[Offering, Snapshot | None]:
+        """Return what is offered for a launch, and the files that bring an environment of its own. Raises NotFound."""
+        asked = launch.asked
+        if launch.environment != BESIDE and not launch.environment.startswith("lock-"):
+            return self._core.offering, None
+        if "files" in asked:
+            snapshot = files_in(asked)
+        elif not asked.get("app"):
+            return self._core.offering, None
+        else:
+            app = self._core.see(Visitor(user), str(asked["app"]), "launch").app
+            snapshot = self._version(app, str(asked.get("version") or "")).snapshot
+        return self._environments.offering(asked, snapshot), snapshot
+
+    async def _data(self, visitor: Visitor, basket_id: str) -> tuple[tuple[Held, ...], str, str]:
+        """Return the things that go along, the basket's id, and what it is called."""
+        if not basket_id:
+            return (), "", ""
+        look = await self._baskets.look(visitor, "" if basket_id == "current" else basket_id)
+        things = tuple(each for each in look.things if each.state == "there")
+        if not things:
+            raise Invalid("There is nothing in this basket that you could take along.", field="basket")
+        return things, look.basket.id, look.basket.name or "My basket"
+
+    def _version(self, app: App, wanted: str = "") -> Version:
+        version = self._core.version(app, wanted)
+        if version is None:
+            raise NotFound("This app has no version to launch. Its owner can publish one.")
+        return version
+
+    async def _app(
+        self, visitor: Visitor, slug: str, things: Sequence[Held]
+    ) -> tuple[dict[str, Any], str, Needs, Offering]:
+        app = self._core.see(visitor, slug, "launch").app
+        version = self._version(app)
+        content, snapshot, report = self._core.content, version.snapshot, version.report
+        needs = await asyncio.to_thread(needs_of_snapshot, content, snapshot, held=things, report=report)
+        asked = {"app": app.slug, "version": app.version}
+        offering = await asyncio.to_thread(self._environments.offering, asked, snapshot)
+        return asked, app.title, needs, offering
+
+    async def _result(
+        self, user: User, run_id: str, things: Sequence[Held]
+    ) -> tuple[dict[str, Any], str, Needs, Offering]:
+        run = self._belongings.run(user, run_id)
+        await self._belongings.check(user, run)
+        needs = await asyncio.to_thread(needs_of_snapshot, self._core.content, run.snapshot, held=things)
+        asked = {"run": run.id} | ({"of": run.asked["app"]} if run.asked.get("app") else {})
+        offering = await asyncio.to_thread(self._environments.offering, asked, run.snapshot)
+        return asked, run.title, needs, as_then(offering, run)
+
+    async def _notebook(
+        self, user: User, store_id: str, path: str, things: Sequence[Held]
+    ) -> tuple[dict[str, Any], str, Needs, Offering]:
+        path, limit, store = check_path(path), self._core.limits.notebook_bytes, self._store(user, store_id)
+        name = path.rpartition("/")[2]
+        if not name.endswith(".ipynb"):
+            raise Invalid("Only notebooks can be launched.")
+        parsed = await asyncio.to_thread(notebook.parse, await store.read(path, limit=limit), name=name)
+        asked = {"store": store.id, "path": path}
+        offering = self._environments.offering(asked, await self._environments.beside(store, path))
+        return asked, name.removesuffix(".ipynb"), needs_of(parsed, held=things), offering
+
+    def _store(self, user: User, store_id: str) -> Store:
+        store = next((each for each in self._core.stores.of(user) if each.id == store_id), None)
+        if store is None:
+            raise NotFound("You have no such place for files.")
+        return store
+
+
+def person_of(visitor: Visitor) -> User:
+    """Return who launches. Raises SignInNeeded."""
+    if visitor.user is None:
+        raise SignInNeeded("Sign in to launch a JupyterLab of your own.")
+    return visitor.user
