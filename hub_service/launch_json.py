@@ -10,9 +10,10 @@ from urllib.parse import quote, urlencode
 from hub_service.handlers.base import plain
 from hub_service.words import room_words
 from vaas.launching import Facility, Launch, Offering
-from vaas.portal.environments import OWN_TITLE
+from vaas.portal.environments import own_title
 from vaas.portal.offering import Choice
 from vaas.portal.standing import ON_THE_WAY, Standing
+from vaas.requirements import requirements_path
 
 __all__ = ["WHERE", "anew_url", "copy_url", "event_json", "launch_json", "origin", "place_words", "places", "steps"]
 
@@ -71,7 +72,8 @@ def place_words(offering: Offering, launch: Launch) -> dict[str, str]:
     """Return where a launch runs in words; what the site no longer offers is told by its id."""
     facility, size = offering.facility(launch.facility), offering.size(launch.size)
     environment = offering.environment(launch.environment)
-    own = OWN_TITLE if launch.environment.startswith("lock-") else ""
+    asks = requirements_path({each["path"] for each in launch.asked.get("files", ())}, launch.asked.get("notebook", ""))
+    own = own_title(launch.environment, asks)
     return {
         "facility": facility.title if facility else launch.facility,
         "environment": environment.title if environment else own or launch.environment,

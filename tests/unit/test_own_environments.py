@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hub_service.launch_json import place_words
 from tests.notebooks import notebook
 from tests.own_servers import OFFERING, Labs
 from tests.portal_parts import ADA, World
@@ -188,6 +189,7 @@ class TestLaunchingOnesOwn:
         assert shelf.locks == 0
         launch = await launching.begin(LENT, (await launching.ask(AS_ADA, OWN)).id)
         assert launch.state == "asked" and not labs(world).plans
+        assert place_words(world.core.offering, launch)["environment"] == "Packages of requirements.txt"
         await world.settle()
         found = planned(world)
         assert (found.id, found.kind, {found.where}) == (BESIDE, "lock", shelf.there) and shelf.locks == 1

@@ -20,10 +20,8 @@ from vaas.portal.gathering import fetch
 from vaas.requirements import FILES, Requirements, read_requirements, requirements_path
 from vaas.stores.base import Store
 
-__all__ = ["BESIDE", "OWN_TITLE", "Environments", "Shown"]
+__all__ = ["BESIDE", "Environments", "Shown", "own_title"]
 
-#: What a snapshot's own environment is called.
-OWN_TITLE = "As published"
 #: The id of the environment that a notebook of a store asks for by a file beside it, made or not.
 BESIDE = "beside"
 #: The kind of environments that are made of a lock.
@@ -118,10 +116,9 @@ class Environments:
             return None
         state = "ready" if maker and maker.find(lock.digest) else "unknown" if maker else "broken"
         why = "" if maker else "This site makes no environments."
-        title, digest = OWN_TITLE, lock.digest
-        return Environment(
-            f"lock-{digest[:12]}", title, _LOCK, digest, packages=lock.packages, digest=digest, state=state, why=why
-        )
+        digest, name = lock.digest, f"{_LOCK}-{lock.digest[:12]}"
+        title, packages = own_title(name), lock.packages
+        return Environment(name, title, _LOCK, digest, packages=packages, digest=digest, state=state, why=why)
 
     async def prepare(self, snapshot: Snapshot, environment: str, *, told: Told = nobody) -> Snapshot:
         """Make what launches and runs have chosen of the snapshot's own, if it is not there.
@@ -203,7 +200,7 @@ class Environments:
         maker, path = self._core.maker, self.asks(snapshot)
         if maker is None or not path:
             return None
-        bare = Environment(BESIDE, f"Packages of {path.rpartition('/')[2]}", _LOCK, "")
+        bare = Environment(BESIDE, own_title(BESIDE, path), _LOCK, "")
         try:
             asked = self._asked(snapshot, path)
         except VaasError as error:
@@ -243,6 +240,16 @@ class Environments:
     def _with_lock(self, bare: Snapshot, lock: Lock) -> Snapshot:
         digest, size = self._core.content.add(lock.text.encode())
         return snapshot_of(bare.notebook, (*bare.files, File(LOCK, digest, size)))
+
+
+def own_title(environment: str, path: str = "") -> str:
+    """Return what a notebook's own environment with this id is called, "" for one that a site offers.
+
+    ``path`` is that of the file that asks for it.
+    """
+    if environment == BESIDE:
+        return f"Packages of {path.rpartition('/')[2]}" if path else "Packages of its own"
+    return "As published" if environment.startswith(f"{_LOCK}-") else ""
 
 
 def _without_lock(snapshot: Snapshot) -> Snapshot:
