@@ -28,7 +28,7 @@ from vaas.query import parse
 NOBODY = Visitor()
 RECORDED = Path(__file__).parents[1] / "recorded"
 #: The folders of it that are of catalogs.
-CATALOGS = ("ckan", "invenio", "stac")
+CATALOGS = ("ckan", "invenio", "rustac", "stac-fastapi")
 #: What stands in the recordings where the server that answered named itself.
 PLACE = "http://catalog.example"
 KINDS: dict[str, Callable[..., Catalog]] = {
