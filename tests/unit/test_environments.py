@@ -228,7 +228,7 @@ class TestLater:
         assert shelf.there == {digest_of(version.snapshot)} and server in world.machines.starts
 
     async def test_an_app_whose_environment_cannot_be_had_does_not_start_in_another(
-        self, world: World, shelf: Shelf
+        self, world: World, shelf: Shelf, caplog: pytest.LogCaptureFixture
     ) -> None:
         await published(world)
         shelf.there.clear()
@@ -238,6 +238,8 @@ class TestLater:
         await world.settle()
         said = await world.portal.opening.progress(Visitor(ADA), "tiny")
         assert said.phase == "failed" and "does not answer" in said.detail and len(world.machines.starts) == starts
+        server = world.server(world.core.see(Visitor(ADA), "tiny").app, 1)
+        assert f"{server.path} did not start: The index of packages does not answer." in caplog.text
         world.core.maker = None
         with pytest.raises(Unavailable, match="this site makes none"):
             await world.portal.environments.ready((await _current(world)).snapshot)

@@ -295,7 +295,14 @@ class TestRunning:
         ],
     )
     async def test_it_is_made_before_the_job_is_handed_over_or_the_run_says_why_not(
-        self, world: World, shelf: Shelf, tmp_path: Path, wrong: Exception, ends: str, said: str
+        self,
+        world: World,
+        shelf: Shelf,
+        tmp_path: Path,
+        wrong: Exception,
+        ends: str,
+        said: str,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
         stage = Stage()
         running = runs_of(world, tmp_path, executor=stage)
@@ -311,6 +318,7 @@ class TestRunning:
             shelf.go.set()
             told = await state(running, ADA, run, lambda now: said in {now.error, now.progress.get("message")})
         assert told.state == ends and stage.submitted == []
+        assert run.id in caplog.text and said in caplog.text
 
     async def test_cancelled_while_it_is_made_the_run_ends_at_once_and_nothing_runs(
         self, world: World, shelf: Shelf, tmp_path: Path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,8 @@ from vaas.portal.environments import Environments
 from vaas.slug import ACCOUNT_PREFIX, account_of
 
 __all__ = ["Opening", "Progress"]
+
+_log = logging.getLogger("vaas")
 
 
 @dataclass(frozen=True)
@@ -174,7 +177,7 @@ class Opening:
             await self._core.backend.start(server)
         except VaasError as error:
             self._failed[server] = error.message
-            raise
+            _log.error("The app server %s did not start: %s", server.path, error.log_message)
         finally:
             self._making.pop(server, None)
             self._starting.pop(server).set()

@@ -201,6 +201,7 @@ class Queue:
             self._again[run.id] = time.monotonic() + (_SOON if run.progress.get("cancel") else _LATER)
             self._wait(run, error.message)
         except VaasError as error:
+            _log.warning("Run %s of %s failed: %s", run.id, run.owner, error.log_message)
             await self._fail(run, error.message)
         except Exception:
             _log.exception("Run %s", run.id)
