@@ -41,7 +41,7 @@ def environment() -> Environment:
 
 def offering() -> Offering:
     """Return this machine with one environment and one size."""
-    here = Facility("here", "This machine", "local", ("apps",), ("small",), stores=("home",), about={"profile": "p"})
+    here = Facility("here", "This machine", "local", ("apps",), ("small",), stores=("home",))
     return Offering((here,), (environment(),), (SMALL,))
 
 

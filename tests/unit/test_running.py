@@ -155,6 +155,8 @@ async def test_a_real_run_from_its_form_to_its_results(world: World, tmp_path: P
 
 
 async def test_its_executor_is_told_what_it_calls_the_place(world: World, running: Running, stage: Stage) -> None:
+    (here,) = world.core.offering.facilities
+    world.core.offering = replace(world.core.offering, facilities=(replace(here, about={"profile": "p"}),))
     run = await running.start(ME, PLAIN)
     async with following(running):
         await state(running, ADA, run, lambda _: bool(stage.submitted))
