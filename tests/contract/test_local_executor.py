@@ -64,7 +64,8 @@ async def test_the_log_of_what_was_cancelled_while_its_kernel_starts_says_so(spo
     argv = [said["kernel"]["argv"][0], "-c", "import time; print('here', flush=True); time.sleep(600)"]
     jobs.write_json(job.folder / jobs.JOB, {**said, "kernel": {**said["kernel"], "argv": argv}})
     ref = await executor.submit(job)
-    await until(lambda: (job.folder / jobs.LOG).read_text() == "here\n")
+    log = job.folder / jobs.LOG
+    await until(lambda: log.exists() and log.read_text() == "here\n")
     await executor.cancel(ref)
     assert (await over(executor, ref)).state == "cancelled"
     assert await executor.log(ref, most=1000) == "here\nIt was cancelled.\n"
