@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
 from vaas.client.errors import PortalError, api_of, refusal
-from vaas.errors import Forbidden
+from vaas.errors import Forbidden, VaasError
 from vaas.http import Http, internal_http
+from vaas.prose import clean_text
 
-__all__ = ["Client", "add_portal", "of", "of_anybody"]
+__all__ = ["Client", "add_portal", "completed", "of", "of_anybody", "say"]
 
 _WHERE = "VAAS_TOKEN or --token-file"
 
@@ -44,6 +46,25 @@ def of_anybody(options: argparse.Namespace) -> Client:
         said = f"Note: asked as anybody. To find what is yours, make a token at {_place(options.url)}"
         print(f"{said} and put it into {_WHERE}.", file=sys.stderr)
     return Client(options.url, token)
+
+
+def completed(command: str, work: Coroutine[Any, Any, int], *, interrupted: str) -> int:
+    """Do it and return its status: 2 where it went wrong, which is said; 130 when it was interrupted, with this."""
+    try:
+        return asyncio.run(work)
+    except VaasError as error:
+        print(f"vaas {command}: {clean_text(str(error))}", file=sys.stderr)
+    except OSError as error:
+        print(f"vaas {command}: {error.filename or 'The system says'}: {error.strerror or error}.", file=sys.stderr)
+    except KeyboardInterrupt:
+        print(interrupted, file=sys.stderr)
+        return 130
+    return 2
+
+
+def say(text: str, *, error: bool = False) -> None:
+    """Print a line: what others wrote is shown to a terminal, and nothing in it may be a command to it."""
+    print(clean_text(text), file=sys.stderr if error else sys.stdout, flush=True)
 
 
 def _token(file: Path | None) -> str:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import re
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 from vaas import cli_client
-from vaas.cli_client import Client
-from vaas.errors import Invalid, VaasError
-from vaas.prose import clean_text
+from vaas.cli_client import Client, say
+from vaas.errors import Invalid
 
 __all__ = ["add_launch", "run_launch"]
 
@@ -47,23 +45,16 @@ def run_launch(options: argparse.Namespace, *, every: float = 1.0) -> int:
 
     ``every``: so many seconds between two looks at how far it is.
     """
-    try:
-        return asyncio.run(_stop(options) if options.stop else _launch(options, every))
-    except VaasError as error:
-        print(f"vaas launch: {clean_text(str(error))}", file=sys.stderr)
-    except OSError as error:
-        print(f"vaas launch: {error.filename or 'The system says'}: {error.strerror or error}.", file=sys.stderr)
-    except KeyboardInterrupt:
-        print("It goes on without you. “My servers” in the portal shows it, and can stop it.", file=sys.stderr)
-        return 130
-    return 2
+    work = _stop(options) if options.stop else _launch(options, every)
+    left = "It goes on without you. “My servers” in the portal shows it, and can stop it."
+    return cli_client.completed("launch", work, interrupted=left)
 
 
 async def _launch(options: argparse.Namespace, every: float) -> int:
     client = cli_client.of(options)
     said = {name: getattr(options, name) for name in ("title", "environment", "size", "facility", "basket")}
     now = await client.call("POST", "launches", {**said, **_asked(options.what)})
-    _say(f"{now['title']}: {now['page']}")
+    say(f"{now['title']}: {now['page']}")
     return 0 if options.no_wait else await _follow(client, now, every=every)
 
 
@@ -81,13 +72,13 @@ async def _follow(client: Client, now: Mapping[str, Any], *, every: float) -> in
     while now["state"] not in _OVER:
         if now["message"] and now["message"] != shown:
             shown = now["message"]
-            _say(shown)
+            say(shown)
         await asyncio.sleep(every)
         now = await client.call("GET", f"launches/{now['id']}")
     if now["state"] == "ready":
-        _say(f"Ready. {now['url']}")
+        say(f"Ready. {now['url']}")
         return 0
-    _say(f"{now['message']} {now['page']}", error=True)
+    say(f"{now['message']} {now['page']}", error=True)
     return 1
 
 
@@ -96,10 +87,5 @@ async def _stop(options: argparse.Namespace) -> int:
     if found is None:
         raise Invalid(f"{options.what} is no launch: give its id, or the address of its page.")
     now = await cli_client.of(options).call("POST", f"launches/{found[1]}/stop", {})
-    _say(f"“{now['title']}” is {'being ' * (now['state'] == 'stopping')}stopped. Its files stay.")
+    say(f"“{now['title']}” is {'being ' * (now['state'] == 'stopping')}stopped. Its files stay.")
     return 0
-
-
-def _say(text: str, *, error: bool = False) -> None:
-    """Print a line: what others wrote is shown to a terminal, and nothing in it may be a command to it."""
-    print(clean_text(text), file=sys.stderr if error else sys.stdout, flush=True)

@@ -13,8 +13,8 @@ from typing import Any
 from urllib.parse import quote
 
 from vaas import cli_client
-from vaas.cli_client import Client
-from vaas.errors import Invalid, VaasError
+from vaas.cli_client import Client, say
+from vaas.errors import Invalid
 from vaas.launching import ENDED
 from vaas.prose import clean_text
 from vaas.series import decoded
@@ -60,16 +60,9 @@ def run_run(options: argparse.Namespace, *, every: float = 1.0) -> int:
 
     ``every``: so many seconds between two looks at how far it is.
     """
-    try:
-        return asyncio.run(_run(options, every))
-    except VaasError as error:
-        print(f"vaas run: {clean_text(str(error))}", file=sys.stderr)
-    except OSError as error:
-        print(f"vaas run: {error.filename or 'The system says'}: {error.strerror or error}.", file=sys.stderr)
-    except KeyboardInterrupt:
-        print("It goes on without you. “My runs” in the portal shows it, and can cancel it.", file=sys.stderr)
-        return 130
-    return 2
+    work = _run(options, every)
+    left = "It goes on without you. “My runs” in the portal shows it, and can cancel it."
+    return cli_client.completed("run", work, interrupted=left)
 
 
 async def _run(options: argparse.Namespace, every: float) -> int:
@@ -81,11 +74,11 @@ async def _run(options: argparse.Namespace, every: float) -> int:
     if table is not None:
         said["table"] = decoded(table)
         runs = (await client.call("POST", "runs/series", said))["runs"]
-        _say(f"{len(runs)} runs are in the queue.")
+        say(f"{len(runs)} runs are in the queue.")
     else:
         runs = [await client.call("POST", "runs", said)]
     if table is None:
-        _say(f"{runs[0]['title']}: {runs[0]['url']}")
+        say(f"{runs[0]['title']}: {runs[0]['url']}")
     return 0 if options.no_wait else await _follow(client, [run["id"] for run in runs], every=every)
 
 
@@ -119,7 +112,7 @@ async def _follow(client: Client, ids: Sequence[str], *, every: float) -> int:
                 await _tell(client, run, which=f"Run {ids.index(run_id) + 1}: " if len(ids) > 1 else "")
             elif len(ids) == 1 and (line := run["words"]) != shown:
                 shown = line
-                _say(line)
+                say(line)
         if len(ended) < len(ids):
             await asyncio.sleep(every)
     return 0 if all(run["state"] == "done" for run in ended.values()) else 1
@@ -127,9 +120,9 @@ async def _follow(client: Client, ids: Sequence[str], *, every: float) -> int:
 
 async def _tell(client: Client, run: Mapping[str, Any], *, which: str) -> None:
     if run["state"] == "done":
-        _say(f"{which}Done. {(run['result'] or run)['url']}")
+        say(f"{which}Done. {(run['result'] or run)['url']}")
         return
-    _say(f"{which}{run['error'] or run['state'].capitalize()} {run['url']}", error=True)
+    say(f"{which}{run['error'] or run['state'].capitalize()} {run['url']}", error=True)
     if run["state"] == "failed":
         log = (await client.call("GET", f"runs/{quote(run['id'])}/log"))["log"]
         for line in log.splitlines()[-_LAST_LINES:]:
@@ -144,8 +137,3 @@ def _pairs(said: Sequence[str]) -> dict[str, str]:
             raise Invalid(f"“{each}” does not say what is what: write NAME=VALUE.")
         found[name.strip()] = value
     return found
-
-
-def _say(text: str, *, error: bool = False) -> None:
-    """Print a line: what others wrote is shown to a terminal, and nothing in it may be a command to it."""
-    print(clean_text(text), file=sys.stderr if error else sys.stdout, flush=True)
