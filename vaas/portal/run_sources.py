@@ -35,7 +35,7 @@ class Source:
     kept: Mapping[str, Any]
     #: The notebook with its files; None while they have not been fetched.
     snapshot: Snapshot | None = None
-    #: What of a notebook in a store says which packages it needs; None where nothing does, or the whole is fetched.
+    #: What of a notebook in a store says which packages it needs; None where nothing does, or nobody looked.
     beside: Snapshot | None = None
     #: What the check of the app's version said.
     report: Mapping[str, Any] | None = None
@@ -57,8 +57,14 @@ class Sources:
         store = self._drafts.store(user, str(asked.get("store", "")))
         data = await store.read(path, limit=self._core.limits.notebook_bytes)
         parsed = await asyncio.to_thread(notebook.parse, data, name=path.rpartition("/")[2])
-        beside = await Environments(self._core).beside(store, path)
-        return Source(parsed.title, data, path.rpartition("/")[2], {"store": store.id, "path": path}, beside=beside)
+        return Source(parsed.title, data, path.rpartition("/")[2], {"store": store.id, "path": path})
+
+    async def asking(self, visitor: Visitor, source: Source) -> Source:
+        """Return the notebook with what says which packages it needs, for who does not fetch the whole."""
+        if source.snapshot is not None:
+            return source
+        store = self._drafts.store(self.person(visitor), str(source.kept["store"]))
+        return replace(source, beside=await Environments(self._core).beside(store, str(source.kept["path"])))
 
     async def whole(self, visitor: Visitor, source: Source) -> Snapshot:
         """Return the notebook with the files that it needs, kept. Raises TooLarge, StorageFull."""

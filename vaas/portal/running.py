@@ -88,7 +88,7 @@ class Running:
     async def form(self, visitor: Visitor, asked: Mapping[str, Any]) -> Form:
         """Return what is asked before this notebook is run. Raises NotFound, Forbidden, Invalid, Unavailable."""
         user = self._sources.person(visitor)
-        source = await self._sources.find(visitor, asked)
+        source = await self._sources.asking(visitor, await self._sources.find(visitor, asked))
         fields = await self._sources.fields(visitor, source)
         beside = await self._sources.beside(visitor, source)
         return Form(source.title, source.notebook, fields, self._orders.choices(user, source, fields, beside=beside))
