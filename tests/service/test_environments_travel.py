@@ -15,6 +15,7 @@ from tests.published import call
 from tests.service.test_environments import Place
 from tests.wheels import packages, wheel
 from vaas import jobs
+from vaas.launching import Launch
 
 pytestmark = [pytest.mark.hub, pytest.mark.app, pytest.mark.slow]
 
@@ -50,6 +51,15 @@ def said(place: Place, app: dict[str, Any]) -> str:
     return f"tiny 1.0 in {place.environments / app['lock']} read-only\n"
 
 
+def launched(place: Place, made: dict[str, Any]) -> tuple[Launches, Launch]:
+    """Return the launch that was asked for, and what looks at it."""
+    launches = Launches(place.portal, "ada")
+    with launches._database.begin() as records:
+        launch = records.launches.get(made["id"])
+    assert launch is not None
+    return launches, launch
+
+
 def over(place: Place, run: dict[str, Any]) -> dict[str, Any]:
     """Return the run when it is over."""
     found: dict[str, Any] = {}
@@ -65,10 +75,7 @@ def over(place: Place, run: dict[str, Any]) -> dict[str, Any]:
 async def test_a_launch_of_it_has_the_packages_that_it_was_published_with(place: Place, app: dict[str, Any]) -> None:
     made = call(place.portal, "POST", "launches", place.token, {"app": app["slug"]})
     assert made["environment"] == f"lock-{app['lock'][:12]}"
-    launches = Launches(place.portal, "ada")
-    with launches._database.begin() as records:
-        launch = records.launches.get(made["id"])
-    assert launch is not None
+    launches, launch = launched(place, made)
     try:
         until(lambda: launches.ready(launch), seconds=60, what=lambda: f"the launch\n{launches.said(launch)}")
         assert await launches.run(launch, LESSON) == said(place, app)
@@ -99,10 +106,7 @@ async def test_a_notebook_of_ones_own_has_what_the_file_beside_it_asks_for(place
     run = call(place.portal, "POST", "runs", place.token, asked)
     made = call(place.portal, "POST", "launches", place.token, asked)
     assert run["environment"] == made["environment"] == "beside"
-    launches = Launches(place.portal, "ada")
-    with launches._database.begin() as records:
-        launch = records.launches.get(made["id"])
-    assert launch is not None
+    launches, launch = launched(place, made)
     try:
         until(lambda: launches.ready(launch), seconds=90, what=lambda: f"the launch\n{launches.said(launch)}")
         said = await launches.run(launch, LESSON)
