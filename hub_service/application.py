@@ -23,6 +23,7 @@ from hub_service.batch import batch
 from hub_service.bodies import SizedApplication
 from hub_service.catalog_file import Elsewhere, read_catalogs
 from hub_service.clusters import run_kinds
+from hub_service.common import Common
 from hub_service.environments import make_maker
 from hub_service.facilities_file import declared
 from hub_service.handlers.base import filters, masked
@@ -221,13 +222,20 @@ async def serve(portal: Portal, settings: Settings, *, with_demo: bool) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    common = Common(portal.core, settings.app_python, _probe(portal.core, settings))
     discovery.ensure_discovery(portal)
     if with_demo:
         demo_content.ensure_demo(portal, settings.data)
     assert portal.indexing is not None and portal.harvesting is not None
     sweeping = Sweeping(portal.core, portal.harvesting)
     offered = (_probing(portal.core, settings).follow(), portal.facilities.neighbours.follow())
-    works = (_until_orphaned(stop), _sweep(portal), _look_at_isolation(isolation), *offered)
+    works = (
+        _until_orphaned(stop),
+        _sweep(portal),
+        _look_at_isolation(isolation),
+        _as_published(portal, common),
+        *offered,
+    )
     following = (portal.indexing.follow(), sweeping.keep_up(), portal.running.follow())
     background = [asyncio.create_task(work) for work in (*works, *following)]
     _log.info("The portal answers at %s", settings.portal_url)
@@ -242,8 +250,20 @@ async def serve(portal: Portal, settings: Settings, *, with_demo: bool) -> None:
 
 def _probing(core: Core, settings: Settings) -> Probing:
     """Return what keeps the offering as the environments are."""
-    probe = Probe(seconds=core.limits.probe_seconds, sandbox=settings.sandbox, hidden=(settings.data,))
-    return Probing(core, core.offering, settings.data / "probed.json", settings.lab_python, probe)
+    return Probing(core, core.offering, settings.data / "probed.json", settings.lab_python, _probe(core, settings))
+
+
+def _probe(core: Core, settings: Settings) -> Probe:
+    return Probe(seconds=core.limits.probe_seconds, sandbox=settings.sandbox, hidden=(settings.data,))
+
+
+async def _as_published(portal: Portal, common: Common) -> None:
+    """Look at what apps share, and have ready what they were published with, before anybody waits for it."""
+    await common.look()
+    try:
+        await portal.environments.restore()
+    except VaasError as error:
+        _log.warning("What apps were published with could not be looked at: %s", error.log_message)
 
 
 async def _until_orphaned(stop: asyncio.Event) -> None:

@@ -45,6 +45,8 @@ _ENVIRONMENT = ("kind", "title", "path", "image", "language", "packages", "probe
 _ABOUT = ("description", "hardware", "technology", "storage", "status", "note", "profile")
 _FACILITY = ("title", "kind", "environments", "sizes", "groups", "stores", "interactive", "batch", *_ABOUT)
 _STORAGE = ("title", "size", "protocols", "about")
+#: Ids that mean the same at every site: packages of a notebook's own, and what all apps share.
+_OWN, _COMMON = "beside", "apps"
 _Named = TypeVar("_Named", Size, Environment, Facility)
 
 
@@ -173,6 +175,11 @@ def _environment(table: Table, apps: Path) -> Environment:
     if own not in table.said and kind != "python":
         raise table.wrong("", f"This environment has no “{own}”.")
     where = _path(table) if kind != "image" and "path" in table.said else table.text("image", str(apps))
+    # On clusters, the image with the environment of all apps is called so, too.
+    taken = kind != "image" and (kind, where) != ("python", str(apps))
+    if table.text("id") == _OWN or (table.text("id") == _COMMON and taken):
+        of = "packages of a notebook’s own are" if table.text("id") == _OWN else "the environment of all apps is"
+        raise table.wrong("id", f"“{table.text('id')}” is what {of} called everywhere: choose another id.")
     looked_at = table.flag("probe", kind != "image")
     if looked_at and (kind == "image" or "packages" in table.said):
         key = "probe" if "probe" in table.said else "packages"

@@ -17,6 +17,8 @@ _NETWORK = {
     "example.org:8443.",
     "oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "maxItems": MOST}],
 }
+#: What is checked may reach this, and is served with that.
+_CHECKED: dict[str, Any] = {"network": _NETWORK, "environment": {"type": "string"}}
 #: What starts a notebook says these; which notebook, with what, and where.
 _RUN: dict[str, Any] = {
     **{n: {"type": "string"} for n in ("app", "store", "path", "environment", "size", "facility", "title", "email")},
@@ -41,14 +43,15 @@ _BODIES: dict[tuple[str, str], dict[str, Any]] = {
         "store": {"type": "string"},
         "path": {"type": "string"},
         "include": {"type": "array", "items": {"type": "string"}},
-        "network": _NETWORK,
+        **_CHECKED,
     },
     ("post", "api/uploads"): {
         "files": {"type": "object", "additionalProperties": {"type": "string", "contentEncoding": "base64"}},
         "notebook": {"type": "string"},
         "slug": {"type": "string"},
-        "network": _NETWORK,
+        **_CHECKED,
     },
+    ("post", "api/drafts/{draft}/check"): _CHECKED,
     ("post", "api/drafts/{draft}/publish"): {
         "title": {"type": "string"},
         "slug": {"type": "string"},

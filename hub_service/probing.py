@@ -25,7 +25,7 @@ from vaas.launching import Environment, Offering
 from vaas.portal import Core
 from vaas.slug import slugify
 
-__all__ = ["Probe", "Probing", "assembled"]
+__all__ = ["Probe", "Probing", "assembled", "rebuilt"]
 
 _log = logging.getLogger("vaas")
 _SCRIPT = Path(__file__).with_name("probe.py")
@@ -220,7 +220,7 @@ class Probing:
             try:
                 if silent >= _GIVEN_UP:
                     raise Unavailable(_AWAY, log_message="not asked, for those before said nothing")
-                members.append(_rebuilt(member, await self.probe.ask(member.id, question)))
+                members.append(rebuilt(member, await self.probe.ask(member.id, question)))
                 silent = 0
             except Unavailable as error:
                 known = before.get(member.id, member)
@@ -254,7 +254,7 @@ def assembled(declared: Offering, members: Mapping[str, tuple[Environment, ...]]
     return Offering(facilities, tuple(each for found in environments.values() for each in found), declared.sizes)
 
 
-def _rebuilt(member: Environment, said: Mapping[str, Any]) -> Environment:
+def rebuilt(member: Environment, said: Mapping[str, Any]) -> Environment:
     """Return the environment as it was found to be: foreign code has spoken, so all of it is bounded."""
     why = _WHY.get(str(said.get("broken")), "It cannot be used.") if "broken" in said else ""
     return replace(

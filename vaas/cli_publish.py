@@ -73,6 +73,13 @@ def _add_who(parser: argparse.ArgumentParser) -> None:
         "with --update the default is what the app may reach now",
     )
     parser.add_argument(
+        "--environment",
+        default="",
+        metavar="ID",
+        help="what it runs with: beside (the packages that a file beside it asks for), apps (what all apps have), or "
+        "an environment of the site's; by default what fits",
+    )
+    parser.add_argument(
         "--knows-visitor",
         action=argparse.BooleanOptionalAction,
         help="whether the app is told the name and groups of who is looking; by default a new app is not, and with "
@@ -98,7 +105,7 @@ async def _publish(options: argparse.Namespace) -> int:
     files, notebook = _collect(options.path, options.include, options.notebook)
     encoded = {path: base64.b64encode(data).decode() for path, data in files.items()}
     print(f"Sending {len(files)} file{'s' if len(files) != 1 else ''}…")
-    sent = {"files": encoded, "notebook": notebook, "slug": options.update}
+    sent = {"files": encoded, "notebook": notebook, "slug": options.update, "environment": options.environment}
     draft = await client.call("POST", "uploads", sent | ({} if network is None else {"network": text_of(network)}))
     report = await _await_check(client, draft["id"])
     _print_report(report)

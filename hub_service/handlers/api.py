@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from dataclasses import asdict
 from typing import Any
 
@@ -12,9 +10,7 @@ from hub_service.handlers.reach import network_in_json
 from hub_service.handlers.sharing import access_named
 from vaas.db.base import Query
 from vaas.errors import Invalid
-from vaas.locks import digest_of
-from vaas.model import Access, App, Draft, Entry, Grant, Link, StoreAccount, Version
-from vaas.portal import Publication
+from vaas.model import Access, App, Entry, Grant, Link, StoreAccount, Version
 from vaas.portal.copies import ensure_parents
 from vaas.portal.gallery import Appearance
 from vaas.stores.base import check_path
@@ -22,8 +18,6 @@ from vaas.stores.base import check_path
 __all__ = [
     "AppJson",
     "AppsJson",
-    "DraftJson",
-    "DraftsJson",
     "FilesJson",
     "GrantJson",
     "GrantsJson",
@@ -33,10 +27,8 @@ __all__ = [
     "OpenApiJson",
     "OpeningJson",
     "PeopleJson",
-    "PublishJson",
     "StoreJson",
     "StoresJson",
-    "UploadJson",
     "VersionCurrentJson",
     "VersionsJson",
 ]
@@ -49,18 +41,11 @@ def app_json(app: App, *, base: str, access: int = Access.VIEW) -> dict[str, Any
     return {**plain(shown), "url": f"{base}apps/{app.slug}/"}
 
 
-def version_json(version: Version) -> dict[str, Any]:
-    """Return the version as REST shows it."""
+def version_json(version: Version, *, environment: str) -> dict[str, Any]:
+    """Return the version as REST shows it, with the id of what it is served with."""
     shown: dict[str, Any] = plain(asdict(version))
     snapshot = shown.pop("snapshot")
-    return {**shown, **snapshot, "environment": digest_of(version.snapshot)}
-
-
-def draft_json(draft: Draft) -> dict[str, Any]:
-    """Return the draft as REST shows it."""
-    shown: dict[str, Any] = plain(asdict(draft))
-    shown["files"] = shown.pop("snapshot")["files"]
-    return {**shown, "environment": digest_of(draft.snapshot)}
+    return {**shown, **snapshot, "environment": environment}
 
 
 def grant_json(grant: Grant) -> dict[str, Any]:
@@ -122,7 +107,7 @@ class AppJson(Api):
         if self.json.keys() & {*names, "tags"}:
             tags = self.json.get("tags", list(app.tags))
             title, description, category = (self.text(name, getattr(app, name)) for name in names)
-            change = Appearance(title, description, category, _strings("tags", tags))
+            change = Appearance(title, description, category, strings("tags", tags))
             app = self.portal.gallery.edit(self.visitor, slug, change)
         if owner:  # last: who gives it away may not edit it afterwards
             app = await self.portal.gallery.give(self.visitor, slug, owner)
@@ -158,7 +143,9 @@ class VersionsJson(Api):
     def get(self, slug: str) -> None:
         """Send them, newest first."""
         app, versions = self.portal.versions.list(self.visitor, slug)
-        self.reply([{**version_json(v), "current": v.snapshot.hash == app.version} for v in versions])
+        served = {each.number: self.portal.choosing.chosen(each.snapshot) for each in versions}
+        told = [version_json(each, environment=served[each.number]) for each in versions]
+        self.reply([{**each, "current": each["hash"] == app.version} for each in told])
 
 
 class VersionCurrentJson(Api):
@@ -216,81 +203,6 @@ class LinkJson(Api):
         """Revoke it."""
         self.portal.sharing.drop_link(self.visitor, slug, link_id)
         self.set_status(204)
-
-
-class DraftsJson(Api):
-    """Where drafts begin."""
-
-    async def post(self) -> None:
-        """Make a draft of ``path`` in ``store``; ``include`` lists what travels along (left out: what seems needed).
-
-        ``network`` is what it may reach: "none", "all" or hosts (left out: what the app may).
-        """
-        include, network = self.json.get("include"), network_in_json(self.json)
-        chosen = None if include is None else _strings("include", include)
-        store, path = self.text("store"), self.text("path")
-        draft = await self.portal.drafts.begin(self.person, store, path, include=chosen, network=network)
-        self.reply(draft_json(draft), status=201)
-
-
-class UploadJson(Api):
-    """Drafts of files that are sent along."""
-
-    def post(self) -> None:
-        """Make a draft of ``files`` (path → base64); ``notebook`` names the one to run, ``slug`` an app to update.
-
-        ``network`` is what it may reach: "none", "all" or hosts (left out: what that app may).
-        """
-        files = self.json.get("files")
-        if not isinstance(files, dict) or not files:
-            raise Invalid("“files” must map at least one path to base64.")
-        try:
-            decoded = {str(path): base64.b64decode(data, validate=True) for path, data in files.items()}
-        except (binascii.Error, ValueError, TypeError) as error:
-            raise Invalid("A file's content is not base64.") from error
-        drafts, network = self.portal.drafts, network_in_json(self.json)
-        slug, path = self.text("slug"), self.text("notebook")
-        draft = drafts.begin_upload(self.person, decoded, slug=slug, path=path, network=network)
-        self.reply(draft_json(draft), status=201)
-
-
-class DraftJson(Api):
-    """One of the caller's drafts."""
-
-    async def get(self, draft_id: str) -> None:
-        """Send it with its check."""
-        self.reply(draft_json(await self.portal.drafts.progress(self.person, draft_id)))
-
-    def delete(self, draft_id: str) -> None:
-        """Throw it away."""
-        self.portal.drafts.discard(self.person, draft_id)
-        self.set_status(204)
-
-
-class PublishJson(Api):
-    """Turning a draft into an app's version."""
-
-    async def post(self, draft_id: str) -> None:
-        """Publish it; ``subjects`` get VIEW, ``link`` true makes a link, ``anyway`` true passes a failed check.
-
-        ``knows_visitor`` true lets its code know the name and groups of who is looking (left out: as before).
-        """
-        publication = Publication(
-            title=self.text("title"),
-            slug=self.text("slug"),
-            description=self.text("description"),
-            category=self.text("category"),
-            note=self.text("note"),
-            tags=_strings("tags", self.json.get("tags", [])),
-            subjects=_strings("subjects", self.json.get("subjects", [])),
-            link=self.json.get("link") is True,
-            anyway=self.json.get("anyway") is True,
-            knows_visitor=self.flag("knows_visitor"),
-        )
-        await self.portal.sharing.check_known(publication.subjects)
-        app, link = self.portal.drafts.publish(self.person, draft_id, publication)
-        shared = {"link": link_json(link, base=self.public_url)} if link else {}
-        self.reply({**app_json(app, base=self.public_url, access=Access.WRITE), **shared}, status=201)
 
 
 class StoresJson(Api):
@@ -394,7 +306,8 @@ def account_json(account: StoreAccount) -> dict[str, Any]:
     return shown
 
 
-def _strings(name: str, value: Any) -> tuple[str, ...]:
+def strings(name: str, value: Any) -> tuple[str, ...]:
+    """Return the field of a body as a list of strings. Raises Invalid."""
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
         raise Invalid(f"“{name}” must be a list of strings.")
     return tuple(value)

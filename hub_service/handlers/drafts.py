@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -28,9 +29,10 @@ class DraftsPage(Page):
         store, path = self.get_body_argument("store"), self.get_body_argument("path")
         chosen = self.get_body_arguments("include")
         said = chosen or self.get_body_argument("chosen", "")
-        slug, network = self.get_body_argument("slug", ""), network_in_form(self)
+        slug, environment = (self.get_body_argument(name, "") for name in ("slug", "environment"))
+        include, network = chosen if said else None, network_in_form(self)
         draft = await self.portal.drafts.begin(
-            self.person, store, path, include=chosen if said else None, slug=slug, network=network
+            self.person, store, path, include=include, slug=slug, network=network, environment=environment
         )
         self.done(f"drafts/{draft.id}/")
 
@@ -53,6 +55,7 @@ class DraftPage(Page):
             "wanted": wanted(draft, site=site),
             "files": list(draft.snapshot.files),
             "environment": self.portal.environments.shown(draft),
+            **await self._served(draft),
             "other_files": await self._others(draft),
             "preview": await self._preview(draft),
             "app": seen.app if seen else None,
@@ -61,6 +64,15 @@ class DraftPage(Page):
             "categories": self.categories(),
         }
         self.show("draft.html", title=f"Publish {draft.title}", context=context)
+
+    async def _served(self, draft: Draft) -> dict[str, Any]:
+        """Return what it can be served with and what is chosen; ``choice`` is what a new check has to be told."""
+        choosing = self.portal.choosing
+        fits = await asyncio.to_thread(choosing.fits, draft.snapshot, self.person) if draft.state == "done" else []
+        chosen = await asyncio.to_thread(choosing.chosen, draft.snapshot)
+        found = next((fit.environment for fit in fits if fit.environment.id == chosen), None)
+        left = "" if not fits or chosen == choosing.suggested(fits) else chosen
+        return {"fits": fits, "chosen": chosen, "chosen_title": found.title if found else "", "choice": left}
 
     async def _others(self, draft: Draft) -> list[str]:
         """Return what lies beside the notebook and does not travel along; nothing when the store is silent."""
@@ -152,12 +164,13 @@ class PublishPage(DraftPage):
 
 
 class DraftAgain(DraftPage):
-    """Check once more, perhaps with more or less within reach."""
+    """Check once more, perhaps with more or less within reach, or in another environment."""
 
     async def post(self, draft_id: str) -> None:
         """Start the check anew."""
         try:
-            draft = self.portal.drafts.check_again(self.person, draft_id, network=network_in_form(self))
+            network, environment = network_in_form(self), self.get_body_argument("environment", "")
+            draft = self.portal.drafts.check_again(self.person, draft_id, network=network, environment=environment)
         except VaasError as error:
             self.fail_form(error)
             await self.get(draft_id)

@@ -133,6 +133,7 @@ MATRIX = (
     Row("post", "api/drafts", PERSON, 404, body={"store": "home", "path": "none.ipynb"}),
     Row("post", "api/uploads", PERSON, 400, body={}),
     Row("get", "api/drafts/{draft}", OWNER, 200, mine=True),
+    Row("post", "api/drafts/{draft}/check", OWNER, 200, body={}, mine=True),
     Row("post", "api/drafts/{draft}/publish", OWNER, 400, body={"slug": "NO"}, mine=True),
     Row("delete", "api/drafts/{draft}", OWNER, 204, mine=True),
     Row("get", "api/stores", PERSON, 200),

@@ -159,6 +159,13 @@ def test_without_a_file_this_machine_is_offered(tmp_path: Path) -> None:
         ("gpus = 1", "gpus = 1.5", 20, "whole number"),
         ("hours = 12.5", "hours = -1", 21, "“hours” is 0 to 8784 hours"),
         ("hours = 12.5", 'hourz = "1"', 21, "“hourz” is not known. There are id, title, cores"),
+        ('id = "lcg"', 'id = "beside"', 29, "“beside” is what packages of a notebook’s own are called everywhere"),
+        (
+            'kind = "python"',
+            'kind = "python"\npath = "/x/python"',
+            24,
+            "“apps” is what the environment of all apps is called",
+        ),
         ('kind = "kernelspec"', 'kind = "conda"', 31, "no kind of environment. There are python, kernelspec, image"),
         ('kind = "kernelspec"\n', "", 28, "This environment has no “kind”"),
         ('path = "/cvmfs', 'path = "cvmfs', 32, "no path from the root on"),

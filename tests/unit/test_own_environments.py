@@ -22,7 +22,6 @@ from vaas.backends.base import Lent, OwnServer
 from vaas.environments import files
 from vaas.environments.base import Made
 from vaas.errors import Conflict, Forbidden, Invalid, TooLarge, Unavailable
-from vaas.lab.pythons import folders_of
 from vaas.lab.sandbox import python_folders
 from vaas.launching import Environment, Run, Size
 from vaas.locks import LOCK, digest_of
@@ -33,6 +32,7 @@ from vaas.portal.environments import BESIDE
 from vaas.portal.run_folders import kernel_of
 from vaas.portal.run_queue import choose
 from vaas.portal.standing import settled
+from vaas.pythons import folders_of
 from vaas.stores.folder import FolderStore
 
 AS_ADA, LENT = Visitor(ADA), Lent(ADA, "ada's own")

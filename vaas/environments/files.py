@@ -14,6 +14,7 @@ from pathlib import Path
 
 from vaas.environments.base import Made
 from vaas.errors import Invalid
+from vaas.pythons import teaching
 
 __all__ = ["CACHE", "WORKSHOP", "clear", "look_over", "note", "noted", "size_of", "teach", "touched"]
 
@@ -21,27 +22,15 @@ __all__ = ["CACHE", "WORKSHOP", "clear", "look_over", "note", "noted", "size_of"
 #: disk: it links what it has fetched before, which takes no time and no room.
 WORKSHOP, CACHE = ".making", ".making/cache"
 _DAY = 86_400
-#: In the environment's own packages: how its Python finds ours, and nothing else of where that lies.
-_TEACH = '''"""Where this Python finds the package of the portal; written by the portal."""
-import sys
-from importlib.machinery import PathFinder
-
-
-class _Portal:
-    @staticmethod
-    def find_spec(name, path=None, target=None):
-        return PathFinder.find_spec(name, [{folder!r}]) if name == "vaas" else None
-
-
-sys.meta_path.insert(0, _Portal)
-'''
+#: In the environment's own packages.
+_NOTE = '"""Where this Python finds the package of the portal; written by the portal."""\n'
 
 
 def teach(environment: Path, package: Path) -> None:
     """Let the environment's Python find the package ``vaas``; a no-op where it does."""
     for place in environment.glob("lib/python3.*/site-packages"):
         texts = {
-            "_vaas_portal.py": _TEACH.format(folder=str(package.parent)),
+            "_vaas_portal.py": _NOTE + teaching(package.parent),
             "_vaas_portal.pth": "import _vaas_portal\n",
         }
         for name, text in texts.items():

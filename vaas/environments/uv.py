@@ -10,7 +10,7 @@ import secrets
 import shutil
 import subprocess
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from packaging.specifiers import SpecifierSet
 from vaas.environments import files
 from vaas.environments.base import Bounds, Made, Maker, Told, nobody
 from vaas.environments.explaining import explain
+from vaas.environments.pinned import pinned
 from vaas.environments.process import Confined, find_bubblewrap
 from vaas.errors import Invalid, StorageFull, TooLarge, Unavailable
 from vaas.locks import Lock, Pin, python_in, read_lock
@@ -36,8 +37,6 @@ _ASK = (
     "import json,os,sys,vaas;"
     "print(json.dumps(['%d.%d'%sys.version_info[:2],sys.base_prefix,os.path.dirname(os.path.abspath(vaas.__file__))]))"
 )
-_PIN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;\\]+)")
-_HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 _COMMENT = re.compile(r"\s*#.*")
 #: For so many seconds the same that is asked for is the same that is had.
 _LATELY = 600.0
@@ -235,12 +234,12 @@ class UvMaker(Maker):
     def _preferred(self, before: Lock | None) -> str:
         """Return versions to take wherever they fit, as uv reads them from a lock that is there already."""
         own = before.packages if before else {}
-        known = {name: version for name, version, _ in _pinned(self._known)}
+        known = {name: version for name, version, _ in pinned(self._known)}
         return "\n".join([*(f"{name}=={version}" for name, version in {**known, **own}.items()), ""])
 
     def _locked(self, text: str, *, asked: Requirements, apps: _Apps) -> Lock:
         """Return uv's lock as one of ours."""
-        pins = tuple(Pin(*each) for each in _pinned(text))
+        pins = tuple(Pin(*each) for each in pinned(text))
         lock = Lock(apps.python, self.wanted(asked), pins)
         bare = next((pin.name for pin in pins if not pin.hashes), "")
         if bare:
@@ -270,20 +269,6 @@ class _Folder:
 
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self._path, ignore_errors=True)
-
-
-def _pinned(text: str) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Yield name, version and hashes of what is pinned in a lock of uv's."""
-    name, version, hashes = "", "", list[str]()
-    for line in text.splitlines():
-        if found := _PIN.match(line):
-            if name:
-                yield name, version, tuple(hashes)
-            name, version, hashes = normal(found["name"]), found["version"], []
-        elif hashed := _HASH.search(line):
-            hashes.append(hashed[1])
-    if name:
-        yield name, version, tuple(hashes)
 
 
 def _ask(python: Path) -> _Apps:

@@ -23,9 +23,9 @@ import psutil
 from vaas import jobs
 from vaas.lab.becoming import UID
 from vaas.lab.family import adopt_orphans, end_children
-from vaas.lab.pythons import folders_of
 from vaas.lab.sandbox import uid_of
 from vaas.lab.walls import INSIDE, walled
+from vaas.pythons import folders_of
 
 __all__ = ["Guard", "main"]
 

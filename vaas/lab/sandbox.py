@@ -19,10 +19,10 @@ from pathlib import Path
 import vaas
 from vaas import jobs
 from vaas.errors import Unavailable
-from vaas.lab.pythons import folders_of
 from vaas.machine import seccomp
 from vaas.machine.bubblewrap import FIRST_UID, UIDS, filter_file, system, ways
 from vaas.orders import Order
+from vaas.pythons import folders_of
 
 __all__ = [
     *("SHARED", "Sandboxed", "accounts", "find_bubblewrap", "home_in", "program_of", "python_folders", "sandboxed"),

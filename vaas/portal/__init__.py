@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from vaas.catalogs.base import Catalog
 from vaas.insides.base import Looker
 from vaas.portal.baskets import Baskets
+from vaas.portal.choosing import Choosing
 from vaas.portal.copies import Copies
 from vaas.portal.core import Core, Limits
 from vaas.portal.drafts import Drafts
@@ -84,6 +85,7 @@ class Portal:
         self.gallery = Gallery(core)
         self.drafts = Drafts(core)
         self.environments = Environments(core)
+        self.choosing = Choosing(core)
         self.versions = Versions(core)
         self.sharing = Sharing(core)
         self.opening = Opening(core)

@@ -19,10 +19,12 @@ from vaas.db.base import Database, Records
 from vaas.environments.base import Maker
 from vaas.errors import Invalid, VaasError
 from vaas.keeping import Handed
-from vaas.launching import Offering
+from vaas.launching import Environment, Offering
+from vaas.locks import Lock
 from vaas.model import App, ServerName, User, Version, Visitor
 from vaas.network import ALL, within
 from vaas.portal.outlines import Outlines
+from vaas.served import APPS
 from vaas.slug import account_of
 from vaas.stores.base import StoreSource
 from vaas.tickets import Ticket, derive_key, derive_proof_key, sign
@@ -136,6 +138,10 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
+async def _known() -> None:
+    """Wait for nothing: what all apps share is known, or will not be."""
+
+
 async def _no_poke(_server: ServerName, _ticket: str) -> None:
     """Tell nobody: the app server asks by itself within its heartbeat."""
 
@@ -162,6 +168,11 @@ class Core:
     network: tuple[str, ...] = ALL
     #: Where people may launch and run what, and with which environments.
     offering: Offering = Offering()
+    #: What all apps share, as far as that is known by now, and how it is made again, if it can be.
+    common: Environment = Environment(APPS, "As in apps", "python", "")
+    common_lock: Lock | None = None
+    #: Returns when that is known.
+    look_at_common: Callable[[], Coroutine[None, None, None]] = _known
     #: Makes the environments that notebooks ask for; None: this site makes none.
     maker: Maker | None = None
     #: Where people's own servers run; None: nobody has any.

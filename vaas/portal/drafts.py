@@ -15,6 +15,7 @@ from vaas.content import snapshot_of
 from vaas.db.base import Query, Records
 from vaas.errors import Conflict, Invalid, NotFound, TooLarge, VaasError
 from vaas.model import Access, App, Draft, Entry, File, Grant, Link, Snapshot, User, Visitor
+from vaas.portal.choosing import Choosing
 from vaas.portal.core import Core
 from vaas.portal.environments import Environments
 from vaas.portal.gathering import LEFT_OUT, check_sizes, choose_notebook, fetch, is_chosen, suggested, without_top
@@ -40,7 +41,7 @@ class Drafts:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._publishing = Publishing(core)
-        self._environments = Environments(core)
+        self._environments, self._choosing = Environments(core), Choosing(core)
         self._belongings = Belongings(core)
         self._starting: set[str] = set()
 
@@ -64,12 +65,14 @@ class Drafts:
         include: Collection[str] | None = None,
         slug: str = "",
         network: tuple[str, ...] | None = None,
+        environment: str = "",
     ) -> Draft:
         """Fetch the notebook and what travels with it into a draft, and start its check.
 
         ``include`` names files and folders beside the notebook by their path in the store; None takes what
         the notebook seems to need. ``slug`` names an app that gets a new version; ``network`` is what it may
-        reach, None for what that app may. Raises Invalid for what is no notebook, TooLarge and StorageFull.
+        reach, None for what that app may; ``environment`` what it is to be served with, "" for what fits.
+        Raises Invalid for what is no notebook or cannot be chosen, TooLarge and StorageFull.
         """
         path = check_path(path)
         store, parsed, entries, needed = await self.around(user, store_id, path)
@@ -80,7 +83,9 @@ class Drafts:
         files = await fetch(self._core, store, wanted, chosen={path, *chosen}, strip=strip)
         name = path.rpartition("/")[2]
         made = snapshot_of(name, files)
-        return self._save(user, made, parsed, origin=(store_id, path), slug=slug, network=network)
+        target = self._target(user, (store_id, path), slug)
+        made = await asyncio.to_thread(self._chosen, user, made, environment, target)
+        return self._save(user, made, parsed, origin=(store_id, path), app=target, network=network)
 
     async def begin_result(self, user: User, run_id: str, *, shares: bool = False) -> Draft:
         """Make a draft of what a run came to, with all that belongs to it, and start its check.
@@ -94,7 +99,10 @@ class Drafts:
         made = await self._belongings.gather(user, run)
         data = self._core.content.read(next(file.sha256 for file in made.files if file.path == made.notebook))
         parsed = await asyncio.to_thread(notebook.parse, data, name=made.notebook)
-        return self._save(user, made, parsed, origin=(run.result_store, run.executed), slug="", network=None)
+        origin = (run.result_store, run.executed)
+        target = self._target(user, origin, "")
+        made = await asyncio.to_thread(self._chosen, user, made, "", target)
+        return self._save(user, made, parsed, origin=origin, app=target, network=None)
 
     def begin_upload(
         self,
@@ -104,11 +112,12 @@ class Drafts:
         slug: str = "",
         path: str = "",
         network: tuple[str, ...] | None = None,
+        environment: str = "",
     ) -> Draft:
         """Make a draft from files sent by the browser or the command line, by relative path.
 
         Files may share one top folder, which is dropped. ``path`` names the notebook among them; "" takes the
-        only one, or the one nearest the top. ``slug`` and ``network`` mean what they mean to :meth:`begin`.
+        only one, or the one nearest the top. ``slug``, ``network`` and ``environment`` are those of :meth:`begin`.
         """
         path = check_path(path)
         files = without_top(uploaded, keep=path)
@@ -121,7 +130,9 @@ class Drafts:
         parsed = notebook.parse(files[name], name=name)
         kept = [File(p, *self._core.content.add(data)) for p, data in files.items()]
         made = snapshot_of(name, kept)
-        return self._save(user, made, parsed, origin=("", name), slug=slug, network=network)
+        target = self._target(user, ("", name), slug)
+        made = self._chosen(user, made, environment, target)
+        return self._save(user, made, parsed, origin=("", name), app=target, network=network)
 
     def get(self, user: User, draft_id: str) -> Draft:
         """Return the person's draft. Raises NotFound, for other people's too."""
@@ -139,10 +150,20 @@ class Drafts:
             return again
         return draft
 
-    def check_again(self, user: User, draft_id: str, *, network: tuple[str, ...] | None = None) -> Draft:
-        """Run the check anew on a fresh server; ``network`` None leaves what it may reach. Raises Invalid."""
+    def check_again(
+        self, user: User, draft_id: str, *, network: tuple[str, ...] | None = None, environment: str = ""
+    ) -> Draft:
+        """Run the check anew on a fresh server.
+
+        ``network`` None leaves what it may reach, ``environment`` "" what it is served with. Raises Invalid.
+        """
+        chosen = self.get(user, draft_id).snapshot
+        if environment:
+            chosen = self._choosing.choose(chosen, user, wanted=environment)
         with self._core.database.begin() as records:
-            draft = replace(self._own(records, user, draft_id), state="waiting", progress={}, report={})
+            draft = replace(
+                self._own(records, user, draft_id), state="waiting", progress={}, report={}, snapshot=chosen
+            )
             if network is not None:
                 draft = replace(draft, network=self._core.check_network(network))
             if draft.slug:  # it runs under the app's account
@@ -224,13 +245,12 @@ class Drafts:
         parsed: notebook.Notebook,
         *,
         origin: tuple[str, str],
-        slug: str,
+        app: App | None,
         network: tuple[str, ...] | None,
     ) -> Draft:
         asked = None if network is None else self._core.check_network(network)
         with self._core.database.begin() as records:
             self._check_share(records, user)
-            app = self._target(records, user, origin, slug)
             title = app.title if app else parsed.title or snapshot.notebook.rpartition("/")[2].removesuffix(".ipynb")
             draft = Draft(
                 id=secrets.token_hex(4),
@@ -248,12 +268,18 @@ class Drafts:
         self._run_check(draft)
         return draft
 
-    def _target(self, records: Records, user: User, origin: tuple[str, str], slug: str) -> App | None:
+    def _target(self, user: User, origin: tuple[str, str], slug: str) -> App | None:
         """Find the app that gets a new version: the one named, or the person's own from the same place."""
-        if slug:
-            return self._core.see_in(records, Visitor(user), slug, "publish version").app
-        mine = records.apps.visible(Visitor(user), Query(show="mine", limit=10_000), now=self._core.now())
+        with self._core.database.begin() as records:
+            if slug:
+                return self._core.see_in(records, Visitor(user), slug, "publish version").app
+            mine = records.apps.visible(Visitor(user), Query(show="mine", limit=10_000), now=self._core.now())
         return next((a for a in mine if origin[0] and (a.origin_store, a.origin_path) == origin), None)
+
+    def _chosen(self, user: User, made: Snapshot, environment: str, app: App | None) -> Snapshot:
+        """Return the snapshot with what it is to be served with."""
+        current = self._core.version(app) if app else None
+        return self._choosing.choose(made, user, wanted=environment, before=current.snapshot if current else None)
 
     def _check_share(self, records: Records, user: User) -> None:
         """Raise Conflict for who has as many checks or drafts as one person may have."""

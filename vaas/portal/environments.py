@@ -1,10 +1,11 @@
-"""Environments that travel: what a notebook asks for becomes a lock among its files, and the lock what it runs in."""
+"""What apps run with: packages that a notebook asks for become a lock among its files; or the site's, by choice."""
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,10 +18,12 @@ from vaas.locks import LOCK, Lock, digest_of, lock_file, read_lock
 from vaas.model import Draft, File, Snapshot, User, Version, Visitor
 from vaas.portal.core import Core
 from vaas.portal.gathering import fetch
+from vaas.portal.serving import Serving
 from vaas.requirements import FILES, Requirements, read_requirements, requirements_path
+from vaas.served import Served, served_file
 from vaas.stores.base import Store
 
-__all__ = ["BESIDE", "Environments", "Shown", "own_title"]
+__all__ = ["BESIDE", "Environments", "Shown", "own_title", "without_lock"]
 
 #: The id of the environment that a notebook of a store asks for by a file beside it, made or not.
 BESIDE = "beside"
@@ -33,6 +36,8 @@ _MOST_BYTES = 4_000_000
 #: The kind of facilities at which made environments lie.
 _HERE = "local"
 _CENTURY = timedelta(days=36_500)
+#: For so many seconds what could not be made again is not tried again: the app runs with what all share meanwhile.
+_PATIENCE = 600.0
 
 
 @dataclass(frozen=True)
@@ -49,19 +54,33 @@ class Shown:
         When it was locked.
     makes:
         Whether this site makes environments at all.
+    served:
+        The site's environment with which it is served instead; None where that is not kept.
+    changed:
+        What is another in it by now, package → version, "" for what is gone, and what it runs with for all that.
+    again:
+        Whether it is made again of its lock, so that it runs with what it was published with.
+    away:
+        Why it cannot be served with it at the moment, "" where it can.
     """
 
     asked: str
     packages: Mapping[str, str]
     since: datetime
     makes: bool
+    served: Served | None = None
+    changed: Mapping[str, str] = field(default_factory=dict)
+    again: bool = False
+    away: str = ""
 
 
 class Environments:
     """The environments of snapshots."""
 
     def __init__(self, core: Core) -> None:
-        self._core = core
+        self._core, self._serving = core, Serving(core)
+        #: When what could not be made again was tried, by its digest.
+        self._failed: dict[str, float] = {}
 
     def asks(self, snapshot: Snapshot) -> str:
         """Return the path of the file by which the snapshot asks for packages of its own; "" if it has none."""
@@ -71,7 +90,8 @@ class Environments:
         """Return the snapshot with the lock of what it asks for, when its environment is made.
 
         A lock that it brings along, or that ``before`` has, is taken as it is where the same is asked for, so nothing
-        changes unasked. One that asks for nothing gets none, and none where the site makes no environments.
+        changes unasked. One that asks for nothing gets none, and none where the site makes no environments: it keeps
+        what is in the environment of the site with which it is served.
 
         Raises
         ------
@@ -80,12 +100,11 @@ class Environments:
         Unavailable, StorageFull
             It cannot be had now.
         """
-        bare, maker, path = _without_lock(snapshot), self._core.maker, self.asks(snapshot)
-        if maker is None or not path:
-            return bare
-        asked = self._asked(snapshot, path)
-        if not asked.asked:
-            return bare
+        bare, maker, path = without_lock(snapshot), self._core.maker, self.asks(snapshot)
+        asked = self._asked(snapshot, path) if path and maker else None
+        if self._serving.of(snapshot) or maker is None or asked is None or not asked.asked:
+            await self._core.look_at_common()
+            return self._serving.settled(bare, before=before)
         known = [lock for each in (snapshot, before) if each and (lock := self._lock(each))]
         for lock in known:
             if lock.wanted == maker.wanted(asked) and await self._may_be_had(lock, maker, told):
@@ -104,14 +123,60 @@ class Environments:
         """
         lock, maker = self._lock(snapshot), self._core.maker
         if not digest_of(snapshot):
-            return None
+            await self._core.look_at_common()
+            self._serving.site(snapshot)
+            return await self._again(snapshot, told)
         if maker is None or lock is None:
             raise Unavailable("It has an environment of its own, and this site makes none. Tell the people who run it.")
         return maker.find(lock.digest) or await maker.make(lock, told=told)
 
+    async def _again(self, snapshot: Snapshot, told: Told) -> Made | None:
+        """Make what all apps shared when it was published, where they share something else now.
+
+        An app that has nothing of its own is not lost over it: where it cannot be, it runs with what they share now.
+        """
+        lock, maker, now = self._serving.lost(snapshot), self._core.maker, time.monotonic()
+        if lock is None or maker is None or now < self._failed.get(lock.digest, now - 1):
+            return None
+        try:
+            return maker.find(lock.digest) or await maker.make(lock, told=told)
+        except VaasError as error:
+            _log.warning("What apps shared before cannot be made again: %s", error.log_message)
+            self._failed[lock.digest] = now + _PATIENCE
+            return None
+
+    async def restore(self) -> None:
+        """Make again what apps shared when they were published, for those that new visitors get."""
+        with self._core.database.begin() as records:
+            apps = records.apps.visible(Visitor(User("", admin=True)), Query(limit=_ALL), now=self._core.now())
+            current = [
+                each for app in apps for each in records.versions.of(app.id) if each.snapshot.hash == app.version
+            ]
+        # Many have the same.
+        files = {file.sha256: each.snapshot for each in current if (file := served_file(each.snapshot))}
+        for snapshot in files.values():
+            await self._again(snapshot, nobody)
+
+    def runs_in(self, snapshot: Snapshot) -> dict[str, Any]:
+        """Return what an app server is told of it: the digest of the "environment" that was made, or the "site"'s own.
+
+        "" and None: what all apps share. Raises Unavailable where it cannot be used.
+        """
+        lock, maker = self._serving.lost(snapshot), self._core.maker
+        made = maker.find(lock.digest) if lock and maker else None
+        return {
+            "environment": digest_of(snapshot) or (made.digest if made else ""),
+            "site": self._serving.site(snapshot),
+        }
+
     def of(self, snapshot: Snapshot) -> Environment | None:
-        """Return the snapshot's own environment, as launches and runs may choose it; None if it has none."""
+        """Return the snapshot's own environment, as launches and runs may choose it; None if it has none.
+
+        What all apps shared when it was published is its own, too, once they share something else.
+        """
         lock, maker = self._lock(snapshot), self._core.maker
+        if lock is None and maker is not None:
+            lock = self._serving.lost(snapshot)
         if lock is None:
             return None
         state = "ready" if maker and maker.find(lock.digest) else "unknown" if maker else "broken"
@@ -127,7 +192,11 @@ class Environments:
         """
         if environment == BESIDE:
             return await self.equip(snapshot, told=told)
-        await self.ready(snapshot, told=told)
+        lost, maker = self._serving.lost(snapshot), self._core.maker
+        if lost and maker:
+            await maker.make(lost, told=told)
+        else:
+            await self.ready(snapshot, told=told)
         return snapshot
 
     async def beside(self, store: Store, path: str) -> Snapshot | None:
@@ -157,7 +226,7 @@ class Environments:
         if snapshot is not None and (asked.get("app") or asked.get("of")):
             own = self.of(snapshot)
         elif snapshot is not None:
-            own = self._of_file(snapshot)
+            own = self.of_file(snapshot)
         if own is None:
             return offering
         facilities = tuple(
@@ -173,18 +242,40 @@ class Environments:
             with self._core.database.begin() as records:
                 before = records.versions.of(version.app_id)
             since = min((each.created for each in before if digest_of(each.snapshot) == lock.digest), default=since)
-        return Shown(self.asks(version.snapshot), lock.packages if lock else {}, since, self._core.maker is not None)
+        packages, makes = lock.packages if lock else {}, self._core.maker is not None
+        return Shown(self.asks(version.snapshot), packages, since, makes, *self._served(version.snapshot))
+
+    def _served(self, snapshot: Snapshot) -> tuple[Served | None, Mapping[str, str], bool, str]:
+        """Return what of the site's it is served with, what is another in it now, if it is made again, and why not."""
+        served = self._serving.of(snapshot)
+        now = self._serving.now(served) if served else None
+        lost, maker = self._serving.lost(snapshot), self._core.maker
+        again = lost is not None and maker is not None and maker.find(lost.digest) is not None
+        away = ""
+        try:
+            self._serving.site(snapshot)
+        except Unavailable as error:
+            away = error.message
+        return served, served.changed(now) if served and now else {}, again, away
 
     def sweep(self) -> int:
         """Remove environments that nobody has used for long, but none of a version, a draft, a run or a schedule."""
         if self._core.maker is None:
             return 0
         with self._core.database.begin() as records:
-            kept = {digest for snapshot in self._snapshots(records) if (digest := digest_of(snapshot))}
+            snapshots = [*self._snapshots(records)]
+        kept = {digest for snapshot in snapshots if (digest := digest_of(snapshot))}
+        # Many versions share one file of this.
+        served = {file.sha256: snapshot for snapshot in snapshots if (file := served_file(snapshot))}
+        kept |= {lock.digest for snapshot in served.values() if (lock := self._locked(snapshot))}
         gone = self._core.maker.sweep(keep=kept)
         if gone:
             _log.info("%d environments that nobody used are removed.", gone)
         return gone
+
+    def _locked(self, snapshot: Snapshot) -> Lock | None:
+        served = self._serving.of(snapshot)
+        return served.lock if served else None
 
     def _snapshots(self, records: Records) -> Iterator[Snapshot]:
         now = self._core.now()
@@ -195,7 +286,7 @@ class Environments:
         yield from records.runs.snapshots()
         yield from (schedule.snapshot for schedule in records.schedules.due(now + _CENTURY))
 
-    def _of_file(self, snapshot: Snapshot) -> Environment | None:
+    def of_file(self, snapshot: Snapshot) -> Environment | None:
         """Return what a file beside the notebook asks for, None if none does; why not, where it cannot be had."""
         maker, path = self._core.maker, self.asks(snapshot)
         if maker is None or not path:
@@ -252,7 +343,8 @@ def own_title(environment: str, path: str = "") -> str:
     return "As published" if environment.startswith(f"{_LOCK}-") else ""
 
 
-def _without_lock(snapshot: Snapshot) -> Snapshot:
+def without_lock(snapshot: Snapshot) -> Snapshot:
+    """Return the snapshot without a lock."""
     if lock_file(snapshot) is None:
         return snapshot
     return snapshot_of(snapshot.notebook, (file for file in snapshot.files if file.path != LOCK))

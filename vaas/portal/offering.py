@@ -14,6 +14,7 @@ from vaas.model import Snapshot, User
 from vaas.notebook import Notebook, parse
 from vaas.packages import normal, package_of
 from vaas.portal.things import Held
+from vaas.served import read_served, served_file
 from vaas.source import read_python
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "lacking",
     "needs_of",
     "needs_of_snapshot",
+    "stands_against",
     "suggested",
     "working_on",
 ]
@@ -60,6 +62,8 @@ class Needs:
         Where something of it lies of which nobody knows how large it is.
     memory:
         How many bytes it took when it was run for its check; 0: that is not known.
+    environment:
+        The id of the site's environment that it was published with, "" for none.
     """
 
     language: str = "python"
@@ -68,6 +72,7 @@ class Needs:
     data: Mapping[str, int] = field(default_factory=dict)
     unsized: frozenset[str] = frozenset()
     memory: int = 0
+    environment: str = ""
 
 
 @dataclass(frozen=True)
@@ -144,15 +149,17 @@ def needs_of_snapshot(
     content: Content, snapshot: Snapshot, *, held: Iterable[Held] = (), report: Mapping[str, Any] | None = None
 ) -> Needs:
     """Return what a version of an app needs, by its files as they are kept. What cannot be read needs nothing."""
+    served = served_file(snapshot)
     try:
         own = {
             path: content.read(sha256).decode("utf-8", "replace") if sha256 else "" for path, sha256 in _own(snapshot)
         }
         digest = next(each.sha256 for each in snapshot.files if each.path == snapshot.notebook)
         book = parse(content.read(digest), name=snapshot.notebook)
+        id = read_served(content.read(served.sha256).decode("utf-8", "replace")).id if served else ""
     except (VaasError, StopIteration, RecursionError):
         return needs_of(None, held=held, report=report)
-    return needs_of(book, own=own, held=held, report=report)
+    return replace(needs_of(book, own=own, held=held, report=report), environment=id)
 
 
 def _own(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
@@ -172,7 +179,7 @@ def choices(offering: Offering, needs: Needs, user: User, *, batch: bool = False
     """
     found = list(_all(offering, needs, user, batch=batch))
     order = {id(each): place for place, each in enumerate(found)}
-    return tuple(sorted(found, key=lambda each: (*_worth(each), order[id(each)])))
+    return tuple(sorted(found, key=lambda each: (*_worth(each, needs), order[id(each)])))
 
 
 def suggested(found: Iterable[Choice]) -> Choice | None:
@@ -212,7 +219,7 @@ def lacking(environment: Environment, needs: Needs) -> tuple[str, ...] | None:
 
     What an app was published with lacks nothing: it was checked in it.
     """
-    if environment.kind == _OWN:
+    if environment.kind == _OWN or environment.id == needs.environment:
         return ()
     if environment.modules:
         absent = {each for each in needs.modules if each not in environment.modules}
@@ -251,16 +258,33 @@ def _all(offering: Offering, needs: Needs, user: User, *, batch: bool) -> Iterat
                 yield Choice(facility, environment, size, missing, copied, unsized, tight, why)
 
 
-def _worth(choice: Choice) -> tuple[bool, float, bool, bool, int, bool]:
+def _worth(choice: Choice, needs: Needs) -> tuple[bool, float, bool, bool, int, bool]:
     """Return what it is sorted by, the least first."""
     missing = _PERHAPS if choice.missing is None else len(choice.missing)
-    foreign = choice.environment.kind != _OWN
+    foreign = choice.environment.kind != _OWN and choice.environment.id != needs.environment
     return not choice.possible, missing, foreign, choice.tight, choice.copied, choice.unsized
+
+
+def stands_against(environment: Environment, places: Sequence[Facility], needs: Needs, user: User) -> str:
+    """Return why an app that needs that cannot be served with it by this person; "" where nothing does.
+
+    ``places`` are those where it is offered: whoever may use none of them may not use it for an app, either.
+    """
+    groups = {group for each in places for group in each.groups}
+    if not places:
+        return "It is offered at no place here."
+    if all(each.groups for each in places) and not user.groups & groups:
+        return f"It is for members of {_either(tuple(sorted(groups)))}."
+    return _unusable(environment, needs)
 
 
 def _unfit(environment: Environment, facility: Facility, needs: Needs) -> str:
     if environment.kind == _IMAGE and facility.kind not in CONTAINERS:
         return "It is the image of a container, and no containers run here. Choose another environment or place."
+    return _unusable(environment, needs)
+
+
+def _unusable(environment: Environment, needs: Needs) -> str:
     if environment.state == "broken":
         return f"It cannot be used at the moment. {environment.why}".strip()
     if environment.language.casefold() != needs.language.casefold():

@@ -13,10 +13,10 @@ from typing import Any
 from vaas import network, policy
 from vaas.content import pack
 from vaas.errors import NotFound, Unavailable
-from vaas.locks import digest_of
 from vaas.model import App, Draft, Grant, Isolation, ServerName, Snapshot, Version, Visitor
 from vaas.portal.capacity import Capacity, Load
 from vaas.portal.core import Core, takes, version_server
+from vaas.portal.environments import Environments
 from vaas.portal.incidents import Incidents
 from vaas.portal.outlines import clean_outline
 from vaas.portal.reports import clean_progress, clean_report
@@ -114,7 +114,7 @@ class Servers:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._incidents = Incidents(core)
+        self._incidents, self._environments = Incidents(core), Environments(core)
         self._stopping: set[ServerName] = set()
         self._isolation: dict[ServerName, tuple[Isolation, datetime]] = {}
         self._capacity = Capacity(visits=core.limits.site_visits, memory=core.limits.site_memory)
@@ -143,7 +143,7 @@ class Servers:
             "network": self._network(task),
             "knows_visitor": task.knows_visitor,
             "speaks": task.speaks,
-            "environment": digest_of(task.snapshot),
+            **self._environments.runs_in(task.snapshot),
             "takes_basket": task.takes_basket,
             # Hosts that the site names may have private addresses; "all" names none.
             "network_trusted": [] if self._core.network == network.ALL else list(self._core.network),

@@ -11,7 +11,6 @@ import contextlib
 import json
 import logging
 import os
-import platform
 import re
 import signal
 import sys
@@ -112,7 +111,7 @@ async def _check(
     patches.skip_slow_imports()
     from vaas.runtime.execution import Execution
 
-    kernel = AppSpecs().name_for(notebook.kernel, language=notebook.language)
+    kernel = AppSpecs(python=confinement.python).name_for(notebook.kernel, language=notebook.language)
     problems = _static_problems(notebook, kernel)
     outcome = Outcome(cells=len(notebook.code))
     if kernel is not None and notebook.code:
@@ -130,6 +129,7 @@ async def _check(
         secrets=await asyncio.to_thread(_secrets, notebook, outcome, folder, path),
         hints=_hints(notebook),
         page=outcome.page or _without_code(notebook),
+        python=confinement.python.version,
     )
 
 
@@ -142,6 +142,7 @@ def _report(
     secrets: list[dict[str, Any]] | None = None,
     hints: list[dict[str, str]] | None = None,
     page: Mapping[str, Any] | None = None,
+    python: str = "",
 ) -> Report:
     return {
         "ok": not outcome.errors and not problems,
@@ -149,7 +150,7 @@ def _report(
         "peak_bytes": outcome.peak_bytes,
         "cells": outcome.cells,
         "cells_run": outcome.started,
-        "python": platform.python_version(),
+        "python": python,
         "errors": outcome.errors,
         "problems": problems,
         "missing_files": missing_files or [],

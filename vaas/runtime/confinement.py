@@ -52,5 +52,5 @@ def confine(
         cpu=limits.kernel_cpu,
     )
     gate = Gate(manifest.network, trusted=manifest.network_trusted)
-    python = find_python(manifest.environment, environ)
+    python = find_python(manifest.environment, environ, site=manifest.site)
     return Confinement(sandbox, isolation, bounds, View(read=python.folders), gate=gate, python=python)

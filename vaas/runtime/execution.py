@@ -153,7 +153,7 @@ class Execution:
             # A kernel that died is told of; another in its place would run nothing.
             autorestart=False,
             kernel_name=self._kernel,
-            kernel_spec_manager=AppSpecs(python=self._confinement.python.executable),
+            kernel_spec_manager=AppSpecs(python=self._confinement.python),
             # Nobody else on this machine can listen at a socket in a private folder; its path has to be short.
             transport="ipc" if len(connection) < _MAX_SOCKET_PATH else "tcp",
             connection_file=connection,

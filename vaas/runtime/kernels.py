@@ -108,7 +108,7 @@ class Kernels:
         # Its own: what fills the common threads must not keep it from looking.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lookout")
         self._printed: dict[str, Printed] = {}
-        self.specs = AppSpecs(python=confinement.python.executable)
+        self.specs = AppSpecs(python=confinement.python)
         # None is ever restarted: a restarted kernel is empty behind a page full of widgets.
         self._traits = {
             "autorestart": False,

@@ -11,6 +11,7 @@ from vaas.addresses import origin_of
 from vaas.cookies import takes_secure
 from vaas.errors import Invalid
 from vaas.model import File, ServerName
+from vaas.runtime.python import Site
 
 __all__ = ["Limits", "Manifest", "share"]
 
@@ -93,6 +94,8 @@ class Manifest:
     takes_basket: bool = False
     #: The digest of the environment in which its notebook runs; "": the one that all apps share.
     environment: str = ""
+    #: The site's environment that was chosen for it instead; None: none was.
+    site: Site | None = None
     #: How many pages, and how many bytes of its kernels, this server may have at first of what the whole site may;
     #: None: the site sets no such limit.
     site_visits: int | None = None
@@ -145,6 +148,7 @@ class Manifest:
                 network_trusted=tuple(data.get("network_trusted", ())),
                 **{name: data.get(name) is True for name in ("knows_visitor", "speaks", "takes_basket")},
                 environment=str(data.get("environment") or ""),
+                site=Site(**data["site"]) if data.get("site") else None,
                 site_visits=share(data, "site_visits"),
                 site_memory=share(data, "site_memory"),
             )

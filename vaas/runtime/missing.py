@@ -37,24 +37,31 @@ def missing_modules(
     python:
         The Python in which it runs.
     """
-    wanted = {module: cell for module, cell in _wanted(notebook, outcome).items() if not _is_local(module, folder, cwd)}
-    makes = environ.get(MAKES) == "on"
+    named = _in_errors(outcome) if python.title else _wanted(notebook, outcome)
+    wanted = {module: cell for module, cell in named.items() if not _is_local(module, folder, cwd)}
     problems = []
     for module, cell in wanted.items():
-        if not python.is_missing(module):
+        if not python.title and not python.is_missing(module):
             continue
         package = package_of(module)
         told = f"“{module}”" if package == module else f"“{module}” (package {package})"
-        own = f", or add {module}.py if it is a file of your own."
-        if python.made is not None:
-            where, fix = "not in its environment", f"Add “{package}” to what the notebook asks for{own}"
-        elif makes:
-            where, fix = "not installed where apps run", f"{_asking(wanted)}{own}"
-        else:
-            where, fix = "not installed where apps run", f"Ask for “{package}” to be installed{own}"
+        where, fix = _words(python, package, wanted, makes=environ.get(MAKES) == "on")
         text = f"Cell {cell} needs the module {told}, which is {where}."
+        fix += f", or add {module}.py if it is a file of your own."
         problems.append({"kind": "module", "text": text, "fix": fix})
     return problems
+
+
+def _words(python: KernelPython, package: str, wanted: Mapping[str, int], *, makes: bool) -> tuple[str, str]:
+    """Return where a package is not, and what can be done."""
+    if python.title:
+        more = ", or give it packages of its own by a requirements.txt that names all that it imports" * makes
+        return f"not in “{python.title}”", f"Choose another environment{more}"
+    if python.made is not None:
+        return "not in its environment", f"Add “{package}” to what the notebook asks for"
+    if makes:
+        return "not installed where apps run", _asking(wanted)
+    return "not installed where apps run", f"Ask for “{package}” to be installed"
 
 
 def _asking(wanted: Mapping[str, int]) -> str:
@@ -74,12 +81,18 @@ def _wanted(notebook: Notebook, outcome: Outcome) -> dict[str, int]:
     wanted: dict[str, int] = {}
     for cell, source in notebook.sources.items():
         wanted.update({module: cell for module in sorted(source.imports) if module not in wanted})
+    # A local module or a library may need what the notebook does not name.
+    return wanted | {module: cell for module, cell in _in_errors(outcome).items() if module not in wanted}
+
+
+def _in_errors(outcome: Outcome) -> dict[str, int]:
+    """Return the modules that were not found when it ran, each with the first cell that said so."""
+    found = dict[str, int]()
     for error in outcome.errors:
-        # A local module or a library may need what the notebook does not name.
-        found = re.match(r"No module named '(\w+)'$", error["message"])
-        if error["name"] == "ModuleNotFoundError" and found:
-            wanted.setdefault(found[1], error["cell"])
-    return wanted
+        name = re.match(r"No module named '(\w+)'$", error["message"])
+        if error["name"] == "ModuleNotFoundError" and name:
+            found.setdefault(name[1], error["cell"])
+    return found
 
 
 def _is_local(module: str, folder: Path, cwd: Path) -> bool:

@@ -1,4 +1,4 @@
-"""The Python in which a notebook runs: that of all apps, or of an environment that was made for its version.
+"""What a notebook runs with: the Python of all apps, an environment made for its version, or one of the site's.
 
 The app server itself always runs in the apps' own: what is in the other one was chosen by the notebook's author, and is
 as foreign as the notebook. Nothing here starts it or imports from it; kernels do, in their sandbox.
@@ -8,32 +8,108 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import os
+import platform
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.machinery import PathFinder
 from pathlib import Path
+from typing import Any
 
+import vaas
 from vaas.errors import Unavailable
 from vaas.locks import python_in
+from vaas.pythons import folders_of, teaching
 
-__all__ = ["HERE", "FOLDER", "KernelPython", "find_python"]
+__all__ = ["HERE", "FOLDER", "KernelPython", "Site", "find_python", "kernel_command"]
 
 #: The variable that says where environments are.
 FOLDER = "VAAS_ENVIRONMENTS_FOLDER"
 
 
+#: Starts our kernel in a Python that does not know our package.
+_TAUGHT = "{teaching}import runpy; runpy.run_module('vaas.runtime.kernel', run_name='__main__', alter_sys=True)"
+_MOST = 1_000_000
+
+
+def kernel_command(python: str = sys.executable) -> list[str]:
+    """Return the command of our kernel; ``-P``: a file beside the notebook can take no module's place."""
+    return [python, "-P", "-m", "vaas.runtime.kernel", "-f", "{connection_file}"]
+
+
+@dataclass(frozen=True)
+class Site:
+    """An environment of the site's, as its configuration names it and the portal tells it.
+
+    Parameters
+    ----------
+    kind, where:
+        "python" and the interpreter, or "kernelspec" and the folder with its kernel.json.
+    version:
+        Of its language, "" where that is not known.
+    ours:
+        Whether it has what our kernel needs, in the versions that can be frozen and forked.
+    """
+
+    title: str
+    kind: str
+    where: str
+    language: str = "python"
+    version: str = ""
+    ours: bool = False
+
+    def spec(self) -> dict[str, Any]:
+        """Return how its kernel is started, as a kernel.json says it. Raises Unavailable where it cannot be read."""
+        if self.ours:
+            argv = [self.where, "-P", "-c", _TAUGHT.format(teaching=teaching(Path(vaas.__file__).parent.parent))]
+            return {"argv": [*argv, "-f", "{connection_file}"], "display_name": self.title, "language": "python"}
+        if self.kind == "python":
+            argv = [self.where, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+            return {"argv": argv, "display_name": self.title, "language": self.language}
+        try:
+            with (Path(self.where) / "kernel.json").open("rb") as file:
+                said = json.loads(file.read(_MOST))
+            argv = [str(word).replace("{resource_dir}", self.where) for word in said["argv"]]
+            env = {str(name): str(value) for name, value in dict(said.get("env") or {}).items()}
+            language = str(said.get("language") or self.language)
+            return {"argv": argv, "env": env, "display_name": self.title, "language": language}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            told = f"The environment “{self.title}” of this app cannot be read on this machine."
+            raise Unavailable(told, log_message=f"{self.where}: {error!r}") from error
+
+
 @dataclass(frozen=True)
 class KernelPython:
-    """A Python for kernels; ``made`` is the folder of its environment, None for the apps' own."""
+    """What kernels are started with.
+
+    Parameters
+    ----------
+    made:
+        The folder of its environment, None for the apps' own.
+    title, spec:
+        Of the site's environment that it is: what people call it, and its kernel as a kernel.json says it; "" and
+        nothing for all others.
+    ours:
+        Whether it starts our kernel.
+    version:
+        Of Python, "" where that is not known, or it is another language.
+    """
 
     executable: str = sys.executable
     made: Path | None = None
+    title: str = ""
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    seen: tuple[Path, ...] = ()
+    ours: bool = True
+    version: str = platform.python_version()
 
     @property
     def folders(self) -> tuple[Path, ...]:
         """What a kernel has to see of the machine besides what it sees of the apps' own."""
+        if self.title:
+            return self.seen
         if self.made is None:
             return ()
         base = Path(os.path.realpath(self.executable)).parent.parent
@@ -73,14 +149,16 @@ class KernelPython:
 HERE = KernelPython()
 
 
-def find_python(digest: str, environ: Mapping[str, str]) -> KernelPython:
-    """Return the Python of the environment with this digest; the apps' own for "".
+def find_python(digest: str, environ: Mapping[str, str], *, site: Site | None = None) -> KernelPython:
+    """Return the Python of the environment with this digest, or what the ``site`` has; the apps' own for neither.
 
     Raises
     ------
     Unavailable
         It is not on this machine.
     """
+    if site is not None:
+        return _of_site(site)
     if not digest:
         return HERE
     folder = Path(environ.get(FOLDER) or os.devnull)
@@ -89,3 +167,15 @@ def find_python(digest: str, environ: Mapping[str, str]) -> KernelPython:
         problem = f"no environment {digest} in {folder}"
         raise Unavailable("The environment of this app is not on this machine.", log_message=problem)
     return KernelPython(str(python), folder / digest)
+
+
+def _of_site(site: Site) -> KernelPython:
+    spec = site.spec()
+    program = Path(site.where if site.kind == "python" else str(spec["argv"][0]) if spec["argv"] else "")
+    if site.kind == "python" and not os.access(program, os.X_OK):
+        told = f"The environment “{site.title}” of this app is not on this machine."
+        raise Unavailable(told, log_message=f"no program {program}")
+    own = (Path(site.where),) if site.kind == "kernelspec" else ()
+    made = program.parent.parent if program.is_absolute() else None
+    version = site.version if site.language == "python" else ""
+    return KernelPython(str(program), made, site.title, spec, (*own, *folders_of(program)), site.ours, version)

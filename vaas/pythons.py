@@ -1,4 +1,4 @@
-"""Where a Python lies: the folders that a sandbox must show for an environment to run, and none that it need not."""
+"""Other Pythons than our own: the folders that a sandbox must show for them to run, and how they find our package."""
 
 from __future__ import annotations
 
@@ -7,7 +7,21 @@ from pathlib import Path
 
 from vaas.locks import seen_by
 
-__all__ = ["folders_of"]
+__all__ = ["folders_of", "teaching"]
+
+#: How a Python finds our package, and nothing else of where that lies.
+_TEACHING = """import sys
+from importlib.machinery import PathFinder
+
+
+class _Portal:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        return PathFinder.find_spec(name, [{folder!r}]) if name == "vaas" else None
+
+
+sys.meta_path.insert(0, _Portal)
+"""
 
 
 def folders_of(program: Path) -> list[Path]:
@@ -33,3 +47,8 @@ def _said_by(program: Path) -> Iterator[Path]:
     except OSError:
         return
     yield from (Path(value.strip()).parent for name, _, value in lines if name.strip() == "home")
+
+
+def teaching(folder: Path) -> str:
+    """Return what a Python runs to find our package, which lies in the folder."""
+    return _TEACHING.format(folder=str(folder))

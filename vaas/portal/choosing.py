@@ -1,0 +1,76 @@
+"""What an app is to be served with: packages that it asks for itself, or one of the site's environments, by choice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from vaas.errors import Invalid
+from vaas.model import Snapshot, User
+from vaas.portal.core import Core
+from vaas.portal.environments import BESIDE, Environments, without_lock
+from vaas.portal.offering import needs_of_snapshot
+from vaas.portal.serving import Fit, Serving, without_served
+from vaas.served import APPS, Served
+
+__all__ = ["Choosing"]
+
+
+class Choosing:
+    """Finds what fits an app, and writes down what was chosen."""
+
+    def __init__(self, core: Core) -> None:
+        self._core, self._environments, self._serving = core, Environments(core), Serving(core)
+
+    def fits(self, snapshot: Snapshot, user: User) -> list[Fit]:
+        """Return what the snapshot can be served with: what it asks for itself, what all apps share, what else is."""
+        own, needs = (
+            self._environments.of_file(snapshot),
+            needs_of_snapshot(self._core.content, without_served(snapshot)),
+        )
+        return [*([Fit(own)] if own else []), *self._serving.fits(needs, user)]
+
+    def chosen(self, snapshot: Snapshot) -> str:
+        """Return the id of what the snapshot is served with: ``BESIDE`` for packages of its own."""
+        if served := self._serving.of(snapshot):
+            return served.id
+        return BESIDE if self._environments.of_file(snapshot) else APPS
+
+    def suggested(self, fits: Sequence[Fit]) -> str:
+        """Return the id of what fits best: its own packages, what all apps share, or what lacks less than that."""
+        if fits[0].environment.id == BESIDE:
+            return BESIDE
+        common, best = fits[0], next((fit for fit in fits[1:] if not fit.why_not), None)
+        if best is None or best.missing is None or not common.missing:
+            return APPS
+        return best.environment.id if len(best.missing) < len(common.missing) else APPS
+
+    def choose(
+        self, snapshot: Snapshot, user: User, *, wanted: str | None = None, before: Snapshot | None = None
+    ) -> Snapshot:
+        """Return the snapshot with what it is to be served with: what is ``wanted``, else what fits.
+
+        What fits is what came along with the files, or the version ``before`` was given, as long as it is offered.
+        Raises Invalid where it cannot be chosen.
+        """
+        found = self.fits(snapshot, user)
+        fits, default = {fit.environment.id: fit for fit in found}, found[0].environment.id
+        if wanted and wanted not in fits:
+            raise Invalid("This environment is not offered here. Choose another one.", field="environment")
+        if wanted and (why := fits[wanted].why_not):
+            raise Invalid(f"“{fits[wanted].environment.title}” cannot be chosen. {why}", field="environment")
+        chosen = wanted or self._kept(snapshot, before, fits) or self.suggested(found)
+        # What is the case without a word is not written down.
+        if chosen == default:
+            return without_served(snapshot)
+        return self._serving.written(without_lock(snapshot), Served(chosen))
+
+    def _kept(self, snapshot: Snapshot, before: Snapshot | None, fits: Mapping[str, Fit]) -> str:
+        """Return what was chosen before and can be chosen still; "" where nothing was."""
+        for each in (snapshot, before):
+            served = self._serving.of(each) if each else None
+            if served is None or served.id not in fits or fits[served.id].why_not:
+                continue
+            # What all apps share was a choice only where the notebook asked for something else.
+            if served.id != APPS or (BESIDE in fits and before and self._environments.asks(before)):
+                return served.id
+        return ""
