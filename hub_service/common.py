@@ -6,6 +6,7 @@ import asyncio
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from hub_service.probing import Probe, rebuilt
 from hub_service.settings import ROOT
@@ -42,7 +43,13 @@ class Common:
 
     async def _find(self) -> None:
         core = self._core
-        question = {"verb": "look", "kind": "python", "path": core.common.where, "own": core.common.where}
+        question: dict[str, Any] = {
+            "verb": "look",
+            "kind": "python",
+            "path": core.common.where,
+            "own": core.common.where,
+        }
+        question |= {"awaited": True}
         try:
             core.common = rebuilt(core.common, await self._probe.ask(core.common.id, question))
             known = await asyncio.to_thread(self._known.read_text, encoding="utf-8")

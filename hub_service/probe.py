@@ -38,10 +38,12 @@ _MARK = "vaas-probe:"
 
 
 def main() -> int:
-    """Answer one question."""
-    os.nice(10)
+    """Answer one question, and give way to whatever else there is to do unless somebody waits for it."""
+    asked = json.load(sys.stdin)
+    if not asked.get("awaited"):
+        os.nice(10)
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-    print(json.dumps(answer(json.load(sys.stdin))), flush=True)
+    print(json.dumps(answer(asked)), flush=True)
     return 0
 
 
