@@ -6,7 +6,6 @@ import asyncio
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from hub_service.probing import Probe, rebuilt
 from hub_service.settings import ROOT
@@ -43,15 +42,13 @@ class Common:
 
     async def _find(self) -> None:
         core = self._core
-        question: dict[str, Any] = {
-            "verb": "look",
-            "kind": "python",
-            "path": core.common.where,
-            "own": core.common.where,
-        }
-        question |= {"awaited": True}
+        where = core.common.where
+        question = {"verb": "look", "kind": "python", "path": where, "own": where, "awaited": True}
         try:
-            core.common = rebuilt(core.common, await self._probe.ask(core.common.id, question))
+            found = rebuilt(core.common, await self._probe.ask(core.common.id, question))
+            if found.state == "broken":  # app servers may run elsewhere
+                raise Unavailable(found.why, log_message=f"{where}: {found.why}")
+            core.common = found
             known = await asyncio.to_thread(self._known.read_text, encoding="utf-8")
         except (Unavailable, OSError) as error:
             _log.warning("What apps share is not known: %s", getattr(error, "log_message", error))

@@ -11,7 +11,7 @@ from hub_service.common import Common
 from hub_service.probing import Probe
 from hub_service.settings import ROOT
 from tests.portal_fixture import app_python
-from tests.portal_parts import World
+from tests.portal_parts import ADA, World
 from vaas.served import plain
 
 
@@ -52,4 +52,8 @@ async def test_where_there_is_none_nothing_is_known_of_it(
 ) -> None:
     Common(world.core, tmp_path / "no" / "python", Probe())
     await world.core.look_at_common()
-    assert world.core.common.state == "broken" and world.core.common_lock is None and not world.core.common.packages
+    assert world.core.common.state == "unknown" and world.core.common_lock is None and not world.core.common.packages
+    assert "What apps share is not known: " in caplog.text
+    draft = world.uploaded(ADA)
+    await world.settle()
+    assert [file.path for file in world.portal.drafts.get(ADA, draft.id).snapshot.files] == ["lesson.ipynb"]
