@@ -63,12 +63,14 @@ MessageTimeout=5
 ReturnToService=2
 NodeName=localhost NodeHostname={host} NodeAddr=127.0.0.1 Port={node} CPUs=32 RealMemory=64000
 PartitionName=main Nodes=localhost Default=YES State=UP MaxTime=UNLIMITED
+PartitionName=brief Nodes=localhost State=UP MaxTime=UNLIMITED DefaultTime=00:30:00
 PartitionName=stopped Nodes=localhost State=DOWN MaxTime=UNLIMITED
 """
 
 
 class Cluster:
-    """One machine as a cluster: partition "main" runs jobs at once, "stopped" takes them and runs none.
+    """One machine as a cluster: partition "main" runs jobs at once, "brief" for half an hour where nobody asks for
+    a time, "stopped" takes them and runs none.
 
     ``folder`` is one that jobs' users can enter; ``environ`` makes Slurm's programs talk to this cluster.
     """
@@ -124,7 +126,7 @@ class Cluster:
     def stop(self) -> None:
         """End all jobs and the cluster."""
         with contextlib.suppress(AssertionError, TimeoutError, subprocess.TimeoutExpired):
-            self.command("scancel", "--partition=main,stopped")
+            self.command("scancel", "--partition=main,brief,stopped")
             until(lambda: not self.jobs(), seconds=10, what="the jobs to end")
         for name in ("slurmd", "slurmctld", "munged"):
             self._end(name)
