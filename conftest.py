@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.condor import Pool, a_pool
 from tests.portal_fixture import RunningPortal, app_python, running
 from tests.slurm import Cluster, a_cluster, a_person
-from tests.slurm_jobs import Jobs
+from tests.slurm_jobs import CondorJobs, Jobs
 
 
 @pytest.fixture(autouse=True)
@@ -49,3 +50,29 @@ def slurm_jobs(slurm: Cluster, slurm_person: str, monkeypatch: pytest.MonkeyPatc
         monkeypatch.setenv(name, value)
     yield Jobs(slurm, slurm.folder / f"runs-{tmp_path.name}", slurm_person)
     slurm.command("scancel", f"--user={slurm_person}")
+
+
+@pytest.fixture(scope="session")
+def condor() -> Iterator[Pool]:
+    """Return a running HTCondor."""
+    with a_pool() as pool:
+        yield pool
+
+
+@pytest.fixture(scope="session")
+def condor_person(condor: Pool) -> Iterator[str]:
+    """Return the name of somebody whom the pool knows; it remembers names, so that there is one for all."""
+    with a_person(condor.folder) as name:
+        condor.know(name)
+        yield name
+
+
+@pytest.fixture
+def condor_jobs(
+    condor: Pool, condor_person: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[CondorJobs]:
+    """Return jobs of a person on the running pool; those that are left are ended."""
+    for name, value in condor.environ.items():
+        monkeypatch.setenv(name, value)
+    yield CondorJobs(condor, condor.folder / f"runs-{tmp_path.name}", condor_person)
+    condor.end_all()

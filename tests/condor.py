@@ -1,6 +1,7 @@
 """An HTCondor of the tests' own: all its daemons on loopback, on this system or in a tree of another Debian.
 
-Debian 12 has no HTCondor, its successor has. ``make condor-root`` (as root) makes a tree of it.
+Debian 12 has no HTCondor, its successor has. ``make condor-root`` (as root) makes a tree of it. The pool sees that tree
+with our code and our Pythons in it, in a namespace of mounts of its own, so that nothing of the tree is changed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from tests.portal_fixture import ROOT, free_ports, until
+from tests.slurm import pythons, readable
 
 __all__ = ["Pool", "a_pool"]
 
@@ -57,7 +59,28 @@ SCHEDD_MIN_INTERVAL = 1
 UPDATE_INTERVAL = 2
 JOB_START_DELAY = 0
 PERIODIC_EXPR_INTERVAL = 2
+STARTER_INITIAL_UPDATE_INTERVAL = 1
+STARTER_UPDATE_INTERVAL = 2
+use POLICY: HOLD_IF_MEMORY_EXCEEDED
 """
+#: What makes the tree the root of who calls it: with a layer over it that goes with the namespace, what the system has
+#: of processes and devices, and what is named beside, by its own path.
+_TREE = """
+mount -t tmpfs -o mode=755 vaas {at}
+mkdir {at}/upper {at}/work {at}/root
+mount -t overlay -o lowerdir={tree},upperdir={at}/upper,workdir={at}/work vaas {at}/root
+for each in /proc /dev; do mount --rbind $each {at}/root$each; done
+chmod 755 {at}/root/root
+for each in {seen}; do
+  if [ -d $each ]; then mkdir -p {at}/root$each; else mkdir -p {at}/root${{each%/*}}; touch {at}/root$each; fi
+  mount --bind $each {at}/root$each
+done
+exec chroot {at}/root {command}
+"""
+
+
+class NoJobs(Exception):
+    """There are no such jobs."""
 
 
 class Pool:
@@ -65,60 +88,65 @@ class Pool:
 
     def __init__(self, folder: Path, tree: Path | None) -> None:
         self.folder, self._tree = folder, tree
-        self._inside = ("chroot", str(tree)) if tree else ()
-        self.prefix = (*self._inside, "runuser", "-u", "{owner}", "--")
         self.environ = {"CONDOR_CONFIG": str(folder / "condor_config")}
         self._master: subprocess.Popen[bytes] | None = None
 
+    @property
+    def prefix(self) -> tuple[str, ...]:
+        """What runs a command as ``{owner}``, where HTCondor is."""
+        return (*self._inside, "runuser", "-u", "{owner}", "--")
+
+    @property
+    def _inside(self) -> tuple[str, ...]:
+        """What runs a command where HTCondor is: the daemons' own root is the tree."""
+        assert self._master
+        return ("nsenter", f"--target={self._master.pid}", "--mount", "--root") if self._tree else ()
+
     def start(self) -> Pool:
         """Start it, and return when the machine takes jobs."""
-        if self._tree:
-            self._mount("--rbind", "/proc", self._tree / "proc")
-            self._mount("--rbind", "/dev", self._tree / "dev")
-            self._mount("--bind", self.folder, self._tree / self.folder.relative_to("/"))
-        ids = subprocess.run(
-            [*self._inside, "sh", "-c", "echo $(id -u condor).$(id -g condor)"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        for name in ("log", "spool", "execute", "lock", "run", "sockets"):
+        accounts = (self._tree or Path("/")) / "etc" / "passwd"
+        uid, gid = next(line.split(":")[2:4] for line in accounts.read_text().splitlines() if line[:7] == "condor:")
+        for name in ("log", "spool", "execute", "lock", "run", "sockets", "tree"):
             (self.folder / name).mkdir(mode=0o755)
-            os.chown(self.folder / name, *map(int, ids.stdout.strip().split(".")))
-        said = _CONF.format(folder=self.folder, ids=ids.stdout.strip(), port=free_ports(1)[0])
+            os.chown(self.folder / name, int(uid), int(gid))
+        said = _CONF.format(folder=self.folder, ids=f"{uid}.{gid}", port=free_ports(1)[0])
         (self.folder / "condor_config").write_text(said)
         self._master = subprocess.Popen(
-            [*self._inside, "condor_master", "-f"], env=os.environ | self.environ, start_new_session=True
+            ["unshare", "--mount", "--propagation=private", "sh", "-ec", self._mounted("condor_master -f")],
+            env=os.environ | self.environ,
+            start_new_session=True,
         )
         until(self._takes_jobs, seconds=40, what=lambda: f"HTCondor\n{self._log()}")
         return self
 
     def know(self, person: str) -> None:
         """Make the account known in the tree, too."""
-        if self._tree:
+        if self._tree and self._master:
             entry = pwd.getpwnam(person)
-            with (self._tree / "etc" / "passwd").open("a") as file:
+            with Path(f"/proc/{self._master.pid}/root/etc/passwd").open("a") as file:
                 file.write(f"{person}:x:{entry.pw_uid}:{entry.pw_gid}::{entry.pw_dir}:/bin/sh\n")
 
-    def forget(self, person: str) -> None:
-        """Take the account out of the tree."""
-        if self._tree:
-            path = self._tree / "etc" / "passwd"
-            lines = path.read_text().splitlines(keepends=True)
-            path.write_text("".join(line for line in lines if not line.startswith(f"{person}:")))
+    def _mounted(self, command: str) -> str:
+        """Return what runs the command so that jobs can read our code and its Pythons."""
+        if not self._tree:
+            return f"{readable(self.folder)}exec {command}"
+        seen = " ".join(map(str, (self.folder, *sorted(pythons()))))
+        return _TREE.format(at=self.folder / "tree", tree=self._tree, seen=seen, command=command)
 
     def command(self, *command: str) -> str:
         """Run one of HTCondor's programs as root and return what it says."""
         done = subprocess.run(
             [*self._inside, *command], env=os.environ | self.environ, capture_output=True, text=True, timeout=30
         )
+        if "Couldn't find/remove all jobs" in done.stderr:
+            raise NoJobs
         assert done.returncode == 0, f"{' '.join(command)}: {done.stdout} {done.stderr}"
         return done.stdout.strip()
 
-    def hold(self, up: bool) -> None:
-        """Stop the queue, or let it go on."""
-        assert self._master
-        self.command("condor_on" if up else "condor_off", "-schedd")
+    def end_all(self) -> None:
+        """End all jobs; no-op where there is none."""
+        with contextlib.suppress(NoJobs):
+            self.command("condor_rm", "-all")
 
     def stop(self) -> None:
         """End all jobs and the pool."""
@@ -129,13 +157,6 @@ class Pool:
             if self._master.poll() is None:
                 os.killpg(self._master.pid, signal.SIGKILL)
                 self._master.wait()
-        for place in (self.folder.relative_to("/"), "dev", "proc") if self._tree else ():
-            subprocess.run(["umount", "--lazy", "--recursive", self._tree / place], stderr=subprocess.DEVNULL)
-
-    def _mount(self, how: str, what: Path | str, at: Path) -> None:
-        at.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["mount", how, what, at], check=True)
-        subprocess.run(["mount", "--make-rprivate", at], check=True)
 
     def _takes_jobs(self) -> bool:
         assert self._master and self._master.poll() is None, self._log()

@@ -139,11 +139,11 @@ class Launches:
             method, f"/services/vaas/api/launched/{path}", token=token or self.own_token(launch), json=json
         )
 
-    async def run(self, launch: Launch, code: str) -> str:
+    async def run(self, launch: Launch, code: str, *, kernel: str = "python3") -> str:
         """Run code in a new kernel of the launch, and return what it printed or the error that it ended with."""
-        kernel = self.lab("POST", launch, "api/kernels", json={"name": "python3", "path": self.get(launch).folder})
-        kernel.raise_for_status()
-        id, settings = kernel.json()["id"], self.portal.settings
+        made = self.lab("POST", launch, "api/kernels", json={"name": kernel, "path": self.get(launch).folder})
+        made.raise_for_status()
+        id, settings = made.json()["id"], self.portal.settings
         url = f"ws://127.0.0.1:{settings.port}/user/{self.owner}/{launch_server(launch.id)}/api/kernels/{id}/channels"
         headers = {"Host": f"{self.owner}.vaas.localhost:{settings.port}", "Authorization": f"token {self.token}"}
         socket = await websocket_connect(HTTPRequest(url, headers=headers))

@@ -21,7 +21,7 @@ import pytest
 from hub_service.settings import ROOT, Settings
 from tests.portal_fixture import app_python, free_ports, until
 
-__all__ = ["Cluster", "a_cluster", "a_person", "site_config"]
+__all__ = ["Cluster", "a_cluster", "a_person", "pythons", "readable", "site_config"]
 
 _PROGRAMS = (
     "munged",
@@ -63,12 +63,14 @@ MessageTimeout=5
 ReturnToService=2
 NodeName=localhost NodeHostname={host} NodeAddr=127.0.0.1 Port={node} CPUs=32 RealMemory=64000
 PartitionName=main Nodes=localhost Default=YES State=UP MaxTime=UNLIMITED
+PartitionName=brief Nodes=localhost State=UP MaxTime=UNLIMITED DefaultTime=00:30:00
 PartitionName=stopped Nodes=localhost State=DOWN MaxTime=UNLIMITED
 """
 
 
 class Cluster:
-    """One machine as a cluster: partition "main" runs jobs at once, "stopped" takes them and runs none.
+    """One machine as a cluster: partition "main" runs jobs at once, "brief" for half an hour where nobody asks for
+    a time, "stopped" takes them and runs none.
 
     ``folder`` is one that jobs' users can enter; ``environ`` makes Slurm's programs talk to this cluster.
     """
@@ -94,7 +96,7 @@ class Cluster:
         self._run("munged", "munged", "--foreground", "--force", f"--key-file={key}", "--num-threads=1", *places)
         until((self.folder / "munge.socket").exists, seconds=10, what="munge")
         self.start_controller()
-        self._run("slurmd", "unshare", "--mount", "sh", "-ec", f"{_readable(self.folder)}exec slurmd -D")
+        self._run("slurmd", "unshare", "--mount", "sh", "-ec", f"{readable(self.folder)}exec slurmd -D")
         until(self._takes_jobs, seconds=20, what=lambda: f"the node\n{self.log()}")
         return self
 
@@ -124,7 +126,7 @@ class Cluster:
     def stop(self) -> None:
         """End all jobs and the cluster."""
         with contextlib.suppress(AssertionError, TimeoutError, subprocess.TimeoutExpired):
-            self.command("scancel", "--partition=main,stopped")
+            self.command("scancel", "--partition=main,brief,stopped")
             until(lambda: not self.jobs(), seconds=10, what="the jobs to end")
         for name in ("slurmd", "slurmctld", "munged"):
             self._end(name)
@@ -192,14 +194,20 @@ def a_person(folder: Path) -> Iterator[str]:
         subprocess.run(["userdel", "--force", name], check=True, stderr=subprocess.DEVNULL)
 
 
-def _readable(folder: Path) -> str:
+def pythons() -> set[Path]:
+    """Return our code and its Pythons, which a job needs: folders, and of the system's own Python what is its alone."""
+    own = {Path(python).resolve() for python in (sys.executable, app_python())}
+    system = {each for python in own if python.parts[1] == "usr" for each in (python, Path("/usr/lib") / python.name)}
+    return {ROOT, *system, *(python.parents[1] for python in own if python not in system)}
+
+
+def readable(folder: Path) -> str:
     """Return what makes our code and its Pythons readable to all, in a namespace of mounts that the node has alone.
 
     Root's own Python may lie where only root can enter; on a cluster it lies where everybody can.
     """
-    wanted = {ROOT, *(Path(python).resolve().parents[1] for python in (sys.executable, app_python()))}
     hidden: dict[Path, list[Path]] = {}
-    for path in sorted(wanted):
+    for path in sorted(pythons()):
         closed = next((above for above in reversed(path.parents) if not above.stat().st_mode & 1), None)
         if closed is not None:
             hidden.setdefault(closed, []).append(path)

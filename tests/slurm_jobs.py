@@ -1,4 +1,4 @@
-"""Jobs of shell scripts on the tests' Slurm, as a person's."""
+"""Jobs of shell scripts and of notebooks on the clusters of the tests, as a person's."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
+from tests.condor import Pool as RunningPool
 from tests.run_parts import lab_python
 from tests.slurm import Cluster as RunningCluster
 from vaas.executors.base import Executor, Job, JobState
+from vaas.executors.clusters import ClusterExecutor
+from vaas.executors.htcondor import HtcondorExecutor, Pool
 from vaas.executors.slurm import Cluster, SlurmExecutor
 from vaas.launching import Environment, Size
 
-__all__ = ["SMALL", "Jobs", "OnePersons", "ShellJobs", "with_lab"]
+__all__ = ["SMALL", "CondorJobs", "Jobs", "ShellJobs"]
 
 SMALL = Size("small", "Small", 1, 100_000_000, seconds=600)
 
@@ -25,6 +29,8 @@ class ShellJobs:
     """Jobs of a shell script each, in a folder on a cluster, through the ``executor`` that a class of its own makes."""
 
     executor: Executor
+    place: Any
+    of_one: type[Any]
     #: For how many seconds it is waited that a job gets into a state.
     patience = 20.0
 
@@ -54,21 +60,17 @@ class ShellJobs:
                 await asyncio.sleep(0.05)
         return found
 
-
-class Jobs(ShellJobs):
-    """Such jobs on Slurm."""
-
-    def __init__(self, cluster: RunningCluster, folder: Path, person: str) -> None:
-        super().__init__(folder, person)
-        self.cluster = cluster
-        self.place = Cluster(folder, python=self.runner, prefix=("runuser", "-u", "{owner}", "--"), partition="main")
-        self.executor = SlurmExecutor(self.place, self.kept, clock=lambda: time.monotonic() * 100)
+    def with_lab(self, folder: Path) -> Executor:
+        """Return an executor that runs notebooks of that folder in the launch environment; each remembers nothing."""
+        executor = self.of_one(replace(self.place, folder=folder, python=lab_python()), self.kept)
+        executor.person = self.person
+        return executor
 
 
-class OnePersons(SlurmExecutor):
+class _OnePersons(ClusterExecutor):
     """All jobs are those of one person, who has an account here, and called after their folders.
 
-    The first job of each contract test is “j1”, and Slurm remembers that of another test.
+    The first job of each contract test is “j1”, and a batch system remembers that of another test.
     """
 
     person = ""
@@ -78,8 +80,33 @@ class OnePersons(SlurmExecutor):
         return await super().submit(replace(job, owner=self.person, id=f"j{crc32(bytes(job.folder))}"))
 
 
-def with_lab(jobs: Jobs, folder: Path) -> OnePersons:
-    """Return an executor that runs notebooks of that folder in the launch environment."""
-    executor = OnePersons(replace(jobs.place, folder=folder, python=lab_python()), jobs.kept)
-    executor.person = jobs.person
-    return executor
+class _OnSlurm(_OnePersons, SlurmExecutor):
+    """On Slurm."""
+
+
+class _OnCondor(_OnePersons, HtcondorExecutor):
+    """On HTCondor."""
+
+
+class Jobs(ShellJobs):
+    """Such jobs on Slurm."""
+
+    of_one = _OnSlurm
+
+    def __init__(self, cluster: RunningCluster, folder: Path, person: str) -> None:
+        super().__init__(folder, person)
+        self.cluster = cluster
+        self.place = Cluster(folder, python=self.runner, prefix=("runuser", "-u", "{owner}", "--"), partition="main")
+        self.executor = SlurmExecutor(self.place, self.kept, clock=lambda: time.monotonic() * 100)
+
+
+class CondorJobs(ShellJobs):
+    """Such jobs on HTCondor, which looks for machines every second or so."""
+
+    patience = 60.0
+    of_one = _OnCondor
+
+    def __init__(self, pool: RunningPool, folder: Path, person: str) -> None:
+        super().__init__(folder, person)
+        self.pool, self.place = pool, Pool(folder, python=self.runner, prefix=pool.prefix)
+        self.executor = HtcondorExecutor(self.place, self.kept)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.kernelspecs import COLONS, PORTS, WAY, kernelspec
 from tests.launched import Launches
 from tests.portal_fixture import RunningPortal, until
 from vaas.launching import Environment, Launch, launch_server
@@ -137,14 +139,23 @@ async def test_it_changes_nothing_but_its_home(ada: Launches, launch: Launch) ->
     assert await ada.run(launch, code) == ""
 
 
-WAY = "import ipykernel.connect as connect, json; print(json.loads(connect.get_connection_info())['transport'])"
-
-
 async def test_nobody_on_the_machine_hears_its_kernels(ada: Launches, launch: Launch) -> None:
     # Who connects to a kernel's port gets all that it puts out, with no key; and a debugger runs what it is sent.
     assert await ada.run(launch, WAY) == "ipc\n"
     specs = ada.lab("GET", launch, "api/kernelspecs").json()["kernelspecs"]
     assert [each["spec"]["metadata"]["debugger"] for each in specs.values()] == [False]
+
+
+@pytest.mark.parametrize(("program", "way"), [(COLONS, "ipc"), (PORTS, "tcp")], ids=["sockets", "ports"])
+async def test_kernels_in_another_language_have_ports_only_where_they_cannot_do_without(
+    ada: Launches, tmp_path: Path, program: str, way: str
+) -> None:
+    site = Environment("tides", "Tides", "kernelspec", str(kernelspec(tmp_path / "tides", program)), "tides")
+    launch = ada.new(app="world-map", title="In another language")
+    ada.start(launch, environment=site)
+    assert await ada.run(launch, WAY, kernel="tides") == f"{way}\n"
+    assert ("which others on this machine can reach" in ada.said(launch)) is (way == "tcp")
+    ada.stop(launch)
 
 
 async def test_its_token_opens_itself_and_nothing_else(ada: Launches, launch: Launch) -> None:

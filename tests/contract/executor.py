@@ -82,6 +82,11 @@ class ExecutorContract:
         raise NotImplementedError
 
     @pytest.fixture
+    def later(self, tmp_path: Path) -> Executor:
+        """Another executor of the same place, as after a restart of the portal."""
+        raise NotImplementedError
+
+    @pytest.fixture
     def spool(self, tmp_path: Path) -> Path:
         """Where folders of jobs are."""
         raise NotImplementedError
@@ -137,6 +142,24 @@ class ExecutorContract:
         assert executed(job)[0]["outputs"][0]["text"] == ["first\n"]
         await executor.cancel(ref)
         await executor.forget(ref)
+
+    async def test_who_comes_later_finds_the_job_with_its_log_and_ends_it(
+        self, executor: Executor, later: Executor, spool: Path
+    ) -> None:
+        done = job_of(spool, "print('begun')", "import os, time\nwhile not os.path.exists('go'): time.sleep(0.05)")
+        endless = job_of(spool, ENDLESS, id="j2")
+        refs = [await executor.submit(job) for job in (done, endless)]
+        async with asyncio.timeout(SECONDS):
+            for ref in refs:
+                while "begun" not in await later.log(ref, most=1000):
+                    await asyncio.sleep(0.05)
+        assert [(await later.poll(ref)).state for ref in refs] == ["running", "running"]
+        assert await later.submit(done) == refs[0]
+        (done.folder / jobs.FILES / "go").touch()
+        await later.cancel(refs[1])
+        assert [(await over(later, ref)).state for ref in refs] == ["done", "cancelled"]
+        for ref in refs:
+            await later.forget(ref)
 
     async def test_its_time_has_an_end(self, executor: Executor, spool: Path) -> None:
         job = job_of(spool, "import time; time.sleep(600)", size=Size("short", "Short", 1, SMALL.memory, 0, 3))

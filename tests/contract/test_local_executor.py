@@ -39,6 +39,10 @@ class TestLocalExecutor(ExecutorContract):
         return local(tmp_path / "kept")
 
     @pytest.fixture
+    def later(self, tmp_path: Path) -> LocalExecutor:
+        return local(tmp_path / "kept")
+
+    @pytest.fixture
     def spool(self, tmp_path: Path) -> Path:
         return tmp_path / "spool"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.executor import ExecutorContract
-from tests.slurm_jobs import Jobs, with_lab
+from tests.slurm_jobs import Jobs
 from vaas.executors.base import Executor
 
 
@@ -20,7 +20,11 @@ class TestSlurmExecutor(ExecutorContract):
 
     @pytest.fixture
     def executor(self, slurm_jobs: Jobs) -> Executor:
-        return with_lab(slurm_jobs, slurm_jobs.folder)
+        return slurm_jobs.with_lab(slurm_jobs.folder)
+
+    @pytest.fixture
+    def later(self, slurm_jobs: Jobs) -> Executor:
+        return slurm_jobs.with_lab(slurm_jobs.folder)
 
     async def test_its_time_has_an_end(self, executor: Executor, spool: Path) -> None:
         pytest.skip("Slurm counts whole minutes and looks twice in one: tests/unit/test_slurm_words.py has its words.")

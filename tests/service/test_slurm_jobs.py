@@ -11,7 +11,7 @@ import pytest
 from tests.notebooks import notebook
 from tests.portal_parts import ADA, World
 from tests.run_parts import finished, following, runs_of, state
-from tests.slurm_jobs import Jobs, with_lab
+from tests.slurm_jobs import Jobs
 from vaas.errors import Unavailable
 from vaas.executors.base import JobState
 from vaas.executors.slurm import SlurmExecutor
@@ -141,7 +141,7 @@ async def test_a_reference_that_is_none_reaches_nothing(slurm_jobs: Jobs, ref: s
 @pytest.mark.app
 async def test_a_run_says_why_it_waits_and_its_results_come_home(slurm_jobs: Jobs, world: World) -> None:
     world.put(ADA, "tides.ipynb", notebook("print(6 * 7)", "open('made.txt', 'w').write('made')"))
-    running = runs_of(world, slurm_jobs.folder, executor=with_lab(slurm_jobs, slurm_jobs.folder / "runs"))
+    running = runs_of(world, slurm_jobs.folder, executor=slurm_jobs.with_lab(slurm_jobs.folder / "runs"))
     slurm_jobs.cluster.command("scontrol", "update", "PartitionName=main", "State=DOWN")
     try:
         async with following(running):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from tests.launched import Launches
 from tests.portal_fixture import RunningPortal, app_python, until
 from tests.published import Browser, publish
 from tests.slurm import Cluster, a_person, site_config
+from vaas.launching import Size
 
 pytestmark = [pytest.mark.hub, pytest.mark.app]
 
@@ -121,11 +123,16 @@ def test_a_stopped_queue_is_said_and_what_ends_in_it_can_be_started_again(
     assert _opens(on_slurm, app)
 
 
-async def test_a_launch_is_a_job_of_the_person_in_their_own_home(
-    on_slurm: RunningPortal, slurm: Cluster, slurm_person: str
-) -> None:
+@pytest.fixture(scope="module")
+def launches(on_slurm: RunningPortal, slurm_person: str) -> Launches:
+    """Return the launches of a person with an account on the cluster."""
     on_slurm.hub("POST", f"/users/{slurm_person}").raise_for_status()
-    launches = Launches(on_slurm, slurm_person)
+    return Launches(on_slurm, slurm_person)
+
+
+async def test_a_launch_is_a_job_of_the_person_in_their_own_home(
+    launches: Launches, slurm: Cluster, slurm_person: str
+) -> None:
     launch = launches.new(app="world-map", title="On a node")
     launches.start(launch, kind="slurm", home="", shared=())
     assert slurm.jobs("%u %C %m %T").count(f"{slurm_person} 1 1907M RUNNING") == 1
@@ -138,3 +145,17 @@ async def test_a_launch_is_a_job_of_the_person_in_their_own_home(
     launches.stop(launch)
     until(lambda: _running(slurm, slurm_person) == [], seconds=20, what="the job to end")
     assert launches.get(launch).progress["ended"] == "outside"
+
+
+async def test_a_launch_knows_the_time_that_its_partition_gives_by_default(
+    launches: Launches, slurm: Cluster, slurm_person: str
+) -> None:
+    launch = launches.new(app="world-map", title="For half an hour")
+    began = time.time()
+    launches.start(launch, kind="slurm", home="", shared=(), profile="brief", size=Size("s", "S", 1, 1_000_000_000))
+    assert slurm.jobs("%u %P %l").count(f"{slurm_person} brief 30:00") == 1
+    # It is by this that JupyterLab says when it ends, and that the launch ends with the word “time”.
+    ends = int(await launches.run(launch, "import os; print(os.environ['VAAS_LAUNCH_ENDS'])"))
+    assert began + 1700 < ends < began + 1800 + 60
+    launches.stop(launch)
+    until(lambda: _running(slurm, slurm_person) == [], seconds=20, what="the job to end")

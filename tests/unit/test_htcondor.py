@@ -34,6 +34,9 @@ JOB = Job("r1", "ada", "T", FOLDER / "r1", Environment("a", "A", "python", "/p")
         (5, {"HoldReasonCode": 16}, "queued"),
         (5, {"HoldReasonCode": 1, "HoldReason": "via condor_hold\n(by user\u202e ada)"}, "queued"),
         (5, {"HoldReasonCode": 34}, "failed"),
+        (5, {"HoldReasonCode": 3, "HoldReasonSubCode": 46}, "failed"),
+        (5, {"HoldReasonCode": 21, "HoldReasonSubCode": 102}, "failed"),
+        (5, {"HoldReasonCode": 21, "HoldReasonSubCode": 46}, "queued"),
     ],
 )
 def test_each_number_is_a_state(status: int, more: dict[str, object], state: str) -> None:
@@ -47,7 +50,8 @@ def test_a_job_asks_for_its_size_and_is_begun_once() -> None:
     lines = EXECUTOR._described(JOB).splitlines()
     said = dict(line.split(" = ", 1) for line in lines if " = " in line)
     assert said["request_cpus"] == "2" and said["request_memory"] == "3072MB" and said["request_gpus"] == "1"
-    assert said["allowed_execute_duration"] == "60" and said["executable"] == "/srv/jobs/r1/start.sh"
+    assert said["periodic_hold"] == "JobStatus == 2 && time() - JobCurrentStartDate > 60"
+    assert said["executable"] == "/srv/jobs/r1/start.sh"
     assert said["requirements"] == "NumJobStarts == 0" and said["+VaasJob"] == '"r1"' and said["getenv"] == "False"
     assert lines[-2:] == ["+Group = physics", "queue"]
 

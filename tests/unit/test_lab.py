@@ -23,7 +23,6 @@ from vaas.lab.kernelspec import write_kernel
 from vaas.lab.launcher import inside_environ
 from vaas.lab.manifest import safe_name
 from vaas.lab.sandbox import find_bubblewrap, python_folders, sandboxed
-from vaas.lab.server import arguments
 from vaas.lab.watch import Watch, family
 from vaas.launching import Environment, Size
 from vaas.orders import ORDER, Order, read_order, write_order
@@ -193,22 +192,6 @@ def test_a_kernelspec_shows_its_folder_and_the_environment_of_its_program(tmp_pa
     assert write_kernel(tmp_path / "made", site) == "python3"
     made = json.loads((tmp_path / "made" / "python3" / "kernel.json").read_bytes())
     assert made["argv"] == [str(program), f"{spec}/x"] and made["display_name"] == "Site's own"
-
-
-@pytest.mark.parametrize(
-    ("language", "metadata", "ipc"),
-    [
-        ("python", {}, True),
-        ("R", {}, False),
-        ("R", {"transports": ["tcp", "ipc"]}, True),
-        ("R", {"transports": "ipc"}, False),
-        ("R", None, False),
-    ],
-)
-def test_kernels_that_say_that_they_can_have_no_ports(tmp_path: Path, language: str, metadata: Any, ipc: bool) -> None:
-    (tmp_path / "kernel.json").write_text(json.dumps({"argv": ["/usr/bin/R"], "language": "R", "metadata": metadata}))
-    site = Environment("r", "R", "kernelspec", str(tmp_path), language)
-    assert ("--KernelManager.transport=ipc" in arguments(tmp_path, Order("local", site, SIZE))) is ipc
 
 
 def test_the_kernel_of_an_image_is_one_that_is_in_it(tmp_path: Path) -> None:

@@ -8,12 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from tests.portal_fixture import until
 from tests.unit.test_lab_placing import Shelf, shelf
-from vaas.lab.watch import seconds_left
+from vaas.lab.clock import seconds_left
 from vaas.launching import LAUNCH_ENDS, Size
 from vaas.portal.ends import ENDS
 
@@ -113,6 +114,46 @@ def test_a_job_of_a_batch_system_ends_in_good_order_before_it_is_ended(shelf: Sh
 def test_it_lasts_as_long_as_its_size_and_its_job(seconds: int, ends: str, left: float) -> None:
     environ = {"SLURM_JOB_END_TIME": ends} if ends else {}
     assert seconds_left(Size("s", "S", seconds=seconds), environ, now=1000.0) == left
+
+
+SQUEUE = """#!/bin/sh
+echo "$*" >"$ASKED"
+echo "$SAID"
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [
+        ("1:00", 45),
+        ("30:00", 1785),
+        ("2:00:00", 7185),
+        ("1-00:00:10", 86_395),
+        ("0:05", 0),
+        ("UNLIMITED", math.inf),
+        ("INVALID", math.inf),
+        ("", math.inf),
+    ],
+)
+def test_a_slurm_that_sets_no_variable_is_asked_what_is_left_of_the_job(tmp_path: Path, said: str, left: float) -> None:
+    (tmp_path / "squeue").write_text(SQUEUE)
+    (tmp_path / "squeue").chmod(0o755)
+    asked = tmp_path / "asked"
+    environ = {"PATH": str(tmp_path), "SLURM_JOB_ID": "17", "ASKED": str(asked), "SAID": said}
+    assert seconds_left(Size("s", "S"), environ, now=1000.0) == left
+    assert asked.read_text() == "--noheader --jobs=17 --format=%L\n"
+    asked.unlink()
+    assert seconds_left(Size("s", "S", seconds=60), environ, now=1000.0) == 60
+    assert seconds_left(Size("s", "S"), {**environ, "SLURM_JOB_ID": "x"}, now=1000.0) == math.inf
+    assert not asked.exists()
+
+
+def test_a_node_without_slurms_programs_starts_what_it_is_to_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environ = {"PATH": str(tmp_path), "SLURM_JOB_ID": "17"}
+    assert seconds_left(Size("s", "S"), environ, now=1000.0) == math.inf
+    assert "Slurm does not say how long this job lasts" in capsys.readouterr().err
 
 
 def test_there_are_words_for_all_that_a_launch_can_tell() -> None:

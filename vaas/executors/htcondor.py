@@ -26,15 +26,19 @@ _SCRIPT = "start.sh"
 _MARK = "VaasJob"
 #: For how many days a job that is over stays in the queue, where the site keeps no history.
 _KEPT = 10
-_ASKED = ("ClusterId", "JobStatus", "ExitCode", "ExitBySignal", "HoldReason", "HoldReasonCode")
+_HELD_BY = ("HoldReason", "HoldReasonCode", "HoldReasonSubCode")
+_ASKED = ("ClusterId", "JobStatus", "ExitCode", "ExitBySignal", *_HELD_BY)
 #: HTCondor's numbers for how a job is doing.
 _IDLE, _RUNNING, _REMOVED, _COMPLETED, _HELD, _HANDING_BACK, _SUSPENDED = range(1, 8)
-#: Why it is held back, where that is its end.
-_ENDS = {
-    34: "It needed more memory than its size has. Choose a larger one.",
-    46: "It ran for longer than its size allows. Choose a larger one.",
-    47: "It ran for longer than its size allows. Choose a larger one.",
-}
+#: Who holds it back: a condition in its own description, or the machine.
+_BY_ITSELF, _BY_MACHINE = 3, 21
+_MEMORY = "It needed more memory than its size has. Choose a larger one."
+_TIME = "It ran for longer than its size allows. Choose a larger one."
+#: What we say ourselves when its time is up.
+_TIME_IS_UP = 46
+#: Why it is held back, where that is its end, by HTCondor's number, or with the one below it: of our own condition, and
+#: of the policy HOLD_IF_MEMORY_EXCEEDED.
+_ENDS = {34: _MEMORY, 46: _TIME, 47: _TIME, (_BY_ITSELF, _TIME_IS_UP): _TIME, (_BY_MACHINE, 102): _MEMORY}
 #: Its files are still on their way, which HTCondor calls holding too.
 _SPOOLING = 16
 
@@ -73,8 +77,11 @@ class HtcondorExecutor(ClusterExecutor):
         return number
 
     async def _told(self, job: Ref) -> JobState | None:
-        found = await self._ads(job.owner, "condor_q", job.number)
-        found = found or await self._ads(job.owner, "condor_history", "-limit", "1", job.number)
+        if found := await self._ads(job.owner, "condor_q", job.number):
+            # It is marked at once, and stays in the queue until all of it has ended.
+            going = found.get("JobStatus") == _REMOVED
+            return JobState("running", "It is being ended.") if going else _state(found)
+        found = await self._ads(job.owner, "condor_history", "-limit", "1", job.number)
         return _state(found) if found else None
 
     async def _end(self, job: Ref) -> None:
@@ -112,8 +119,10 @@ class HtcondorExecutor(ClusterExecutor):
             "request_cpus": str(max(1, math.ceil(size.cores))),
             "request_memory": f"{max(1, size.memory >> 20)}MB",
             "request_gpus": str(size.gpus) if size.gpus else "",
-            # What runs a notebook ends it in time by itself; this is for the case that it cannot.
-            "allowed_execute_duration": str(size.seconds) if size.seconds else "",
+            # HTCondor's own allowed_execute_duration does not hold for what begins in the second of its shadow.
+            "periodic_hold": f"JobStatus == 2 && time() - JobCurrentStartDate > {size.seconds}" if size.seconds else "",
+            "periodic_hold_reason": '"It ran for too long."' if size.seconds else "",
+            "periodic_hold_subcode": str(_TIME_IS_UP) if size.seconds else "",
             # One that was begun is not begun again behind our back.
             "requirements": "NumJobStarts == 0",
             "periodic_remove": "JobStatus == 1 && NumJobStarts > 0",
@@ -128,8 +137,8 @@ def _state(found: Mapping[str, Any]) -> JobState:
     """Return what HTCondor's numbers say."""
     status, code = found.get("JobStatus"), found.get("HoldReasonCode")
     if status == _HELD and code != _SPOOLING:
-        if code in _ENDS:
-            return JobState("failed", _ENDS[code])
+        if end := _ENDS.get(code) or _ENDS.get((code, found.get("HoldReasonSubCode"))):
+            return JobState("failed", end)
         reason = shorten(" ".join(clean_text(str(found.get("HoldReason", ""))).split()), 200)
         return JobState("queued", f"It is held back: {reason}" if reason else "It is held back.")
     if status == _COMPLETED:

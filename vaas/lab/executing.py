@@ -11,11 +11,11 @@ from typing import Any
 
 import nbformat
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
-from jupyter_client.manager import AsyncKernelManager
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NotebookExecutionManager
 
 from vaas.lab.family import end_children
+from vaas.lab.sockets import Sockets
 
 __all__ = ["INJECTED", "Keeper", "Watched", "kernel_manager"]
 
@@ -118,7 +118,7 @@ class _Chosen(KernelSpecManager):
         return self.spec
 
 
-class _Manager(AsyncKernelManager):
+class _Manager(Sockets):
     """Asks the kernel to end when all is done, and interrupts nothing for that: it would complain in the log."""
 
     async def _async_interrupt_kernel(self) -> None:
@@ -127,7 +127,7 @@ class _Manager(AsyncKernelManager):
     interrupt_kernel = _async_interrupt_kernel
 
 
-def kernel_manager(said: Mapping[str, Any]) -> AsyncKernelManager:
+def kernel_manager(said: Mapping[str, Any]) -> Sockets:
     """Return what starts the chosen kernel: {"argv": […]}, or {"folder": where its kernel.json lies}."""
     specs = _Chosen()
     if said.get("folder"):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 
 from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_server.services.kernels.kernelmanager import ServerKernelManager
 
 from vaas.lab.kernelspec import FOLDER
+from vaas.lab.sockets import Sockets
 
-__all__ = ["OwnKernels"]
+__all__ = ["OwnKernel", "OwnKernels"]
 
 
 class OwnKernels(KernelSpecManager):
@@ -19,3 +21,7 @@ class OwnKernels(KernelSpecManager):
 
     def _ensure_native_kernel_default(self) -> bool:
         return False
+
+
+class OwnKernel(Sockets, ServerKernelManager):
+    """One of them that runs, without ports of the machine where it can be."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from vaas.errors import Invalid
 from vaas.launching import Environment
 
-__all__ = ["FOLDER", "NAME", "takes_sockets", "write_kernel"]
+__all__ = ["FOLDER", "NAME", "write_kernel"]
 
 #: The variable that says where the kernels of a launch are described.
 FOLDER = "VAAS_KERNELS"
@@ -17,20 +17,6 @@ FOLDER = "VAAS_KERNELS"
 NAME = "python3"
 #: Where a system's kernels are described, in an image, too.
 _SYSTEMS = (Path("/usr/local/share/jupyter/kernels"), Path("/usr/share/jupyter/kernels"))
-
-
-def takes_sockets(environment: Environment) -> bool:
-    """Tell whether the environment's kernel talks by sockets in a folder, too: Python's does; others say so.
-
-    A kernel says so by ``"transports": ["ipc"]`` in the metadata of its kernelspec; there is no other word for it yet.
-    """
-    if "python" in {environment.kind, environment.language}:
-        return True
-    if environment.kind != "kernelspec":
-        return False
-    spec = json.loads((Path(environment.where) / "kernel.json").read_bytes())
-    said = (spec.get("metadata") or {}).get("transports")
-    return isinstance(said, list) and "ipc" in said
 
 
 def write_kernel(folder: Path, environment: Environment, *, systems: Sequence[Path] = _SYSTEMS) -> str:

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from vaas.errors import Forbidden, VaasError
 from vaas.lab.becoming import UID
+from vaas.lab.clock import seconds_left
 from vaas.lab.sandbox import find_bubblewrap, home_in, sandboxed, uid_of
-from vaas.lab.watch import Watch, family, seconds_left
+from vaas.lab.watch import Watch, family
 from vaas.machine.processes import children_of
 from vaas.orders import ENDS, ORDER, Order, read_order
 

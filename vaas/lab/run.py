@@ -1,7 +1,7 @@
 """The runner of jobs: ``python -m vaas.lab.run FOLDER`` runs the notebook that lies in it, in the launch environment.
 
 It reads ``job.json`` ("notebook", "parameters", "things": parameter → file in ``data/``, "inputs": what leads there
-from beside the notebook, "title", "kernel", "language", "seconds") and keeps ``status.json``, ``log`` and ``out/`` as
+from beside the notebook, "title", "kernel", "language") and keeps ``status.json``, ``log`` and ``out/`` as
 the notebook goes on; see :mod:`vaas.jobs`. It needs no portal, no Hub and no sandbox, so that a batch system can start
 it as it is.
 """

@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from vaas.errors import VaasError
-from vaas.lab.kernelspec import FOLDER, takes_sockets, write_kernel
+from vaas.lab.kernelspec import FOLDER, write_kernel
 from vaas.orders import ENDS, ORDER, Order, read_order
 
 __all__ = ["arguments", "main", "prepare", "without_ballast"]
@@ -110,13 +110,13 @@ def arguments(home: Path, order: Order) -> list[str]:
     parts = Path(order.environment.where).parent.parent / "share" / "jupyter" / "labextensions"
     folders = [_EXTENSION, parts] if order.environment.kind == "python" else [_EXTENSION]
     more = [f"--LabApp.extra_labextensions_path={folder}" for folder in folders]
-    if takes_sockets(order.environment):
-        # No ports of the machine: who else is on it could hear there all that a kernel puts out.
-        more.append("--KernelManager.transport=ipc")
     return [
         f"--ServerApp.root_dir={home}",
         "--ServerApp.default_url=/lab",
         "--ServerApp.kernel_spec_manager_class=vaas.lab.kernels.OwnKernels",
+        "--MappingKernelManager.kernel_manager_class=vaas.lab.kernels.OwnKernel",
+        # No ports of the machine: who else is on it could hear there all that a kernel puts out.
+        "--KernelManager.transport=ipc",
         "--ServerApp.log_level=WARN",
         "--JupyterHubSingleUser.hub_activity_interval=60",
         "--LabApp.cache_files=True",

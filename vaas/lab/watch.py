@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import signal
 import time
-from collections.abc import Mapping
 
 from vaas.launching import Size
 from vaas.machine.processes import children_of, cpu_of, memory_of, written_in
 
-__all__ = ["Watch", "family", "seconds_left"]
-
-#: A batch system ends by force what lasts until its end, so a launch ends so many seconds before.
-_AHEAD = 15.0
+__all__ = ["Watch", "family"]
 
 
 class Watch:
@@ -44,13 +39,6 @@ class Watch:
         spent = sum(seconds - before.get(pid, 0.0) for pid, seconds in self._cpu.items())
         passed, self._since = max(0.1, now - self._since), now
         return {"memory": memory_of(mine, more_than=-1) + written_in(mine[-1]), "cpu": round(spent / passed, 2)}
-
-
-def seconds_left(size: Size, environ: Mapping[str, str], *, now: float) -> float:
-    """Return how long a launch that begins now may last: as its size says, or until its job ends; inf for ever."""
-    left = float(size.seconds) or math.inf
-    ends = environ.get("SLURM_JOB_END_TIME", "")
-    return min(left, max(0.0, int(ends) - now - _AHEAD)) if ends.isdecimal() else left
 
 
 def family(first: int) -> list[int]:

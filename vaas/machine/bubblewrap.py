@@ -15,6 +15,8 @@ _ETC = (
     *("alternatives", "ca-certificates", "ca-certificates.conf", "fonts", "gai.conf", "ld.so.cache", "ld.so.conf"),
     *("ld.so.conf.d", "localtime", "locale.alias", "magic", "mime.types", "pki", "protocols", "services", "ssl"),
 )
+#: Without these Debian's R does not start; the site's own files beside them may hold what is secret.
+_R = ("Makeconf", "Renviron", "ldpaths", "repositories")
 #: Where system users with nothing to their names are taken from when we are root; far above any real account.
 FIRST_UID, UIDS = 2_013_265_920, 100_000_000
 
@@ -30,7 +32,8 @@ def system() -> list[str]:
             words += ["--ro-bind", path, path]
     for name in _ETC:
         words += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
-    return words
+    found = [path for path in (Path("/etc/R", name) for name in _R) if path.exists()]
+    return words + ways(found) + [word for path in found for word in ("--ro-bind", str(path), str(path))]
 
 
 def ways(paths: Sequence[Path]) -> list[str]:
