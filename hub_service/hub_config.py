@@ -24,6 +24,7 @@ from hub_service.demo_people import ADMIN, GROUPS, PEOPLE
 from hub_service.environments import for_app_servers, way_to_index
 from hub_service.hub_cookies import keep_session_at_home, xsrf_cookie
 from hub_service.isolation import require, sandbox_environ
+from hub_service.launches import launch_kinds
 from hub_service.settings import ROOT, Settings, find_node
 from hub_service.spawner import AppProcess, token_scopes, with_app_servers
 from vaas.db.seal import ensure_secret
@@ -88,8 +89,8 @@ def configure(c: Config, settings: Settings, environ: Mapping[str, str] = os.env
     storage(c, settings)
     proxy(c, settings, environ)
     sign_in(c, settings)
-    portal(c, settings, environ)
     app_servers(c, settings, environ)
+    portal(c, settings, environ)
 
 
 def addresses(c: Config, settings: Settings) -> None:
@@ -188,14 +189,16 @@ def _demo_people(c: Config, settings: Settings) -> None:
 
 
 def portal(c: Config, settings: Settings, environ: Mapping[str, str]) -> None:
-    """Add the portal as a service of the Hub, with its scopes and no more."""
+    """Add the portal as a service of the Hub, with its scopes and no more; after the spawner, of which it is told."""
     c.JupyterHub.custom_scopes = dict(CUSTOM_SCOPES)
     c.JupyterHub.extra_user_scopes = [*_given(c, "extra_user_scopes"), *USER_SCOPES]
     c.JupyterHub.load_roles = [
         *_given(c, "load_roles"),
         {"name": SERVICE, "description": "The portal", "scopes": list(PORTAL_SCOPES), "services": [SERVICE]},
     ]
-    here = replace(settings, local_apps=issubclass(_spawner(c), LocalProcessSpawner))
+    spawner = _spawner(c)
+    kinds = launch_kinds(spawner)
+    here = replace(settings, local_apps=issubclass(spawner, LocalProcessSpawner), launch_kinds=kinds)
     c.JupyterHub.services = [
         *_given(c, "services"),
         {

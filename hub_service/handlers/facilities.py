@@ -17,7 +17,8 @@ class FacilitiesPage(Page):
     async def get(self) -> None:
         """Show it: what is in the environments, and what may be used, to people who are signed in."""
         told = self.portal.facilities.told(self.visitor, everywhere=True)
-        self.show("facilities.html", title="Facilities", context=shown(told))
+        context = {**shown(told), "advice": self.portal.facilities.advice(self.visitor)}
+        self.show("facilities.html", title="Facilities", context=context)
 
 
 class FacilitiesJson(Api):
