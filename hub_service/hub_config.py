@@ -31,7 +31,7 @@ from vaas.db.seal import ensure_secret
 from vaas.errors import Invalid
 from vaas.executors.programs import CONFIGURED_BY
 
-__all__ = ["PORTAL_SCOPES", "SERVICE", "USER_SCOPES", "configure"]
+__all__ = ["PORTAL_SCOPES", "SERVICE", "USER_SCOPES", "configure", "spawner_of"]
 
 #: The portal's name among the Hub's services.
 SERVICE = "vaas"
@@ -196,7 +196,7 @@ def portal(c: Config, settings: Settings, environ: Mapping[str, str]) -> None:
         *_given(c, "load_roles"),
         {"name": SERVICE, "description": "The portal", "scopes": list(PORTAL_SCOPES), "services": [SERVICE]},
     ]
-    spawner = _spawner(c)
+    spawner = spawner_of(c)
     kinds = launch_kinds(spawner)
     here = replace(settings, local_apps=issubclass(spawner, LocalProcessSpawner), launch_kinds=kinds)
     c.JupyterHub.services = [
@@ -239,7 +239,7 @@ def app_servers(c: Config, settings: Settings, environ: Mapping[str, str]) -> No
     Invalid
         They run here, their kernels must be isolated, and would not be.
     """
-    chosen = _spawner(c)
+    chosen = spawner_of(c)
     if issubclass(chosen, LocalProcessSpawner):
         require(settings, environ)
     c.JupyterHub.spawner_class = with_app_servers(chosen, mixin_for(chosen))
@@ -293,7 +293,7 @@ def launches(c: Config, settings: Settings, environ: Mapping[str, str]) -> None:
     }
 
 
-def _spawner(c: Config) -> type[Any]:
+def spawner_of(c: Config) -> type[Any]:
     """Return the class of the site's spawner, or ours."""
     if "spawner_class" in c.JupyterHub:
         return _class(c.JupyterHub.spawner_class, "jupyterhub.spawners")
