@@ -23,7 +23,7 @@ from hub_service.advice import advice
 from hub_service.batch import batch
 from hub_service.bodies import SizedApplication
 from hub_service.catalog_file import Elsewhere, read_catalogs
-from hub_service.environments import make_maker
+from hub_service.environments import environments_folder, make_maker
 from hub_service.facilities_file import declared
 from hub_service.handlers.base import filters, masked
 from hub_service.hub_cookies import PortalOAuth, xsrf_cookie
@@ -203,6 +203,7 @@ def make_application(portal: Portal, settings: Settings, isolation: KernelIsolat
         openapi=openapi.document(settings.portal_url),
         app_origins=f"{parts.scheme}://*.{parts.netloc}",
         isolation=isolation,
+        environments_folder=environments_folder(settings),
         frame_ancestors=portal.core.frame_ancestors,
         static_url_prefix=f"{prefix}static/",
         cookie_secret=ensure_secret(settings.secrets / "cookies"),

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from hub_service.data_folder import check_writable
 from vaas.db.base import Lease
 from vaas.errors import VaasError
 from vaas.launching import Environment
 
-__all__ = ["BAD", "OK", "WARN", "Check", "disk", "environments", "indexes", "looked"]
+__all__ = ["BAD", "OK", "WARN", "Check", "disk", "environments", "indexes", "looked", "made_environments"]
 
 #: Well; not well, but people hardly notice; broken.
 OK, WARN, BAD = "ok", "warn", "bad"
@@ -58,6 +59,15 @@ def environments(found: Sequence[Environment], name: str = "Environments") -> Ch
     unknown = sum(each.state not in {"ready", "broken"} for each in found)
     waiting = f"; {unknown} not looked at yet" if unknown else ""
     return Check(name, OK, f"{len(found) - unknown} of {len(found)} can be used{waiting}.")
+
+
+def made_environments(folder: Path) -> str:
+    """Tell how many environments were made from locks. Raises OSError where none can be."""
+    if not folder.exists():
+        return "None has been made yet."
+    check_writable(folder)
+    made = sum(each.is_dir() and not each.name.startswith(".") for each in folder.iterdir())
+    return f"{made:,} made for apps, launches and runs, in {folder}."
 
 
 def indexes(followed: Sequence[Lease], now: datetime, name: str = "Search index") -> Check:

@@ -6,7 +6,7 @@ import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hub_service.checks import BAD, OK, WARN, Check, disk, indexes
+from hub_service.checks import BAD, OK, WARN, Check, disk, indexes, made_environments
 from hub_service.clusters import runs_folder
 from hub_service.data_folder import check_folder, check_writable
 from hub_service.doctor_case import Case, Look
@@ -96,12 +96,7 @@ def _index(case: Case) -> Check | str:
 
 
 def _environments(case: Case) -> str:
-    folder = environments_folder(case.given)
-    if not folder.exists():
-        return "None has been made yet."
-    check_writable(folder)
-    made = sum(each.is_dir() and not each.name.startswith(".") for each in folder.iterdir())
-    return f"{made:,} made for apps, launches and runs, in {folder}."
+    return made_environments(environments_folder(case.given))
 
 
 def _spool(case: Case) -> Check | str:

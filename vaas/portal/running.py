@@ -24,7 +24,7 @@ from vaas.portal.run_folders import Kernel, Spool, kernel_of
 from vaas.portal.run_forms import Field, Form
 from vaas.portal.run_orders import Orders
 from vaas.portal.run_queue import TO_BE_CANCELLED, Queue, change
-from vaas.portal.run_results import Post, Results
+from vaas.portal.run_results import Post, Results, Sent
 from vaas.portal.run_schedules import NextTime, Schedules
 from vaas.portal.run_sources import Inspect, Source, Sources
 from vaas.portal.run_things import Things
@@ -80,8 +80,9 @@ class Running:
         spool = Spool(folder, core.content, most=core.limits.run_disk)
         self._sources, things = Sources(core, inspect), Things(core, baskets)
         self._work = Work(core, "runs", alone=True, seconds=_LEASE)
-        results, holder = Results(core, spool, post), self._work.holder
-        self._queue = Queue(core, executors, spool, things=things, results=results, holder=holder, kernel=kernel)
+        self._results, holder = Results(core, spool, post), self._work.holder
+        more: Any = {"things": things, "results": self._results, "holder": holder, "kernel": kernel}
+        self._queue = Queue(core, executors, spool, **more)
         self._orders = Orders(core, frozenset(executors), self._sources, things, post)
         self._schedules = Schedules(core, self._sources, next_time)
 
@@ -227,6 +228,11 @@ class Running:
     def tells(self) -> bool:
         """Whether e-mail can be sent when a run has ended."""
         return self._post is not None
+
+    @property
+    def sent(self) -> Sent | None:
+        """What became of the last e-mail of this process; None: it sent none."""
+        return self._results.sent
 
     def news(self, visitor: Visitor) -> int:
         """Return how many runs ended since the person looked last: a number for the navigation, 0 for nobody."""
