@@ -52,6 +52,7 @@ from vaas.launching import Offering
 from vaas.portal import Core, Harvesting, Indexing, Portal, Sweeping
 from vaas.portal.facilities import Facilities
 from vaas.portal.outlines import Outlines
+from vaas.portal.unused import Unused
 from vaas.slug import slugify
 from vaas.stores.lending import remove_leftovers
 from vaas.stores.mounted import MountedStores, SharedFolder
@@ -261,6 +262,7 @@ async def _until_orphaned(stop: asyncio.Event) -> None:
 
 
 async def _sweep(portal: Portal) -> None:
+    unused = Unused(portal.core)
     while True:
         try:
             portal.drafts.sweep()
@@ -270,6 +272,10 @@ async def _sweep(portal: Portal) -> None:
             await asyncio.to_thread(portal.environments.sweep)
         except (VaasError, OSError) as error:
             _log.warning("Environments that nobody uses could not be removed: %s", error)
+        try:
+            await asyncio.to_thread(unused.sweep)
+        except (VaasError, OSError) as error:
+            _log.warning("Content that nothing uses was not removed: %s", getattr(error, "log_message", error))
         await asyncio.sleep(_SWEEP_SECONDS)
 
 

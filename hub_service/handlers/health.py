@@ -18,6 +18,7 @@ from vaas.portal.work import INDEX
 __all__ = ["Health", "HealthJson", "HealthPage"]
 
 _log = logging.getLogger("vaas")
+_OFFERED = "Not all of it can be used; “What this portal offers” says why, and what to write."
 _WELL = "All is well."
 _BROKEN = "It does not work at the moment. Administrators are told here what is wrong."
 
@@ -83,7 +84,7 @@ class Health:
         found = environments(self._portal.core.offering.environments, "Facilities")
         if not missing:
             return replace(found, text=f"Environments: {found.text}") if found.state == OK else found
-        return Check("Facilities", WARN, " ".join([*missing, *([found.text] if found.state != OK else [])]))
+        return Check("Facilities", WARN, " ".join([_OFFERED, *([found.text] if found.state != OK else [])]))
 
     def _mail(self) -> Check:
         running = self._portal.running

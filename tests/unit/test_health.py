@@ -87,7 +87,7 @@ async def test_facilities_say_which_environments_cannot_be_used_and_what_is_not_
     assert found.state == WARN and "“Ocean”: It is away." in found.text
     world.portal.facilities = Facilities(world.core, missing=["Facility “f” takes no launches: why."])
     found = await line(world, "Facilities")
-    assert found.state == WARN and "takes no launches: why. Not to be used" in found.text
+    assert found.state == WARN and "what to write. Not to be used" in found.text
 
 
 async def test_mail_that_could_not_be_sent_is_told(world: World, tmp_path: Path) -> None:

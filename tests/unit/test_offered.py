@@ -125,11 +125,18 @@ def test_where_the_hub_starts_nothing_here_nothing_is_offered_here_and_it_is_sai
 def test_in_a_file_that_leads_nowhere_it_is_said_what_to_add(tmp_path: Path) -> None:
     settings, environ = installed(tmp_path, "python", "bwrap", VAAS_LOCAL_APPS="0", VAAS_LAUNCH_KINDS="docker")
     path = tmp_path / "facilities.toml"
-    path.write_text(written("local", python="/p", jobs=True))
+    path.write_text(written("local", Offering(), python="/p", jobs=True))
     settings = replace(settings, facilities=path)
-    told = advice(read_facilities(path, apps=settings.app_python).offering, able(settings, environ), settings)
+    said = read_facilities(path, apps=settings.app_python).offering
+    told = advice(said, able(settings, environ), settings)
     assert "“local” takes no launches: the Hub's spawner starts them at facilities of kind docker." in told.missing[0]
     assert f"add this to {path}" in told.missing[-1] and 'kind = "docker"' in told.write
+    # What is added goes with what is there.
+    path.write_text(path.read_text() + told.write)
+    added = read_facilities(path, apps=settings.app_python).offering
+    assert [each.kind for each in connected(added, able(settings, environ)).facilities] == ["local", "docker"]
+    more = written("local", added, python="/p", jobs=True)
+    assert 'id = "local-2"' in more and "[[size]]" not in more and "[[environment]]" not in more
 
 
 def test_runs_stay_on_this_machine_where_they_can_be(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.exc import IntegrityError
 
-from vaas.db import base, keeping, running, schema
+from vaas.db import base, keeping, naming, running, schema
 from vaas.db.finds import SqlFinds, SqlLeases, SqlWalks
 from vaas.db.rows import SqlChanges, SqlRows
 from vaas.db.seal import Seal
@@ -89,6 +89,14 @@ class SqlDatabase(base.Database):
                 runs=running.Runs(c),
                 schedules=running.Schedules(c),
             )
+
+    def hashes(self) -> set[str]:
+        """Return every SHA-256 that stands anywhere in it."""
+        return naming.hashes(self._engine)
+
+    def identity(self) -> int:
+        """Return a number that no other database has."""
+        return naming.identity(self._engine)
 
     def close(self) -> None:
         """Give back the connections."""
