@@ -126,13 +126,13 @@ class Content:
 
     def _added_again(self, target: Path) -> bool:
         """Note that the file is added, if it is there: it may be used from now on."""
-        with _turn(self.root, fcntl.LOCK_SH):
-            try:
+        try:
+            with _turn(self.root, fcntl.LOCK_SH):
+                if not target.exists():
+                    return False
                 os.utime(target)
-            except FileNotFoundError:
-                return False
-            except OSError as error:
-                raise _explain(error) from error
+        except OSError as error:
+            raise _explain(error) from error
         return True
 
     def _place(self, sha256: str) -> Path:

@@ -31,9 +31,13 @@ def hashes(engine: sa.Engine) -> set[str]:
         Not all of it can be read.
     """
     found: set[str] = set()
-    level = "SERIALIZABLE" if engine.dialect.name == "sqlite" else "REPEATABLE READ"
+    sqlite = engine.dialect.name == "sqlite"
+    # All tables as they were at one moment: what moves from one to another is in one of both.
+    options = {} if sqlite else {"isolation_level": "REPEATABLE READ"}
     try:
-        with engine.connect().execution_options(isolation_level=level) as connection, connection.begin():
+        with engine.connect().execution_options(**options) as connection, connection.begin():
+            if sqlite:  # its driver begins nothing to read
+                connection.exec_driver_sql("BEGIN")
             inspector = sa.inspect(connection)
             for name in sorted(set(inspector.get_table_names()) - _OF_STORES):
                 columns = [sa.cast(sa.column(each["name"]), sa.Text) for each in inspector.get_columns(name)]

@@ -1,7 +1,7 @@
 """Content that nothing uses any more: noted when it is found so, and removed when it still is days later.
 
-A wrong removal would destroy people's apps. So it is not asked who uses content, which somebody could forget to say: what
-the database names anywhere, in any table, is kept. What was added lately is kept as well, for it may be named soon.
+A wrong removal would destroy people's apps. So nobody has to say what uses content, which could be forgotten: what the
+database names anywhere, in any table, is kept. What was added lately is kept as well, for it may be named soon.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["Unused"]
 
 _log = logging.getLogger("vaas")
 #: How often it is looked, and for how long content must have been found unused at each look, and not been added again.
-_EVERY, _UNUSED = timedelta(hours=20), timedelta(days=2)
+_EVERY, _UNUSED = timedelta(hours=20), timedelta(days=7)
 _NOTES = ".unused.json"
 
 
