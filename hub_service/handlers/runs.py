@@ -32,6 +32,7 @@ __all__ = [
     "RunsPage",
     "SchedulePage",
     "SeriesPage",
+    "local",
 ]
 
 #: For how many days a schedule is suggested.
@@ -160,7 +161,7 @@ class RunsPage(Page):
             "groups": grouped(runs),
             "open": sum(not run.over for run in runs),
             "schedules": [
-                (each, words_of(each.cron, each.zone), _local(each, running.times(each)))
+                (each, words_of(each.cron, each.zone), local(each, [each.until])[0], local(each, running.times(each)))
                 for each in running.schedules(self.visitor)
             ],
             "progress_words": progress_words,
@@ -170,9 +171,10 @@ class RunsPage(Page):
         self.show("runs.html", title="My runs", context=context)
 
 
-def _local(schedule: Schedule, times: Sequence[datetime]) -> list[datetime]:
-    """Return the times as the clocks of its zone show them."""
-    return [each.astimezone(zone_of(schedule.zone)) for each in times]
+def local(schedule: Schedule, times: Sequence[datetime]) -> list[datetime]:
+    """Return the times as the clocks of its zone show them; in UTC where nobody knows that zone any more."""
+    zone = zone_of(schedule.zone if schedule.zone in zones() else "UTC")
+    return [each.astimezone(zone) for each in times]
 
 
 class SeriesPage(Page):

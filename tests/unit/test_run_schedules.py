@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hub_service.handlers.runs import local
 from hub_service.recurring import words_of
 from hub_service.run_form import until as last_day
 from hub_service.run_json import schedule_json
@@ -226,3 +227,12 @@ def test_rest_and_words_say_the_zone() -> None:
     assert told["when"] == "every day at 06:00 (Europe/Paris)" and words_of("0 6 * * *") == "every day at 06:00 UTC"
     assert words_of("1 2 3 4 5", "Europe/Paris") == "by the cron line 1 2 3 4 5 (Europe/Paris)"
     assert last_day("2026-03-29", "Europe/Paris") == datetime(2026, 3, 29, 21, 59, 59, tzinfo=UTC)
+
+
+def test_a_page_shows_moments_as_the_clocks_of_the_zone_do() -> None:
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    late = datetime(2027, 2, 27, 4, 59, 59, tzinfo=UTC)
+    snapshot = Snapshot("f" * 64, "a.ipynb", ())
+    schedule = Schedule("s", "ada", "S", "0 6 * * *", snapshot, {}, "e", "s", "f", now, late, zone="America/New_York")
+    assert [each.day for each in local(schedule, [late])] == [26]
+    assert [each.day for each in local(replace(schedule, zone="Gone/Away"), [late])] == [27]
