@@ -19,18 +19,18 @@ import jinja2
 from tornado.httpserver import HTTPServer
 
 from hub_service import demo_content, discovery, openapi, routes
+from hub_service.advice import advice
 from hub_service.batch import batch
 from hub_service.bodies import SizedApplication
 from hub_service.catalog_file import Elsewhere, read_catalogs
-from hub_service.clusters import run_kinds
 from hub_service.common import Common
-from hub_service.environments import make_maker
+from hub_service.environments import environments_folder, make_maker
 from hub_service.facilities_file import declared
 from hub_service.handlers.base import filters, masked
 from hub_service.hub_cookies import PortalOAuth, xsrf_cookie
 from hub_service.isolation import KernelIsolation, sandbox_environ, warning
 from hub_service.logs import Records
-from hub_service.offered import connected, room_here
+from hub_service.offered import able, connected
 from hub_service.portals import OtherPortals
 from hub_service.probing import Probe, Probing
 from hub_service.settings import ROOT, Settings
@@ -53,6 +53,7 @@ from vaas.launching import Offering
 from vaas.portal import Core, Harvesting, Indexing, Portal, Sweeping
 from vaas.portal.facilities import Facilities
 from vaas.portal.outlines import Outlines
+from vaas.portal.unused import Unused
 from vaas.slug import slugify
 from vaas.stores.lending import remove_leftovers
 from vaas.stores.mounted import MountedStores, SharedFolder
@@ -114,8 +115,8 @@ def make_core(settings: Settings, environ: Mapping[str, str]) -> Core:
 
 def _offering(settings: Settings, environ: Mapping[str, str]) -> Offering:
     """Return what the site offers, of that what something leads to."""
-    said, room = declared(settings, allowed=allowed_private(environ)), room_here() if settings.local_apps else None
-    return connected(said.offering, everywhere=not settings.local_apps, runs=run_kinds(environ), room=room)
+    said = declared(settings, allowed=allowed_private(environ))
+    return connected(said.offering, able(settings, environ))
 
 
 def make_portal(settings: Settings, environ: Mapping[str, str]) -> Portal:
@@ -129,7 +130,11 @@ def make_portal(settings: Settings, environ: Mapping[str, str]) -> Portal:
     looker, *beside = (AppLooker(settings.app_python, environ=said) for _ in range(1 + _PREVIEWS))
     harvesting = Harvesting(core, looker, bounds=bounds(environ))
     said_of_site = declared(settings, allowed=allowed_private(environ))
-    facilities = Facilities(core, said_of_site.site, OtherPortals(said_of_site.portals, _http(environ)))
+    todo = advice(said_of_site.offering, able(settings, environ), settings)
+    for line in todo.lines:
+        _log.warning("%s", line)
+    neighbours = OtherPortals(said_of_site.portals, _http(environ))
+    facilities = Facilities(core, said_of_site.site, neighbours, missing=todo.missing, write=todo.write)
     return Portal(
         core,
         catalogs=catalogs,
@@ -200,6 +205,7 @@ def make_application(portal: Portal, settings: Settings, isolation: KernelIsolat
         openapi=openapi.document(settings.portal_url),
         app_origins=f"{parts.scheme}://*.{parts.netloc}",
         isolation=isolation,
+        environments_folder=environments_folder(settings),
         frame_ancestors=portal.core.frame_ancestors,
         static_url_prefix=f"{prefix}static/",
         cookie_secret=ensure_secret(settings.secrets / "cookies"),
@@ -276,6 +282,7 @@ async def _until_orphaned(stop: asyncio.Event) -> None:
 
 
 async def _sweep(portal: Portal) -> None:
+    unused = Unused(portal.core)
     while True:
         try:
             portal.drafts.sweep()
@@ -285,6 +292,10 @@ async def _sweep(portal: Portal) -> None:
             await asyncio.to_thread(portal.environments.sweep)
         except (VaasError, OSError) as error:
             _log.warning("Environments that nobody uses could not be removed: %s", error)
+        try:
+            await asyncio.to_thread(unused.sweep)
+        except (VaasError, OSError) as error:
+            _log.warning("Content that nothing uses was not removed: %s", getattr(error, "log_message", error))
         await asyncio.sleep(_SWEEP_SECONDS)
 
 

@@ -11,7 +11,7 @@ from hub_service.clusters import htcondor_of, runs_folder, slurm_of
 from hub_service.post import post
 from hub_service.settings import Settings
 from hub_service.site import limits
-from hub_service.timetable import next_time
+from hub_service.timetable import next_time, site_zone
 from vaas.errors import Invalid
 from vaas.executors.base import Executor
 from vaas.executors.inspecting import Inspector
@@ -43,13 +43,14 @@ def executors(settings: Settings, environ: Mapping[str, str]) -> dict[str, Execu
 def batch(settings: Settings, environ: Mapping[str, str]) -> Callable[[Core, Baskets], Running]:
     """Return what makes the portal's runs. Raises Invalid for what the site says of them."""
     known, sends = executors(settings, environ), post(environ)
-    folder = runs_folder(settings, environ)
+    folder, zone = runs_folder(settings, environ), site_zone(environ)
     inspector = Inspector(settings.lab_python, environ=_told(environ))
 
     kernel = partial(kernel_of, made=settings.data / "environments")
 
     def made(core: Core, baskets: Baskets) -> Running:
         more: dict[str, Any] = {"inspect": inspector, "next_time": next_time, "post": sends, "kernel": kernel}
+        more["zone"] = zone
         return Running(core, known, folder, baskets=baskets, **more)
 
     return made

@@ -40,8 +40,8 @@ def configure_in_cluster(c: Config, settings: Settings, environ: Mapping[str, st
     c.Launches.launch_timeout = c.Launches.get("launch_timeout") or _LAUNCH_SECONDS
     hub_config.names(c, settings)
     hub_config.sign_in(c, settings)
-    hub_config.portal(c, settings, environ)
     _servers(c, settings, environ)
+    hub_config.portal(c, settings, environ)
 
 
 def _check(c: Config, settings: Settings) -> None:

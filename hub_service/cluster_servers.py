@@ -12,7 +12,7 @@ import shlex
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit, urlunsplit
 
 from jupyterhub.spawner import SpawnException
@@ -31,8 +31,6 @@ __all__ = ["BatchServers", "SlurmServers", "mixin_for"]
 
 _FAILED = "The server could not be started:"
 _DOWN = "The batch system does not take the job at the moment."
-#: Kinds of facilities whose launches can be jobs.
-_CLUSTERS = ("slurm", "htcondor")
 #: Packages of spawners for which there is more to do.
 _WRAPPED = ("batchspawner", "dockerspawner")
 _STATE = re.compile(r"[A-Z_]+[| ]")
@@ -56,6 +54,9 @@ class BatchServers(AppServers):
     Nothing that anybody asks for reaches the job's script or a command: what is filled in is the site's, a plan's size,
     and an account that the system knows. Jobs run as the person; those of apps as one account of the site.
     """
+
+    #: Those of facilities whose launches can be jobs.
+    kinds: ClassVar[tuple[str, ...]] = ("slurm", "htcondor")
 
     app_username = Unicode(help="The account of the system as which the jobs of apps run.").tag(config=True)
     listen = Unicode("0.0.0.0", help="The address at which a server listens on its node.").tag(config=True)
@@ -108,7 +109,7 @@ class BatchServers(AppServers):
 
     def prepare_launch(self, plan: Plan) -> None:
         """Set what is started; on a node there is nothing of this machine's, its people's homes least of all."""
-        if plan.kind not in _CLUSTERS:
+        if plan.kind not in self.kinds:
             words = "Launches run on the cluster here. Choose it, or tell those who run this site."
             raise SpawnException(words, reason="facility", status_code=400)
         super().prepare_launch(plan)
@@ -203,6 +204,8 @@ class BatchServers(AppServers):
 
 class SlurmServers(BatchServers):
     """A mixin for batchspawner's SlurmSpawner, which asks Slurm more and says more of what it answers."""
+
+    kinds = ("slurm",)
 
     batch_query_cmd = Unicode(
         "squeue --noheader --states=all --jobs={job_id} --format='%T|%r|%S| %B'",

@@ -14,7 +14,6 @@ from vaas.plans import Plan
 
 __all__ = ["Containers"]
 
-_KIND = "docker"
 _ELSEWHERE = "Launches run in containers here. Choose such a place, or tell those who run this site."
 _ROOT = "JupyterLab would be root in its container. Tell those who run this site: docs/isolation.md says what to do."
 #: What the container of a launch may do: nothing. Each is said, so that nothing of what apps may remains.
@@ -33,6 +32,8 @@ class Containers(AppServers):
 
     What the site sets for all containers (``extra_host_config``) holds for both, in this order.
     """
+
+    kinds = ("docker",)
 
     data_source = Unicode(help="Where the engine's machine has the data folder; empty: where the Hub has it.").tag(
         config=True
@@ -81,7 +82,7 @@ class Containers(AppServers):
 
     def prepare_launch(self, plan: Plan) -> None:
         """Set what is started for this plan, with the person's home, what is shared with them, and no right."""
-        if plan.kind != _KIND:
+        if plan.kind not in self.kinds:
             raise SpawnException(_ELSEWHERE, reason="facility", status_code=400)
         super().prepare_launch(plan)
         if named := plan.environment.where if plan.environment.kind == "image" else str(self.launch_image):

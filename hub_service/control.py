@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import argparse
-import http.client
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
-from hub_service.catalog_file import read_catalogs
 from hub_service.data_folder import PRIVATE, ensure_folder
 from hub_service.demo_people import ADMIN, GROUPS, PEOPLE
-from hub_service.environments import package_index
-from hub_service.facilities_file import declared
-from hub_service.isolation import probe, require, warning
+from hub_service.isolation import probe, warning
+from hub_service.needs import (
+    all_answer,
+    answers,
+    check_installed,
+    check_said,
+    check_sign_in,
+    free_port,
+    is_free,
+    listens,
+    reach,
+)
 from hub_service.running import Note, is_held, stop_leftovers
-from hub_service.settings import Settings, find_node
-from hub_service.site import allowed_private, bounds, frame_ancestors, limits, look_up, picture_sources
+from hub_service.settings import Settings
 from vaas.errors import Invalid, Unavailable, VaasError
 
 __all__ = ["main"]
@@ -39,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = {"up": up, "down": down, "status": status, "index": index}
     try:
         environ = dict(os.environ) | _said(args)
+        if args.command == "doctor":
+            return doctor(args, environ)
         return commands[args.command](Settings.from_environ(environ), args, environ)
     except VaasError as error:
         print(error.message, file=sys.stderr)
@@ -56,8 +63,9 @@ def up(settings: Settings, args: argparse.Namespace, environ: Mapping[str, str])
         print(f"VaaS runs already: {note.url if note else settings.portal_url}")
         print(_how_to_stop(settings))
         return 0
-    _check_said(settings, environ)
-    _check_installed(settings, environ)
+    check_said(settings, environ)
+    check_sign_in(settings)
+    check_installed(settings, environ)
     if stop_leftovers(settings):
         print("Stopped what an earlier run had left behind.")
     settings = _with_ports(settings, environ)
@@ -98,13 +106,12 @@ def status(settings: Settings, args: argparse.Namespace, environ: Mapping[str, s
     if note is None:
         print(f"Nothing runs for {settings.data}.")
         return 1
-    here, port = _reach(settings.bind), note.ports["public"]
-    answers = all(_answers(here, port, url) for url in (urljoin(note.url, "/hub/api/"), note.url))
-    print(f"VaaS {'answers at' if answers else 'runs, but does not answer yet at'} {note.url}")
+    well = all_answer(settings, note)
+    print(f"VaaS {'answers at' if well else 'runs, but does not answer yet at'} {note.url}")
     print(f"Data in {settings.data}, logs in {settings.logs}")
     if note.deaths:
         print(f"The Hub was started again {note.deaths} times.")
-    return 0 if answers else 1
+    return 0 if well else 1
 
 
 def index(settings: Settings, args: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -115,6 +122,13 @@ def index(settings: Settings, args: argparse.Namespace, environ: Mapping[str, st
     return index_command.index(settings, args, environ)
 
 
+def doctor(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Look at all that the portal needs, its settings first; 0 when nothing is broken, else 1."""
+    from hub_service import doctor as looking
+
+    return looking.doctor(args, environ)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="vaas")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
@@ -123,6 +137,7 @@ def _parser() -> argparse.ArgumentParser:
         ("down", "stop them and all apps; the data stays"),
         ("status", "say whether they run, and where"),
         ("index", "make the search index anew from the database, also while the portal runs"),
+        ("doctor", "look at all that the portal needs, and say for each whether it is well and what to do"),
     ):
         command = commands.add_parser(name, help=words, description=words.capitalize() + ".")
         command.add_argument("--data", metavar="DIR", help="the data folder (VAAS_DATA; ./data beside the checkout)")
@@ -131,6 +146,9 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--host", metavar="NAME", help="its host name (VAAS_HOST; vaas.localhost)")
             command.add_argument("--foreground", action="store_true", help="stay, and stop everything on Ctrl+C")
             command.add_argument("--no-demo", action="store_true", help="no demo people and content: needs a site file")
+        if name == "doctor":
+            command.add_argument("--port", metavar="N", help="the port of its address (VAAS_PORT; 8000)")
+            command.add_argument("--json", action="store_true", help="for programs")
         if name == "index":
             sweep = "instead, have the portal look through all stores at once, and say what it skipped and why"
             command.add_argument("--sweep", action="store_true", help=sweep)
@@ -141,76 +159,31 @@ def _said(args: argparse.Namespace) -> dict[str, str]:
     """Return the variables that the arguments stand for; a demo, unless it is said or set otherwise."""
     said = {"VAAS_DATA": args.data, "VAAS_PORT": getattr(args, "port", None), "VAAS_HOST": getattr(args, "host", None)}
     found = {name: value for name, value in said.items() if value is not None}
-    if args.command == "up":
-        found["VAAS_DEMO"] = "0" if args.no_demo else os.environ.get("VAAS_DEMO", "1")
+    if args.command in {"up", "doctor"}:
+        found["VAAS_DEMO"] = "0" if getattr(args, "no_demo", False) else os.environ.get("VAAS_DEMO", "1")
     return found
-
-
-def _check_said(settings: Settings, environ: Mapping[str, str]) -> None:
-    """Find what the portal would refuse, before anything starts."""
-    limits(environ)
-    bounds(environ)
-    read_catalogs(settings.catalogs, allowed=allowed_private(environ), look_up=look_up)
-    declared(settings, allowed=allowed_private(environ), look_up=look_up)
-    picture_sources(environ)
-    package_index(environ)
-    frame_ancestors(environ, public_url=settings.public_url)
-
-
-def _check_installed(settings: Settings, environ: Mapping[str, str]) -> None:
-    if not settings.demo and settings.site_config is None:
-        raise Invalid(
-            "Without the demo somebody must say who can sign in: name a file of the Hub's configuration "
-            "in VAAS_SITE_CONFIG that sets c.JupyterHub.authenticator_class."
-        )
-    if settings.site_config is not None and not settings.site_config.is_file():
-        raise Invalid(f"VAAS_SITE_CONFIG={settings.site_config} is no file.")
-    if not settings.app_python.exists():
-        raise Invalid(
-            f"The app environment is missing: there is no {settings.app_python}. "
-            "Run “make up”, which installs it, or set VAAS_APP_PYTHON."
-        )
-    if not settings.proxy_script.exists():
-        raise Invalid(f"The proxy is not installed in {settings.proxy}. Run “make up”, which installs it.")
-    find_node(settings, environ)
-    if settings.site_config is None:  # else its spawner may run apps on other machines
-        require(settings, environ)
 
 
 def _with_ports(settings: Settings, environ: Mapping[str, str]) -> Settings:
     """Return the settings with inner ports that are free; Invalid when the public one, or one that was set, is not."""
-    if not _is_free(settings.bind, settings.port):
+    if not is_free(settings.bind, settings.port):
         raise Invalid(
             f"Port {settings.port} is in use by another program. Stop it, or choose another port: "
-            f"vaas up --port {_free_port(settings.port + 10)}"
+            f"vaas up --port {free_port(settings.port + 10)}"
         )
     taken = {settings.port}
     chosen: dict[str, int] = {}
     for name in ("hub_port", "portal_port", "proxy_port"):
         wanted: int = getattr(settings, name)
-        if not _is_free("127.0.0.1", wanted) or wanted in taken:
+        if not is_free("127.0.0.1", wanted) or wanted in taken:
             if f"VAAS_{name.upper()}" in environ:
                 raise Invalid(f"Port {wanted} (VAAS_{name.upper()}) is in use by another program.")
-            wanted = _free_port(wanted + 10, taken)
+            wanted = free_port(wanted + 10, taken)
         taken.add(wanted)
         chosen[name] = wanted
     return replace(
         settings, hub_port=chosen["hub_port"], portal_port=chosen["portal_port"], proxy_port=chosen["proxy_port"]
     )
-
-
-def _is_free(address: str, port: int) -> bool:
-    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address, port))
-        except OSError:
-            return False
-    return True
-
-
-def _free_port(first: int, taken: set[int] | frozenset[int] = frozenset()) -> int:
-    return next(port for port in range(first, 65536) if port not in taken and _is_free("127.0.0.1", port))
 
 
 def _start_supervisor(settings: Settings, environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
@@ -234,17 +207,17 @@ def _wait_until_ready(settings: Settings, process: subprocess.Popen[bytes], bega
     Unavailable
         It does not come; the message shows the end of the log.
     """
-    here = _reach(settings.bind)
+    here = reach(settings.bind)
     steps = [("proxy", here, settings.port), ("Hub", "127.0.0.1", settings.hub_port)]
     steps.append(("portal", "127.0.0.1", settings.portal_port))
     while time.monotonic() - began < _PATIENCE:
-        while steps and _listens(*steps[0][1:]):
+        while steps and listens(*steps[0][1:]):
             print(f"  {time.monotonic() - began:4.1f} s  the {steps.pop(0)[0]} listens", flush=True)
         # First by itself: each try through the proxy that fails is a line in the Hub's log.
-        if not steps and _answers("127.0.0.1", settings.portal_port, settings.portal_url):
+        if not steps and answers("127.0.0.1", settings.portal_port, settings.portal_url):
             # The proxy hands the portal what has no route: only a page of the Hub tells that the Hub has set its own.
             hub = urljoin(settings.portal_url, "/hub/api/")
-            if _answers(here, settings.port, hub) and _answers(here, settings.port, settings.portal_url):
+            if answers(here, settings.port, hub) and answers(here, settings.port, settings.portal_url):
                 return
             time.sleep(0.2)
         note = Note.read(settings.run)
@@ -254,34 +227,6 @@ def _wait_until_ready(settings: Settings, process: subprocess.Popen[bytes], bega
         time.sleep(0.1)
     log = settings.logs / ("supervisor.log" if process.poll() is not None else "hub.log")
     raise Unavailable(f"VaaS does not start. The end of {log}:\n\n{_tail(log)}\n")
-
-
-def _reach(bind: str) -> str:
-    """Return an address of this machine by which what listens on ``bind`` can be reached."""
-    return "127.0.0.1" if bind in {"", "0.0.0.0", "localhost"} else "::1" if bind == "::" else bind
-
-
-def _listens(address: str, port: int) -> bool:
-    try:
-        socket.create_connection((address, port), timeout=1).close()
-    except OSError:
-        return False
-    return True
-
-
-def _answers(address: str, port: int, url: str) -> bool:
-    """Tell whether the page itself comes, of the portal or the Hub (and not one of the Hub in the portal's stead)."""
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection(address, port, timeout=5)
-    try:
-        connection.request("GET", parts.path, headers={"Host": parts.netloc})
-        answer = connection.getresponse()
-        target = urlsplit(answer.getheader("Location") or "").path
-        return answer.status == 200 or (answer.status in {302, 303} and not target.startswith("/hub/services/"))
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
 
 
 def _tail(log: Path, lines: int = 20) -> str:

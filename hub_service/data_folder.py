@@ -9,13 +9,15 @@ from pathlib import Path
 
 from vaas.errors import Invalid
 
-__all__ = ["FORMAT", "PRIVATE", "ensure_folder"]
+__all__ = ["FORMAT", "PRIVATE", "check_folder", "check_writable", "ensure_folder"]
 
 #: Raised when an older program could not read what this one writes. Tables have migrations of their own.
 FORMAT = 1
 #: The umask of all that works with the folder: it holds what people may not see of each other.
 PRIVATE = 0o077
 _MARK = "vaas.json"
+#: A full disk takes names for a while, but nothing in them.
+_SOMETHING = bytes(16_384)
 _OURS = frozenset({"secrets", "logs", "run", "hub.sqlite"})
 
 
@@ -35,8 +37,8 @@ def ensure_folder(folder: Path) -> None:
             folder.chmod(0o700)
         for name in ("logs", "run", "secrets"):
             (folder / name).mkdir(mode=0o700, exist_ok=True)
-            _check_writable(folder / name)
-        _check_writable(folder)
+            check_writable(folder / name)
+        check_writable(folder)
     except OSError as error:
         raise Invalid(
             f"The data folder {folder} cannot be written ({error.strerror}). Choose another one: vaas up --data FOLDER"
@@ -56,10 +58,20 @@ def _check_not_foreign(folder: Path) -> None:
         )
 
 
-def _check_writable(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
+    """Find that the folder is none of ours, or of a newer VaaS; nothing is changed. Raises Invalid."""
+    _check_not_foreign(folder)
+    if (folder / _MARK).exists():
+        _check_format(folder)
+
+
+def check_writable(folder: Path) -> None:
+    """Write something into the folder, and take it away again. Raises OSError."""
     probe = folder / f".probe-{secrets.token_hex(4)}"
-    probe.write_bytes(b"")
-    probe.unlink()
+    try:
+        probe.write_bytes(_SOMETHING)
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 def _check_format(folder: Path) -> None:

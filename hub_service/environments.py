@@ -16,7 +16,10 @@ from vaas.environments.uv import WAY, UvMaker
 from vaas.errors import Invalid
 from vaas.portal import Limits
 
-__all__ = ["environments_folder", "for_app_servers", "make_maker", "package_index", "way_to_index"]
+__all__ = [
+    *("environments_folder", "find_uv", "for_app_servers", "make_maker", "makes_environments", "package_index"),
+    "way_to_index",
+]
 
 _log = logging.getLogger("vaas")
 _WISHES = ("on", "off")
@@ -29,9 +32,9 @@ def environments_folder(settings: Settings) -> Path:
 
 def make_maker(settings: Settings, environ: Mapping[str, str], limits: Limits) -> Maker | None:
     """Return who makes environments; None where the site wants none, or has no uv. Raises Invalid."""
-    index, uv = package_index(environ), _find_uv(environ)
-    if not _wanted(environ) or uv is None:
-        if _wanted(environ):
+    index, uv = package_index(environ), find_uv(environ)
+    if not makes_environments(environ) or uv is None:
+        if makes_environments(environ):
             _log.warning("There is no uv here, so that no notebook can bring packages of its own.")
         return None
     bounds = Bounds(
@@ -60,13 +63,13 @@ def package_index(environ: Mapping[str, str]) -> str:
     if text and (parts.scheme not in {"http", "https"} or not parts.hostname):
         # It may hold a password, which is for no screen.
         raise Invalid("VAAS_PACKAGE_INDEX is no address: write it like https://pypi.example.org/simple")
-    _wanted(environ)
+    makes_environments(environ)
     return text
 
 
 def for_app_servers(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables by which app servers find environments, and say what to do where a module is missing."""
-    makes = _wanted(environ) and _find_uv(environ) is not None
+    makes = makes_environments(environ) and find_uv(environ) is not None
     folder = str(environments_folder(settings))
     return {"VAAS_ENVIRONMENTS_FOLDER": folder, "VAAS_ENVIRONMENTS": "on" if makes else "off"}
 
@@ -76,14 +79,15 @@ def way_to_index(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: environ[name] for name in WAY if name in environ}
 
 
-def _wanted(environ: Mapping[str, str]) -> bool:
+def makes_environments(environ: Mapping[str, str]) -> bool:
+    """Return whether the site wants notebooks to bring packages of their own. Raises Invalid."""
     wish = environ.get("VAAS_ENVIRONMENTS") or "on"
     if wish not in _WISHES:
         raise Invalid(f"VAAS_ENVIRONMENTS={wish} is none of {', '.join(_WISHES)}.")
     return wish == "on"
 
 
-def _find_uv(environ: Mapping[str, str]) -> Path | None:
+def find_uv(environ: Mapping[str, str]) -> Path | None:
     """Return the uv that is installed beside us, else the system's."""
     path = os.pathsep.join([str(Path(sys.executable).parent), environ.get("PATH", os.defpath)])
     found = shutil.which("uv", path=path)

@@ -24,13 +24,14 @@ from hub_service.demo_people import ADMIN, GROUPS, PEOPLE
 from hub_service.environments import for_app_servers, way_to_index
 from hub_service.hub_cookies import keep_session_at_home, xsrf_cookie
 from hub_service.isolation import require, sandbox_environ
+from hub_service.launches import launch_kinds
 from hub_service.settings import ROOT, Settings, find_node
 from hub_service.spawner import AppProcess, token_scopes, with_app_servers
 from vaas.db.seal import ensure_secret
 from vaas.errors import Invalid
 from vaas.executors.programs import CONFIGURED_BY
 
-__all__ = ["PORTAL_SCOPES", "SERVICE", "USER_SCOPES", "configure"]
+__all__ = ["PORTAL_SCOPES", "SERVICE", "USER_SCOPES", "configure", "spawner_of"]
 
 #: The portal's name among the Hub's services.
 SERVICE = "vaas"
@@ -88,8 +89,8 @@ def configure(c: Config, settings: Settings, environ: Mapping[str, str] = os.env
     storage(c, settings)
     proxy(c, settings, environ)
     sign_in(c, settings)
-    portal(c, settings, environ)
     app_servers(c, settings, environ)
+    portal(c, settings, environ)
 
 
 def addresses(c: Config, settings: Settings) -> None:
@@ -188,14 +189,16 @@ def _demo_people(c: Config, settings: Settings) -> None:
 
 
 def portal(c: Config, settings: Settings, environ: Mapping[str, str]) -> None:
-    """Add the portal as a service of the Hub, with its scopes and no more."""
+    """Add the portal as a service of the Hub, with its scopes and no more; after the spawner, of which it is told."""
     c.JupyterHub.custom_scopes = dict(CUSTOM_SCOPES)
     c.JupyterHub.extra_user_scopes = [*_given(c, "extra_user_scopes"), *USER_SCOPES]
     c.JupyterHub.load_roles = [
         *_given(c, "load_roles"),
         {"name": SERVICE, "description": "The portal", "scopes": list(PORTAL_SCOPES), "services": [SERVICE]},
     ]
-    here = replace(settings, local_apps=issubclass(_spawner(c), LocalProcessSpawner))
+    spawner = spawner_of(c)
+    kinds = launch_kinds(spawner)
+    here = replace(settings, local_apps=issubclass(spawner, LocalProcessSpawner), launch_kinds=kinds)
     c.JupyterHub.services = [
         *_given(c, "services"),
         {
@@ -236,7 +239,7 @@ def app_servers(c: Config, settings: Settings, environ: Mapping[str, str]) -> No
     Invalid
         They run here, their kernels must be isolated, and would not be.
     """
-    chosen = _spawner(c)
+    chosen = spawner_of(c)
     if issubclass(chosen, LocalProcessSpawner):
         require(settings, environ)
     c.JupyterHub.spawner_class = with_app_servers(chosen, mixin_for(chosen))
@@ -290,7 +293,7 @@ def launches(c: Config, settings: Settings, environ: Mapping[str, str]) -> None:
     }
 
 
-def _spawner(c: Config) -> type[Any]:
+def spawner_of(c: Config) -> type[Any]:
     """Return the class of the site's spawner, or ours."""
     if "spawner_class" in c.JupyterHub:
         return _class(c.JupyterHub.spawner_class, "jupyterhub.spawners")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from jupyterhub.spawner import LocalProcessSpawner, SpawnException
 from jupyterhub.traitlets import Command
@@ -21,14 +21,14 @@ from vaas.model import ServerName
 from vaas.orders import ORDER, Order, write_order
 from vaas.plans import Plan, read_plan
 
-__all__ = ["Launches", "launch_scopes"]
+__all__ = ["Launches", "launch_kinds", "launch_scopes"]
 
 _NAME = re.compile(r"l[a-z0-9]{12}")
 #: What of the Hub's own variables a JupyterLab needs; the rest of its environment is none of its business.
 _TOLD = re.compile(r"JUPYTERHUB_\w+|LANG|LC_ALL|TZ|PATH|HOME|USER|SHELL")
 _ONLY_FROM_HERE = "Start it from the portal: people's servers begin there."
 #: The launcher builds walls for this kind alone; elsewhere the batch system or the container is the wall.
-_WALLED = "local"
+_WALLED = ("local",)
 _ELSEWHERE = "JupyterLab cannot be started there: this portal starts it on its own machine. Choose another place."
 
 
@@ -47,6 +47,9 @@ class Launches(LoggingConfigurable):
     shared_root = Unicode(help="The folder of shared folders.").tag(config=True)
     image_python = Unicode("python3", help="The Python of kernels in images of containers.").tag(config=True)
     made_root = Unicode(help="The folder of environments that were made from locks, by digest.").tag(config=True)
+
+    #: The kinds of facilities whose launches it starts; none: it takes all.
+    kinds: ClassVar[tuple[str, ...]] = ()
 
     # What a spawner has.
     name: str
@@ -74,7 +77,7 @@ class Launches(LoggingConfigurable):
             plan = read_plan(self.user_options.get("plan"), master=master, server=server, now=time.time())
         except Forbidden as error:
             raise SpawnException(error.message, reason="no-plan", status_code=403) from error
-        if plan.kind != _WALLED and isinstance(self, LocalProcessSpawner):
+        if isinstance(self, LocalProcessSpawner) and plan.kind not in launch_kinds(type(self)):
             raise SpawnException(_ELSEWHERE, reason="no-walls", status_code=403)
         return plan
 
@@ -110,6 +113,13 @@ class Launches(LoggingConfigurable):
             return environment
         python = Path(self.made_root) / Path(environment.where).name / "bin" / "python"
         return replace(environment, kind="python", where=str(python))
+
+
+def launch_kinds(spawner: type[Any]) -> tuple[str, ...]:
+    """Return the kinds of facilities whose launches a spawner of this class starts; none: it takes all."""
+    if issubclass(spawner, LocalProcessSpawner):
+        return _WALLED
+    return tuple(getattr(spawner, "kinds", ()))
 
 
 def launch_scopes(spawner: Any) -> list[str]:

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import platform
-from collections.abc import Collection
-from dataclasses import replace
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
 
+from hub_service.clusters import run_kinds
 from hub_service.settings import Settings
 from vaas.launching import Environment, Facility, Offering, Size
 
-__all__ = ["connected", "default_offering", "room_here"]
+__all__ = ["Able", "able", "connected", "default_offering", "gaps", "lacking_here", "room_here"]
 
-_log = logging.getLogger("vaas")
 _GB = 1_000_000_000
 _HERE = "local"
 #: The memory that a container may use, where the portal is in one.
 _CONTAINER = Path("/sys/fs/cgroup/memory.max")
 _TOO_SMALL = "This machine is smaller than each size that is offered here."
 _NOT_YET = "It is not connected to this portal yet."
+_NOTHING_HERE = "Nothing can be started on this machine. The people who run this portal know more."
+#: Where launches are, as is said of why they are not elsewhere.
+_AT = {"local": "on its own machine"}
 
 
 def default_offering(settings: Settings, *, room: tuple[int, int] | None = None) -> Offering:
@@ -49,24 +52,86 @@ def room_here() -> tuple[int, int]:
     return cores, memory
 
 
-def connected(
-    offering: Offering, *, everywhere: bool, runs: Collection[str], room: tuple[int, int] | None = None
-) -> Offering:
-    """Return the offering without what nothing here can do: a facility that is only written down is closed.
+@dataclass(frozen=True)
+class Able:
+    """What can be started by this portal.
 
     Parameters
     ----------
-    everywhere:
-        Whether the Hub's spawner starts servers elsewhere than on its own machine.
+    launches:
+        The kinds of facilities at which the Hub's spawner starts launches; None: it takes all.
     runs:
-        The kinds of facilities at which notebooks are run.
+        Those at which notebooks are run.
+    here:
+        Why nothing can be started on this machine by us, with what to do about it; "" where it can.
     room:
         The cores and bytes of memory of this machine; None: they are not looked at.
     """
-    if room is not None:
-        offering = replace(offering, facilities=tuple(_fitting(each, offering, room) for each in offering.facilities))
-    facilities = tuple(_connected(each, everywhere=everywhere, runs=runs) for each in offering.facilities)
-    return replace(offering, facilities=facilities)
+
+    launches: frozenset[str] | None
+    runs: frozenset[str]
+    here: str = ""
+    room: tuple[int, int] | None = None
+
+
+def able(settings: Settings, environ: Mapping[str, str]) -> Able:
+    """Return what can be started, by what the Hub's configuration says and by what is installed here."""
+    launches, runs, here = frozenset(settings.launch_kinds) or None, run_kinds(environ), lacking_here(settings, environ)
+    if here:
+        runs -= {_HERE}
+        launches = launches - {_HERE} if launches is not None and settings.local_apps else launches
+    # A spawner that takes all may start them on another machine.
+    return Able(launches, runs, here, room_here() if settings.local_apps or launches is not None else None)
+
+
+def lacking_here(settings: Settings, environ: Mapping[str, str]) -> str:
+    """Return what is missing on this machine for launches and runs, and what to do; "" for nothing."""
+    if not os.access(settings.lab_python, os.X_OK):
+        return (
+            f"The launch environment is missing: there is no {settings.lab_python}. "
+            "Run “make up”, which installs it, or set VAAS_LAB_PYTHON."
+        )
+    if settings.sandbox != "off" and shutil.which("bwrap", path=environ.get("PATH", os.defpath)) is None:
+        return (
+            "bubblewrap is missing, so that people would not be kept apart from each other. Install it (Debian, "
+            "Ubuntu: apt install bubblewrap), or set VAAS_SANDBOX=off where everybody trusts everybody."
+        )
+    return ""
+
+
+def connected(offering: Offering, can: Able) -> Offering:
+    """Return the offering without what nothing here can do: a facility that is only written down is closed."""
+    if can.room is not None:
+        fitting = tuple(_fitting(each, offering, can.room) for each in offering.facilities)
+        offering = replace(offering, facilities=fitting)
+    return replace(offering, facilities=tuple(_connected(each, can) for each in offering.facilities))
+
+
+def gaps(offering: Offering, can: Able) -> list[str]:
+    """Return what of the offering nothing here can do, a sentence for each, with why."""
+    found = []
+    for each in offering.facilities:
+        if can.room is not None:
+            found += _too_large(each, offering, can.room)
+        launches, jobs = _can(each, can)
+        if each.interactive and not launches:
+            found.append(f"Facility “{each.id}” takes no launches: {_why_no_launches(each, can)}")
+        if each.batch and not jobs:
+            why = can.here if each.kind == _HERE else f"nothing here hands them to {each.kind}."
+            found.append(f"Facility “{each.id}” takes no jobs: {why}")
+    return found
+
+
+def _too_large(facility: Facility, offering: Offering, room: tuple[int, int]) -> list[str]:
+    if facility.kind != _HERE:
+        return []
+    sizes = [size for size in map(offering.size, facility.sizes) if size and not _fits(size, room)]
+    has = f"this machine has {room[0]} cores and {room[1] / _GB:.1f} GB of memory."
+    return [f"Size “{size.id}” is not offered at “{facility.id}”: {has}" for size in sizes]
+
+
+def _fits(size: Size, room: tuple[int, int]) -> bool:
+    return size.cores <= room[0] and size.memory <= room[1]
 
 
 def _fitting(facility: Facility, offering: Offering, room: tuple[int, int]) -> Facility:
@@ -74,26 +139,30 @@ def _fitting(facility: Facility, offering: Offering, room: tuple[int, int]) -> F
     if facility.kind != _HERE:
         return facility
     sizes = [size for size in map(offering.size, facility.sizes) if size]
-    fitting = tuple(size.id for size in sizes if size.cores <= room[0] and size.memory <= room[1])
-    for size in (size for size in sizes if size.id not in fitting):
-        _log.warning(
-            "Size “%s” is not offered at “%s”: this machine has %d cores and %.1f GB of memory.",
-            *(size.id, facility.id, room[0], room[1] / _GB),
-        )
+    fitting = tuple(size.id for size in sizes if _fits(size, room))
     if fitting or not sizes:
         return replace(facility, sizes=fitting)
     return replace(facility, about={**facility.about, "status": "down", "note": _TOO_SMALL})
 
 
-def _connected(facility: Facility, *, everywhere: bool, runs: Collection[str]) -> Facility:
-    launches, jobs = everywhere or facility.kind == _HERE, facility.kind in runs
-    if facility.interactive and not launches:
-        _log.warning("Facility “%s” takes no launches: the Hub's spawner starts them on its own machine.", facility.id)
-    if facility.batch and not jobs:
-        _log.warning("Facility “%s” takes no jobs: nothing here hands them to %s.", facility.id, facility.kind)
+def _can(facility: Facility, can: Able) -> tuple[bool, bool]:
+    """Return whether launches can be there, and whether runs can."""
+    return can.launches is None or facility.kind in can.launches, facility.kind in can.runs
+
+
+def _why_no_launches(facility: Facility, can: Able) -> str:
+    if not can.launches:
+        return can.here
+    there = " or ".join(sorted(can.launches))
+    return f"the Hub's spawner starts them {_AT.get(there, f'at facilities of kind {there}')}."
+
+
+def _connected(facility: Facility, can: Able) -> Facility:
+    launches, jobs = _can(facility, can)
     found = replace(facility, interactive=facility.interactive and launches, batch=facility.batch and jobs)
     if found.interactive or found.batch:
         return found
     if facility.about.get("status") == "down":  # that it is closed has been written down, and perhaps why
         return facility
-    return replace(facility, about={**facility.about, "status": "down", "note": _NOT_YET})
+    note = _NOTHING_HERE if facility.kind == _HERE else _NOT_YET
+    return replace(facility, about={**facility.about, "status": "down", "note": note})

@@ -88,6 +88,7 @@ _BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("post", "api/schedules"): {
         **_RUN,
         "cron": {"type": "string"},
+        "zone": {"type": "string", "description": "The name of a time zone, such as Europe/Paris."},
         "until": {"type": "string", "format": "date-time"},
     },
     ("post", "api/stores"): {n: {"type": "string"} for n in ("title", "url", "username", "password")},

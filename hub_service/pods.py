@@ -16,8 +16,6 @@ __all__ = ["KIND", "Pods", "with_pods"]
 #: The label that says what runs in a pod, for rules of the network: "app" or "launch".
 KIND = "vaas/kind"
 _VOLUME = "vaas-data"
-#: The kind of facilities whose launches are pods.
-_KUBERNETES = "kubernetes"
 _ELSEWHERE = "Launches run in the cluster here. Choose it, or tell those who run this site."
 #: What every container gets: no right that it was not given.
 _STRICT = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsUser": 1000, "runAsGroup": 1000}
@@ -27,6 +25,9 @@ _SANDBOXES = {**_STRICT, "procMount": "Unmasked", "seccompProfile": {"type": "Un
 
 class Pods(Spawner):
     """A mixin for KubeSpawner: an app's pod is given no volume, a launch's the folders that its plan names."""
+
+    #: Those of facilities whose launches are pods.
+    kinds = ("kubernetes",)
 
     data_claim = Unicode("vaas-data", help="The claim of the volume that holds the data folder.").tag(config=True)
     app_pod = Dict({"hostUsers": False}, help="What the specification of an app's pod has more.").tag(config=True)
@@ -64,7 +65,7 @@ class Pods(Spawner):
 
     def prepare_launch(self, plan: Plan) -> None:
         """Set what is started for this plan, and mount the person's home and the folders that are shared with them."""
-        if plan.kind != _KUBERNETES:
+        if plan.kind not in self.kinds:
             raise SpawnException(_ELSEWHERE, reason="facility", status_code=400)
         super().prepare_launch(plan)
         named = plan.environment.where if plan.environment.kind == "image" else self.launch_image

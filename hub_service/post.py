@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import smtplib
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
@@ -58,21 +59,33 @@ class SmtpPost:
         except (OSError, smtplib.SMTPException) as error:
             raise Unavailable("An e-mail could not be sent.", log_message=f"E-mail: {error}") from error
 
+    def look(self, *, seconds: float = _SECONDS) -> None:
+        """Connect and sign in, and send nothing. Raises Unavailable, with what the server said."""
+        try:
+            with self._connected(seconds) as server:
+                server.noop()
+        except (OSError, smtplib.SMTPException) as error:
+            raise Unavailable(
+                "E-mail cannot be sent at the moment.", log_message=f"{self.host}:{self.port} takes no e-mail: {error}"
+            ) from error
+
     def _send(self, message: EmailMessage) -> None:
+        with self._connected(_SECONDS) as server:
+            server.send_message(message)
+
+    @contextmanager
+    def _connected(self, seconds: float) -> Iterator[smtplib.SMTP]:
         context = ssl.create_default_context()
         if self.scheme == "smtps":
-            with smtplib.SMTP_SSL(self.host, self.port, timeout=_SECONDS, context=context) as server:
-                self._deliver(server, message)
-            return
-        with smtplib.SMTP(self.host, self.port, timeout=_SECONDS) as server:
+            server: smtplib.SMTP = smtplib.SMTP_SSL(self.host, self.port, timeout=seconds, context=context)
+        else:
+            server = smtplib.SMTP(self.host, self.port, timeout=seconds)
+        with server:
             if self.scheme == "smtp+starttls":
                 server.starttls(context=context)
-            self._deliver(server, message)
-
-    def _deliver(self, server: smtplib.SMTP, message: EmailMessage) -> None:
-        if self.username:
-            server.login(self.username, self.password)
-        server.send_message(message)
+            if self.username:
+                server.login(self.username, self.password)
+            yield server
 
 
 def post(environ: Mapping[str, str]) -> SmtpPost | None:

@@ -30,12 +30,13 @@ def cron_of(said: Callable[[str], str]) -> str:
     return build(said)
 
 
-def words_of(cron: str) -> str:
+def words_of(cron: str, zone: str = "UTC") -> str:
     """Say when that is; a line that the form's choices do not make is told as it is."""
+    where = "" if zone == "UTC" else f" ({zone})"
     found = _PLAIN.fullmatch(" ".join(cron.split()))
     if found is None or int(found[1]) > 59 or int(found[2]) > 23 or ("*" not in (found[3], found[4])):
-        return f"by the cron line {cron}"
-    time = f"at {int(found[2]):02d}:{int(found[1]):02d} UTC"
+        return f"by the cron line {cron}{where}"
+    time = f"at {int(found[2]):02d}:{int(found[1]):02d}{where or ' UTC'}"
     if found[4] != "*":
         return f"every {WEEKDAYS[(int(found[4]) - 1) % 7]} {time}"
     return f"every day {time}" if found[3] == "*" else f"on day {int(found[3])} of every month {time}"

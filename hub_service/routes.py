@@ -149,6 +149,7 @@ PAGES = (
 )
 API = (
     Route("api/openapi.json", "anyone", api.OpenApiJson),
+    Route("api/health", "anyone", health.HealthJson),
     Route("api/me", "anyone", api.MeJson),
     Route("api/apps", "anyone", api.AppsJson),
     Route("api/apps/{slug}", "anyone", api.AppJson),

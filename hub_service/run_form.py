@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from hub_service.launch_json import WHERE
+from hub_service.timetable import zone_of
 from hub_service.words import room_words
 from vaas.errors import Invalid, VaasError
 from vaas.launching import Size
@@ -142,13 +143,13 @@ def size_title(size: Size) -> str:
     return f"{size.title}: {room_words(size)}"
 
 
-def until(text: str) -> datetime:
-    """Return the end of the day that somebody chose, in UTC. Raises Invalid."""
+def until(text: str, zone: str) -> datetime:
+    """Return the end of the day that somebody chose, in that zone. Raises Invalid."""
     try:
         day = datetime.fromisoformat(text.strip()).date()
     except ValueError:
         raise Invalid("Choose the last day.", field="until") from None
-    return datetime.combine(day, time(23, 59, 59), UTC)
+    return datetime.combine(day, time(23, 59, 59), zone_of(zone)).astimezone(UTC)
 
 
 def in_days(now: datetime, days: int) -> str:

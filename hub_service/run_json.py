@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
 from hub_service.handlers.base import plain
 from hub_service.recurring import words_of
+from hub_service.timetable import zone_of
 from vaas.launching import Run, Schedule
 from vaas.portal.run_forms import Form
 
@@ -58,13 +60,18 @@ def result_url(run: Run) -> str:
     return f"files/{quote(run.result_store)}/{quote(run.result_path)}"
 
 
-def schedule_json(schedule: Schedule) -> dict[str, Any]:
-    """Return a schedule; ``due`` is its next time, null when it has ``ended``, and ``when`` says the times in words."""
-    names = ("id", "title", "cron", "created", "until", "due", "environment", "size", "facility")
+def schedule_json(schedule: Schedule, times: Sequence[datetime]) -> dict[str, Any]:
+    """Return a schedule; ``due`` is its next time, null when it has ``ended``, and ``when`` says the times in words.
+
+    ``times`` are the next few, which are told in its own zone.
+    """
+    names = ("id", "title", "cron", "zone", "created", "until", "due", "environment", "size", "facility")
     shown = {name: plain(getattr(schedule, name)) for name in names}
     kept: dict[str, Any] = {name: plain(dict(getattr(schedule, name))) for name in ("parameters", "asked")}
     kept["ended"] = str(schedule.asked.get("ended", ""))
-    return {**shown, **kept, "when": words_of(schedule.cron), "notebook": schedule.snapshot.notebook}
+    kept["next"] = [each.astimezone(zone_of(schedule.zone)).isoformat() for each in times]
+    when = words_of(schedule.cron, schedule.zone)
+    return {**shown, **kept, "when": when, "notebook": schedule.snapshot.notebook}
 
 
 def form_json(form: Form) -> dict[str, Any]:

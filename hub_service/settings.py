@@ -31,7 +31,8 @@ class Settings:
 
     Ports other than ``port`` are for loopback only. ``hosted_proxy`` says that the supervisor runs the
     proxy, so that it outlives a Hub that dies; else the Hub starts it. ``local_apps`` says that app servers run
-    on this machine; the Hub's configuration tells the portal. ``network`` is the most that any app may reach.
+    on this machine, and ``launch_kinds`` at facilities of which kinds launches can be (none: of any); the Hub's
+    configuration tells the portal both. ``network`` is the most that any app may reach.
     ``portal_bind``, ``portal_inside`` and ``proxy_inside`` are for portals whose proxy and app servers are on other
     machines: where it listens, and how they and it find each other ("": on this machine).
     """
@@ -56,6 +57,7 @@ class Settings:
     sandbox: str = "auto"
     network: tuple[str, ...] = network.ALL
     local_apps: bool = True
+    launch_kinds: tuple[str, ...] = ("local",)
     portal_bind: str = "127.0.0.1"
     portal_inside: str = ""
     proxy_inside: str = ""
@@ -86,6 +88,7 @@ class Settings:
             sandbox=environ.get("VAAS_SANDBOX") or "auto",
             network=_network(environ.get("VAAS_NETWORK", "all")),
             local_apps=environ.get("VAAS_LOCAL_APPS", "1") == "1",
+            launch_kinds=tuple(environ.get("VAAS_LAUNCH_KINDS", "local").split()),
             portal_bind=environ.get("VAAS_PORTAL_BIND") or "127.0.0.1",
             portal_inside=_url(environ, "VAAS_PORTAL_INSIDE", "") if environ.get("VAAS_PORTAL_INSIDE") else "",
             proxy_inside=_url(environ, "VAAS_PROXY_INSIDE", "") if environ.get("VAAS_PROXY_INSIDE") else "",
@@ -132,6 +135,7 @@ class Settings:
             "VAAS_SANDBOX": self.sandbox,
             "VAAS_NETWORK": network.text_of(self.network),
             "VAAS_LOCAL_APPS": "1" if self.local_apps else "0",
+            "VAAS_LAUNCH_KINDS": " ".join(self.launch_kinds),
             "VAAS_PORTAL_BIND": self.portal_bind,
             "VAAS_PORTAL_INSIDE": self.portal_inside,
             "VAAS_PROXY_INSIDE": self.proxy_inside,

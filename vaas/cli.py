@@ -77,6 +77,7 @@ COMMANDS: Mapping[str, tuple[str, Callable[[Sequence[str]], int]]] = {
     "launch": ("launch an app, a notebook or a basket in JupyterLab; --stop ends it", launch),
     "search": ("search apps and files, here and in other catalogs", search),
     "index": ("make the search index anew; --sweep: look through the stores", control),
+    "doctor": ("look at all that the portal needs, and say what to do", control),
     "down": ("stop it; the data stays", control),
     "status": ("say whether it runs, and where", control),
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import io
 import json
@@ -23,6 +24,7 @@ from vaas.model import File, Snapshot
 __all__ = ["Content", "pack", "snapshot_of"]
 
 _CHUNK = 1 << 20
+_LOCK = ".lock"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -64,7 +66,7 @@ class Content:
         """Keep ``data``; return its SHA-256 and size. Raises StorageFull."""
         digest = hashlib.sha256(data).hexdigest()
         target = self._place(digest)
-        if not target.exists():
+        if not self._added_again(target):
             with _Pending(self.root, target) as handle:
                 handle.write(data)
                 handle.keep()
@@ -95,19 +97,60 @@ class Content:
         """Return the file's bytes. Raises NotFound."""
         return self.path(sha256).read_bytes()
 
-    def sweep(self, keep: set[str]) -> int:
-        """Delete all files but those in ``keep``; return how many went. Only for when nobody publishes."""
-        gone = 0
-        for file in self.root.glob("??/*"):
-            if file.name not in keep:
-                file.unlink()
-                gone += 1
-        return gone
+    def present(self) -> set[str]:
+        """Return the SHA-256 of all files. Raises OSError when not all folders can be read."""
+        folders = [folder for folder in os.scandir(self.root) if len(folder.name) == 2 and folder.is_dir()]
+        return {file.name for folder in folders for file in os.scandir(folder.path)}
+
+    def remove(self, sha256: str, *, before: float) -> bool:
+        """Remove the file if it was last added before that time (s since the epoch); return whether it was.
+
+        Who adds the same at this moment has it: either it is seen here that it was added, or it is added anew.
+
+        Raises
+        ------
+        OSError
+            The folder cannot be locked or written.
+        """
+        place = self._place(sha256)
+        with _turn(self.root, fcntl.LOCK_EX):
+            try:
+                status = place.stat()
+            except FileNotFoundError:
+                return False
+            # Also one that was copied here from elsewhere with the time of then.
+            if max(status.st_mtime, status.st_ctime) >= before:
+                return False
+            place.unlink()
+        return True
+
+    def _added_again(self, target: Path) -> bool:
+        """Note that the file is added, if it is there: it may be used from now on."""
+        try:
+            with _turn(self.root, fcntl.LOCK_SH):
+                if not target.exists():
+                    return False
+                os.utime(target)
+        except OSError as error:
+            raise _explain(error) from error
+        return True
 
     def _place(self, sha256: str) -> Path:
         if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
             raise NotFound("There is no such file.")
         return self.root / sha256[:2] / sha256
+
+
+@contextlib.contextmanager
+def _turn(root: Path, kind: int) -> Iterator[None]:
+    """Hold the folder's lock: who adds shares it, who removes has it alone. Raises OSError."""
+    # One file handle for each turn: the lock is the handle's, so that threads wait for each other, too.
+    lock = os.open(root / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, kind)
+        yield
+    finally:
+        os.close(lock)
 
 
 class _Pending:
@@ -136,7 +179,9 @@ class _Pending:
             os.fsync(self._handle.fileno())
             self.target.parent.mkdir(exist_ok=True)
             os.chmod(self._handle.name, 0o400)
-            os.replace(self._handle.name, self.target)
+            with _turn(self.root, fcntl.LOCK_SH):
+                os.utime(self._handle.name)
+                os.replace(self._handle.name, self.target)
         except OSError as error:
             raise _explain(error) from error
 

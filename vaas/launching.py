@@ -235,7 +235,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Schedule:
-    """When a run is repeated: ``cron`` in UTC, until ``until`` at the latest; ``due`` is the next time, or None."""
+    """When a run is repeated: ``cron`` in ``zone``, ``until`` at the latest; ``due`` is the next time, or None."""
 
     id: str
     owner: str
@@ -250,6 +250,8 @@ class Schedule:
     until: datetime
     asked: Mapping[str, Any] = field(default_factory=dict)
     due: datetime | None = None
+    #: The name of the time zone, as IANA has it.
+    zone: str = "UTC"
 
 
 def launch_server(launch_id: str) -> str:

@@ -17,7 +17,9 @@ class FacilitiesPage(Page):
     async def get(self) -> None:
         """Show it: what is in the environments, and what may be used, to people who are signed in."""
         told = self.portal.facilities.told(self.visitor, everywhere=True)
-        self.show("facilities.html", title="Facilities", context=shown(told))
+        admin = bool(self.user and self.user.admin)
+        context = {**shown(told), "advice": self.portal.facilities.advice(admin=admin)}
+        self.show("facilities.html", title="Facilities", context=context)
 
 
 class FacilitiesJson(Api):

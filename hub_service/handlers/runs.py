@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 
@@ -20,8 +21,9 @@ from hub_service.run_form import (
     until,
 )
 from hub_service.run_json import progress_words
+from hub_service.timetable import zone_of, zones
 from vaas.errors import Conflict, Invalid, NotFound, VaasError
-from vaas.launching import Run
+from vaas.launching import Run, Schedule
 from vaas.portal.run_forms import Form
 from vaas.series import Table
 
@@ -30,6 +32,7 @@ __all__ = [
     "RunsPage",
     "SchedulePage",
     "SeriesPage",
+    "local",
 ]
 
 #: For how many days a schedule is suggested.
@@ -94,10 +97,14 @@ class NewRunPage(Page):
             runs = await running.start_series(self.visitor, asked, table=table.rows, **chosen)
             self.done(f"runs/series/{runs[0].series}", f"{len(runs)} runs are in the queue.")
         elif how == "schedule":
-            made = await running.schedule(
-                self.visitor, asked, cron=cron_of(self._said), until=until(self._said("until")), **chosen
-            )
-            self.done("runs/", f"“{made.title}” is run {words_of(made.cron)}.")
+            zone = self._said("zone").strip() or running.zone
+            said: dict[str, Any] = {
+                "cron": cron_of(self._said),
+                "until": until(self._said("until"), zone),
+                "zone": zone,
+            }
+            made = await running.schedule(self.visitor, asked, **said, **chosen)
+            self.done("runs/", f"“{made.title}” is run {words_of(made.cron, made.zone)}.")
         else:
             run = await running.start(self.visitor, asked, **chosen)
             self.done(f"runs/{run.id}/")
@@ -133,6 +140,8 @@ class NewRunPage(Page):
             "table": table or Table(),
             "every": EVERY,
             "weekdays": WEEKDAYS,
+            "zone": self.portal.running.zone,
+            "zones": zones(),
             "today": in_days(core.now(), 0),
             "last_day": in_days(core.now(), _DAYS),
         }
@@ -151,12 +160,21 @@ class RunsPage(Page):
         context = {
             "groups": grouped(runs),
             "open": sum(not run.over for run in runs),
-            "schedules": [(each, words_of(each.cron)) for each in running.schedules(self.visitor)],
+            "schedules": [
+                (each, words_of(each.cron, each.zone), local(each, [each.until])[0], local(each, running.times(each)))
+                for each in running.schedules(self.visitor)
+            ],
             "progress_words": progress_words,
             "text_of": text_of,
         }
         running.seen(self.visitor)
         self.show("runs.html", title="My runs", context=context)
+
+
+def local(schedule: Schedule, times: Sequence[datetime]) -> list[datetime]:
+    """Return the times as the clocks of its zone show them; in UTC where nobody knows that zone any more."""
+    zone = zone_of(schedule.zone if schedule.zone in zones() else "UTC")
+    return [each.astimezone(zone) for each in times]
 
 
 class SeriesPage(Page):

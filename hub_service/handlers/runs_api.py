@@ -161,17 +161,17 @@ class SchedulesJson(_Starting):
     def get(self) -> None:
         """Send the schedules, the newest first."""
         found = self.portal.running.schedules(self.visitor)
-        self.reply([schedule_json(each) for each in found])
+        self.reply([schedule_json(each, self.portal.running.times(each)) for each in found])
 
     async def post(self) -> None:
-        """Run a notebook at the times of ``cron`` (five fields, in UTC) until the moment ``until`` at the latest.
+        """Run a notebook at the times of ``cron`` (five fields) until the moment ``until`` at the latest.
 
-        The rest is as for one run.
+        They are in the time ``zone``, such as Europe/Paris; without, in the site's. The rest is as for one run.
         """
-        made: Schedule = await self.portal.running.schedule(
-            self.visitor, self.asked, cron=self.text("cron"), until=_moment(self.text("until")), **self.chosen
-        )
-        self.reply(schedule_json(made), status=201)
+        running, zone = self.portal.running, self.text("zone")
+        said: dict[str, Any] = {"cron": self.text("cron"), "until": _moment(self.text("until")), "zone": zone}
+        made: Schedule = await running.schedule(self.visitor, self.asked, **said, **self.chosen)
+        self.reply(schedule_json(made, running.times(made)), status=201)
 
 
 class ScheduleJson(Api):

@@ -94,6 +94,19 @@ class DatabaseContract:
     def database(self) -> Iterator[SqlDatabase]:
         raise NotImplementedError
 
+    def test_what_it_names_is_found_in_whichever_table(self, database: SqlDatabase) -> None:
+        assert database.hashes() == set()
+        with database.begin() as records:
+            records.apps.save(app(cover="c" * 64))
+            records.versions.add(Version("a1", 1, SNAPSHOT, "ada", NOW, report=REPORT))
+            records.drafts.save(Draft("d", "bob", "a2", "", "D", replace(SNAPSHOT, hash="1" * 64), NOW))
+            # What was found in stores is no content.
+            records.finds.save([find("a.csv", record={"sha256": "9" * 64})])
+        assert database.hashes() == {each * 64 for each in "abcf1"}
+
+    def test_it_has_one_number_of_its_own(self, database: SqlDatabase) -> None:
+        assert database.identity() == database.identity() > 0
+
     def test_an_app_comes_back_as_it_was_saved(self, database: SqlDatabase) -> None:
         whole = app(description="d" * 5000, category="Éarth", tags=("a", 'b"c', "東京"), cover="c" * 64)
         whole = replace(

@@ -186,3 +186,22 @@ class TestSecret:
         for thread in threads:
             thread.join()
         assert len(found) == 16 and len(set(found)) == 1
+
+
+def test_schedules_from_before_there_were_zones_are_in_utc(tmp_path: Path) -> None:
+    made = SqlDatabase(f"sqlite:///{tmp_path / 'old.sqlite'}", seal=Seal(b"seal"))
+    made.upgrade(to="0009")
+    names = ("id", "owner", "title", "environment", "size", "facility", "hash", "notebook", "cron")
+    texts = dict.fromkeys(names, "x") | {"files": "[]", "parameters": "{}", "asked": "{}"}
+    moments = dict.fromkeys(("created", "until", "due"), "2026-03-01 12:00:00.000000")
+    row = texts | moments
+    with made._engine.begin() as connection:
+        columns = ", ".join(f'"{name}"' for name in row)
+        connection.exec_driver_sql(
+            f"INSERT INTO schedules ({columns}) VALUES ({', '.join('?' * len(row))})", tuple(row.values())
+        )
+    made.upgrade()
+    with made.begin() as records:
+        kept = records.schedules.get("x")
+        assert kept is not None and (kept.zone, kept.cron) == ("UTC", "x")
+    made.close()

@@ -115,6 +115,7 @@ MATRIX = (
     Row("get", "api/facilities", ANY, 200, at="?all=1"),
     Row("get", "api/facilities/schema.json", ANY, 200),
     Row("get", "api/openapi.json", ANY, 200),
+    Row("get", "api/health", ANY, 200),
     Row("get", "api/me", ANY, 200),
     Row("get", "api/apps", ANY, 200),
     Row("get", "api/apps/{slug}", VIEW, 200),

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import batchspawner
 import pytest
 from dockerspawner import DockerSpawner
-from jupyterhub.spawner import SimpleLocalProcessSpawner
+from jupyterhub.spawner import SimpleLocalProcessSpawner, Spawner
+from kubespawner import KubeSpawner
+from traitlets.config import Config
 
 from hub_service.cluster_servers import BatchServers, SlurmServers, mixin_for
 from hub_service.containers import Containers
+from hub_service.hub_config import configure
+from hub_service.pods import with_pods
+from hub_service.settings import Settings
 from hub_service.spawner import AppServers, with_app_servers
 from vaas.launching import Environment, Size
 from vaas.plans import Plan
@@ -32,6 +38,27 @@ SLURM = with_app_servers(batchspawner.SlurmSpawner, mixin_for(batchspawner.Slurm
 )
 def test_each_spawner_is_wrapped_by_what_it_is(spawner: type[Any], mixin: type[Any]) -> None:
     assert mixin_for(spawner) is mixin
+
+
+@pytest.mark.parametrize(
+    ("spawner", "kinds"),
+    [
+        (batchspawner.SlurmSpawner, ("slurm",)),
+        (batchspawner.PBSSpawner, ("slurm", "htcondor")),
+        (DockerSpawner, ("docker",)),
+        (with_pods(with_app_servers(KubeSpawner)), ("kubernetes",)),
+        (SimpleLocalProcessSpawner, ("local",)),
+        (Spawner, ()),
+    ],
+)
+def test_the_portal_is_told_at_which_facilities_each_spawner_starts_launches(
+    spawner: type[Any], kinds: tuple[str, ...], tmp_path: Path
+) -> None:
+    c = Config()
+    c.JupyterHub.spawner_class = spawner
+    configure(c, Settings.from_environ({"VAAS_DATA": str(tmp_path), "VAAS_DEMO": "1", "VAAS_HOSTED_PROXY": "1"}), {})
+    told = Settings.from_environ(c.JupyterHub.services[0]["environment"])
+    assert (told.launch_kinds, told.local_apps) == (kinds, kinds == ("local",))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import hashlib
 import io
 import os
@@ -11,6 +12,7 @@ import stat
 import subprocess
 import sys
 import tarfile
+import threading
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from random import Random
@@ -48,7 +50,7 @@ async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
 
 def left(content: Content) -> list[str]:
     """Return the names of all files under the content's folder."""
-    return sorted(path.name for path in content.root.rglob("*") if path.is_file())
+    return sorted(path.name for path in content.root.rglob("*") if path.is_file() and path.name != ".lock")
 
 
 def test_the_hash_of_a_snapshot_is_that_of_its_canonical_listing() -> None:
@@ -169,12 +171,45 @@ def test_what_was_never_kept_is_not_found(content: Content) -> None:
         content.path("0" * 64)
 
 
-def test_sweeping_deletes_what_nobody_needs(content: Content) -> None:
+def test_what_was_added_before_a_time_is_removed_and_nothing_else(content: Content) -> None:
     first, second = content.add(b"1")[0], content.add(b"2")[0]
-    assert content.sweep({first}) == 1
-    assert left(content) == [first]
+    assert content.present() == {first, second}
+    assert not content.remove(second, before=content.path(second).stat().st_ctime)
+    assert not content.remove("a" * 64, before=1e12)
+    assert content.remove(second, before=1e12)
+    assert content.present() == {first}
     with pytest.raises(NotFound):
         content.read(second)
+
+
+async def test_what_is_added_again_counts_from_then(content: Content) -> None:
+    """Also where it is there already, so that nothing is written."""
+    once = content.add(b"1")[0]
+    for again in (lambda: content.add(b"1"), None):
+        os.utime(content.path(once), (1, 1))
+        before = content.path(once).stat().st_ctime_ns
+        assert content.path(once).stat().st_mtime == 1
+        if again is None:
+            await content.add_stream(chunks(b"1"), limit=9)
+        else:
+            again()
+        added = content.path(once).stat()
+        assert added.st_mtime > 1 and added.st_ctime_ns >= before
+
+
+def test_who_adds_waits_for_who_removes_and_has_it_afterwards(content: Content) -> None:
+    """The remover holds the folder between its look and its removal: whoever adds then adds anew."""
+    once = content.add(b"1")[0]
+    lock = os.open(content.root / ".lock", os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    adding = threading.Thread(target=content.add, args=(b"1",))
+    adding.start()
+    adding.join(0.3)
+    assert adding.is_alive()
+    content.path(once).unlink()
+    os.close(lock)
+    adding.join(30)
+    assert content.read(once) == b"1"
 
 
 def stored(content: Content, names: Iterable[str]) -> tuple[File, ...]:
@@ -251,7 +286,7 @@ for attempt in (lambda: content.add(b"y" * 400_001), lambda: asyncio.run(content
         assert "full" in error.message
     else:
         raise SystemExit("it fitted")
-files = [path.name for path in root.rglob("*") if path.is_file()]
+files = [path.name for path in root.rglob("*") if path.is_file() and path.name != ".lock"]
 assert files == [kept], files
 assert content.read(kept) == b"kept" and content.add(b"more")
 print("as it should be")

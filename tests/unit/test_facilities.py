@@ -219,3 +219,13 @@ async def test_the_page_says_it_in_words(offers: World, site: str) -> None:
 def test_whom_to_ask_is_a_link_where_it_can_be_one(offers: World, contact: str, url: str) -> None:
     offers.portal.facilities = Facilities(offers.core, Site("S", contact=contact))
     assert shown(told(offers, everywhere=True))["site"]["contact_url"] == url
+
+
+async def test_administrators_alone_are_told_what_to_write(offers: World, site: str) -> None:
+    told = {"missing": ["Facility “here” takes no launches: <why>"], "write": '[[size]]\nid = "small"'}
+    offers.portal.facilities = Facilities(offers.core, SITE, missing=told["missing"], write=str(told["write"]))
+    for name, sees in (("", False), ("ada", False), ("root", True)):
+        async with client(site, name) as asker:
+            page = unescape((await asker.get("facilities")).text)
+            assert "takes no launches" not in (await asker.get("api/facilities?all=1")).text
+        assert all((each in page) is sees for each in (*told["missing"], str(told["write"]), "Administrators alone"))

@@ -45,7 +45,7 @@ def hub(request: HTTPServerRequest) -> tuple[int, dict[str, str], bytes]:
     scopes = ["custom:vaas:read"] + ([] if rights == "read" else ["custom:vaas:write"])
     if rights.startswith("server="):
         scopes = [f"access:servers!{right}" for right in rights.split(",")]
-    model = {"kind": "user", "name": name, "groups": [], "admin": False, "scopes": scopes}
+    model = {"kind": "user", "name": name, "groups": [], "admin": name == "root", "scopes": scopes}
     return (200, {}, json.dumps(model).encode()) if name else (404, {}, b"{}")
 
 

@@ -27,7 +27,7 @@ from traitlets.config import Config
 from hub_service.cluster_config import configure_in_cluster
 from hub_service.clusters import run_kinds
 from hub_service.facilities_file import read_facilities
-from hub_service.offered import connected
+from hub_service.offered import Able, connected
 from hub_service.pods import KIND
 from hub_service.settings import ROOT, Settings
 from hub_service.spawner import AppServers
@@ -244,6 +244,7 @@ def test_hub_and_proxy_stay_the_charts_and_the_portal_is_beside_the_hub(config: 
     assert portal["url"] == "http://hub:8002"
     assert portal["environment"]["VAAS_PORTAL_BIND"] == "0.0.0.0"
     assert portal["environment"]["VAAS_LOCAL_APPS"] == "0"
+    assert portal["environment"]["VAAS_LAUNCH_KINDS"] == "kubernetes"
     assert config.JupyterHub.subdomain_host == "https://vaas.example.org"
     assert config.JupyterHub.cookie_host_prefix_enabled is True
 
@@ -314,7 +315,7 @@ def test_what_people_can_launch_is_what_the_pods_can_be(tmp_path: Path) -> None:
     path.write_text(written["stringData"])
     settings = Settings.from_environ(environ(tmp_path))
     offering = read_facilities(path, apps=settings.app_python).offering
-    assert connected(offering, everywhere=True, runs=run_kinds({})) == offering
+    assert connected(offering, Able(frozenset({"kubernetes"}), run_kinds({}))) == offering
     (facility,) = offering.facilities
     assert (facility.kind, facility.interactive, facility.batch) == ("kubernetes", True, False)
     app = VALUES["singleuser"]["image"]

@@ -8,13 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from hub_service.timetable import next_time
+from hub_service.handlers.runs import local
+from hub_service.recurring import words_of
+from hub_service.run_form import until as last_day
+from hub_service.run_json import schedule_json
+from hub_service.timetable import next_time, site_zone
 from tests.notebooks import markdown, notebook
 from tests.portal_parts import ADA, BOB, World
 from tests.run_parts import runs_of
 from vaas.errors import Conflict, Invalid
 from vaas.launching import Schedule
-from vaas.model import Access, Visitor
+from vaas.model import Access, Snapshot, Visitor
 from vaas.portal import Running
 
 ME = Visitor(ADA)
@@ -152,3 +156,83 @@ def test_times_are_in_utc() -> None:
     for after in (summer, berlin):
         assert next_time("30 8 * * *", after) == datetime(2026, 7, 1, 8, 30, tzinfo=UTC)
     assert next_time("0 8 * * *", summer) == datetime(2026, 7, 2, 8, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("zone", "cron", "after", "expected"),
+    [
+        # Clocks go from 2 to 3: what does not exist is at once after, and once.
+        ("Europe/Paris", "30 2 * * *", "2027-03-28T00:00", ["2027-03-28T01:00", "2027-03-29T00:30"]),
+        ("America/Sao_Paulo", "0 0 * * *", "2018-11-03T04:00", ["2018-11-04T03:00", "2018-11-05T02:00"]),
+        # They go from 3 to 2: of what exists twice it is the first, and once.
+        ("Europe/Paris", "30 2 * * *", "2027-10-30T12:00", ["2027-10-31T00:30", "2027-11-01T01:30"]),
+        ("Europe/Paris", "30 2 * * *", "2027-10-31T01:10", ["2027-11-01T01:30"]),
+        # What is every hour is every hour.
+        ("Europe/Paris", "15 * * * *", "2027-10-30T23:20", ["2027-10-31T00:15", "2027-10-31T01:15"]),
+        ("Europe/Paris", "30 * * * *", "2027-10-31T01:10", ["2027-10-31T01:30", "2027-10-31T02:30"]),
+        ("Asia/Kolkata", "0 6 * * *", "2027-01-01T00:00", ["2027-01-01T00:30"]),
+        ("UTC", "30 2 * * *", "2027-03-28T00:00", ["2027-03-28T02:30"]),
+    ],
+)
+def test_times_go_with_the_clocks_of_their_zone(zone: str, cron: str, after: str, expected: list[str]) -> None:
+    found: datetime | None = datetime.fromisoformat(after).replace(tzinfo=UTC)
+    for each in expected:
+        assert found is not None
+        found = next_time(cron, found, zone)
+        assert found == datetime.fromisoformat(each).replace(tzinfo=UTC) and found.tzinfo is UTC
+
+
+@pytest.mark.parametrize("zone", ["Mars/Base", "europe/paris", "../../etc/passwd", "/etc/localtime", "", "a" * 300])
+def test_what_is_no_zone_is_said(zone: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        next_time("0 6 * * *", datetime(2027, 1, 1, tzinfo=UTC), zone)
+    assert caught.value.field == "zone"
+
+
+def test_a_site_suggests_a_zone_that_there_is() -> None:
+    assert site_zone({}) == "UTC" and site_zone({"VAAS_TIME_ZONE": "Europe/Paris"}) == "Europe/Paris"
+    with pytest.raises(Invalid, match="VAAS_TIME_ZONE"):
+        site_zone({"VAAS_TIME_ZONE": "Paris"})
+
+
+async def test_a_schedule_keeps_its_zone_and_says_its_next_times(world: World, running: Running) -> None:
+    """The clock of these tests is at noon in UTC on 1 March 2026; Paris changes its clocks on 29 March."""
+    until = world.clock.time + timedelta(days=40)
+    made = await running.schedule(ME, PLAIN, cron="0 6 28-30 * *", until=until, zone="Europe/Paris")
+    (kept,) = running.schedules(ME)
+    assert kept.zone == made.zone == "Europe/Paris"
+    hours = [(each.day, each.hour) for each in running.times(kept)]
+    assert hours == [(28, 5), (29, 4), (30, 4)]
+    world.clock.time = datetime(2026, 3, 28, 5, 0, 1, tzinfo=UTC)
+    await running._schedules.step()
+    (moved,) = running.schedules(ME)
+    assert moved.due == datetime(2026, 3, 29, 4, tzinfo=UTC)
+    with pytest.raises(Invalid) as caught:
+        await running.schedule(ME, PLAIN, cron=HOURLY, until=until, zone="Mars/Base")
+    assert caught.value.field == "zone"
+
+
+async def test_without_a_zone_it_is_the_sites(world: World, running: Running) -> None:
+    running.zone = "Asia/Kolkata"
+    made = await scheduled(world, running, cron="0 6 * * *")
+    assert (made.zone, made.due) == ("Asia/Kolkata", datetime(2026, 3, 2, 0, 30, tzinfo=UTC))
+
+
+def test_rest_and_words_say_the_zone() -> None:
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    snapshot = Snapshot("f" * 64, "a.ipynb", ())
+    schedule = Schedule("s", "ada", "S", "0 6 * * *", snapshot, {}, "e", "s", "f", now, now, zone="Europe/Paris")
+    told = schedule_json(schedule, [datetime(2026, 3, 29, 4, tzinfo=UTC)])
+    assert (told["zone"], told["next"]) == ("Europe/Paris", ["2026-03-29T06:00:00+02:00"])
+    assert told["when"] == "every day at 06:00 (Europe/Paris)" and words_of("0 6 * * *") == "every day at 06:00 UTC"
+    assert words_of("1 2 3 4 5", "Europe/Paris") == "by the cron line 1 2 3 4 5 (Europe/Paris)"
+    assert last_day("2026-03-29", "Europe/Paris") == datetime(2026, 3, 29, 21, 59, 59, tzinfo=UTC)
+
+
+def test_a_page_shows_moments_as_the_clocks_of_the_zone_do() -> None:
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    late = datetime(2027, 2, 27, 4, 59, 59, tzinfo=UTC)
+    snapshot = Snapshot("f" * 64, "a.ipynb", ())
+    schedule = Schedule("s", "ada", "S", "0 6 * * *", snapshot, {}, "e", "s", "f", now, late, zone="America/New_York")
+    assert [each.day for each in local(schedule, [late])] == [26]
+    assert [each.day for each in local(replace(schedule, zone="Gone/Away"), [late])] == [27]

@@ -30,7 +30,7 @@ from vaas.errors import Invalid, NotFound, Unavailable
 from vaas.model import Visitor
 from vaas.query import Clause, Search, begun_value
 
-__all__ = ["Index", "OwnCatalog"]
+__all__ = ["Index", "OwnCatalog", "count"]
 
 _log = logging.getLogger("vaas")
 _Answer = TypeVar("_Answer")
@@ -54,6 +54,23 @@ _COUNTED = 10_000
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def count(folder: Path) -> int | None:
+    """Return how many entries the index in ``folder`` has, None where there is none; nothing is changed.
+
+    Raises
+    ------
+    Unavailable
+        It cannot be read.
+    """
+    place = folder / FORM
+    if not place.is_dir():
+        return None
+    try:
+        return int(tantivy.Index.open(str(place)).searcher().num_docs)
+    except ValueError as error:
+        raise Unavailable("The index cannot be read.", log_message=f"{place} cannot be read: {error}") from error
 
 
 class Index(Entries):

@@ -363,5 +363,13 @@ class Database(ABC):
         """Open a transaction: kept when the block ends, undone when it raises."""
 
     @abstractmethod
+    def hashes(self) -> set[str]:
+        """Return every SHA-256 that stands anywhere in it, as whatever. Raises Unavailable when not all can be read."""
+
+    @abstractmethod
+    def identity(self) -> int:
+        """Return a number that no other database has. Raises Unavailable."""
+
+    @abstractmethod
     def close(self) -> None:
         """Give back the connections."""

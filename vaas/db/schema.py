@@ -380,6 +380,7 @@ schedules = Table(
     *_where(),
     *_what(),
     Column("cron", Words(200), nullable=False),
+    Column("zone", Words(60), nullable=False),
     Column("created", Moment, nullable=False),
     Column("until", Moment, nullable=False),
     Column("due", Moment, index=True),

@@ -14,13 +14,15 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy.exc import IntegrityError
 
-from vaas.db import base, keeping, running, schema
+from vaas.db import base, keeping, naming, running, schema
 from vaas.db.finds import SqlFinds, SqlLeases, SqlWalks
 from vaas.db.rows import SqlChanges, SqlRows
 from vaas.db.seal import Seal
-from vaas.errors import Conflict, NotFound
+from vaas.errors import Conflict, NotFound, Unavailable
 from vaas.model import Access, App, Draft, File, Grant, Incident, Link, Snapshot, StoreAccount, Version, Visitor
 
 __all__ = ["SqlDatabase"]
@@ -35,10 +37,30 @@ class SqlDatabase(base.Database):
         if self._engine.dialect.name == "sqlite":
             sa.event.listen(self._engine, "connect", _tune_sqlite)
 
+    def revisions(self) -> tuple[str, str]:
+        """Return which revision the tables are at, "" for none, and which is the newest; nothing is changed.
+
+        Raises
+        ------
+        Unavailable
+            The database cannot be read.
+        """
+        newest = ScriptDirectory.from_config(_migrations()).get_current_head()
+        try:
+            with self._engine.connect() as connection:
+                found = MigrationContext.configure(connection).get_current_revision()
+                if found:
+                    connection.execute(sa.select(sa.func.count()).select_from(schema.apps)).scalar()
+        except sa.exc.SQLAlchemyError as error:
+            why = str(getattr(error, "orig", None) or error).splitlines()[0]
+            raise Unavailable(
+                "The database does not answer.", log_message=f"The database cannot be read: {why}"
+            ) from error
+        return found or "", newest or ""
+
     def upgrade(self, *, to: str = "head") -> None:
         """Bring the tables to the newest schema, or to an older revision's; no-op when they are."""
-        config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        config = _migrations()
         with self._engine.begin() as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, to)
@@ -68,9 +90,23 @@ class SqlDatabase(base.Database):
                 schedules=running.Schedules(c),
             )
 
+    def hashes(self) -> set[str]:
+        """Return every SHA-256 that stands anywhere in it."""
+        return naming.hashes(self._engine)
+
+    def identity(self) -> int:
+        """Return a number that no other database has."""
+        return naming.identity(self._engine)
+
     def close(self) -> None:
         """Give back the connections."""
         self._engine.dispose()
+
+
+def _migrations() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
 
 
 def _json(value: Any) -> str:

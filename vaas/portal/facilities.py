@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -74,10 +74,30 @@ class Alone(Neighbours):
 
 
 class Facilities:
-    """What the site offers, as those may know it who ask."""
+    """What the site offers, as those may know it who ask.
 
-    def __init__(self, core: Core, site: Site | None = None, neighbours: Neighbours | None = None) -> None:
+    Parameters
+    ----------
+    missing, write:
+        What the people who run the portal are told: what of it cannot be used, a sentence each, and what to write into
+        the site's file.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        site: Site | None = None,
+        neighbours: Neighbours | None = None,
+        *,
+        missing: Sequence[str] = (),
+        write: str = "",
+    ) -> None:
         self._core, self.site, self.neighbours = core, site or Site(), neighbours or Alone()
+        self._missing, self._write = tuple(missing), write
+
+    def advice(self, *, admin: bool) -> dict[str, Any]:
+        """Return "missing" and "write" for administrators, nothing of it for anybody else."""
+        return {"missing": self._missing if admin else (), "write": self._write if admin else ""}
 
     def told(self, visitor: Visitor, *, everywhere: bool = False) -> dict[str, Any]:
         """Return what this site offers as values for JSON; ``everywhere`` adds what other portals said of theirs.

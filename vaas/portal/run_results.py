@@ -6,8 +6,8 @@ import contextlib
 import json
 import logging
 from collections.abc import Awaitable, Sequence
-from dataclasses import replace
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -20,7 +20,7 @@ from vaas.portal.run_folders import Spool, about
 from vaas.prose import clean_text
 from vaas.stores.base import Store
 
-__all__ = ["Post", "Results", "folder_name"]
+__all__ = ["Post", "Results", "Sent", "folder_name"]
 
 _log = logging.getLogger("vaas")
 #: The folder of all results in a person's store.
@@ -40,11 +40,21 @@ class Post(Protocol):
         """Send it. Raises Unavailable."""
 
 
+@dataclass(frozen=True)
+class Sent:
+    """When an e-mail was sent last, and why it could not be ("": it was)."""
+
+    when: datetime
+    why: str = ""
+
+
 class Results:
     """Brings results, and tells of them."""
 
     def __init__(self, core: Core, spool: Spool, post: Post | None = None) -> None:
         self._core, self._spool, self.post = core, spool, post
+        #: What became of the last e-mail of this process; None: there was none.
+        self.sent: Sent | None = None
 
     async def bring(self, run: Run) -> Run:
         """Return the run that is over with the folder in which its results are.
@@ -82,7 +92,15 @@ class Results:
             said, error, page = _all_ended(run.series_title, same), "", f"runs/series/{run.series}"
         look = f"Look at it: {self._core.public_url}{page}"
         lines = [said, *([error] if error else []), look, "", "You asked the portal to tell you."]
-        self._core.spawn(_sent(self.post, address, said, "\n".join(lines)))
+        self._core.spawn(self._send(self.post, address, said, "\n".join(lines)))
+
+    async def _send(self, post: Post, address: str, subject: str, text: str) -> None:
+        try:
+            await post.send(address, subject, text)
+        except Unavailable as error:
+            self.sent = Sent(self._core.now(), error.log_message)
+            raise
+        self.sent = Sent(self._core.now())
 
     def _series(self, run: Run) -> list[Run]:
         with self._core.database.begin() as records:
@@ -133,7 +151,3 @@ def _all_ended(title: str, runs: Sequence[Run]) -> str:
     states = [run.state for run in runs]
     counts = ", ".join(f"{states.count(state)} {state}" for state in _WORDS if state in states)
     return f"“{title}” has ended, all {len(runs)} runs over a table: {counts}."
-
-
-async def _sent(post: Post, address: str, subject: str, text: str) -> None:
-    await post.send(address, subject, text)

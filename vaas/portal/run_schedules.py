@@ -17,8 +17,9 @@ from vaas.portal.run_sources import Sources
 __all__ = ["NextTime", "Schedules"]
 
 _log = logging.getLogger("vaas")
-#: Returns the first time after a moment, None when there is none any more; raises Invalid for what is no times.
-NextTime = Callable[[str, datetime], datetime | None]
+#: Returns the first time after a moment in a time zone, None when there is none any more; raises Invalid for what is no
+#: times or no zone.
+NextTime = Callable[[str, datetime, str], datetime | None]
 #: So many times in a row are looked at for whether they are too near to each other.
 _LOOKED_AT = 20
 _LONGEST = 200
@@ -30,14 +31,28 @@ class Schedules:
     def __init__(self, core: Core, sources: Sources, next_time: NextTime) -> None:
         self._core, self._sources, self._next = core, sources, next_time
 
-    def add(self, run: Run, *, cron: str, until: datetime) -> Schedule:
-        """Keep a schedule for runs like this one. Raises Invalid for "cron" and "until", Conflict for too many."""
+    def times(self, schedule: Schedule, *, most: int = 3) -> list[datetime]:
+        """Return its next times; none when it has ended."""
+        found, following = list[datetime](), schedule.due
+        while following and following <= schedule.until and len(found) < most:
+            found.append(following)
+            try:
+                following = self._next(schedule.cron, following, schedule.zone)
+            except Invalid:  # as of a zone that there is no more, which ends it when it is due
+                break
+        return found
+
+    def add(self, run: Run, *, cron: str, until: datetime, zone: str) -> Schedule:
+        """Keep a schedule for runs like this one.
+
+        Raises Invalid for "cron", "zone" and "until", Conflict for too many.
+        """
         now, cron = self._core.now(), " ".join(cron.split())
         until = until if until.tzinfo else until.replace(tzinfo=UTC)
         most = self._core.limits.schedule_days
         if not now < until <= now + timedelta(days=most + 1):
             raise Invalid(f"Say until when: at most {most} days from now.", field="until")
-        due = self._first(cron, now)
+        due = self._first(cron, now, zone)
         if due > until:
             raise Invalid("None of these times comes before its end.", field="until")
         made = Schedule(
@@ -54,6 +69,7 @@ class Schedules:
             until=until,
             asked=run.asked,
             due=due,
+            zone=zone,
         )
         with self._core.database.begin() as records:
             mine = [each for each in records.schedules.of(run.owner) if each.due]
@@ -96,7 +112,7 @@ class Schedules:
                 raise NotFound("Its time was over.")
             self._sources.may_still(user, schedule.asked)
             choose(self._core, user, run)
-            following = self._next(schedule.cron, now)
+            following = self._next(schedule.cron, now, schedule.zone)
         except Unavailable:
             raise
         except VaasError as error:
@@ -125,12 +141,12 @@ class Schedules:
             if records.schedules.get(schedule.id):
                 records.schedules.save(replace(schedule, due=None, asked={**schedule.asked, "ended": why}))
 
-    def _first(self, cron: str, now: datetime) -> datetime:
+    def _first(self, cron: str, now: datetime, zone: str) -> datetime:
         """Return the first time. Raises Invalid for what is none, or comes too often."""
         if not cron or len(cron) > _LONGEST:
             raise Invalid("Write five fields: minute, hour, day, month, weekday, such as “0 6 * * 1”.", field="cron")
         times, least = list[datetime](), self._core.limits.schedule_every
-        while len(times) < _LOOKED_AT and (following := self._next(cron, times[-1] if times else now)):
+        while len(times) < _LOOKED_AT and (following := self._next(cron, times[-1] if times else now, zone)):
             if times and (following - times[-1]).total_seconds() < least:
                 raise Invalid(
                     f"It would run too often: {least // 60} minutes have to be between two times.", field="cron"

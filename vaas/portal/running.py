@@ -24,7 +24,7 @@ from vaas.portal.run_folders import Kernel, Spool, kernel_of
 from vaas.portal.run_forms import Field, Form
 from vaas.portal.run_orders import Orders
 from vaas.portal.run_queue import TO_BE_CANCELLED, Queue, change
-from vaas.portal.run_results import Post, Results
+from vaas.portal.run_results import Post, Results, Sent
 from vaas.portal.run_schedules import NextTime, Schedules
 from vaas.portal.run_sources import Inspect, Source, Sources
 from vaas.portal.run_things import Things
@@ -75,13 +75,17 @@ class Running:
         post: Post | None = None,
         kernel: Kernel = kernel_of,
         often: float = _OFTEN,
+        zone: str = "UTC",
     ) -> None:
+        #: The time zone of schedules that say none.
+        self.zone = zone
         self._core, self._executors, self._post, self._often = core, executors, post, often
         spool = Spool(folder, core.content, most=core.limits.run_disk)
         self._sources, things = Sources(core, inspect), Things(core, baskets)
         self._work = Work(core, "runs", alone=True, seconds=_LEASE)
-        results, holder = Results(core, spool, post), self._work.holder
-        self._queue = Queue(core, executors, spool, things=things, results=results, holder=holder, kernel=kernel)
+        self._results, holder = Results(core, spool, post), self._work.holder
+        more: Any = {"things": things, "results": self._results, "holder": holder, "kernel": kernel}
+        self._queue = Queue(core, executors, spool, **more)
         self._orders = Orders(core, frozenset(executors), self._sources, things, post)
         self._schedules = Schedules(core, self._sources, next_time)
 
@@ -228,6 +232,11 @@ class Running:
         """Whether e-mail can be sent when a run has ended."""
         return self._post is not None
 
+    @property
+    def sent(self) -> Sent | None:
+        """What became of the last e-mail of this process; None: it sent none."""
+        return self._results.sent
+
     def news(self, visitor: Visitor) -> int:
         """Return how many runs ended since the person looked last: a number for the navigation, 0 for nobody."""
         if visitor.user is None:
@@ -250,6 +259,7 @@ class Running:
         *,
         cron: str,
         until: datetime,
+        zone: str = "",
         values: Mapping[str, Any] | None = None,
         things: Mapping[str, str] | None = None,
         environment: str = "",
@@ -258,14 +268,18 @@ class Running:
         title: str = "",
         email: str = "",
     ) -> Schedule:
-        """Run it again and again at these times (five fields, in UTC) until that moment, as it is now.
+        """Run it again and again at these times (five fields) in that zone until that moment, as it is now.
 
-        Raises Invalid as :meth:`start` does, and for "cron" and "until".
+        Raises Invalid as :meth:`start` does, and for "cron", "zone" and "until".
         """
         chosen = {"environment": environment, "size": size, "facility": facility, "title": title, "email": email}
         source, fields = await self._orders.asked(visitor, asked)
         run = await self._orders.made(visitor, source, fields, values or {}, things or {}, chosen)
-        return self._schedules.add(run, cron=cron, until=until)
+        return self._schedules.add(run, cron=cron, until=until, zone=zone or self.zone)
+
+    def times(self, schedule: Schedule) -> list[datetime]:
+        """Return the next few times of a schedule."""
+        return self._schedules.times(schedule)
 
     def schedules(self, visitor: Visitor) -> list[Schedule]:
         """Return the person's schedules, the newest first; one that has ended has no next time, and says why."""
@@ -363,7 +377,7 @@ def without_executors(core: Core, baskets: Baskets) -> Running:
     async def no_parameters(_data: bytes) -> Sequence[Mapping[str, Any]]:
         return ()
 
-    def never(_cron: str, _after: datetime) -> datetime | None:
+    def never(_cron: str, _after: datetime, _zone: str) -> datetime | None:
         return None
 
     return Running(core, {}, Path("runs"), baskets=baskets, inspect=no_parameters, next_time=never)
