@@ -52,7 +52,7 @@ def hub(request: HTTPServerRequest) -> tuple[int, dict[str, str], bytes]:
 def templates() -> Environment:
     """Return the portal's own templates, with the shortest words in the place of those that many tests look at."""
     short = DictLoader({"error.html": "{{ text }}", "asleep.html": "{{ way }}", "gallery.html": "({{ notice }})"})
-    own = FileSystemLoader(ROOT / "templates" / "portal")
+    own = FileSystemLoader([ROOT / "templates" / folder for folder in ("portal", "frame")])
     made = Environment(loader=ChoiceLoader([short, own]), autoescape=True, undefined=StrictUndefined)
     made.filters.update(filters())
     return made
