@@ -74,6 +74,7 @@ AREAS = {
     "vaas.facts": "thought",
     "vaas.jobs": "thought",
     "vaas.given": "thought",
+    "vaas.housekeeping": "thought",
     "vaas.loading": "thought",
     "vaas.packages": "thought",
     "vaas.orders": "thought",
