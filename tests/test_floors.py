@@ -73,6 +73,7 @@ AREAS = {
     "vaas.network": "thought",
     "vaas.facts": "thought",
     "vaas.jobs": "thought",
+    "vaas.differences": "thought",
     "vaas.given": "thought",
     "vaas.housekeeping": "thought",
     "vaas.loading": "thought",

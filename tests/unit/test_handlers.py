@@ -31,6 +31,7 @@ from vaas.backends.base import Lent, OwnServer
 from vaas.client.errors import refusal
 from vaas.errors import Unavailable
 from vaas.model import Access, App, Visitor
+from vaas.portal import Publication
 
 PREFIX, SECRET = "/services/vaas/", "c" * 32
 AS_ADA = Visitor(ADA)
@@ -140,6 +141,18 @@ async def test_of_many_links_the_last_is_always_kept(world: World, site: str) ->
             value = decode_signed_value(SECRET, LINKS, (held.value or "").strip('"'), max_age_days=10)
             kept = json.loads(value or b"[]")
             assert link.id in kept and len(kept) <= 40
+
+
+async def test_what_changed_in_text_files_is_shown_as_text(world: World, site: str) -> None:
+    slug = ""
+    for value in (b"plain", b"<script>alert(1)</script>"):
+        draft = world.uploaded(ADA, "x = 1", slug=slug, notes_csv=b"day\n" + value)
+        slug = world.portal.drafts.publish(ADA, draft.id, Publication())[0].slug
+    async with client(site, "ada") as ada:
+        page = (await ada.get(f"apps/{slug}/compare", params={"from": "1", "to": "2"})).text
+    assert 'aria-label="What changed in notes.csv"' in page
+    assert '<del class="line"><span class="sign">-</span>plain\n</del>' in page
+    assert '<span class="sign">+</span>&lt;script&gt;alert(1)&lt;/script&gt;\n</ins>' in page
 
 
 @pytest.mark.parametrize("days", [True, 1.5, "7", None, [1]])
