@@ -215,7 +215,7 @@ class Page(Base):
         names = {
             "me": self.user,
             "base": self.base,
-            "hub": f"{self.base.partition('services/')[0]}hub/",
+            "hub": self.hub_auth.hub_prefix,
             "static": self._static,
             "xsrf": self.xsrf_token.decode(),
             "login_url": f"{self.base}login?next={quote(self.request.uri or self.base)}",
