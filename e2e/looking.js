@@ -3,7 +3,7 @@
 () => {
   const found = [];
   const top = [...document.querySelectorAll("dialog[open]")].pop();
-  const root = top || document.querySelector(".dv");
+  const root = top || document.querySelector(".dv") || document.body;
   const seen = (element) => element.checkVisibility({ opacityProperty: false, visibilityProperty: true }) && element.getClientRects().length > 0;
   const told = (element) => `${element.tagName.toLowerCase()}.${String(element.className.baseVal ?? element.className).split(" ")[0]} “${(element.textContent || "").trim().slice(0, 30)}”`;
   const all = (selector) => [...root.querySelectorAll(selector)].filter(seen);
@@ -17,7 +17,7 @@
     const said = element.tagName === "FIELDSET" ? element.querySelector("legend")?.textContent : name(element);
     if (!said) found.push(`has no name: ${told(element)}`);
   }
-  for (const element of all("img, svg[role=img]")) if (!name(element)) found.push(`a picture without words: ${told(element)}`);
+  for (const element of all("img:not([alt='']), svg[role=img]")) if (!name(element)) found.push(`a picture without words: ${told(element)}`);
   for (const element of all("svg:not([role=img])")) if (element.getAttribute("aria-hidden") !== "true") found.push(`an ornament is read out: ${told(element)}`);
   for (const element of all("[aria-controls], [aria-labelledby], [aria-describedby], [aria-activedescendant]")) {
     for (const kind of ["aria-controls", "aria-labelledby", "aria-describedby", "aria-activedescendant"]) {
@@ -26,7 +26,7 @@
   }
   const ids = [...document.querySelectorAll(".dv [id]")].map((element) => element.id);
   for (const id of new Set(ids)) if (ids.filter((other) => other === id).length > 1) found.push(`the id “${id}” is there twice`);
-  const levels = [...root.querySelectorAll("h1, h2, h3, h4")].filter(seen).map((element) => +element.tagName[1]);
+  const levels = [...root.querySelectorAll("h1, h2, h3, h4")].filter(seen).map((element) => +(element.ariaLevel ?? element.tagName[1]));
   levels.reduce((before, level) => { if (level > before + 1) found.push(`a heading of level ${level} after one of ${before}`); return level; }, top ? 1 : 0);
 
   // ---- the size of what is clicked: 24 pixels, but for links in text and what lies under a larger part

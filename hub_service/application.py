@@ -190,7 +190,7 @@ def make_application(portal: Portal, settings: Settings, isolation: KernelIsolat
     """Return the web application of the portal."""
     prefix = urlsplit(settings.portal_url).path
     templates = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(ROOT / "templates" / "portal"),
+        loader=jinja2.FileSystemLoader([ROOT / "templates" / folder for folder in ("portal", "frame")]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
     )

@@ -114,7 +114,8 @@ def names(c: Config, settings: Settings) -> None:
     # Only there: on an app's own host, a page of the Hub would be within reach of the app's scripts.
     c.JupyterHub.hub_routespec = f"{settings.domain}/"
     c.JupyterHub.default_url = _first_page
-    c.JupyterHub.template_paths = [*_given(c, "template_paths"), str(ROOT / "templates" / "hub")]
+    ours = [str(ROOT / "templates" / folder) for folder in ("hub", "frame")]
+    c.JupyterHub.template_paths = [*_given(c, "template_paths"), *ours]
 
 
 def _first_page(handler: Any) -> str:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
-from math import isqrt
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
+from vaas.differences import PATIENCE, Lines, Patience, cost, difference
 from vaas.errors import Invalid
 from vaas.files import FileIndex
 from vaas.prose import clean_text, headings, images, outside_fences, paragraphs, shorten, without_data
@@ -25,15 +24,10 @@ __all__ = ["Cell", "CellChange", "Notebook", "compare", "parse", "suggest_files"
 #: More is not a notebook that somebody wrote.
 MAX_BYTES = 64_000_000
 MAX_CELLS = 5_000
-#: Longer cells are not compared line by line: it would take minutes.
-MAX_COMPARED_LINES = 2_000
-
 #: Longer notebooks are compared from their two ends only: cells times cells.
 MAX_COMPARED_CELLS = 400_000
 #: Of more cells in a row it is not found out which of the old ones became which of the new ones.
 MAX_PAIRED_CELLS = 300
-#: What it may cost to find out what became of the cells, and to show what changed in them.
-_PATIENCE = 5_000_000
 #: So much of the text in Markdown cells is looked at, and so many of its headings and paragraphs.
 _MAX_PROSE = 400_000
 _MAX_PROSE_LINES = 50_000
@@ -172,7 +166,7 @@ class CellChange:
     kind: str
     old: int | None
     new: int | None
-    lines: tuple[tuple[str, str], ...]
+    lines: Lines
 
 
 def parse(data: bytes, *, name: str = "") -> Notebook:
@@ -235,30 +229,11 @@ def compare(old: Notebook, new: Notebook) -> list[CellChange]:
     Of very long or very repetitive notebooks the differences are shown more coarsely.
     """
     changes: list[CellChange] = []
-    finding, showing = _Patience(_PATIENCE), _Patience(_PATIENCE)
+    finding, showing = Patience(PATIENCE), Patience(PATIENCE)
     for i1, i2, j1, j2 in _differing(_keys(old.cells), _keys(new.cells)):
         pairs = _pair(old.cells[i1:i2], new.cells[j1:j2], finding)
         changes.extend(_change(before, after, showing) for before, after in pairs)
     return changes
-
-
-class _Patience:
-    """What may still be spent on comparing: difflib can take the third power of the length."""
-
-    def __init__(self, left: int) -> None:
-        self._left = left
-
-    def takes(self, cost: int) -> bool:
-        """Tell whether there is enough left for this, and take it off."""
-        self._left -= cost
-        return self._left >= 0
-
-
-def _cost(old: Sequence[str], new: Sequence[str]) -> int:
-    """Return what it costs to match the two: their pairs of equals, each looked at again and again."""
-    counts, others = Counter(old), Counter(new)
-    pairs = sum(count * others[key] for key, count in counts.items() if key in others)
-    return len(old) + len(new) + pairs * isqrt(min(len(old), len(new)))
 
 
 def _raw_cells(document: Mapping[str, Any]) -> list[Any]:
@@ -338,7 +313,7 @@ def _differing(old: Sequence[tuple[str, str]], new: Sequence[tuple[str, str]]) -
             yield start + i1, start + i2, start + j1, start + j2
 
 
-def _pair(old: Sequence[Cell], new: Sequence[Cell], patience: _Patience) -> Iterator[tuple[Cell | None, Cell | None]]:
+def _pair(old: Sequence[Cell], new: Sequence[Cell], patience: Patience) -> Iterator[tuple[Cell | None, Cell | None]]:
     """Yield which of the old cells became which of the new ones, in order; None where there is no counterpart."""
     alike = len(old) + len(new) <= MAX_PAIRED_CELLS
     rest = list(new)
@@ -353,7 +328,7 @@ def _pair(old: Sequence[Cell], new: Sequence[Cell], patience: _Patience) -> Iter
     yield from ((None, after) for after in rest)
 
 
-def _resemble(before: Cell, after: Cell, patience: _Patience) -> bool:
+def _resemble(before: Cell, after: Cell, patience: Patience) -> bool:
     if before.kind != after.kind:
         return False
     if before.id and before.id == after.id:
@@ -363,10 +338,10 @@ def _resemble(before: Cell, after: Cell, patience: _Patience) -> bool:
         return False
     matcher = difflib.SequenceMatcher(a=old, b=new)
     perhaps = matcher.real_quick_ratio() >= 0.5 and matcher.quick_ratio() >= 0.5
-    return perhaps and patience.takes(_cost(old, new)) and matcher.ratio() >= 0.5
+    return perhaps and patience.takes(cost(old, new)) and matcher.ratio() >= 0.5
 
 
-def _change(before: Cell | None, after: Cell | None, patience: _Patience) -> CellChange:
+def _change(before: Cell | None, after: Cell | None, patience: Patience) -> CellChange:
     cell = after or before
     assert cell is not None
     return CellChange(
@@ -374,17 +349,5 @@ def _change(before: Cell | None, after: Cell | None, patience: _Patience) -> Cel
         kind=cell.kind,
         old=before.index if before else None,
         new=after.index if after else None,
-        lines=tuple(_diff(before.source if before else "", after.source if after else "", patience)),
+        lines=tuple(difference(before.source if before else "", after.source if after else "", patience)),
     )
-
-
-def _diff(before: str, after: str, patience: _Patience) -> Iterator[tuple[str, str]]:
-    old, new = before.splitlines(), after.splitlines()
-    if max(len(old), len(new)) > MAX_COMPARED_LINES or (old and new and not patience.takes(_cost(old, new))):
-        yield "…", f"{len(old)} lines before, {len(new)} lines after: too long to show line by line."
-        return
-    for line in list(difflib.unified_diff(old, new, lineterm="", n=3))[2:]:
-        if not line.startswith("@@"):
-            yield line[0], line[1:]
-        elif not line.startswith(("@@ -1 ", "@@ -1,", "@@ -0,")):
-            yield "…", ""

@@ -215,6 +215,7 @@ class Page(Base):
         names = {
             "me": self.user,
             "base": self.base,
+            "hub": self.hub_auth.hub_prefix,
             "static": self._static,
             "xsrf": self.xsrf_token.decode(),
             "login_url": f"{self.base}login?next={quote(self.request.uri or self.base)}",

@@ -108,7 +108,7 @@ class ComparePage(Page):
             raise Invalid("Choose two versions to compare.")
         old, new = map(int, numbers)
         app, found = await asyncio.to_thread(self.portal.versions.compare, self.visitor, slug, old=old, new=new)
-        names = ("old", "new", "added", "removed", "changed")
+        names = ("old", "new", "added", "removed", "changed", "texts")
         cells = [{"change": c.change, "old": c.old, "new": c.new, "diff": c.lines} for c in found.cells]
         context = {"app": app, "cells": cells, **{name: getattr(found, name) for name in names}}
         self.show("compare.html", title=f"What changed in {app.title}", context=context)

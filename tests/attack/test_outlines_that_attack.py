@@ -20,9 +20,8 @@ LINKS = "[a](javascript:alert(3)) ![b](https://evil.example/b.png) <iframe src=/
 
 def page(blocks: list[dict[str, Any]]) -> str:
     """Return what a browser gets."""
-    templates = Environment(
-        loader=FileSystemLoader(ROOT / "templates" / "portal"), autoescape=True, undefined=StrictUndefined
-    )
+    folders = [ROOT / "templates" / folder for folder in ("portal", "frame")]
+    templates = Environment(loader=FileSystemLoader(folders), autoescape=True, undefined=StrictUndefined)
     templates.filters.update(filters())
     macros = '{% import "_outline.html" as shown %}{{ shown.blocks(outline) }}'
     return templates.from_string(macros).render(outline=blocks)

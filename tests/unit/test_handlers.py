@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -31,6 +33,7 @@ from vaas.backends.base import Lent, OwnServer
 from vaas.client.errors import refusal
 from vaas.errors import Unavailable
 from vaas.model import Access, App, Visitor
+from vaas.portal import Publication
 
 PREFIX, SECRET = "/services/vaas/", "c" * 32
 AS_ADA = Visitor(ADA)
@@ -52,7 +55,7 @@ def hub(request: HTTPServerRequest) -> tuple[int, dict[str, str], bytes]:
 def templates() -> Environment:
     """Return the portal's own templates, with the shortest words in the place of those that many tests look at."""
     short = DictLoader({"error.html": "{{ text }}", "asleep.html": "{{ way }}", "gallery.html": "({{ notice }})"})
-    own = FileSystemLoader(ROOT / "templates" / "portal")
+    own = FileSystemLoader([ROOT / "templates" / folder for folder in ("portal", "frame")])
     made = Environment(loader=ChoiceLoader([short, own]), autoescape=True, undefined=StrictUndefined)
     made.filters.update(filters())
     return made
@@ -140,6 +143,52 @@ async def test_of_many_links_the_last_is_always_kept(world: World, site: str) ->
             value = decode_signed_value(SECRET, LINKS, (held.value or "").strip('"'), max_age_days=10)
             kept = json.loads(value or b"[]")
             assert link.id in kept and len(kept) <= 40
+
+
+async def test_what_changed_in_text_files_is_shown_as_text(world: World, site: str) -> None:
+    slug = ""
+    for value in (b"plain", b"<script>alert(1)</script>"):
+        draft = world.uploaded(ADA, "x = 1", slug=slug, notes_csv=b"day\n" + value)
+        slug = world.portal.drafts.publish(ADA, draft.id, Publication())[0].slug
+    async with client(site, "ada") as ada:
+        page = (await ada.get(f"apps/{slug}/compare", params={"from": "1", "to": "2"})).text
+    assert 'aria-label="What changed in notes.csv"' in page
+    assert '<del class="line"><span class="sign">-</span>plain\n</del>' in page
+    assert '<span class="sign">+</span>&lt;script&gt;alert(1)&lt;/script&gt;\n</ins>' in page
+
+
+_FORM = {"Content-Type": "multipart/form-data; boundary=b"}
+_WORDS = "You sent 13 MB, and at most 12 MB are taken here."
+
+
+async def test_a_form_that_is_too_large_is_answered_with_how_much_is_taken(site: str) -> None:
+    async with client(site, "ada") as ada:
+        page = await ada.post("runs/new", content=b"x" * 13_000_000, headers=_FORM)
+        assert (page.status_code, page.text) == (413, _WORDS)
+        # Of the body nothing was kept, and the connection goes on.
+        assert (await ada.get("api/apps")).status_code == 200
+
+
+async def test_a_program_that_sends_too_much_is_told_in_json(site: str) -> None:
+    async with client(site, "ada") as ada:
+        answer = await ada.post("api/runtime/check", content=b"x" * 13_000_000)
+        assert answer.status_code == 413
+        assert answer.json()["error"] == {
+            "kind": "TooLarge",
+            "message": _WORDS,
+            "fix": "Make it smaller, or ask the people who run this portal.",
+        }
+        answer = await ada.post("api/apps", content=b"x" * 2_000_001)
+        assert answer.status_code == 413 and "at most 2 MB are taken here." in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("said", ["1000000001", "9" * 30, "1, 2", "-1", "x"])
+async def test_a_body_that_nobody_would_wait_for_ends_the_connection(site: str, said: str) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(site).port)
+    writer.write(f"POST {PREFIX}runs/new HTTP/1.1\r\nHost: x\r\nCookie: a=b\r\nContent-Length: {said}\r\n\r\n".encode())
+    async with asyncio.timeout(20):
+        assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+    writer.close()
 
 
 @pytest.mark.parametrize("days", [True, 1.5, "7", None, [1]])

@@ -25,6 +25,8 @@ from vaas.db.sql import SqlDatabase
 from vaas.errors import Forbidden, NotFound, Unavailable
 from vaas.http import Http
 from vaas.insides.base import Inside, Looker, Unreadable
+from vaas.lab.cell import overview
+from vaas.lab.manifest import Manifest
 from vaas.model import Entry, StoreAccount, User, Visitor
 from vaas.portal import Harvesting, Indexing, looking, walks
 from vaas.query import parse
@@ -591,6 +593,65 @@ async def test_what_is_written_through_the_portal_is_found(site: Site) -> None:
     await site.world.settle()
     site.indexing.catch_up()
     assert await site.found() == ["home:new.csv"] and await site.found(visitor=AS_BOB) == []
+
+
+def put_results(site: Site, folder: str) -> None:
+    """Put the results of a run there as the portal does."""
+    wrote = {"log.txt": "begun", "result.html": "<p>tides</p>", "tides.ipynb": "{}", "files/made.csv": "a,b"}
+    for path, text in wrote.items():
+        site.put(f"{folder}/{path}", text)
+    files = [{"path": path, "sha256": "0" * 64, "size": len(text)} for path, text in wrote.items()]
+    about = {"run": "r1", "notebook": {}, "environment": {}, "facility": "here", "created": "", "files": files}
+    site.put(f"{folder}/run.json", json.dumps(about))
+
+
+async def test_of_a_runs_results_the_portals_own_files_are_not_found(site: Site) -> None:
+    results = "homes/ada/Results/Tides"
+    put_results(site, results)
+    site.put("homes/ada/log.txt", "mine")
+    site.put("homes/ada/run.json", '{"run": "r1", "files": []}')
+    site.put("homes/ada/result.html", "mine")
+    await site.sweep()
+    own = ["home:log.txt", "home:result.html", "home:run.json"]
+    left = ["home:Results/Tides/files/made.csv", "home:Results/Tides/tides.ipynb"]
+    assert await site.found() == left + own
+    # Told of one by one, as when they are written.
+    touched = [f"Results/Tides/{name}" for name in ("log.txt", "result.html", "run.json")]
+    await site.harvesting.touched([Touched("home-ada", path) for path in touched])
+    site.indexing.catch_up()
+    assert await site.found() == left + own
+    # What she made of it is hers.
+    site.put(f"{results}/log.txt", "begun, and what I think of it")
+    await site.harvesting.touched([Touched("home-ada", "Results/Tides/log.txt")])
+    site.indexing.catch_up()
+    assert await site.found() == sorted(["home:Results/Tides/log.txt", *left, *own])
+
+
+async def test_the_portals_own_files_that_were_found_are_not_for_long(site: Site) -> None:
+    put_results(site, "homes/ada/Results/Tides")
+    about = (site.root / "homes/ada/Results/Tides/run.json").read_text()
+    site.put("homes/ada/Results/Tides/run.json", "half")
+    await site.sweep()
+    assert len(await site.found()) == 5
+    site.put("homes/ada/Results/Tides/run.json", about)
+    await site.sweep()
+    assert len(await site.found()) == 2
+
+
+@pytest.mark.parametrize("about", ["", "[]", "[" * 100_000, '{"run": 1}', '{"files": 3}'])
+async def test_what_only_has_the_name_of_the_portals_files_is_found(site: Site, about: str) -> None:
+    for name, text in {"run.json": about, "log.txt": "x", "result.html": "x", "Data.md": "# My data"}.items():
+        site.put(f"homes/ada/model/{name}", text)
+    await site.sweep()
+    assert len(await site.found()) == 4
+
+
+async def test_what_a_launch_says_of_its_data_is_not_found(site: Site) -> None:
+    manifest = Manifest("l1", "Tides", "Tides", "tides.ipynb")
+    site.put("homes/ada/Tides/Data.md", overview(manifest, {}, notebook="Tides/tides.ipynb"))
+    site.put("homes/ada/Tides/tides.ipynb", "{}")
+    await site.sweep()
+    assert await site.found() == ["home:Tides/tides.ipynb"]
 
 
 async def test_values_that_no_database_takes_keep_nothing_from_being_found(site: Site) -> None:

@@ -12,6 +12,7 @@ import pytest
 from tests.notebooks import markdown, notebook
 from tests.portal_parts import ADA, BOB, EVE, NOBODY, OK, PUBLIC_URL, World
 from vaas.db.base import Query
+from vaas.differences import MAX_FILE, FileChange
 from vaas.errors import CheckFailed, Conflict, Forbidden, Invalid, NotFound, SignInNeeded
 from vaas.model import EVERYONE, Access, Visitor
 from vaas.portal import Publication
@@ -219,6 +220,24 @@ class TestVersions:
         assert [(cell.change, cell.old, cell.new) for cell in found.cells] == [("changed", 1, 1)]
         with pytest.raises(NotFound):
             world.portal.versions.compare(AS_ADA, app.slug, old=1, new=9)
+
+    async def test_a_comparison_shows_what_changed_in_files_that_are_text(self, world: World) -> None:
+        before = {
+            "requirements.txt": b"numpy==1\npandas==2\n",
+            "blob.bin": b"\0a",
+            "big.csv": b"1\n",
+            "other.ipynb": b"{}",
+        }
+        after = {"requirements.txt": b"numpy==2\npandas==2\n", "blob.bin": b"\0b", "big.csv": b"2\n" * MAX_FILE}
+        slug = ""
+        for files in (before, {**after, "other.ipynb": b"[]"}):
+            draft = world.portal.drafts.begin_upload(ADA, {**files, "lesson.ipynb": notebook("x")}, slug=slug)
+            world.report(draft)
+            slug = world.portal.drafts.publish(ADA, draft.id, Publication())[0].slug
+        found = world.portal.versions.compare(AS_ADA, slug, old=1, new=2)[1]
+        assert found.changed == ("big.csv", "blob.bin", "other.ipynb", "requirements.txt")
+        lines = (("-", "numpy==1"), ("+", "numpy==2"), (" ", "pandas==2"))
+        assert found.texts == (FileChange("requirements.txt", lines),)
 
     async def test_source_and_versions_are_for_readers(self, world: World) -> None:
         app = await world.published(ADA, "x = 1", to=(EVERYONE,))

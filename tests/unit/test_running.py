@@ -17,7 +17,7 @@ import pytest
 from tests.notebooks import code, markdown, notebook
 from tests.portal_parts import ADA, BOB, NOBODY, World
 from tests.run_parts import SMALL, finished, following, runs_of, state
-from vaas import jobs
+from vaas import housekeeping, jobs
 from vaas.errors import Conflict, Forbidden, Invalid, NotFound, SignInNeeded, StorageFull, Unavailable
 from vaas.executors.base import Executor, Job, JobState
 from vaas.launching import Run
@@ -147,6 +147,11 @@ async def test_a_real_run_from_its_form_to_its_results(world: World, tmp_path: P
     folder = world.homes / "ada" / "Runs" / "Tides 2026-03-01"
     assert sorted(os.listdir(folder)) == ["log.txt", "result.html", "run.json", "tides.ipynb"]
     said = json.loads((folder / "run.json").read_text())
+    ours = housekeeping.of_run((folder / "run.json").read_bytes())
+    assert {name: size or 0 for name, size in ours.items()} == {
+        "run.json": 0,
+        **{name: (folder / name).stat().st_size for name in ("log.txt", "result.html")},
+    }
     assert said["parameters"] == {"n": 7} and said["environment"]["digest"] == "d1"
     assert [each["sha256"] for each in said["things"]] == [
         "707a18593548bcbbb00b565b44fce7fdd573811a8f5ea9eb524bb702bc8294d1"

@@ -10,10 +10,11 @@ from typing import Any
 
 import jinja2
 import pytest
+from jupyterhub._data import DATA_FILES_PATH
 
 ROOT = Path(__file__).parents[2]
 STATIC = ROOT / "static"
-FOLDERS = ("portal", "hub")
+FOLDERS = ("portal", "hub", "frame")
 TEMPLATES = [path for folder in FOLDERS for path in sorted((ROOT / "templates" / folder).glob("*.html"))]
 PAGES = [
     "app",
@@ -46,7 +47,9 @@ PAGES = [
 def environment(folder: str) -> jinja2.Environment:
     """Return Jinja as the portal sets it up, with stand-ins for its filters."""
     found = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(ROOT / "templates" / folder), autoescape=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.FileSystemLoader([ROOT / "templates" / each for each in (folder, "frame")]),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
     )
     found.filters.update(ago=str, duration=str, size=str, subject_title=str, reach=str)
     return found
@@ -121,10 +124,15 @@ def test_every_page_of_the_portal_stands_in_the_one_frame(name: str) -> None:
     assert text.startswith('{% extends "base.html" %}')
 
 
-@pytest.mark.parametrize("name", ["login", "error", "404", "logout", "sign_out", "home"])
-def test_the_hubs_pages_stand_in_one_frame(name: str) -> None:
-    text = (ROOT / "templates" / "hub" / f"{name}.html").read_text(encoding="utf-8")
-    assert re.match(r'\{%- extends "(vaas_base|error)\.html" -%\}', text)
+@pytest.mark.parametrize("page", sorted((ROOT / "templates" / "hub").glob("*.html")), ids=lambda path: path.stem)
+def test_the_hubs_pages_stand_in_one_of_two_frames(page: Path) -> None:
+    framed = r'\{%- extends "(vaas_base|page|error)\.html" -%\}'
+    assert re.match(framed, page.read_text(encoding="utf-8")) or page.stem in {"vaas_base", "page"}
+
+
+def test_the_hub_shows_no_page_of_its_own_look() -> None:
+    stock = {path.name for path in (Path(DATA_FILES_PATH) / "templates").glob("*.html")}
+    assert stock and stock <= {path.name for path in (ROOT / "templates" / "hub").glob("*.html")}
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: f"{path.parent.name}/{path.name}")
@@ -204,8 +212,10 @@ def test_every_page_has_at_most_one_first_heading(name: str) -> None:
     assert len(found) == 1
 
 
-def test_the_frame_has_landmarks_a_skip_link_and_a_language() -> None:
-    found = elements(ROOT / "templates" / "portal" / "base.html")
+@pytest.mark.parametrize("frame", ["portal/base.html", "hub/page.html"])
+def test_the_frame_has_landmarks_a_skip_link_and_a_language(frame: str) -> None:
+    parts = (frame, "frame/_bar.html", "frame/_foot.html")
+    found = [element for part in parts for element in elements(ROOT / "templates" / part)]
     tags = {element.tag for element in found}
     assert {"header", "nav", "main", "footer"} <= tags
     first = next(element for element in found if element.tag == "a")

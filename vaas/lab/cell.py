@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
+from vaas.housekeeping import SIGN
 from vaas.lab.manifest import Manifest, Thing
 from vaas.loading import table_line
 
@@ -46,7 +47,7 @@ def overview(
         Where the notebook is, from the home on.
     """
     title = _plain(manifest.title) or "This launch"
-    parts = [f"# {title}", f"Environment: {_plain(manifest.environment.get('title', ''))}."]
+    parts = [SIGN, f"# {title}", f"Environment: {_plain(manifest.environment.get('title', ''))}."]
     here = [each for each in manifest.things if each.id in places]
     for each in here:
         parts += [f"## {_plain(each.title)}", *_here(each, places[each.id], failed.get(each.id, ""))]

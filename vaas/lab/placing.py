@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from vaas.errors import StorageFull, Unavailable, VaasError
+from vaas.housekeeping import OVERVIEW
 from vaas.lab.cell import overview
 from vaas.lab.kept import Kept
 from vaas.lab.manifest import Manifest, Thing, read_manifest
@@ -23,7 +24,6 @@ from vaas.lab.working import Copy, begin_notebook, explained, place_copy, whole
 
 __all__ = ["Placing", "place_launch"]
 
-_OVERVIEW = "Data.md"
 #: So often a portal is asked that does not answer, with so many seconds between.
 _TRIES, _PAUSE = 5, 2.0
 #: So long (seconds) JupyterLab may take until it answers; where many start at once, the Hub's patience ends before.
@@ -117,17 +117,17 @@ class Placing:
     def _write_overview(self, failed: Mapping[str, str]) -> None:
         """Write it where nothing of this name is, or where this launch has written it."""
         assert self._manifest is not None and self._copy is not None and self._kept is not None
-        path = self._copy.path / _OVERVIEW
+        path = self._copy.path / OVERVIEW
         if os.path.lexists(path) and not self._kept.get("overview"):
             return
         at = f"{self._copy.folder}/{self._copy.notebook}".strip("/")
         text = overview(self._manifest, self._found, failed=failed, notebook=at)
         draft = path.with_name(f".{path.name}.tmp")
-        with explained(f"“{_OVERVIEW}”"):
+        with explained(f"“{OVERVIEW}”"):
             try:
                 draft.write_text(text, encoding="utf-8")
                 draft.replace(path)
-                self._kept.note(overview=_OVERVIEW)
+                self._kept.note(overview=OVERVIEW)
             finally:
                 draft.unlink(missing_ok=True)
 

@@ -257,7 +257,7 @@ class _Round:
         bounds = replace(self._bounds, files=max(0, self._bounds.files - (count - len(known))))
         seen = await walk(self._place, path, bounds=bounds, before=before if whole else {}, deep=deep)
         self._skipped += seen.skipped
-        gone = await self._really_gone(seen.gone(known, below=path))
+        gone = await self._really_gone(seen.gone(known, below=path), ours=seen.ours)
         await asyncio.to_thread(self._remove, gone)
         different = [
             thing for thing in seen.things.values() if known.get(thing.entry.path) != self._looking.mark(thing)
@@ -285,9 +285,11 @@ class _Round:
     def _told(self) -> tuple[Skipped, ...]:
         return tuple(self._skipped[:_MOST_SKIPPED])
 
-    async def _really_gone(self, paths: list[str]) -> list[str]:
+    async def _really_gone(self, paths: list[str], *, ours: Collection[str]) -> list[str]:
         """Return those that are not there now either: somebody may have put one there since."""
-        return [path for path in paths if not await self._is_there(path)] if self._place.store.here else paths
+        if not self._place.store.here:
+            return paths
+        return [path for path in paths if path in ours or not await self._is_there(path)]
 
     async def _is_there(self, path: str) -> bool:
         folder = path.rpartition("/")[0]

@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from vaas import jobs
+from vaas import housekeeping, jobs
 from vaas.content import Content
 from vaas.errors import Invalid, StorageFull, Unavailable
 from vaas.launching import Environment, Run
@@ -28,7 +28,7 @@ from vaas.prose import clean_text
 __all__ = ["Kernel", "Spool", "about", "explained", "kernel_of"]
 
 #: What a run's result is put together in, what was brought for it, and what tells all about it.
-_KEPT, _RESULT, _BROUGHT, _ABOUT = ".kept", "result", "brought.json", "run.json"
+_KEPT, _RESULT, _BROUGHT = ".kept", "result", "brought.json"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 #: What the notebook wrote lies there: files and bytes of a result at most, and the longest path of a folder.
@@ -135,16 +135,16 @@ class Spool:
 
     def _result(self, run: Run, about: Mapping[str, Any]) -> Path:
         result = self._kept(run) / _RESULT
-        if (result / _ABOUT).exists():
+        if (result / housekeeping.ABOUT).exists():
             return result
         room = _Room(self._most)
         with explained():
             result.mkdir(mode=0o700, parents=True, exist_ok=True)
             with suppress(FileNotFoundError), _opened(self.of(run) / jobs.OUT) as out:
                 room.take(out, jobs.EXECUTED, result / run.snapshot.notebook.rpartition("/")[2])
-                room.take(out, jobs.RESULT, result / jobs.RESULT)
+                room.take(out, jobs.RESULT, result / housekeeping.PAGE)
             with suppress(FileNotFoundError), _opened(self.of(run)) as folder:
-                room.take(folder, jobs.LOG, result / "log.txt")
+                room.take(folder, jobs.LOG, result / housekeeping.LOG)
             with suppress(FileNotFoundError), _opened(self.of(run) / jobs.FILES) as top:
                 _take_written(top, run, result / _FILES, room)
             files = []
@@ -152,7 +152,7 @@ class Spool:
                 size = os.stat(name, dir_fd=at, follow_symlinks=False).st_size
                 files.append({"path": path, "sha256": _sha256(at, name), "size": size})
             brought = jobs.read_json(self._kept(run) / _BROUGHT, most=50_000_000).get("brought", [])
-            jobs.write_json(result / _ABOUT, {**about, "things": brought, "files": files})
+            jobs.write_json(result / housekeeping.ABOUT, {**about, "things": brought, "files": files})
         return result
 
 

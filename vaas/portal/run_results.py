@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
+from vaas import housekeeping
 from vaas.errors import Conflict, NotFound, Unavailable, VaasError
 from vaas.launching import Run
 from vaas.model import User
@@ -25,7 +26,7 @@ __all__ = ["Post", "Results", "Sent", "folder_name"]
 _log = logging.getLogger("vaas")
 #: The folder of all results in a person's store.
 _TOP = "Runs"
-_MOST_SAME, _MOST_ABOUT = 1000, 5_000_000
+_MOST_SAME = 1000
 _LONGEST = 80
 _WORDS = {"done": "is done", "failed": "failed", "cancelled": "was cancelled"}
 
@@ -135,7 +136,7 @@ def folder_name(run: Run) -> str:
 
 async def _is_of(store: Store, path: str, run: Run) -> bool:
     try:
-        said = json.loads(await store.read(f"{path}/run.json", limit=_MOST_ABOUT))
+        said = json.loads(await store.read(f"{path}/{housekeeping.ABOUT}", limit=housekeeping.MOST_ABOUT))
     except (VaasError, ValueError, RecursionError):
         return False
     return isinstance(said, dict) and said.get("run") == run.id

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from vaas import housekeeping
 from vaas.db.base import Records
 from vaas.errors import Conflict, NotFound, Unavailable, VaasError
 from vaas.executors.base import Executor
@@ -321,7 +322,7 @@ class Running:
         """Return the end of the log that lies beside the results, "" when it is not there any more."""
         stores = self._core.stores.of(self._sources.person(visitor))
         store = next((each for each in stores if run.result_path and each.id == run.result_store), None)
-        path = f"{run.result_path}/log.txt"
+        path = f"{run.result_path}/{housekeeping.LOG}"
         try:
             size = (await store.stat(path)).size if store else 0
             piece = await store.piece(path, max(0, size - _MOST_LOG), _MOST_LOG) if store else None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from vaas import notebook
 from vaas.content import pack
+from vaas.differences import MAX_FILE, FileChange, file_changes
 from vaas.errors import NotFound
 from vaas.model import App, Version, Visitor
 from vaas.portal.core import Core
@@ -25,6 +26,8 @@ class Comparison:
     removed: tuple[str, ...]
     changed: tuple[str, ...]
     cells: tuple[notebook.CellChange, ...]
+    #: What changed in files that are text and not too large.
+    texts: tuple[FileChange, ...]
 
 
 class Versions:
@@ -44,11 +47,14 @@ class Versions:
         self._core.see(visitor, slug, "compare versions")
         app, versions = self.list(visitor, slug)
         before, after = (_numbered(versions, number) for number in (old, new))
-        a, b = ({f.path: f.sha256 for f in v.snapshot.files} for v in (before, after))
-        changed = tuple(sorted(path for path in a.keys() & b.keys() if a[path] != b[path]))
+        a, b = ({f.path: f for f in v.snapshot.files} for v in (before, after))
+        changed = tuple(sorted(path for path in a.keys() & b.keys() if a[path].sha256 != b[path].sha256))
         cells = notebook.compare(self._notebook(before), self._notebook(after))
         added, removed = tuple(sorted(b.keys() - a.keys())), tuple(sorted(a.keys() - b.keys()))
-        return app, Comparison(before, after, added, removed, changed, tuple(cells))
+        small = [path for path in changed if max(a[path].size, b[path].size) <= MAX_FILE and not _is_notebook(path)]
+        read = self._core.content.read
+        texts = file_changes((path, read(a[path].sha256), read(b[path].sha256)) for path in small)
+        return app, Comparison(before, after, added, removed, changed, tuple(cells), texts)
 
     def roll_back(self, visitor: Visitor, slug: str, version_hash: str) -> App:
         """Give new visitors that version; those who are in keep theirs. Raises NotFound."""
@@ -77,6 +83,11 @@ class Versions:
 
     def _notebook(self, version: Version) -> notebook.Notebook:
         return notebook.parse(self.file(version, version.snapshot.notebook))
+
+
+def _is_notebook(path: str) -> bool:
+    """Tell whether it is shown by cell, or not at all: line by line, nobody could read it."""
+    return path.lower().endswith(".ipynb")
 
 
 def _numbered(versions: builtins.list[Version], number: int) -> Version:

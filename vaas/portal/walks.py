@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from vaas import housekeeping
 from vaas.errors import NotFound, Unavailable, VaasError
 from vaas.insides.names import PROGRAMS, promised
 from vaas.model import Entry
@@ -102,12 +103,15 @@ class Walk:
         What can be found, by path.
     kept:
         Folders that were not listed: what is known of them stays as it is.
+    ours:
+        What the portal has written itself, which is nothing to be found.
     etags:
         Of the folders that were seen whole, where they change with anything below them.
     """
 
     things: dict[str, Thing] = field(default_factory=dict)
     kept: list[str] = field(default_factory=list)
+    ours: set[str] = field(default_factory=set)
     skipped: list[Skipped] = field(default_factory=list)
     etags: dict[str, str] = field(default_factory=dict)
 
@@ -168,6 +172,8 @@ class _Walking:
                 raise Unavailable(f"“{self._place.store.title}” is not there at the moment.") from error
             return self._seen
         if not entry.folder:
+            folder = entry.path.rpartition("/")[0]
+            await self._note_ours([entry, Entry(f"{folder}/{housekeeping.ABOUT}".lstrip("/"), False)])
             await self._take(entry)
         elif _is_whole(entry.name):
             await self._folder(entry.path)
@@ -226,13 +232,33 @@ class _Walking:
         speaking = tuple(entry for entry in entries if _speaks(entry))[:_MOST_SPEAKING]
         if speaking:
             self._add(Entry(folder, True), mark=_digest(speaking), speaking=tuple(each.name for each in speaking))
+        await self._note_ours(entries)
         for entry in entries:
             await self._take(entry)
+
+    async def _note_ours(self, entries: Iterable[Entry]) -> None:
+        """Note which of these the portal has written there."""
+        files = {entry.name: entry for entry in entries if entry.name in housekeeping.NAMES and not entry.folder}
+        if about := files.get(housekeeping.ABOUT):
+            written = housekeeping.of_run(await self._begin(about, housekeeping.MOST_ABOUT))
+            sizes = {name: size for name, size in written.items() if name in files}
+            self._seen.ours |= {files[name].path for name, size in sizes.items() if size in (None, files[name].size)}
+        overview = files.get(housekeeping.OVERVIEW)
+        if overview and housekeeping.is_overview(await self._begin(overview, len(housekeeping.SIGN))):
+            self._seen.ours.add(overview.path)
+
+    async def _begin(self, entry: Entry, size: int) -> bytes:
+        """Return the beginning of a file; nothing where it cannot be read."""
+        try:
+            async with _silence(self._place, self._bounds):
+                return (await self._place.store.piece(entry.path, 0, size)).data
+        except VaasError:
+            return b""
 
     async def _take(self, entry: Entry) -> None:
         if not entry.folder:
             # What speaks for its folder says nothing else of itself: it would be found twice.
-            if not _speaks(entry):
+            if not _speaks(entry) and entry.path not in self._seen.ours:
                 self._add(entry)
         elif _is_whole(entry.name):
             await self._folder(entry.path)
