@@ -360,6 +360,36 @@ class TestRunning:
         assert shelf.locks == 1
         assert LOCK in {file.path for file in running.run(AS_ADA, run.id).snapshot.files}
 
+    async def test_a_schedule_keeps_the_lock_of_its_first_run_and_the_runs_page_says_what_is_in_it(
+        self, world: World, shelf: Shelf, tmp_path: Path, site: str
+    ) -> None:
+        stage = Stage()
+        running = world.portal.running = runs_of(world, tmp_path, executor=stage, kernel=lambda each: {"argv": ["p"]})
+        laid(world, "tiny")
+        until = world.core.now() + timedelta(days=3)
+        schedule = await running.schedule(AS_ADA, OWN, cron="0 * * * *", until=until)
+        used = list[str]()
+        async with following(running):
+            for version in ("1.0", "2.0", "3.0"):
+                shelf.versions["tiny"] = version
+                world.clock.forward(hours=1)
+                await running._schedules.step()
+                (run, *before) = running.runs(AS_ADA)
+                assert len(before) == len(used)
+                told = await state(running, ADA, run, lambda now: bool(now.ref))
+                stage.end()
+                await finished(running, ADA, run)
+                used.append(digest_of(told.snapshot))
+                if version == "2.0":
+                    # What is lost comes back as it was.
+                    shelf.there.clear()
+        assert len(set(used)) == 1 and shelf.locks == 1 and shelf.there == set(used)
+        (kept,) = running.schedules(AS_ADA)
+        assert (kept.id, digest_of(kept.snapshot)) == (schedule.id, used[0])
+        async with client(site, "ada") as ada:
+            page = (await ada.get(f"runs/{run.id}/")).text
+        assert "Packages of requirements.txt: " in page and '<span class="path">tiny</span>' in page
+
     @pytest.mark.attack
     async def test_no_other_notebook_runs_in_it(self, world: World, shelf: Shelf) -> None:
         _, version, own = await app_of(world, shelf)

@@ -15,6 +15,7 @@ from tests.notebooks import code, markdown, notebook
 from tests.own_servers import Labs
 from tests.portal_parts import ADA, BOB, World
 from tests.run_parts import finished, following, runs_of, state
+from tests.unit.test_cli_launch import launch as command
 from tests.unit.test_handlers import client
 from tests.unit.test_running import ME, PARAMETERS, TIDES, Stage
 from vaas.backends.base import Lent
@@ -289,6 +290,35 @@ async def test_a_portal_that_is_restarted_meanwhile_says_so(
     after.drafts.check_again(ADA, draft.id)
     whole = await copied(world, draft)
     assert {file.path for file in whole.snapshot.files} >= {"inputs/table/other.csv"}
+
+
+async def test_the_command_launches_a_result_by_its_id_or_its_page_and_says_how_much_is_copied(
+    world: World,
+    site: str,
+    running: Running,
+    stage: Stage,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    world.core.own_servers = labs = Labs()
+    monkeypatch.setenv("VAAS_TOKEN", "ada")
+    run, store, launching = await done(running, stage), held(world, monkeypatch), world.portal.launching
+    said = list[str]()
+
+    def told() -> str:
+        said.append(capsys.readouterr().out)
+        return "".join(said)
+
+    going = asyncio.create_task(command(site, f"run:{run.id}"))
+    assert "Copying the result’s data: 1 of 3 bytes.\n" in await heard(store, told)
+    store.go.set()
+    await world.settle()
+    (launch,) = [now.launch for now in launching.known(ME)]
+    labs.put("ada", launch_server(launch.id), "ready")
+    assert await going == 0 and "Ready. " in told()
+    assert await command(site, f"{site}runs/{run.id}/", "--no-wait") == 0
+    await world.settle()
+    assert [now.launch.asked["run"] for now in launching.known(ME)] == [run.id] * 2
 
 
 async def test_the_page_of_a_draft_says_how_much_is_copied(
