@@ -77,6 +77,26 @@ class TestLaunching:
         assert {each.facility.id for each in form.choices if each.environment.id == own} == {"here"}
         assert {"apps", "slurm-py"} < {each.environment.id for each in form.choices}
 
+    async def test_a_cluster_that_has_what_is_made_here_is_offered_it_and_it_is_made_before_the_job(
+        self, world: World, shelf: Shelf
+    ) -> None:
+        app, version, own = await app_of(world, shelf)
+        here, cluster, nights = OFFERING.facilities
+        world.core.offering = replace(OFFERING, facilities=(here, replace(cluster, environments_shared=True), nights))
+        laid(world, "tiny")
+        launching = world.portal.launching
+        for asked, id in (({"app": app.slug}, own), (OWN, BESIDE)):
+            choices = (await launching.form(AS_ADA, asked)).choices
+            assert {each.facility.id for each in choices if each.environment.id == id} == {"here", "cluster"}
+        shelf.there.clear()
+        launch = await launching.ask(AS_ADA, {"app": app.slug}, facility="cluster", environment=own)
+        await launching.begin(LENT, launch.id)
+        assert not labs(world).plans
+        await world.settle()
+        assert planned(world).where == digest_of(version.snapshot) and shelf.there == {digest_of(version.snapshot)}
+        run = replace(a_run(world, version, own), facility="cluster", size="large")
+        assert choose(world.core, ADA, run)[1].where == digest_of(version.snapshot)
+
     async def test_what_brings_nothing_is_offered_what_the_site_offers(self, world: World, shelf: Shelf) -> None:
         bare = await published(world, {"lesson.ipynb": LESSON["lesson.ipynb"]})
         # A lock alone asks for nothing.
