@@ -6,6 +6,7 @@ SHA-256 and size. Nothing in the folder is ever changed; a file appears under it
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import hashlib
@@ -85,7 +86,13 @@ class Content:
                 sha.update(chunk)
                 handle.write(chunk)
             handle.target = self._place(sha.hexdigest())
-            handle.keep()
+            # Until a large file is on the disk, everybody else goes on. Who is cancelled waits for it.
+            keeping = asyncio.create_task(asyncio.to_thread(handle.keep))
+            try:
+                await asyncio.shield(keeping)
+            except asyncio.CancelledError:
+                await asyncio.wait({keeping})
+                raise
         return sha.hexdigest(), size
 
     @contextlib.contextmanager
