@@ -63,6 +63,8 @@ __all__ = ["log_to", "main", "make_application", "make_core", "make_index", "mak
 _log = logging.getLogger("vaas")
 _SWEEP_SECONDS = 3600
 _LOOK_SECONDS = 600
+#: What is copied and untouched for so long has nobody any more who copies it.
+_BEGUN_SECONDS = 86_400
 #: What is written at once into the index may take so many bytes.
 _INDEX_MEMORY = 64_000_000
 #: So many previews are made at once: one person, who has one at a time, holds up nobody else alone.
@@ -290,8 +292,9 @@ async def _sweep(portal: Portal) -> None:
             _log.warning("Old drafts could not be thrown away: %s", error.log_message)
         try:
             await asyncio.to_thread(portal.environments.sweep)
+            await asyncio.to_thread(portal.core.content.remove_leftovers, seconds=_BEGUN_SECONDS)
         except (VaasError, OSError) as error:
-            _log.warning("Environments that nobody uses could not be removed: %s", error)
+            _log.warning("What nobody uses any more could not be removed: %s", error)
         try:
             await asyncio.to_thread(unused.sweep)
         except (VaasError, OSError) as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hub_service.clusters import htcondor_of, runs_folder, slurm_of
+from hub_service.environments import environments_folder
 from hub_service.post import post
 from hub_service.settings import Settings
 from hub_service.site import limits
@@ -46,7 +47,7 @@ def batch(settings: Settings, environ: Mapping[str, str]) -> Callable[[Core, Bas
     folder, zone = runs_folder(settings, environ), site_zone(environ)
     inspector = Inspector(settings.lab_python, environ=_told(environ))
 
-    kernel = partial(kernel_of, made=settings.data / "environments")
+    kernel = partial(kernel_of, made=environments_folder(settings))
 
     def made(core: Core, baskets: Baskets) -> Running:
         more: dict[str, Any] = {"inspect": inspector, "next_time": next_time, "post": sends, "kernel": kernel}

@@ -17,8 +17,8 @@ from vaas.errors import Invalid
 from vaas.portal import Limits
 
 __all__ = [
-    *("environments_folder", "find_uv", "for_app_servers", "make_maker", "makes_environments", "package_index"),
-    "way_to_index",
+    *("ensure_enterable", "environments_folder", "find_uv", "for_app_servers", "make_maker", "makes_environments"),
+    *("package_index", "way_to_index"),
 ]
 
 _log = logging.getLogger("vaas")
@@ -27,7 +27,16 @@ _WISHES = ("on", "off")
 
 def environments_folder(settings: Settings) -> Path:
     """Return where environments are. They can be lost: each is made again of its lock."""
-    return settings.data / "environments"
+    return settings.environments or settings.data / "environments"
+
+
+def ensure_enterable(folder: Path, *, why: str) -> None:
+    """Raise Invalid where others than the portal's own account cannot enter the folder; ``why`` they have to."""
+    if not folder.is_dir() or not folder.stat().st_mode & 0o001:
+        raise Invalid(
+            f"“{why}”: {folder} cannot be entered by those whose jobs run there. Make a folder that the nodes have "
+            "under the same path (mkdir -m 711 FOLDER), and name it in VAAS_ENVIRONMENTS_FOLDER."
+        )
 
 
 def make_maker(settings: Settings, environ: Mapping[str, str], limits: Limits) -> Maker | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from hub_service.environments import ensure_enterable, environments_folder
 from hub_service.facilities_schema import KINDS
 from hub_service.offered import default_offering
 from hub_service.settings import Settings
@@ -40,10 +41,14 @@ _MEMORY = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)\s*([A-Za-z]{2,3})")
 _MOST_HOURS, _MOST_COUNT = 8784, 10**7
 #: What a site may say of a facility's hardware: in numbers, and in words.
 _COUNTS, _WORDS = ("nodes", "cores", "gpus"), ("architecture", "processor", "accelerator", "network")
+#: The key that says that environments of notebooks' own lie at a facility, too.
+_SHARED = "environments_shared"
 _SIZE = ("title", "cores", "memory", "gpus", "hours")
 _ENVIRONMENT = ("kind", "title", "path", "image", "language", "packages", "probe")
 _ABOUT = ("description", "hardware", "technology", "storage", "status", "note", "profile")
-_FACILITY = ("title", "kind", "environments", "sizes", "groups", "stores", "interactive", "batch", *_ABOUT)
+_FACILITY = ("title", "kind", "environments", "sizes", "groups", "stores", "interactive", "batch", _SHARED, *_ABOUT)
+#: Kinds at which environments can lie that this machine makes.
+_ELSEWHERE = ("slurm", "htcondor")
 _STORAGE = ("title", "size", "protocols", "about")
 #: Ids that mean the same at every site: packages of a notebook's own, and what all apps share.
 _OWN, _COMMON = "beside", "apps"
@@ -74,10 +79,16 @@ def _nobody(_host: str) -> Iterable[str]:
 def declared(
     settings: Settings, *, allowed: Iterable[str] = (), look_up: Callable[[str], Iterable[str]] = _nobody
 ) -> Declared:
-    """Return what the site says; without a file, that this machine is offered. Otherwise as :func:`read_facilities`."""
+    """Return what the site says; without a file, that this machine is offered. Otherwise as :func:`read_facilities`.
+
+    Raises Invalid, too, where people's jobs are to have environments that they could not enter.
+    """
     if settings.facilities is None:
         return Declared(Site(), (), default_offering(settings))
-    return read_facilities(settings.facilities, apps=settings.app_python, allowed=allowed, look_up=look_up)
+    found = read_facilities(settings.facilities, apps=settings.app_python, allowed=allowed, look_up=look_up)
+    if any(each.environments_shared for each in found.offering.facilities):
+        ensure_enterable(environments_folder(settings), why=_SHARED)
+    return found
 
 
 def read_facilities(
@@ -235,7 +246,14 @@ def _facility(table: Table, environments: Mapping[str, Environment], sizes: Mapp
         interactive=interactive,
         batch=table.flag("batch", True),
         about=_about(table, kind),
+        environments_shared=_shared(table, kind),
     )
+
+
+def _shared(table: Table, kind: str) -> bool:
+    if _SHARED in table.said and kind not in _ELSEWHERE:
+        raise table.wrong(_SHARED, f"“{_SHARED}” is for batch systems: {' and '.join(_ELSEWHERE)}.")
+    return table.flag(_SHARED, False)
 
 
 def _misplaced(environment: Environment, kind: str) -> str:

@@ -21,7 +21,7 @@ from hub_service.accounts import APP_GROUP, CUSTOM_SCOPES, ORIGIN, with_app_acco
 from hub_service.cluster_servers import mixin_for
 from hub_service.demo_authenticator import DemoAuthenticator
 from hub_service.demo_people import ADMIN, GROUPS, PEOPLE
-from hub_service.environments import for_app_servers, way_to_index
+from hub_service.environments import environments_folder, for_app_servers, way_to_index
 from hub_service.hub_cookies import keep_session_at_home, xsrf_cookie
 from hub_service.isolation import require, sandbox_environ
 from hub_service.launches import launch_kinds
@@ -277,7 +277,7 @@ def launches(c: Config, settings: Settings, environ: Mapping[str, str]) -> None:
     ensure_secret(settings.secrets / "tickets")
     lab.plan_key_file = str(settings.secrets / "tickets")
     lab.homes_root, lab.shared_root = str(settings.data / "homes"), str(settings.data / "shared")
-    lab.made_root = lab.get("made_root") or str(settings.data / "environments")
+    lab.made_root = lab.get("made_root") or str(environments_folder(settings))
     lab.lab_cmd = lab.get("lab_cmd") or [str(settings.lab_python), "-P", "-s", "-m", "vaas.lab"]
     lab.image_python = lab.get("image_python") or str(settings.app_python)
     given = dict(lab.get("lab_environment") or {})

@@ -12,16 +12,18 @@ from hub_service.words import room_words
 from vaas.launching import Facility, Launch, Offering
 from vaas.portal.environments import own_title
 from vaas.portal.offering import Choice
-from vaas.portal.standing import ON_THE_WAY, Standing
+from vaas.portal.standing import COPYING, ON_THE_WAY, Standing
 from vaas.requirements import requirements_path
 
 __all__ = ["WHERE", "anew_url", "copy_url", "event_json", "launch_json", "origin", "place_words", "places", "steps"]
 
 #: What a form asks of each place; what is wrong with one of them is said at the place.
 WHERE = ("environment", "size")
-#: What a launch goes through, and what that is called; the second only where there is a queue.
+#: What a launch goes through, and what that is called; the second only for a result with data, the third only where
+#: there is a queue.
 _STEPS = (
     ("asked", "Asked for"),
+    (COPYING, "Copying the result’s data"),
     ("queued", "Waiting in the queue"),
     ("starting", "Starting the server"),
     ("placing", "Placing your notebook"),
@@ -61,9 +63,10 @@ def event_json(now: Standing) -> dict[str, Any]:
 def steps(now: Standing, facility: Facility | None) -> list[dict[str, str]]:
     """Return the steps on the way, each with how it stands: "done", "now" or "later"."""
     queues = now.phase == "queued" or (facility is not None and facility.kind in _QUEUES)
-    shown = [(key, text) for key, text in _STEPS if queues or key != "queued"]
+    left_out = {key for key, takes in (("queued", queues), (COPYING, now.copies)) if not takes}
+    shown = [(key, text) for key, text in _STEPS if key not in left_out]
     keys = [key for key, _ in shown]
-    at = keys.index(now.phase) if now.phase in ON_THE_WAY else len(keys)
+    at = keys.index(now.step) if now.phase in ON_THE_WAY else len(keys)
     order = ["done"] * at + ["now"] + ["later"] * len(keys)
     return [{"key": key, "text": text, "is": how} for (key, text), how in zip(shown, order, strict=False)]
 

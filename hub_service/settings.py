@@ -22,6 +22,8 @@ __all__ = ["ROOT", "Settings", "find_node"]
 ROOT = Path(__file__).resolve().parent.parent
 _NODE_AT_LEAST = 20
 #: Isolate kernels where it works; refuse to start without; never isolate them.
+#: Told to app servers, too.
+_ENVIRONMENTS = "VAAS_ENVIRONMENTS_FOLDER"
 _SANDBOX = ("auto", "required", "off")
 
 
@@ -34,7 +36,8 @@ class Settings:
     on this machine, and ``launch_kinds`` at facilities of which kinds launches can be (none: of any); the Hub's
     configuration tells the portal both. ``network`` is the most that any app may reach.
     ``portal_bind``, ``portal_inside`` and ``proxy_inside`` are for portals whose proxy and app servers are on other
-    machines: where it listens, and how they and it find each other ("": on this machine).
+    machines: where it listens, and how they and it find each other ("": on this machine). ``environments`` is where
+    environments of notebooks' own lie, None for within ``data``.
     """
 
     data: Path
@@ -54,6 +57,7 @@ class Settings:
     site_config: Path | None = None
     catalogs: Path | None = None
     facilities: Path | None = None
+    environments: Path | None = None
     sandbox: str = "auto"
     network: tuple[str, ...] = network.ALL
     local_apps: bool = True
@@ -85,6 +89,7 @@ class Settings:
             site_config=_path(environ, "VAAS_SITE_CONFIG", Path()) if environ.get("VAAS_SITE_CONFIG") else None,
             catalogs=_path(environ, "VAAS_CATALOGS", Path()) if environ.get("VAAS_CATALOGS") else None,
             facilities=_path(environ, "VAAS_FACILITIES", Path()) if environ.get("VAAS_FACILITIES") else None,
+            environments=_path(environ, _ENVIRONMENTS, Path()) if environ.get(_ENVIRONMENTS) else None,
             sandbox=environ.get("VAAS_SANDBOX") or "auto",
             network=_network(environ.get("VAAS_NETWORK", "all")),
             local_apps=environ.get("VAAS_LOCAL_APPS", "1") == "1",
@@ -144,6 +149,7 @@ class Settings:
             "VAAS_SITE_CONFIG": self.site_config,
             "VAAS_CATALOGS": self.catalogs,
             "VAAS_FACILITIES": self.facilities,
+            _ENVIRONMENTS: self.environments,
         }
         return values | {name: str(path) for name, path in files.items() if path}
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,10 @@ def environment() -> Environment:
     return Environment("apps", "As in apps", "python", str(app_python()), packages={"numpy": "2.0"}, digest="d1")
 
 
-def offering() -> Offering:
-    """Return this machine with one environment and one size."""
-    here = Facility("here", "This machine", "local", ("apps",), ("small",), stores=("home",))
+def offering(kind: str = "local") -> Offering:
+    """Return this machine with one environment and one size; or a cluster that has what is made here."""
+    here = Facility("here", "This machine", kind, ("apps",), ("small",), stores=("home",))
+    here = replace(here, environments_shared=kind != "local")
     return Offering((here,), (environment(),), (SMALL,))
 
 
@@ -58,12 +60,13 @@ def runs_of(
     executor: Executor | None = None,
     post: Post | None = None,
     kernel: Kernel = kernel_of,
+    kind: str = "local",
 ) -> Running:
     """Give the portal what runs notebooks here; what is kept lies in ``folder``."""
-    world.core.offering = offering()
+    world.core.offering = offering(kind)
     world.portal.running = Running(
         world.core,
-        {"local": executor or local(folder / "jobs")},
+        {kind: executor or local(folder / "jobs")},
         folder / "runs",
         baskets=world.portal.baskets,
         inspect=Inspector(lab_python(), environ={"PATH": os.environ["PATH"]}),

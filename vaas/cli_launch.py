@@ -14,8 +14,11 @@ from vaas.errors import Invalid
 
 __all__ = ["add_launch", "run_launch"]
 
-_OF = re.compile(r"app:(?P<app>.+)|basket:(?P<basket>.+)|(?P<store>[A-Za-z0-9_-]{1,60}):(?P<path>.+\.ipynb)")
+_OF = re.compile(
+    r"app:(?P<app>.+)|basket:(?P<basket>.+)|run:(?P<run>.+)|(?P<store>[A-Za-z0-9_-]{1,60}):(?P<path>.+\.ipynb)"
+)
 _ID = re.compile(r"(?:.*/launches/)?([a-z0-9]{12})/?")
+_RUN_PAGE = re.compile(r"https?://.+/runs/([a-z0-9]{12})/?")
 _OVER = frozenset({"ready", "stopped", "failed"})
 
 
@@ -23,8 +26,9 @@ def add_launch(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
         "what",
-        help="app:SLUG; STORE:PATH of a notebook there (home:lab/waves.ipynb); basket:ID, or basket:current for yours; "
-        "with --stop the launch's id or the address of its page",
+        help="app:SLUG; STORE:PATH of a notebook there (home:lab/waves.ipynb); run:ID, or the address of its page, for "
+        "what came of a run, with copies of its data; basket:ID, or basket:current for yours; with --stop the launch's "
+        "id or the address of its page",
     )
     parser.add_argument("--stop", action="store_true", help="stop the launch; its files stay")
     for name, words in (
@@ -60,9 +64,9 @@ async def _launch(options: argparse.Namespace, every: float) -> int:
 
 def _asked(what: str) -> dict[str, str]:
     """Return how the portal names what is launched."""
-    found = _OF.fullmatch(what)
+    found = _OF.fullmatch(_RUN_PAGE.sub(r"run:\1", what))
     if found is None:
-        raise Invalid(f"{what} is no app:SLUG, no STORE:PATH of a notebook (.ipynb) and no basket:ID.")
+        raise Invalid(f"{what} is no app:SLUG, no STORE:PATH of a notebook (.ipynb), no run:ID and no basket:ID.")
     return {name: value for name, value in found.groupdict().items() if value}
 
 

@@ -6,6 +6,7 @@ SHA-256 and size. Nothing in the folder is ever changed; a file appears under it
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import fcntl
@@ -13,19 +14,23 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import tarfile
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 
 from vaas.errors import Invalid, NotFound, StorageFull, TooLarge, Unavailable, VaasError
 from vaas.model import File, Snapshot
 
-__all__ = ["Content", "pack", "snapshot_of"]
+__all__ = ["Content", "explain", "pack", "snapshot_of"]
 
 _CHUNK = 1 << 20
 _LOCK = ".lock"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+#: What the names of files and folders begin with that are not whole yet.
+_BEGUN = ".pending-"
 
 
 def snapshot_of(notebook: str, files: Iterable[File]) -> Snapshot:
@@ -83,8 +88,40 @@ class Content:
                 sha.update(chunk)
                 handle.write(chunk)
             handle.target = self._place(sha.hexdigest())
-            handle.keep()
+            # Until a large file is on the disk, everybody else goes on. Who is cancelled waits for it.
+            keeping = asyncio.create_task(asyncio.to_thread(handle.keep))
+            try:
+                await asyncio.shield(keeping)
+            except asyncio.CancelledError:
+                await asyncio.wait({keeping})
+                raise
         return sha.hexdigest(), size
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[Content]:
+        """Yield a place for several files, which are kept here when it is left well, and else none of them.
+
+        Raises StorageFull.
+        """
+        try:
+            aside = tempfile.TemporaryDirectory(dir=self.root, prefix=_BEGUN)
+        except OSError as error:
+            raise explain(error) from error
+        with aside as folder:
+            begun = Content(Path(folder))
+            yield begun
+            for file in begun.root.glob("??/*"):
+                _move(file, self._place(file.name))
+
+    def remove_leftovers(self, *, seconds: float) -> int:
+        """Remove what a process began that has ended meanwhile: untouched for so long; return how many those were."""
+        gone, before = 0, time.time() - seconds
+        for begun in self.root.glob(f"{_BEGUN}*"):
+            with contextlib.suppress(OSError):
+                if max(each.lstat().st_mtime for each in (begun, *begun.rglob("*"))) < before:
+                    shutil.rmtree(begun) if begun.is_dir() else begun.unlink()
+                    gone += 1
+        return gone
 
     def path(self, sha256: str) -> Path:
         """Return where the file is. Raises NotFound."""
@@ -132,7 +169,7 @@ class Content:
                     return False
                 os.utime(target)
         except OSError as error:
-            raise _explain(error) from error
+            raise explain(error) from error
         return True
 
     def _place(self, sha256: str) -> Path:
@@ -161,29 +198,26 @@ class _Pending:
 
     def __enter__(self) -> _Pending:
         try:
-            self._handle = tempfile.NamedTemporaryFile(dir=self.root, prefix=".pending-", delete=False)
+            self._handle = tempfile.NamedTemporaryFile(dir=self.root, prefix=_BEGUN, delete=False)
         except OSError as error:
-            raise _explain(error) from error
+            raise explain(error) from error
         return self
 
     def write(self, data: bytes) -> None:
         try:
             self._handle.write(data)
         except OSError as error:
-            raise _explain(error) from error
+            raise explain(error) from error
 
     def keep(self) -> None:
         assert self.target is not None
         try:
             self._handle.flush()
             os.fsync(self._handle.fileno())
-            self.target.parent.mkdir(exist_ok=True)
             os.chmod(self._handle.name, 0o400)
-            with _turn(self.root, fcntl.LOCK_SH):
-                os.utime(self._handle.name)
-                os.replace(self._handle.name, self.target)
         except OSError as error:
-            raise _explain(error) from error
+            raise explain(error) from error
+        _move(Path(self._handle.name), self.target)
 
     def __exit__(self, *exc: object) -> None:
         with contextlib.suppress(OSError):  # what is still buffered does not fit either, and was said already
@@ -191,7 +225,18 @@ class _Pending:
         Path(self._handle.name).unlink(missing_ok=True)
 
 
-def _explain(error: OSError) -> VaasError:
+def _move(file: Path, to: Path) -> None:
+    try:
+        to.parent.mkdir(exist_ok=True)
+        with _turn(to.parent.parent, fcntl.LOCK_SH):
+            os.utime(file)
+            os.replace(file, to)
+    except OSError as error:
+        raise explain(error) from error
+
+
+def explain(error: OSError) -> VaasError:
+    """Return in words what the system says of our own disk."""
     if error.errno in _FULL:
         return StorageFull("The portal's disk is full. Nothing was changed; tell the people who run it.")
     return Unavailable(

@@ -101,6 +101,8 @@ class Facility:
     about:
         What else there is to know: "description", "hardware", "technology", "storage", "status" and "note" are told;
         "profile" is what its spawner or batch system calls it (Slurm: the partition), and is not.
+    environments_shared:
+        Whether what is made of notebooks' own packages lies there at the same path, though it is another machine.
     """
 
     id: str
@@ -113,6 +115,7 @@ class Facility:
     interactive: bool = True
     batch: bool = True
     about: Mapping[str, Any] = field(default_factory=dict)
+    environments_shared: bool = False
 
     @property
     def profile(self) -> str:

@@ -58,6 +58,7 @@ class DraftPage(Page):
             **await self._served(draft),
             "other_files": await self._others(draft),
             "preview": await self._preview(draft),
+            "of_run": self.portal.drafts.has_data(self.person, draft),
             "app": seen.app if seen else None,
             "groups": sorted(self.person.groups),
             "people": await self.portal.core.directory.people(),

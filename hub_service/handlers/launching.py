@@ -289,7 +289,7 @@ class LaunchEvents(_Lender, EventStream):
         except VaasError as error:
             return True, {"problem": error.message, "over": True}
         over = now.phase not in ON_THE_WAY | {"stopping"}
-        return over, event_json(now) | {"over": over}
+        return over, event_json(now) | {"step": now.step, "over": over}
 
 
 class ServersPage(_Lender, Page):

@@ -2,11 +2,15 @@
 import { again } from "./again.js";
 import { duration } from "./duration.js";
 
+const RETRY_MS = 1000;
+/** What is done before the notebook runs: copying what belongs to a run's result, making its environment. */
+const PREPARING = ["copying", "environment"];
+
 /** Show how far the check is, then its result, and what comes a little later: how the app will open. */
 function follow(section, done = false) {
   const part = (name) => section.querySelector(`[data-check-${name}]`);
   const started = performance.now();
-  // Whether its environment is being made: when that is done, it starts.
+  // Whether something is done before it starts: it starts when that is done.
   let prepared = false;
   const source = new EventSource(section.dataset.events);
   const clock = setInterval(() => {
@@ -17,14 +21,19 @@ function follow(section, done = false) {
     if (!done) part("lost").hidden = !isLost;
   }
 
-  function show({ stage, text, cell, cells }) {
+  function show({ stage, text, percent, cell, cells }) {
     const bar = part("progress");
     if (cell && cells) {
       bar.max = cells;
       bar.value = cell;
+    } else if (stage === "copying") {
+      bar.max = 100;
+      bar.value = percent;
+    } else {
+      bar.removeAttribute("value");
     }
     part("text").textContent =
-      stage === "environment" ? `${text}…`
+      PREPARING.includes(stage) ? `${text}…`
       : stage === "finishing" ? "Looking at the result…"
       : cell && cells ? `Running cell ${cell} of ${cells}…`
       : "Starting…";
@@ -43,7 +52,7 @@ function follow(section, done = false) {
     const { state, progress, report, over } = JSON.parse(event.data);
     if (over) source.close();
     if (state !== "done" && (state === "running" || prepared)) show(progress ?? {});
-    prepared ||= progress?.stage === "environment";
+    prepared ||= PREPARING.includes(progress?.stage);
     if (state !== "done") return;
     clearInterval(clock);
     const first = !done;

@@ -54,13 +54,13 @@ function follow(root) {
     row.classList.toggle("is-missing", state === "failed");
   }
 
-  function show({ state, percent, message, starts_in: wait, things }) {
+  function show({ step, percent, message, starts_in: wait, things }) {
     part("progress").value = percent;
     part("percent").textContent = `${percent} %`;
     if (part("message").textContent !== message) part("message").textContent = message;
     part("estimate").hidden = wait === null;
     if (wait !== null) part("estimate").textContent = `It should begin in about ${duration(Math.round(wait))}.`;
-    mark(state);
+    mark(step);
     for (const [id, said] of Object.entries(things)) place(id, said);
   }
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from tests.notebooks import notebook
 from tests.portal_parts import ADA, World
 from tests.run_parts import finished, following, runs_of, state
-from tests.slurm_jobs import Jobs
+from tests.slurm_jobs import Jobs, with_lab
+from tests.wheels import maker, packages, wheel
 from vaas.errors import Unavailable
 from vaas.executors.base import JobState
 from vaas.executors.slurm import SlurmExecutor
 from vaas.launching import Size
 from vaas.model import Visitor
+from vaas.portal.environments import BESIDE
+from vaas.portal.run_folders import kernel_of
 
 pytestmark = pytest.mark.hub
 
@@ -155,3 +159,27 @@ async def test_a_run_says_why_it_waits_and_its_results_come_home(slurm_jobs: Job
     result = world.homes / "ada" / run.result_path
     assert (result / "log.txt").read_text() == "42\n"
     assert (result / "files" / "made.txt").read_text() == "made"
+
+
+@pytest.mark.app
+async def test_a_run_has_the_packages_that_a_file_beside_its_notebook_asks_for(slurm_jobs: Jobs, world: World) -> None:
+    """They are made here, before the job is handed over, in a folder that the node has, too."""
+    world.put(ADA, "own/tides.ipynb", notebook("import sys, tiny\nprint(tiny.VERSION, sys.prefix)"))
+    world.put(ADA, "own/requirements.txt", "tiny<2")
+    environments = slurm_jobs.folder / "environments"
+    with packages() as index:
+        index.add_kernel()
+        for version in ("1.0", "2.0"):
+            index.add(wheel("tiny", version, {"tiny.py": f"VERSION = {version!r}"}))
+        world.core.maker = maker(environments, index)
+        executor = with_lab(slurm_jobs, slurm_jobs.folder / "runs")
+        kernel = partial(kernel_of, made=environments)
+        running = runs_of(world, slurm_jobs.folder, executor=executor, kernel=kernel, kind="slurm")
+        async with following(running):
+            run = await running.start(Visitor(ADA), {"store": "home", "path": "own/tides.ipynb"})
+            assert (run.environment, run.facility) == (BESIDE, "here")
+            run = await finished(running, ADA, run, seconds=120)
+    assert (run.state, run.error) == ("done", "")
+    (made,) = (each for each in environments.iterdir() if len(each.name) == 64)
+    log = (world.homes / "ada" / run.result_path / "log.txt").read_text()
+    assert log == f"1.0 {made}\n"

@@ -80,6 +80,8 @@ async def test_what_does_not_start_says_why(
         (["tides.ipynb"], "is no app:SLUG, no STORE:PATH"),
         (["home:tides.csv"], "is no app:SLUG, no STORE:PATH"),
         (["app:none"], "There is no such app"),
+        (["run:none"], "There is no such run"),
+        (["http://elsewhere/services/vaas/runs/new"], "no run:ID"),
         (["home:none.ipynb"], "none.ipynb"),
         (["basket:current"], "nothing in this basket"),
         (["home:lab/tides.ipynb", "--size", "vast"], "This size is not offered here."),

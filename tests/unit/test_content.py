@@ -302,3 +302,31 @@ def test_a_full_disk_is_said_in_words_and_nothing_is_left_behind(tmp_path: Path)
         pytest.skip("this system does not let us make a small disk")
     result = subprocess.run([*private, script, "sh", ON_A_FULL_DISK], capture_output=True, text=True, timeout=30)
     assert result.stdout == "as it should be\n", result.stderr
+
+
+async def test_several_files_are_kept_together_or_not_at_all(content: Content) -> None:
+    with pytest.raises(ValueError, match="changed its mind"), content.together() as begun:
+        begun.add(b"1")
+        raise ValueError("changed its mind")
+    assert left(content) == []
+    with content.together() as begun:
+        digests = {begun.add(b"1")[0], begun.add(b"2")[0]}
+        with pytest.raises(NotFound):
+            content.read(min(digests))
+    assert set(left(content)) == digests
+    assert {content.read(digest) for digest in digests} == {b"1", b"2"}
+
+
+def test_what_a_process_began_that_is_gone_is_removed_and_nothing_else(content: Content) -> None:
+    kept = content.add(b"1")[0]
+    for name in (".pending-file", ".pending-folder/ab/cd"):
+        (content.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (content.root / name).write_bytes(b"half")
+    assert content.remove_leftovers(seconds=3600) == 0
+    for begun in (*content.root.glob(".*"), *content.root.glob("*/*")):
+        os.utime(begun, (0, 0))
+    assert content.remove_leftovers(seconds=3600) == 1, "in the folder something is written still"
+    for begun in content.root.rglob("*"):
+        os.utime(begun, (0, 0))
+    assert content.remove_leftovers(seconds=3600) == 1
+    assert left(content) == [kept] and not list(content.root.glob(".*"))

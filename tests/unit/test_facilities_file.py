@@ -11,6 +11,7 @@ import pytest
 
 from hub_service import control
 from hub_service.application import make_portal
+from hub_service.environments import environments_folder
 from hub_service.facilities_file import PortalElsewhere, declared, read_facilities
 from hub_service.offered import default_offering
 from hub_service.settings import ROOT, Settings
@@ -102,6 +103,17 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+CLUSTER = """
+[[facility]]
+id = "waves"
+title = "Waves"
+kind = "slurm"
+environments = ["apps"]
+sizes = ["small"]
+environments_shared = true
+"""
+
+
 def test_all_comes_as_it_is_written(file: Path) -> None:
     said = read_facilities(file, apps=APPS)
     assert said.site == Site("Institute of Seas", "", "help@seas.example.org", "https://seas.example.org")
@@ -131,6 +143,23 @@ def test_all_comes_as_it_is_written(file: Path) -> None:
     }
 
 
+def test_environments_that_people_cannot_enter_are_not_said_to_be_on_a_cluster(tmp_path: Path) -> None:
+    path, made = tmp_path / "facilities.toml", tmp_path / "made"
+    path.write_text(GOOD + CLUSTER)
+    assert read_facilities(path, apps=APPS).offering.facilities[-1].environments_shared
+    assert not read_facilities(path, apps=APPS).offering.facilities[0].environments_shared
+    settings = replace(Settings.from_environ({}), app_python=APPS, facilities=path, data=tmp_path / "data")
+    with pytest.raises(Invalid, match="VAAS_ENVIRONMENTS_FOLDER"):
+        declared(settings)
+    made.mkdir(mode=0o700)
+    settings = Settings.from_environ(settings.to_environ() | {"VAAS_ENVIRONMENTS_FOLDER": str(made)})
+    assert Settings.from_environ(settings.to_environ()) == settings and environments_folder(settings) == made
+    with pytest.raises(Invalid, match="mkdir -m 711"):
+        declared(settings)
+    made.chmod(0o711)
+    assert declared(settings).offering.facility("waves")
+
+
 def test_without_a_file_this_machine_is_offered(tmp_path: Path) -> None:
     settings = replace(Settings.from_environ({}), app_python=APPS)
     assert declared(settings).offering == default_offering(settings)
@@ -144,6 +173,7 @@ def test_without_a_file_this_machine_is_offered(tmp_path: Path) -> None:
     ("old", "new", "line", "words"),
     [
         ("[site]", "colour = 1\n[site]", 1, "“colour” is not known here. There are [site]"),
+        ('profile = "gpu"', "environments_shared = true", 57, "is for batch systems: slurm and htcondor"),
         ("[[portal]]", "[portal]", 6, "begins with [[portal]]"),
         ('name = "Institute of Seas"\n', "", 1, "This site has no “name”"),
         ('url = "https://seas.example.org"', 'url = "seas"', 4, "no web address"),

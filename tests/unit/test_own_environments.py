@@ -77,6 +77,26 @@ class TestLaunching:
         assert {each.facility.id for each in form.choices if each.environment.id == own} == {"here"}
         assert {"apps", "slurm-py"} < {each.environment.id for each in form.choices}
 
+    async def test_a_cluster_that_has_what_is_made_here_is_offered_it_and_it_is_made_before_the_job(
+        self, world: World, shelf: Shelf
+    ) -> None:
+        app, version, own = await app_of(world, shelf)
+        here, cluster, nights = OFFERING.facilities
+        world.core.offering = replace(OFFERING, facilities=(here, replace(cluster, environments_shared=True), nights))
+        laid(world, "tiny")
+        launching = world.portal.launching
+        for asked, id in (({"app": app.slug}, own), (OWN, BESIDE)):
+            choices = (await launching.form(AS_ADA, asked)).choices
+            assert {each.facility.id for each in choices if each.environment.id == id} == {"here", "cluster"}
+        shelf.there.clear()
+        launch = await launching.ask(AS_ADA, {"app": app.slug}, facility="cluster", environment=own)
+        await launching.begin(LENT, launch.id)
+        assert not labs(world).plans
+        await world.settle()
+        assert planned(world).where == digest_of(version.snapshot) and shelf.there == {digest_of(version.snapshot)}
+        run = replace(a_run(world, version, own), facility="cluster", size="large")
+        assert choose(world.core, ADA, run)[1].where == digest_of(version.snapshot)
+
     async def test_what_brings_nothing_is_offered_what_the_site_offers(self, world: World, shelf: Shelf) -> None:
         bare = await published(world, {"lesson.ipynb": LESSON["lesson.ipynb"]})
         # A lock alone asks for nothing.
@@ -115,10 +135,15 @@ class TestLaunching:
         now = await launching.progress(LENT, launch.id)
         assert (now.phase, now.message) == ("asked", "Making its environment: putting it together.")
         assert not labs(world).plans
-        # It may take longer than anything else that nobody hears of.
+        # It may take as long as it likes: who makes it says again and again that they do, and who is gone does not.
+        world.clock.forward(seconds=50)
+        assert (await launching.progress(LENT, launch.id)).phase == "asked"
+        async with asyncio.timeout(5):
+            while launching.get(AS_ADA, launch.id).changed < world.clock():
+                await asyncio.sleep(0.05)
         later = world.core.now() + timedelta(minutes=2)
-        assert settled(now.launch, OwnServer(), now=later).state == "asked"
-        assert settled(replace(now.launch, progress={}), OwnServer(), now=later).state == "failed"
+        assert "The portal was restarted" in settled(now.launch, OwnServer(), now=later).error
+        assert "restarted" not in settled(replace(now.launch, progress={}), OwnServer(), now=later).error
         shelf.go.set()
         await world.settle()
         assert launching.get(AS_ADA, launch.id).state == "starting"
@@ -354,6 +379,36 @@ class TestRunning:
         assert [(job.environment.id, {job.environment.where}) for job in stage.submitted] == [(BESIDE, shelf.there)] * 2
         assert shelf.locks == 1
         assert LOCK in {file.path for file in running.run(AS_ADA, run.id).snapshot.files}
+
+    async def test_a_schedule_keeps_the_lock_of_its_first_run_and_the_runs_page_says_what_is_in_it(
+        self, world: World, shelf: Shelf, tmp_path: Path, site: str
+    ) -> None:
+        stage = Stage()
+        running = world.portal.running = runs_of(world, tmp_path, executor=stage, kernel=lambda each: {"argv": ["p"]})
+        laid(world, "tiny")
+        until = world.core.now() + timedelta(days=3)
+        schedule = await running.schedule(AS_ADA, OWN, cron="0 * * * *", until=until)
+        used = list[str]()
+        async with following(running):
+            for version in ("1.0", "2.0", "3.0"):
+                shelf.versions["tiny"] = version
+                world.clock.forward(hours=1)
+                await running._schedules.step()
+                (run, *before) = running.runs(AS_ADA)
+                assert len(before) == len(used)
+                told = await state(running, ADA, run, lambda now: bool(now.ref))
+                stage.end()
+                await finished(running, ADA, run)
+                used.append(digest_of(told.snapshot))
+                if version == "2.0":
+                    # What is lost comes back as it was.
+                    shelf.there.clear()
+        assert len(set(used)) == 1 and shelf.locks == 1 and shelf.there == set(used)
+        (kept,) = running.schedules(AS_ADA)
+        assert (kept.id, digest_of(kept.snapshot)) == (schedule.id, used[0])
+        async with client(site, "ada") as ada:
+            page = (await ada.get(f"runs/{run.id}/")).text
+        assert "Packages of requirements.txt: " in page and '<span class="path">tiny</span>' in page
 
     @pytest.mark.attack
     async def test_no_other_notebook_runs_in_it(self, world: World, shelf: Shelf) -> None:

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from hub_service.launch_json import steps
 from tests.notebooks import code, markdown, notebook
 from tests.own_servers import Labs
 from tests.portal_parts import ADA, BOB, World
 from tests.run_parts import finished, following, runs_of, state
+from tests.unit.test_cli_launch import launch as command
 from tests.unit.test_handlers import client
 from tests.unit.test_running import ME, PARAMETERS, TIDES, Stage
+from vaas.backends.base import Lent
 from vaas.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge, VaasError
 from vaas.jobs import inputs_of
-from vaas.launching import Run, launch_server
-from vaas.model import Access, File, ServerName, Visitor
-from vaas.portal import Running
-from vaas.portal.run_belongings import Belonging, files_in
+from vaas.launching import Launch, Run, launch_server
+from vaas.model import Access, Draft, File, ServerName, Visitor
+from vaas.portal import Publication, Running
+from vaas.portal.run_belongings import Belonging, copied_words, files_in
+from vaas.stores.folder import FolderStore
 
+LENT = Lent(ADA, "ada's own")
 CELLS = (markdown("# Tides"), PARAMETERS, "print(n, open(table).read())")
 EXECUTED = notebook(*CELLS[:2], code("table = 'inputs/table/other.csv'", tags=["injected-parameters"]), CELLS[2])
 
@@ -59,6 +66,59 @@ def drafts_of(world: World) -> int:
         return len(records.drafts.of("ada"))
 
 
+async def copied(world: World, draft: Draft) -> Draft:
+    """Return the draft when nothing goes on any more."""
+    await world.settle()
+    return world.portal.drafts.get(ADA, draft.id)
+
+
+async def launched(world: World, run: Run) -> Launch:
+    """Return a launch of the result that was begun, when nothing goes on any more."""
+    launching = world.portal.launching
+    launch = await launching.begin(LENT, (await launching.ask(ME, {"run": run.id})).id)
+    await world.settle()
+    return launching.get(ME, launch.id)
+
+
+class Held(FolderStore):
+    """A store whose files come in two pieces, the second when a test says so."""
+
+    def __init__(self, home: Path) -> None:
+        super().__init__("home", "Home", home)
+        self.go, self.waits = asyncio.Event(), asyncio.Event()
+
+    async def chunks(self, path: str) -> AsyncGenerator[bytes]:
+        data = await self.read_all(path)
+        yield data[: len(data) // 2]
+        if path == "other.csv":
+            self.waits.set()
+            await self.go.wait()
+        yield data[len(data) // 2 :]
+
+    async def read_all(self, path: str) -> bytes:
+        return b"".join([chunk async for chunk in super().chunks(path)])
+
+
+def held(world: World, monkeypatch: pytest.MonkeyPatch) -> Held:
+    """Let ada's home be one that is slow."""
+    store = Held(world.homes / "ada")
+    monkeypatch.setattr(world.core.stores, "of", lambda _user: [store])
+    places = world.core.stores.places
+    monkeypatch.setattr(
+        world.core.stores, "places", lambda *who, **how: [replace(p, store=store) for p in places(*who, **how)]
+    )
+    return store
+
+
+async def heard(store: Held, said: Callable[[], str]) -> str:
+    """Return what is said once half of the file is copied."""
+    async with asyncio.timeout(10):
+        await store.waits.wait()
+        while "0 of" in said() or " of " not in said():
+            await asyncio.sleep(0.02)
+    return said()
+
+
 @pytest.mark.parametrize(
     ("notebook", "paths", "folder"),
     [
@@ -83,7 +143,7 @@ async def test_a_copy_of_the_data_goes_along_when_its_person_says_so(
     with pytest.raises(Invalid, match="Tick") as refused:
         await world.portal.drafts.begin_result(ADA, run.id)
     assert (refused.value.field, drafts_of(world)) == ("shares", 0)
-    draft = await world.portal.drafts.begin_result(ADA, run.id, shares=True)
+    draft = await copied(world, await world.portal.drafts.begin_result(ADA, run.id, shares=True))
     files = {file.path: world.core.content.read(file.sha256) for file in draft.snapshot.files}
     assert files == {"tides.ipynb": EXECUTED, "tides.csv": b"a,b", "inputs/table/other.csv": b"c,d"}
     assert draft.origin_path == run.executed
@@ -97,13 +157,12 @@ async def test_a_folder_goes_along_as_the_run_had_it(world: World, running: Runn
     world.put(ADA, "cube.zarr/t/0", "2")
     with pytest.raises(Conflict, match="not what it was"):
         await world.portal.belongings.gather(ADA, run)
-    assert not list(world.core.content.root.glob(".taken-*")), "nothing is left of what was looked at"
+    assert not list(world.core.content.root.glob(".*")), "nothing is left of what was looked at"
 
 
 @pytest.mark.parametrize(
     ("now", "limits", "error", "words"),
     [
-        ("x,y", {}, Conflict, "not what it was when this ran"),
         ("longer", {}, Conflict, "not what it was when this ran"),
         (None, {}, NotFound, "not among your files any more"),
         ("c,d", {"draft_bytes": 5}, TooLarge, "Run it on a part"),
@@ -134,6 +193,156 @@ async def test_what_cannot_be_had_is_said_before_there_is_a_draft_or_a_launch(
     assert drafts_of(world) == 0 and world.portal.launching.known(ME) == []
 
 
+@pytest.mark.parametrize(
+    ("done", "total", "words"),
+    [
+        (0, 3, "0 of 3 bytes"),
+        (999, 1000, "1 of 1 kB"),
+        (1_234_567_890, 4_000_000_000, "1.2 of 4 GB"),
+        (350_000_000, 999_000_000, "350 of 999 MB"),
+        (10**18, 10**18, "1000000 of 1000000 TB"),
+    ],
+)
+def test_how_much_is_copied_is_said_in_the_unit_of_the_whole(done: int, total: int, words: str) -> None:
+    assert copied_words(done, total) == f"Copying the result’s data: {words}"
+
+
+async def test_a_launch_says_how_much_is_copied_and_starts_when_all_of_it_is_there(
+    world: World, running: Running, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.core.own_servers = labs = Labs()
+    run, store, launching = await done(running, stage), held(world, monkeypatch), world.portal.launching
+    launch = await launching.begin(LENT, (await launching.ask(ME, {"run": run.id})).id)
+    assert launch.state == "asked", "who asks does not wait for the copies"
+    said = await heard(store, lambda: str(launching.get(ME, launch.id).progress["message"]))
+    assert said == "Copying the result’s data: 1 of 3 bytes."
+    now = await launching.progress(LENT, launch.id)
+    assert (now.phase, now.step, now.percent) == ("asked", "copying", 16) and not labs.plans
+    assert [each["key"] for each in steps(now, None) if each["is"] == "now"] == ["copying"]
+    store.go.set()
+    await world.settle()
+    now = await launching.progress(LENT, launch.id)
+    assert (now.phase, now.copies, now.percent) == ("starting", True, 57) and len(labs.plans) == 1
+    assert {file.path for file in files_in(now.launch.asked).files} >= {"inputs/table/other.csv"}
+
+
+async def test_who_cancels_a_launch_or_throws_a_draft_away_ends_the_copying_and_leaves_nothing(
+    world: World, running: Running, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.core.own_servers = labs = Labs()
+    run, store, launching = await done(running, stage), held(world, monkeypatch), world.portal.launching
+    launch = await launching.begin(LENT, (await launching.ask(ME, {"run": run.id})).id)
+    draft = await world.portal.drafts.begin_result(ADA, run.id, shares=True)
+    await heard(store, lambda: str(world.portal.drafts.get(ADA, draft.id).progress["text"]))
+    await launching.stop(LENT, launch.id)
+    world.portal.drafts.discard(ADA, draft.id)
+    async with asyncio.timeout(10):
+        await world.settle()  # though the store never goes on
+    assert launching.get(ME, launch.id).state == "stopped" and not labs.plans and drafts_of(world) == 0
+    assert not list(world.core.content.root.glob(".*")), "nothing half is left"
+    with pytest.raises(NotFound):
+        world.core.content.path(sha256(b"c,d").hexdigest())
+    store.go.set()
+    await launching.start_again(LENT, launch.id)
+    await world.settle()
+    assert launching.get(ME, launch.id).state == "starting", "it begins anew"
+
+
+async def test_what_is_not_as_it_was_is_found_by_its_checksum_and_said_where_one_waits(
+    world: World, running: Running, stage: Stage
+) -> None:
+    world.core.own_servers = labs = Labs()
+    run = await done(running, stage)
+    world.put(ADA, "other.csv", "x,y")
+    failed = await launched(world, run)
+    assert failed.state == "failed" and "not what it was when this ran" in failed.error and not labs.plans
+    drafts = world.portal.drafts
+    draft = await copied(world, await drafts.begin_result(ADA, run.id, shares=True))
+    (problem,) = draft.report["problems"]
+    assert draft.state == "done" and problem["kind"] == "copying" and "check again" in problem["fix"]
+    assert "not what it was when this ran" in problem["text"] and not world.machines.starts
+    with pytest.raises(Conflict, match="nothing whole to publish"):
+        drafts.publish(ADA, draft.id, Publication(title="Half", anyway=True))
+    world.put(ADA, "other.csv", "c,d")
+    drafts.check_again(ADA, draft.id)
+    again = await copied(world, draft)
+    assert {file.path for file in again.snapshot.files} >= {"inputs/table/other.csv"} and world.machines.starts
+    await world.portal.launching.start_again(LENT, failed.id)
+    await world.settle()
+    assert world.portal.launching.get(ME, failed.id).state == "starting" and len(labs.plans) == 1
+
+
+async def test_a_portal_that_is_restarted_meanwhile_says_so(
+    world: World, running: Running, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.core.own_servers = Labs()
+    run, store, launching = await done(running, stage), held(world, monkeypatch), world.portal.launching
+    launch = await launching.begin(LENT, (await launching.ask(ME, {"run": run.id})).id)
+    draft = await world.portal.drafts.begin_result(ADA, run.id, shares=True)
+    await heard(store, lambda: str(launching.get(ME, launch.id).progress["message"]))
+    await world.core.close()
+    after = World(world.core, world.machines, world.people, world.clock, world.homes).portal
+    assert "restarted" in after.launching.get(ME, launch.id).error
+    told = await after.drafts.progress(ADA, draft.id)
+    assert told.state == "done" and "restarted" in told.report["problems"][0]["text"]
+    assert not list(world.core.content.root.glob(".*"))
+    store.go.set()
+    after.drafts.check_again(ADA, draft.id)
+    whole = await copied(world, draft)
+    assert {file.path for file in whole.snapshot.files} >= {"inputs/table/other.csv"}
+
+
+async def test_the_command_launches_a_result_by_its_id_or_its_page_and_says_how_much_is_copied(
+    world: World,
+    site: str,
+    running: Running,
+    stage: Stage,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    world.core.own_servers = labs = Labs()
+    monkeypatch.setenv("VAAS_TOKEN", "ada")
+    run, store, launching = await done(running, stage), held(world, monkeypatch), world.portal.launching
+    said = list[str]()
+
+    def told() -> str:
+        said.append(capsys.readouterr().out)
+        return "".join(said)
+
+    going = asyncio.create_task(command(site, f"run:{run.id}"))
+    assert "Copying the result’s data: 1 of 3 bytes.\n" in await heard(store, told)
+    store.go.set()
+    await world.settle()
+    (launch,) = [now.launch for now in launching.known(ME)]
+    labs.put("ada", launch_server(launch.id), "ready")
+    assert await going == 0 and "Ready. " in told()
+    assert await command(site, f"{site}runs/{run.id}/", "--no-wait") == 0
+    await world.settle()
+    assert [now.launch.asked["run"] for now in launching.known(ME)] == [run.id] * 2
+
+
+async def test_the_page_of_a_draft_says_how_much_is_copied(
+    world: World, site: str, running: Running, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, store = await done(running, stage), held(world, monkeypatch)
+    async with client(site, "ada") as ada:
+        sent = await ada.post(f"runs/{run.id}/", data={"do": "publish", "shares": "1"})
+        address = sent.headers["Location"].partition("/services/vaas/")[2]
+        draft = address.split("/")[1]
+        await heard(store, lambda: str(world.portal.drafts.get(ADA, draft).progress["text"]))
+        page = (await ada.get(address)).text
+        assert "Copying the result’s data: 1 of 3 bytes…" in page and "Cancel, and discard this draft" in page
+        assert 'value="33"' in page
+        told = (await ada.get(f"api/drafts/{draft}")).json()["progress"]
+        assert (told["stage"], told["percent"]) == ("copying", 33)
+        store.go.set()
+        await world.settle()
+        world.report(world.portal.drafts.get(ADA, draft))
+        page = (await ada.get(address)).text
+        assert f'action="/services/vaas/drafts/{draft}/check"' in page, "its data lie beside it in no store"
+        assert "inputs/table/other.csv" in page and 'name="include"' not in page
+
+
 async def test_a_run_of_which_it_is_not_known_what_it_was_given_is_to_be_repeated(
     world: World, running: Running, stage: Stage
 ) -> None:
@@ -156,7 +365,8 @@ async def test_what_an_address_leads_to_stays_where_it_is(world: World, running:
 async def test_a_result_is_launched_with_its_data(world: World, running: Running, stage: Stage) -> None:
     world.core.own_servers = Labs()
     run = await done(running, stage)
-    launch = await world.portal.launching.ask(ME, {"run": run.id})
+    launch = await launched(world, run)
+    assert launch.state == "starting"
     running.forget(ME, run.id)  # what was gathered for it stays, so that it can be started again
     server = ServerName("ada", launch_server(launch.id))
     told = await world.portal.placing.manifest(server, public_url="http://vaas.localhost/")
@@ -195,7 +405,11 @@ async def test_nobody_gets_at_anothers_run_or_at_an_app_that_they_may_not_read_a
     await state(running, BOB, theirs, lambda now: bool(now.ref))
     stage.end()
     await finished(running, BOB, theirs)
-    launch = await world.portal.launching.ask(Visitor(BOB), {"run": theirs.id})
+    lent = Lent(BOB, "bob's own")
+    launch = await world.portal.launching.begin(
+        lent, (await world.portal.launching.ask(Visitor(BOB), {"run": theirs.id})).id
+    )
+    await world.settle()
     await world.portal.sharing.grant(ME, app.slug, subject="user:bob", access=Access.VIEW)
     with pytest.raises(Forbidden):
         await world.portal.drafts.begin_result(BOB, theirs.id)
@@ -236,9 +450,13 @@ async def test_the_pages_say_what_goes_along_and_ask(world: World, site: str, ru
         page = (await ada.get(f"launch?run={run.id}")).text
         assert "other.csv" in page and f'name="run" value="{run.id}"' in page
         made = await ada.post("api/launches", json={"run": run.id})
-        assert made.status_code == 201 and made.json()["asked"] == {"run": run.id, "notebook": "tides.ipynb"}
+        assert made.status_code == 201 and made.json()["asked"] == {"run": run.id}
+        assert made.json()["state"] == "asked"
+        await world.settle()
+        told = (await ada.get(f"api/launches/{made.json()['id']}")).json()
+        assert told["asked"] == {"run": run.id, "notebook": "tides.ipynb"} and told["percent"] > 50
         assert (await ada.get(f"launches/{made.json()['id']}/")).status_code == 200
-        world.put(ADA, "other.csv", "new")
+        world.put(ADA, "other.csv", "newer")
         assert "not what it was" in (await ada.post(f"runs/{run.id}/", data={"do": "publish", "shares": "1"})).text
     async with client(site, "bob") as bob:
         assert (await bob.post(f"runs/{run.id}/", data={"do": "publish", "shares": "1"})).status_code == 404

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from vaas.content import snapshot_of
 from vaas.errors import Invalid
 from vaas.model import Snapshot, User
 from vaas.portal.core import Core
 from vaas.portal.environments import BESIDE, Environments, without_lock
 from vaas.portal.offering import needs_of_snapshot
 from vaas.portal.serving import Fit, Serving, without_served
-from vaas.served import APPS, Served
+from vaas.served import APPS, Served, served_file
 
 __all__ = ["Choosing"]
 
@@ -63,6 +64,11 @@ class Choosing:
         if chosen == default:
             return without_served(snapshot)
         return self._serving.written(without_lock(snapshot), Served(chosen))
+
+    def as_in(self, before: Snapshot, whole: Snapshot) -> Snapshot:
+        """Return the whole of what was chosen for when it was not there yet, with that choice."""
+        file, bare = served_file(before), without_served(whole)
+        return snapshot_of(bare.notebook, (*bare.files, file)) if file else bare
 
     def _kept(self, snapshot: Snapshot, before: Snapshot | None, fits: Mapping[str, Fit]) -> str:
         """Return what was chosen before and can be chosen still; "" where nothing was."""

@@ -14,7 +14,9 @@ from vaas import notebook
 from vaas.content import snapshot_of
 from vaas.db.base import Query, Records
 from vaas.errors import Conflict, Invalid, NotFound, TooLarge, VaasError
+from vaas.launching import Run
 from vaas.model import Access, App, Draft, Entry, File, Grant, Link, Snapshot, User, Visitor
+from vaas.portal import draft_copies
 from vaas.portal.choosing import Choosing
 from vaas.portal.core import Core
 from vaas.portal.environments import Environments
@@ -88,21 +90,21 @@ class Drafts:
         return self._save(user, made, parsed, origin=(store_id, path), app=target, network=network)
 
     async def begin_result(self, user: User, run_id: str, *, shares: bool = False) -> Draft:
-        """Make a draft of what a run came to, with all that belongs to it, and start its check.
+        """Make a draft of what a run came to; copy all that belongs to it, and then start its check.
 
         ``shares``: they say that they may pass on copies of the data that were brought to it. Invalid where they do not
-        and there are some; else raises as :meth:`Belongings.gather` does.
+        and there are some; else raises as :meth:`Belongings.check` does.
         """
         run = self._belongings.run(user, run_id)
         if not shares and self._belongings.data(user, run):
             raise Invalid("Tick that you may pass on a copy of the data, or publish nothing.", field="shares")
-        made = await self._belongings.gather(user, run)
+        made = await self._belongings.bare(user, run)
         data = self._core.content.read(next(file.sha256 for file in made.files if file.path == made.notebook))
         parsed = await asyncio.to_thread(notebook.parse, data, name=made.notebook)
         origin = (run.result_store, run.executed)
         target = self._target(user, origin, "")
         made = await asyncio.to_thread(self._chosen, user, made, "", target)
-        return self._save(user, made, parsed, origin=origin, app=target, network=None)
+        return self._save(user, made, parsed, origin=origin, app=target, of=run)
 
     def begin_upload(
         self,
@@ -146,9 +148,15 @@ class Drafts:
             phase = (await self._core.backend.state(draft_server(draft))).phase
             again = self.get(user, draft_id)
             if phase in {"stopped", "failed"} and again.state != "done" and draft.id not in self._starting:
+                if draft_copies.lacks(again):
+                    return self._end(again, draft_copies.RESTARTED, draft_copies.MEND, kind="copying")
                 return self._end(again, "The check stopped before it was done: its process ended.")
             return again
         return draft
+
+    def has_data(self, user: User, draft: Draft) -> bool:
+        """Tell whether data of a run go along, or are still to be copied: then it cannot be made anew of a store."""
+        return bool(draft_copies.lacks(draft)) or self._belongings.goes_into(user, draft)
 
     def check_again(
         self, user: User, draft_id: str, *, network: tuple[str, ...] | None = None, environment: str = ""
@@ -161,15 +169,15 @@ class Drafts:
         if environment:
             chosen = self._choosing.choose(chosen, user, wanted=environment)
         with self._core.database.begin() as records:
-            draft = replace(
-                self._own(records, user, draft_id), state="waiting", progress={}, report={}, snapshot=chosen
-            )
+            draft = self._own(records, user, draft_id)
+            progress = draft_copies.begun(draft_copies.lacks(draft))
+            draft = replace(draft, state="waiting", progress=progress, report={}, snapshot=chosen)
             if network is not None:
                 draft = replace(draft, network=self._core.check_network(network))
             if draft.slug:  # it runs under the app's account
                 self._core.see_in(records, Visitor(user), draft.slug, "publish version")
             records.drafts.save(draft)
-        self._run_check(draft, again=True)
+        self._run_check(user, draft, again=True)
         return draft
 
     def publish(self, user: User, draft_id: str, publication: Publication) -> tuple[App, Link | None]:
@@ -246,7 +254,8 @@ class Drafts:
         *,
         origin: tuple[str, str],
         app: App | None,
-        network: tuple[str, ...] | None,
+        network: tuple[str, ...] | None = None,
+        of: Run | None = None,
     ) -> Draft:
         asked = None if network is None else self._core.check_network(network)
         with self._core.database.begin() as records:
@@ -262,10 +271,11 @@ class Drafts:
                 created=self._core.now(),
                 origin_store=origin[0],
                 origin_path=origin[1],
+                progress=draft_copies.begun(of.id if of and self._belongings.data(user, of) else ""),
                 network=asked if asked is not None else app.network if app else (),
             )
             records.drafts.save(draft)
-        self._run_check(draft)
+        self._run_check(user, draft)
         return draft
 
     def _target(self, user: User, origin: tuple[str, str], slug: str) -> App | None:
@@ -290,21 +300,38 @@ class Drafts:
         if len(mine) >= limits.drafts_each:
             raise Conflict("You have many drafts that are not published. Publish or discard some of them first.")
 
-    def _run_check(self, draft: Draft, *, again: bool = False) -> None:
+    def _run_check(self, user: User, draft: Draft, *, again: bool = False) -> None:
         self._starting.add(draft.id)
-        self._core.spawn(self._start(draft, again=again))
+        self._core.spawn(self._start(user, draft, again=again))
 
-    async def _start(self, draft: Draft, *, again: bool) -> None:
+    async def _start(self, user: User, draft: Draft, *, again: bool) -> None:
         try:
             if again:
                 await self._stop(draft)
-            if await self._equip(draft):
+            whole = await self._complete(user, draft) if draft_copies.lacks(draft) else draft
+            if whole and await self._equip(whole):
                 await self._core.backend.start(draft_server(draft))
         except VaasError as error:
             self._end(draft, f"The check could not start. {error.message}")
             raise
         finally:
             self._starting.discard(draft.id)
+
+    async def _complete(self, user: User, draft: Draft) -> Draft | None:
+        """Return the draft with the data of its run; None: it has ended without them, or is gone."""
+
+        def told(progress: Mapping[str, Any]) -> bool:
+            return self._change(draft.id, state="running", progress=progress)
+
+        try:
+            whole = await draft_copies.completed(self._belongings, user, draft, told=told)
+        except VaasError as error:
+            _log.info("The data of draft %s are not copied: %s", draft.id, error.log_message)
+            self._end(draft, error.message, draft_copies.MEND, kind="copying")
+            return None
+        whole = whole and self._choosing.as_in(draft.snapshot, whole)
+        kept = whole and self._change(draft.id, state="waiting", progress={}, snapshot=whole)
+        return replace(draft, state="waiting", progress={}, snapshot=whole) if whole and kept else None
 
     async def _equip(self, draft: Draft) -> bool:
         """Have the environment ready that the draft asks for; False: the draft has ended over it, or is gone."""
@@ -335,8 +362,8 @@ class Drafts:
         """Keep what has changed of the draft; False when it is gone."""
         with self._core.database.begin() as records:
             kept = records.drafts.get(draft_id)
-            if kept is not None:
-                records.drafts.save(replace(kept, **changed))
+            if kept is not None and (new := replace(kept, **changed)) != kept:
+                records.drafts.save(new)
         return kept is not None
 
     async def _stop(self, draft: Draft) -> None:
@@ -349,9 +376,10 @@ class Drafts:
     def _end(self, draft: Draft, text: str, fix: str = _AGAIN, *, kind: str = "died") -> Draft:
         problem = {"kind": kind, "text": text, "fix": fix}
         report = {"ok": False, "errors": [], "problems": [problem]}
-        ended = replace(draft, state="done", report=report)
         with self._core.database.begin() as records:
-            if records.drafts.get(draft.id):
+            kept = records.drafts.get(draft.id)
+            ended = replace(kept or draft, state="done", report=report)
+            if kept:
                 records.drafts.save(ended)
         return ended
 

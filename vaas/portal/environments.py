@@ -13,7 +13,7 @@ from vaas.content import snapshot_of
 from vaas.db.base import Query, Records
 from vaas.environments.base import Made, Maker, Told, nobody
 from vaas.errors import Invalid, Unavailable, VaasError
-from vaas.launching import Environment, Offering
+from vaas.launching import Environment, Facility, Offering
 from vaas.locks import LOCK, Lock, digest_of, lock_file, read_lock
 from vaas.model import Draft, File, Snapshot, User, Version, Visitor
 from vaas.portal.core import Core
@@ -33,7 +33,7 @@ _log = logging.getLogger("vaas")
 #: All apps, however many there are.
 _ALL = 1_000_000
 _MOST_BYTES = 4_000_000
-#: The kind of facilities at which made environments lie.
+#: The kind of facilities at which made environments lie; others say so.
 _HERE = "local"
 _CENTURY = timedelta(days=36_500)
 #: For so many seconds what could not be made again is not tried again: the app runs with what all share meanwhile.
@@ -230,7 +230,7 @@ class Environments:
         if own is None:
             return offering
         facilities = tuple(
-            replace(each, environments=(own.id, *each.environments)) if each.kind == _HERE else each
+            replace(each, environments=(own.id, *each.environments)) if _lies_at(each) else each
             for each in offering.facilities
         )
         return replace(offering, facilities=facilities, environments=(own, *offering.environments))
@@ -341,6 +341,10 @@ def own_title(environment: str, path: str = "") -> str:
     if environment == BESIDE:
         return f"Packages of {path.rpartition('/')[2]}" if path else "Packages of its own"
     return "As published" if environment.startswith(f"{_LOCK}-") else ""
+
+
+def _lies_at(facility: Facility) -> bool:
+    return facility.kind == _HERE or facility.environments_shared
 
 
 def without_lock(snapshot: Snapshot) -> Snapshot:

@@ -15,7 +15,7 @@ from vaas.portal.baskets import Baskets
 from vaas.portal.core import Core
 from vaas.portal.environments import BESIDE, Environments
 from vaas.portal.offering import Choice, Needs, choices, needs_of, needs_of_snapshot, suggested
-from vaas.portal.run_belongings import Belongings, as_then, files_in, with_files
+from vaas.portal.run_belongings import Belongings, Heard, as_then, files_in, unheard, with_files
 from vaas.portal.things import Held
 from vaas.stores.base import Store, check_path
 
@@ -100,16 +100,26 @@ class Forms:
     async def gathered(self, user: User, asked: Asked, choice: Choice) -> Asked:
         """Return what was asked for with what belongs to it: gathered now, so that who has it no more is told at once.
 
-        That is the result of a run with its data, and what says which packages a notebook of a store is to have.
+        That is the result of a run, and what says which packages a notebook of a store is to have. A result with data,
+        which may be large, is looked at alone: :meth:`lacks` says so.
         """
         if asked.get("run"):
-            return with_files(asked, await self._belongings.gather(user, self._belongings.run(user, str(asked["run"]))))
+            run = self._belongings.run(user, str(asked["run"]))
+            return asked if self._belongings.data(user, run) else with_files(asked, await self.complete(user, asked))
         if choice.environment.id == BESIDE:
             store = self._store(user, str(asked["store"]))
             if wanted := await self._environments.beside(store, str(asked["path"])):
                 return with_files(asked, wanted)
             raise Conflict("What said which packages the notebook needs is gone. Choose another environment.")
         return asked
+
+    def lacks(self, asked: Asked) -> bool:
+        """Tell whether what belongs to the result is still to be copied."""
+        return bool(asked.get("run")) and "files" not in asked
+
+    async def complete(self, user: User, asked: Asked, *, told: Heard = unheard) -> Snapshot:
+        """Return the result with copies of its data; raises as :meth:`Belongings.gather` does."""
+        return await self._belongings.gather(user, self._belongings.run(user, str(asked["run"])), told=told)
 
     def offering(self, user: User, launch: Launch) -> tuple[Offering, Snapshot | None]:
         """Return what is offered for a launch, and the files that bring an environment of its own. Raises NotFound."""
@@ -118,6 +128,8 @@ class Forms:
             return self._core.offering, None
         if "files" in asked:
             snapshot = files_in(asked)
+        elif asked.get("run"):
+            snapshot = self._belongings.run(user, str(asked["run"])).snapshot
         elif not asked.get("app"):
             return self._core.offering, None
         else:

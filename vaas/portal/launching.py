@@ -7,11 +7,16 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from typing import Any
 
 from vaas.backends.base import Lent, OwnServer, OwnServers
+from vaas.db.base import Records
 from vaas.errors import Conflict, Forbidden, NotFound, Unavailable, VaasError
+from vaas.events import while_wanted
 from vaas.launching import Launch, Offering, launch_server
-from vaas.model import ServerName, Snapshot, User, Visitor
+from vaas.model import ServerName, User, Visitor
 from vaas.plans import Plan, sign_plan
 from vaas.portal.baskets import Baskets
 from vaas.portal.core import Core
@@ -20,11 +25,13 @@ from vaas.portal.keeping import one_line
 from vaas.portal.launch_forms import LONGEST_TITLE, Asked, Form, Forms, Given, person_of
 from vaas.portal.offering import chosen, closed
 from vaas.portal.run_belongings import with_files
-from vaas.portal.standing import ALIVE, Standing, asked_to_stop, settled, standing
+from vaas.portal.standing import ALIVE, COPYING, INTERRUPTED, Standing, asked_to_stop, settled, standing
 
 __all__ = ["Launching"]
 
 _PLAN_SECONDS = 120
+#: So often it is said that a launch is still being prepared, when there is nothing new to say.
+_BEAT = timedelta(seconds=10)
 
 _log = logging.getLogger("vaas")
 
@@ -158,36 +165,80 @@ class Launching:
     async def _start(self, lent: Lent, launch: Launch) -> Launch:
         offering, snapshot = await asyncio.to_thread(self._forms.offering, lent.user, launch)
         plan = self._plan(lent.user, launch, offering)
-        if snapshot and plan.environment.kind == "lock" and plan.environment.state != "ready":
-            self._core.spawn(self._start_later(lent, launch, snapshot))
-            return launch
-        return await self._start_now(lent, launch, plan)
+        makes = snapshot and plan.environment.kind == "lock" and plan.environment.state != "ready"
+        if not makes and not self._forms.lacks(launch.asked):
+            return await self._start_now(lent, launch, plan)
+        with suppress(Unavailable):  # it is looked again when it is about to start
+            await self._check_running(lent, launch)
+        # Known by a word of its own: who stops it and starts it again may do so before this one has ended.
+        begun: dict[str, Any] = {"preparing": self._core.new_id(), "message": "Looking for what it needs."}
+        begun |= {COPYING: 0} if self._forms.lacks(launch.asked) else {}
+        launch = self._change(launch, lambda now: replace(now, progress=begun))
+        self._core.spawn(self._start_later(lent, launch))
+        return launch
 
-    async def _start_later(self, lent: Lent, launch: Launch, snapshot: Snapshot) -> None:
-        """Make the environment that comes with the notebook, say so meanwhile, and then start it, unless stopped."""
-
-        def told(step: str) -> None:
-            said = {"making": True, "message": f"Making its environment: {step}."}
-            with suppress(NotFound):
-                self._change(launch, lambda now: replace(now, progress=said) if now.state == "asked" else now)
-
+    async def _start_later(self, lent: Lent, launch: Launch) -> None:
+        """Prepare it, say so meanwhile, and then start it, unless it was stopped."""
         try:
-            told("looking for what there is")
-            locked = await self._environments.prepare(snapshot, launch.environment, told=told)
-            asked = with_files(launch.asked, locked) if locked != snapshot else launch.asked
-            now = self._change(
-                launch, lambda now: replace(now, asked=asked, progress={}) if now.state == "asked" else now
-            )
-            if now.state == "asked":
-                offering = self._environments.offering(asked, locked)
+            ready = await while_wanted(self._prepared(lent.user, launch), lambda: self._waited_for(launch))
+            if ready is None:
+                return
+            copied = {"copied": True} if COPYING in launch.progress else {}
+            now = self._if_waited_for(launch, lambda now: replace(now, asked=ready, progress=copied))
+            if now is not None:
+                offering, _ = await asyncio.to_thread(self._forms.offering, lent.user, now)
                 await self._start_now(lent, now, self._plan(lent.user, now, offering))
         except VaasError as error:
-            why = error.message
             _log.warning("Launch %s: %s", launch.id, error.log_message)
-            with suppress(NotFound):
-                self._change(
-                    launch, lambda now: replace(now, state="failed", error=why) if now.state == "asked" else now
-                )
+            self._give_up(launch, error.message)
+        except asyncio.CancelledError:
+            self._if_waited_for(launch, lambda now: replace(now, state="failed", error=INTERRUPTED, progress={}))
+            raise
+
+    async def _prepared(self, user: User, launch: Launch) -> Mapping[str, Any]:
+        """Copy what belongs to a result, make the environment that comes with the notebook, and return all of it."""
+        asked = launch.asked
+        if self._forms.lacks(asked):
+            copied = partial(self._say, launch)
+            asked = with_files(asked, await self._forms.complete(user, asked, told=copied))
+        _, snapshot = await asyncio.to_thread(self._forms.offering, user, replace(launch, asked=asked))
+        if snapshot is None:
+            return asked
+        locked = await self._environments.prepare(
+            snapshot, launch.environment, told=lambda step: self._say(launch, f"Making its environment: {step}")
+        )
+        return with_files(asked, locked) if locked != snapshot else asked
+
+    def _say(self, launch: Launch, words: str, percent: int = 100) -> None:
+        """Say what is prepared at the moment, and how much of what is copied is there."""
+        said = {"message": f"{words}."} | ({COPYING: percent} if COPYING in launch.progress else {})
+        self._if_waited_for(launch, lambda now: replace(now, progress={**now.progress, **said}))
+
+    def _waited_for(self, launch: Launch) -> bool:
+        """Tell whether it is still to be prepared, and let it be seen that it is."""
+        now = self._core.now()
+        kept = self._if_waited_for(
+            launch, lambda kept: replace(kept, changed=now if now > kept.changed + _BEAT else kept.changed)
+        )
+        return kept is not None
+
+    def _give_up(self, launch: Launch, why: str) -> None:
+        """Say why it did not start, unless it was stopped or begun anew."""
+        ours = {None, launch.progress["preparing"]}  # None: it was prepared, and was about to start
+
+        def given_up(now: Launch) -> Launch:
+            waits = now.state == "asked" and now.progress.get("preparing") in ours
+            return replace(now, state="failed", error=why, progress={}) if waits else now
+
+        with suppress(NotFound):
+            self._change(launch, given_up)
+
+    def _if_waited_for(self, launch: Launch, change: Callable[[Launch], Launch]) -> Launch | None:
+        """Change it while this preparing of it is waited for; None: it was stopped or removed, or begun anew."""
+        with self._core.database.begin() as records:
+            now = records.launches.get(launch.id)
+            waits = now and now.state == "asked" and now.progress.get("preparing") == launch.progress["preparing"]
+            return self._save(records, now, change(now)) if now and waits else None
 
     async def _start_now(self, lent: Lent, launch: Launch, plan: Plan) -> Launch:
         signed = sign_plan(plan, master=self._core.master_key)
@@ -253,10 +304,13 @@ class Launching:
             now = records.launches.get(launch.id)
             if now is None:
                 raise NotFound("This launch was removed meanwhile.")
-            changed = change(now)
-            if changed != now:
-                changed = replace(changed, changed=self._core.now())
-                records.launches.save(changed)
+            return self._save(records, now, change(now))
+
+    def _save(self, records: Records, now: Launch, changed: Launch) -> Launch:
+        if changed == now:
+            return now
+        changed = replace(changed, changed=self._core.now())
+        records.launches.save(changed)
         return changed
 
     def _own(self, user: User, launch_id: str) -> Launch:

@@ -18,7 +18,7 @@ _THING_STATES = frozenset({"waiting", "running", "done", "failed", "mounted"})
 _THING = re.compile(r"[0-9a-f]{16}")
 _MOST_THINGS, _WORDS, _STEP, _ERROR, _PATH = 500, 300, 40, 600, 500
 _LARGEST = 1 << 50
-_KEPT = ("percent", "step", "message", "notice", "ended", "things", "use")
+_KEPT = ("percent", "step", "message", "notice", "ended", "things", "use", "copied")
 
 
 def clean_placed(said: Mapping[str, Any], *, known: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from vaas.errors import CheckFailed, Conflict, VaasError
 from vaas.model import App, Draft, File, Snapshot, User, Version, Visitor
 from vaas.notebook import parse
 from vaas.portal.core import Core
+from vaas.portal.draft_copies import lacks
 from vaas.portal.gallery import clean_tags, picture_type
 from vaas.prose import clean_text
 from vaas.questions import takes_basket
@@ -128,9 +129,11 @@ def _modules(snapshot: Snapshot) -> list[File]:
 
 
 def require_checked(draft: Draft, *, anyway: bool) -> None:
-    """Raise Conflict while the check runs, and CheckFailed when it failed and ``anyway`` is not said."""
+    """Raise Conflict while the check runs or data are missing, CheckFailed when it failed and not ``anyway``."""
     if draft.state != "done":
         raise Conflict("The check is still running. Wait for its result.")
+    if lacks(draft):
+        raise Conflict("The data of the result were not copied: there is nothing whole to publish. Check again.")
     if not draft.report.get("ok") and not anyway:
         raise CheckFailed(
             "The notebook failed its check. Mend it and check again, or say “publish anyway”.", field="anyway"

@@ -8,27 +8,43 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from vaas import jobs
-from vaas.content import snapshot_of
+from vaas.content import Content, explain, snapshot_of
 from vaas.errors import Conflict, NotFound, TooLarge
 from vaas.launching import Offering, Run
-from vaas.model import Entry, File, Snapshot, User, Visitor
+from vaas.model import Draft, Entry, File, Snapshot, User, Visitor
 from vaas.portal.core import Core
-from vaas.portal.run_folders import explained
 from vaas.portal.run_things import digest_of_folder
 from vaas.portal.whereabouts import store_of
-from vaas.stores.base import Store
+from vaas.stores.base import Counted, Store
 
-__all__ = ["Belonging", "Belongings", "as_then", "files_in", "may_still", "with_files"]
+__all__ = [
+    "Belonging",
+    "Belongings",
+    "Heard",
+    "as_then",
+    "copied_words",
+    "files_in",
+    "may_still",
+    "unheard",
+    "with_files",
+]
 
 _CHUNK = 1 << 20
 _HOME = "home"
+_UNITS = ("bytes", "kB", "MB", "GB", "TB")
+#: Hears how far copying is: in words, and how much of a hundred. Perhaps in a thread.
+Heard = Callable[[str, int], None]
+
+
+def unheard(words: str, percent: int) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +92,13 @@ class Belongings:
         fitting = (each for each in runs if each.result_path and (each.result_store, each.executed) == (store_id, path))
         return next((each for each in fitting if any(_brought(each))), None)
 
+    def goes_into(self, user: User, draft: Draft) -> bool:
+        """Tell whether copies of what a run was given are among the files of the draft: they lie in no store beside."""
+        run = self.of_result(user, draft.origin_store, draft.origin_path) if draft.origin_store else None
+        at = jobs.inputs_of(run.snapshot.notebook, ()) if run else ""
+        inside = (each.path.removeprefix(at) for each in draft.snapshot.files if each.path.startswith(at))
+        return run is not None and any("/" in path for path in inside)
+
     def data(self, user: User, run: Run) -> tuple[Belonging, ...]:
         """Return which data would go along, and whose they are; what an address leads to does not have to."""
         return tuple(
@@ -84,7 +107,7 @@ class Belongings:
         )
 
     async def check(self, user: User, run: Run) -> None:
-        """Raise, before anything is copied, where the whole cannot be had.
+        """Raise, before anything is copied, where it is seen already that the whole cannot be had.
 
         Raises
         ------
@@ -98,39 +121,57 @@ class Belongings:
         store = self._result_store(user, run)
         await store.stat(run.executed)
         left = self._core.limits.draft_bytes - sum(file.size for file in run.snapshot.files)
+        files = len(run.snapshot.files)
         for _, thing in _brought(run):
-            _, entry = await self._found(user, thing)
-            left -= int(thing["size"])
-            if left < 0 or (not entry.folder and int(thing["size"]) > self._core.limits.file_bytes):
+            found, entry = await self._found(user, thing)
+            size, files = int(thing["size"]), files + 1
+            left -= size
+            too_many = left < 0 or files > self._core.limits.draft_files
+            if too_many or (not entry.folder and size > self._core.limits.file_bytes):
                 raise self._too_large(run)
+            # What a store elsewhere says of its files is not always so.
+            if found.here and not entry.folder and entry.size != size:
+                raise _changed(thing)
 
-    async def gather(self, user: User, run: Run) -> Snapshot:
-        """Return the executed notebook with the files that it had beside it, and copies of its data. Raises as check.
+    async def bare(self, user: User, run: Run) -> Snapshot:
+        """Return the executed notebook with the files that it had beside it, without the data that it was given.
 
-        Nothing of it is anywhere but in the portal's own keeping when it cannot be had whole.
+        Raises as :meth:`check`.
         """
         await self.check(user, run)
-        store, notebook, content = self._result_store(user, run), run.snapshot.notebook, self._core.content
-        data = await store.read(run.executed, limit=self._core.limits.notebook_bytes)
-        files = [File(notebook, *await asyncio.to_thread(content.add, data))]
-        files += [file for file in run.snapshot.files if file.path != notebook]
-        at = jobs.inputs_of(notebook, (file.path for file in run.snapshot.files))
-        for slot, thing in _brought(run):
-            files += await self._keep(user, thing, f"{at}/{slot}/{thing['name']}")
-        if len(files) > self._core.limits.draft_files:
-            raise self._too_large(run)
-        return snapshot_of(notebook, files)
+        notebook, limit = run.snapshot.notebook, self._core.limits.notebook_bytes
+        data = await self._result_store(user, run).read(run.executed, limit=limit)
+        kept = await asyncio.to_thread(self._core.content.add, data)
+        others = (file for file in run.snapshot.files if file.path != notebook)
+        return snapshot_of(notebook, (File(notebook, *kept), *others))
 
-    async def _keep(self, user: User, thing: Mapping[str, Any], path: str) -> list[File]:
+    async def gather(self, user: User, run: Run, *, told: Heard = unheard) -> Snapshot:
+        """Return the executed notebook with the files that it had beside it, and copies of its data. Raises as check.
+
+        Of the data nothing is kept when not all of them can be had. ``told`` hears how far it is.
+        """
+        bare = await self.bare(user, run)
+        at = jobs.inputs_of(bare.notebook, (file.path for file in run.snapshot.files))
+        counted, files = _Counting(sum(int(thing["size"]) for _, thing in _brought(run)), told), list(bare.files)
+        with self._core.content.together() as content:
+            for slot, thing in _brought(run):
+                files += await self._keep(content, user, thing, f"{at}/{slot}/{thing['name']}", counted)
+            if len(files) > self._core.limits.draft_files:
+                raise self._too_large(run)
+            return snapshot_of(bare.notebook, files)
+
+    async def _keep(
+        self, content: Content, user: User, thing: Mapping[str, Any], path: str, counted: Counted
+    ) -> list[File]:
         """Keep what is there now under this path, if it is what the run was given."""
         store, entry = await self._found(user, thing)
         try:
             if not entry.folder:
-                async with aclosing(store.chunks(entry.path)) as chunks:
-                    digest, size = await self._core.content.add_stream(chunks, limit=int(thing["size"]))
+                async with aclosing(store.chunks(entry.path)) as chunks, aclosing(_heard(chunks, counted)) as heard:
+                    digest, size = await content.add_stream(heard, limit=int(thing["size"]))
                 files = [File(path, digest, size)]
             else:
-                digest, files = await self._keep_folder(store, entry, thing, path)
+                digest, files = await self._keep_folder(content, store, entry, thing, path, counted)
         except TooLarge as error:
             raise _changed(thing) from error
         if digest != thing["sha256"]:
@@ -138,17 +179,20 @@ class Belongings:
         return files
 
     async def _keep_folder(
-        self, store: Store, entry: Entry, thing: Mapping[str, Any], path: str
+        self, content: Content, store: Store, entry: Entry, thing: Mapping[str, Any], path: str, counted: Counted
     ) -> tuple[str, list[File]]:
         """Keep the files of a folder, taken as for the run; return its checksum, too."""
         files, limits = list[File](), self._core.limits
-        with tempfile.TemporaryDirectory(dir=self._core.content.root, prefix=".taken-") as aside, explained():
+        with tempfile.TemporaryDirectory(dir=content.root) as aside:
             folder = Path(aside) / "folder"
-            await store.take(entry.path, folder, limit=int(thing["size"]))
+            try:
+                await store.take(entry.path, folder, limit=int(thing["size"]), told=counted)
+            except OSError as error:
+                raise explain(error) from error
             digest = await asyncio.to_thread(digest_of_folder, folder)
             for each in sorted(found for found in folder.rglob("*") if found.is_file()):
                 async with aclosing(_chunks(each)) as chunks:
-                    kept = await self._core.content.add_stream(chunks, limit=limits.draft_bytes)
+                    kept = await content.add_stream(chunks, limit=limits.draft_bytes)
                 files.append(File(f"{path}/{each.relative_to(folder)}", *kept))
         return digest, files
 
@@ -182,6 +226,31 @@ class Belongings:
             f"in at most {limits.draft_files} files of {limits.file_bytes // 1_000_000} MB. Run it on a part of the "
             "data, or let the notebook read them from an address."
         )
+
+
+class _Counting:
+    """Counts bytes, and tells how many of all are there as often as the words for it change."""
+
+    def __init__(self, total: int, told: Heard) -> None:
+        self._done, self._total, self._told, self._last = 0, total, told, ""
+        self(0)
+
+    def __call__(self, size: int) -> None:
+        self._done += size
+        if (words := copied_words(self._done, self._total)) != self._last:
+            self._last = words
+            self._told(words, min(100, 100 * self._done // max(1, self._total)))
+
+
+def copied_words(done: int, total: int) -> str:
+    """Say how much of the data of a result is copied, both in the unit of the whole."""
+    unit = max(0, min(len(_UNITS) - 1, (len(str(total)) - 1) // 3))
+    return f"Copying the result’s data: {_number(done, unit)} of {_number(total, unit)} {_UNITS[unit]}"
+
+
+def _number(size: int, unit: int) -> str:
+    value = size / 1000**unit
+    return f"{value:.0f}" if value >= 99.95 or not unit else f"{value:.1f}".removesuffix(".0")
 
 
 def as_then(offering: Offering, run: Run) -> Offering:
@@ -224,6 +293,12 @@ def _whose(store: Store | None) -> str | None:
 
 def _changed(thing: Mapping[str, Any]) -> Conflict:
     return Conflict(f"“{thing['title']}” is not what it was when this ran. Repeat the run, and take that result.")
+
+
+async def _heard(chunks: AsyncGenerator[bytes], counted: Counted) -> AsyncGenerator[bytes]:
+    async for chunk in chunks:
+        counted(len(chunk))
+        yield chunk
 
 
 async def _chunks(path: Path) -> AsyncGenerator[bytes]:

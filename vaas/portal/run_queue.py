@@ -17,7 +17,7 @@ from vaas import jobs
 from vaas.errors import Invalid, NotFound, StorageFull, Unavailable, VaasError
 from vaas.executors.base import Executor, Job, JobState
 from vaas.launching import Environment, Facility, Run, Size
-from vaas.model import User
+from vaas.model import Snapshot, User
 from vaas.portal.core import Core
 from vaas.portal.environments import Environments
 from vaas.portal.offering import closed
@@ -268,7 +268,15 @@ class Queue:
 
         snapshot = await Environments(self._core).prepare(run.snapshot, run.environment, told=told)
         change(self._core, run.id, snapshot=snapshot)
+        self._go_on_with(run, snapshot)
         return choose(self._core, user, replace(run, snapshot=snapshot))[1]
+
+    def _go_on_with(self, run: Run, snapshot: Snapshot) -> None:
+        """Let the schedule that began the run keep the lock, so that it runs with the same the next time."""
+        with self._core.database.begin() as records:
+            schedule = records.schedules.get(run.schedule) if run.schedule else None
+            if schedule and schedule.snapshot == run.snapshot != snapshot:
+                records.schedules.save(replace(schedule, snapshot=snapshot))
 
     def _mine(self, run: Run) -> Run | None:
         """Return the run as it is now, unless it is over or another process goes on with it."""

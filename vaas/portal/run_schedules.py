@@ -126,7 +126,8 @@ class Schedules:
             current = records.schedules.get(schedule.id)
             if current is None or current.due != schedule.due:
                 return  # somebody else was here, or took it away
-            records.schedules.save(moved)
+            # Its last run may have been given a lock meanwhile.
+            records.schedules.save(replace(moved, snapshot=current.snapshot))
             waiting = [each for each in records.runs.open() if each.owner == schedule.owner]
             before = any(each.schedule == schedule.id for each in waiting)
             if before or len(waiting) >= self._core.limits.runs_queued:

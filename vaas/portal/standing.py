@@ -12,7 +12,7 @@ from vaas.backends.base import OwnServer
 from vaas.launching import Launch
 from vaas.portal.ends import ENDS, UNTOLD, End
 
-__all__ = ["ALIVE", "ON_THE_WAY", "Standing", "asked_to_stop", "settled", "standing"]
+__all__ = ["ALIVE", "COPYING", "INTERRUPTED", "ON_THE_WAY", "Standing", "asked_to_stop", "settled", "standing"]
 
 #: The states in which there is a server, or there will be one in a moment.
 ALIVE = frozenset({"asked", "queued", "starting", "placing", "ready"})
@@ -22,8 +22,8 @@ ON_THE_WAY = ALIVE - {"ready"}
 _GRACE = timedelta(seconds=30)
 #: So long after its server's start a launch may still be putting the notebook into place that is to be opened.
 _PLACING = timedelta(minutes=2)
-#: So long nothing may be heard of an environment that is made before the Hub is asked.
-_MAKING = timedelta(minutes=15)
+#: So long nothing may be heard of what is copied and made before the Hub is asked: who does it says so all the time.
+_PREPARING = timedelta(minutes=1)
 #: state → of the whole way to JupyterLab, what is behind, and how much of it this state is.
 _WAY = {"asked": (2, 3), "queued": (5, 10), "starting": (15, 45), "placing": (60, 35), "ready": (100, 0)}
 _WORDS = {
@@ -37,6 +37,9 @@ _WORDS = {
 }
 #: The states of a thing of the data that is there.
 _THERE = frozenset({"done", "mounted"})
+#: What one waits for while what belongs to a result is copied, though it is no state of the launch's.
+COPYING = "copying"
+INTERRUPTED = "The portal was restarted while this was prepared. Nothing of it was kept. Try again: it begins anew."
 _VANISHED = "It ended before JupyterLab was ready, and nobody can tell why."
 
 
@@ -70,6 +73,16 @@ class Standing:
     def alive(self) -> bool:
         """Whether there is a server, or there will be one in a moment."""
         return self.phase in ALIVE
+
+    @property
+    def copies(self) -> bool:
+        """Whether what belongs to a result is copied before it starts, or was."""
+        return bool(self.launch.progress.keys() & {COPYING, "copied"})
+
+    @property
+    def step(self) -> str:
+        """What it is at: its phase, or what is done before its server is asked for."""
+        return COPYING if self.phase == "asked" and COPYING in self.launch.progress else self.phase
 
     @property
     def memory(self) -> int:
@@ -107,8 +120,8 @@ class Standing:
 
 def settled(launch: Launch, server: OwnServer, *, now: datetime) -> Launch:
     """Return the launch in the state in which it is by what the Hub says of its server."""
-    making = launch.state == "asked" and bool(launch.progress.get("making"))
-    fresh = now - launch.changed < (_MAKING if making else _GRACE)
+    preparing = launch.state == "asked" and bool(launch.progress.get("preparing"))
+    fresh = now - launch.changed < (_PREPARING if preparing else _GRACE)
     if server.phase in {"ready", "queued", "starting"}:
         if launch.state == "stopped" and fresh:  # the Hub is still about to stop it
             return launch
@@ -119,6 +132,8 @@ def settled(launch: Launch, server: OwnServer, *, now: datetime) -> Launch:
         if server.phase == "failed" and launch.state == "asked":
             return _failed(launch, server.message)
         return launch
+    if preparing:
+        return _failed(launch, INTERRUPTED)
     if launch.error or server.phase == "failed":
         return _failed(launch, launch.error or server.message)
     return replace(launch, state="stopped") if launch.state == "ready" else _failed(launch, _VANISHED)
@@ -137,6 +152,10 @@ def standing(launch: Launch, server: OwnServer) -> Standing:
     phase = "stopping" if server.phase == "stopping" or (runs and launch.state == "stopped") else launch.state
     begins, part = _WAY.get(phase, (0, 0))
     percent = begins + part * _done(launch.progress if phase == "placing" else {"percent": server.progress}) // 100
+    if phase in ALIVE and "copied" in launch.progress:  # it took the first half
+        percent = 50 + percent // 2
+    elif phase == "asked" and COPYING in launch.progress:
+        percent = _done({"percent": launch.progress[COPYING]}) // 2
     url = f"{server.url}lab{_opened(launch)}" if phase == "ready" and server.url else ""
     return Standing(launch, phase, percent, _message(launch, phase, server), url, server.used, server.starts_in)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +12,17 @@ from pathlib import Path
 from vaas.errors import Conflict, Forbidden, Invalid, TooLarge
 from vaas.model import Entry, StoreAccount, User
 
-__all__ = ["Piece", "Place", "Store", "StoreSource", "Touched", "check_path"]
+__all__ = ["Counted", "Piece", "Place", "Store", "StoreSource", "Touched", "check_path", "uncounted"]
 
 
 #: Where each piece has to be read from the file's start, it begins at most so many bytes after it.
 _MOST_SKIPPED = 8_000_000
+#: Hears how many bytes more are there; perhaps in a thread.
+Counted = Callable[[int], None]
+
+
+def uncounted(size: int) -> None:
+    """Count nothing."""
 
 
 def check_path(path: str) -> str:
@@ -92,8 +98,10 @@ class Store(ABC):
         """
         raise Forbidden(f"No folders can be brought into “{self.title}”.")
 
-    async def take(self, path: str, to: Path, *, limit: int) -> int:
+    async def take(self, path: str, to: Path, *, limit: int, told: Counted = uncounted) -> int:
         """Copy the folder at ``path`` to one of this machine, which is new; return how many bytes are in it.
+
+        ``told`` hears of each file.
 
         Links are left out, and what is hidden unless it tells what the rest is, as in Zarr. TooLarge for more than
         ``limit`` bytes; OSError when there is no room for it.

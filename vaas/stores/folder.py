@@ -20,7 +20,7 @@ from typing import TypeVar
 from vaas.errors import Conflict, Forbidden, Invalid, NotFound, StorageFull, Unavailable, VaasError
 from vaas.model import Entry
 from vaas.stores import bringing, lending
-from vaas.stores.base import Piece, Store, check_path
+from vaas.stores.base import Counted, Piece, Store, check_path, uncounted
 from vaas.stores.resolving import resolved
 
 __all__ = ["FolderStore"]
@@ -107,9 +107,9 @@ class FolderStore(Store):
         """Bring a folder of this machine in; until it is whole, it is hidden."""
         await _to_the_end(lambda: self._bring(self._new(path), folder))
 
-    async def take(self, path: str, to: Path, *, limit: int) -> int:
+    async def take(self, path: str, to: Path, *, limit: int, told: Counted = uncounted) -> int:
         """Copy the folder to a new one of this machine."""
-        return await _to_the_end(lambda: self._take(_visible(path), to, limit))
+        return await _to_the_end(lambda: self._take(_visible(path), to, limit, told))
 
     def real(self, path: str) -> str:
         """Return the path at which it really is."""
@@ -232,10 +232,10 @@ class FolderStore(Store):
             # An empty folder is replaced in one step.
             os.rename(hidden, name, src_dir_fd=folder, dst_dir_fd=folder)
 
-    def _take(self, path: str, to: Path, limit: int) -> int:
+    def _take(self, path: str, to: Path, limit: int, told: Counted) -> int:
         try:
             with self._folder(self._resolve(path)) as folder:
-                return lending.copy_whole(folder, to, limit=limit)
+                return lending.copy_whole(folder, to, limit=limit, told=told)
         except OSError as exc:
             if _ERRORS.get(exc.errno or 0) is _FULL:
                 raise  # where it is copied to, not here

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vaas.errors import TooLarge
+from vaas.stores.base import Counted, uncounted
 
 __all__ = ["Loan", "copy_folder", "copy_whole", "link_or_copy", "remove_leftovers"]
 
@@ -135,8 +136,8 @@ def copy_folder(folder: int, to: Path, *, limit: int) -> Path:
     return to
 
 
-def copy_whole(folder: int, to: Path, *, limit: int) -> int:
-    """Copy all that is below the open folder, and return how many bytes that are.
+def copy_whole(folder: int, to: Path, *, limit: int, told: Counted = uncounted) -> int:
+    """Copy all that is below the open folder, tell of each file, and return how many bytes that are.
 
     Links are left out, what is neither file nor folder, and what is hidden, unless it tells what the others are.
 
@@ -157,7 +158,9 @@ def copy_whole(folder: int, to: Path, *, limit: int) -> int:
                 if stat.S_ISDIR(known.st_mode) and not name.startswith("."):
                     folders.append(f"{path}{name}/")
                 elif stat.S_ISREG(known.st_mode) and (name in _TELLING or not name.startswith(".")):
-                    size += _copy_whole(here, name, to / path / name, limit - size)
+                    copied = _copy_whole(here, name, to / path / name, limit - size)
+                    size += copied
+                    told(copied)
                 left -= 1
                 if left < 0 or path.count("/") > _DEEPEST_WHOLE:
                     raise TooLarge(_TOO_MANY)
