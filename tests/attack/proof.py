@@ -13,6 +13,7 @@ import hashlib
 import json
 import queue
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -135,11 +136,11 @@ def tried(defence: Defence, *, workshop: Workshop, record: Record) -> bool:
         for edit in defence.edits:
             edit.make(root)
         outcomes = workshop.outcomes(defence.tests)
-        proven = set(outcomes.values()) == {defence.expected}
+        proven = {outcome.word for outcome in outcomes.values()} == {defence.expected}
         lines = [
-            f"       {_SAID.get(word, word):11}  {test.rpartition('::')[2]}"
-            for test, word in outcomes.items()
-            if defence.edits or word != "passed"
+            f"       {_SAID.get(outcome.word, outcome.word):11}  {test.rpartition('::')[2]}  {outcome.reason}".rstrip()
+            for test, outcome in outcomes.items()
+            if defence.edits or outcome.word != "passed"
         ]
     except NotRun as error:
         lines = [f"       {'HUNG' if isinstance(error, Hung) else 'NOT RUN'}", str(error)]
@@ -164,7 +165,12 @@ def unproven(defences: Sequence[Defence], workshops: Sequence[Workshop], record:
             free.put(workshop)
 
     with ThreadPoolExecutor(len(workshops)) as pool:
-        return [defence for defence, proven in zip(defences, pool.map(one, defences), strict=True) if not proven]
+        try:
+            return [defence for defence, proven in zip(defences, pool.map(one, defences), strict=True) if not proven]
+        except KeyboardInterrupt:
+            for workshop in workshops:
+                workshop.end()
+            raise
 
 
 def main(words: list[str]) -> int:
@@ -173,6 +179,7 @@ def main(words: list[str]) -> int:
     asked = set(words) - options
     chosen = [defence for defence in read() if not asked or any(word in defence.name for word in asked)]
     everything = chosen + controls(chosen)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     record, began = Record(RECORD), time.monotonic()
     todo = [defence for defence in everything if "--again" in options or not record.holds(defence)]
     left = _left(todo, record, at_once=1 if "--alone" in options else AT_ONCE) if todo else []

@@ -6,16 +6,16 @@ import contextlib
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-__all__ = ["Hung", "NotRun", "Workshop"]
+__all__ = ["Hung", "NotRun", "Outcome", "Workshop"]
 
 ROOT = Path(__file__).resolve().parents[2]
 _COPIED = ("vaas", "hub_service", "templates", "static", "tests", "e2e", "dashboards", "bench", "docs", "requirements")
@@ -23,6 +23,14 @@ _FILES = ("conftest.py", "pyproject.toml", "README.md", "Makefile")
 #: Where a test runs, where app servers and kernels do, and where launches and runs do.
 _ENVIRONMENTS = ("test", "app", "lab")
 _WHERE = "import vaas, hub_service; print(vaas.__file__, hub_service.__file__)"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a test: passed, failed, error, skipped or missing, and in a line, why."""
+
+    word: str
+    reason: str = ""
 
 
 class NotRun(Exception):
@@ -66,8 +74,8 @@ class Workshop:
         shutil.copytree(self._whole, self.code, symlinks=True)
         return self.code
 
-    def outcomes(self, tests: Sequence[str]) -> dict[str, str]:
-        """Run tests on the code as it is; return what became of each: passed, failed, error, skipped or missing.
+    def outcomes(self, tests: Sequence[str]) -> dict[str, Outcome]:
+        """Run tests on the code as it is; return what became of each.
 
         Raises
         ------
@@ -101,13 +109,12 @@ class Workshop:
         except subprocess.TimeoutExpired:
             return None
         finally:
-            self._end_leftovers(process)
-
-    def _end_leftovers(self, process: subprocess.Popen[bytes]) -> None:
-        """Kill what still runs from here: without a namespace of its own, a kernel outlives who started it."""
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
+            self.end()
             process.wait()
+
+    def end(self) -> None:
+        """Kill what runs from here: without a namespace of its own, a kernel outlives who started it."""
         for each in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
                 if any(word.startswith(f"{self.folder}/") for word in each.cmdline()):
@@ -175,21 +182,22 @@ def _python(name: str) -> str:
     return os.environ.get(f"VAAS_{name.upper()}_PYTHON") or str(ROOT / ".venvs" / name / "bin" / "python")
 
 
-def _cases(report: Path) -> list[tuple[str, str]]:
+def _cases(report: Path) -> list[tuple[str, Outcome]]:
     """Return node ids and what became of them; one that fails, and cannot be cleaned up either, failed."""
     cases = []
     for case in ElementTree.parse(report).iter("testcase"):
-        found = {child.tag for child in case}
-        word = next((tag for tag in ("failure", "error", "skipped") if tag in found), "passed")
+        found = {child.tag: child.get("message", "").partition("\n")[0][:100] for child in case}
+        tag = next((tag for tag in ("failure", "error", "skipped") if tag in found), "passed")
         name = f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name')}"
-        cases.append((name, "failed" if word == "failure" else word))
+        cases.append((name, Outcome("failed" if tag == "failure" else tag, found.get(tag, ""))))
     return cases
 
 
-def _of(test: str, cases: list[tuple[str, str]]) -> str:
+def _of(test: str, cases: list[tuple[str, Outcome]]) -> Outcome:
     """Say what became of a test: of several cases, the one that went worst."""
-    words = {word for name, word in cases if _is(name, test)}
-    return next((word for word in ("failed", "error", "skipped", "passed") if word in words), "missing")
+    order = ("failed", "error", "skipped", "passed")
+    found = [outcome for name, outcome in cases if _is(name, test)]
+    return min(found, key=lambda outcome: order.index(outcome.word), default=Outcome("missing"))
 
 
 def _is(name: str, test: str) -> bool:
