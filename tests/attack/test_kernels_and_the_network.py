@@ -131,9 +131,14 @@ def raw(data):
 tell(plain=raw(b'GET / HTTP/1.1\\r\\nHost: example.org\\r\\n\\r\\n'),
      file=raw(b'GET file:///etc/passwd HTTP/1.1\\r\\n\\r\\n'),
      rubbish=raw(b'\\x16\\x03\\x01\\r\\n\\r\\n'), port=raw(b'CONNECT example.org HTTP/1.1\\r\\n\\r\\n'),
-     user=raw(b'GET http://user:pass@/ HTTP/1.1\\r\\n\\r\\n'))
+     user=raw(b'GET http://user:pass@/ HTTP/1.1\\r\\n\\r\\n'),
+     scheme=raw(b'GET ftp://' + PLACE.encode() + b'/ HTTP/1.1\\r\\n\\r\\n'))
 """
-    told, _, _ = await found(tmp_path, cell, network=("example.org",))
+    async with outside() as port:
+        place = f"{HERE}:{port}"
+        # Nothing else keeps the app from there: what is sent on is answered by 200.
+        told, _, _ = await found(tmp_path, f"PLACE = {place!r}{cell}", network=(place,), network_trusted=(place,))
+    assert "HTTP/1.1 200 OK" not in told.values()
     assert set(told.values()) == {"HTTP/1.1 400 Bad Request"}
 
 
