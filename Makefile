@@ -54,7 +54,7 @@ test: test-env check-system lint
 attack: test-env check-system
 	@VAAS_APP_PYTHON="$(APP_PYTHON)" VAAS_LAB_PYTHON="$(LAB_PYTHON)" .venvs/test/bin/python -m pytest -m attack $(PYTEST_ARGS)
 
-# Half an hour: ARGS names a part of the defences, such as ARGS=cookie.
+# An hour; what is proven is not tried again. ARGS names a part of the defences, such as ARGS=cookie, or is --again.
 attack-proof: test-env check-system
 	@VAAS_APP_PYTHON="$(APP_PYTHON)" VAAS_LAB_PYTHON="$(LAB_PYTHON)" .venvs/test/bin/python -m tests.attack.proof $(ARGS)
 

@@ -1,37 +1,37 @@
 """``python -m tests.attack.proof``: each defence is taken out once, in a copy, and its attacks must get through.
 
-Before, all of them are tried in a copy with all defences, where none may.
+In the end all of them are tried in a copy with all defences, where none may.
 
-``defences.toml`` beside this says which; with arguments, only defences whose name holds one of them are tried.
+``defences.toml`` beside this says which; with words, only defences whose name holds one of them are tried. What is
+proven is kept, and is not tried again until the entry, a file that it edits or a test of it is another: ``--again``
+tries it. ``--alone`` tries one at a time.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import re
+import hashlib
+import json
+import queue
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
+import threading
+import time
 import tomllib
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
+from tests.attack.workshop import ROOT, Hung, NotRun, Workshop
 
-__all__ = ["DEFENCES", "Defence", "Edit", "main", "read"]
+__all__ = ["DEFENCES", "Defence", "Edit", "Record", "main", "read"]
 
-ROOT = Path(__file__).resolve().parents[2]
 DEFENCES = Path(__file__).with_name("defences.toml")
-#: What a test needs beside itself; environments are linked file by file, so that nothing is installed anew.
-_COPIED = ("vaas", "hub_service", "templates", "static", "tests", "e2e", "dashboards", "bench", "docs", "requirements")
-_FILES = ("conftest.py", "pyproject.toml", "README.md", "Makefile")
-#: Of kernels and app servers, and of launches and runs; the tests' own gets the copied code by a variable.
-_ENVIRONMENTS = ("app", "lab")
-_PATIENCE, _PATIENCE_EACH = 900, 10
+RECORD = ROOT / "test-results" / "attack-proof.json"
+AT_ONCE = 2
+_SAID = {"failed": "got through", "passed": "HELD OUT"}
 
 
 @dataclass(frozen=True)
@@ -47,18 +47,65 @@ class Edit:
         return (root / self.file).read_text().count(self.find)
 
     def make(self, root: Path) -> None:
-        """Take its place."""
+        """Take its place.
+
+        Raises
+        ------
+        NotRun
+            It does not stand there once.
+        """
+        if self.count(root) != 1:
+            raise NotRun(f"{self.file} holds this {self.count(root)} times: {self.find}")
         path = root / self.file
         path.write_text(path.read_text().replace(self.find, self.replace))
 
 
 @dataclass(frozen=True)
 class Defence:
-    """What keeps attacks out, how it is taken out, and the tests that fail then."""
+    """What keeps attacks out, how it is taken out, and the tests that fail then.
+
+    Without edits nothing is taken out, and the tests pass.
+    """
 
     name: str
     edits: tuple[Edit, ...]
     tests: tuple[str, ...]
+
+    @property
+    def expected(self) -> str:
+        """What becomes of the tests."""
+        return "failed" if self.edits else "passed"
+
+    def fingerprint(self, root: Path) -> str:
+        """Tell this entry from another one, and its files and tests from others; without edits, all of the code."""
+        files = {edit.file for edit in self.edits} or {
+            str(path.relative_to(root)) for name in ("vaas", "hub_service") for path in (root / name).rglob("*.py")
+        }
+        known = hashlib.sha256(repr(self).encode())
+        for file in sorted(files | {test.partition("::")[0] for test in self.tests}):
+            known.update((root / file).read_bytes())
+        return known.hexdigest()
+
+
+class Record:
+    """Which defences were proven, in a file."""
+
+    def __init__(self, path: Path, *, root: Path = ROOT) -> None:
+        self._path, self._root, self._lock = path, root, threading.Lock()
+        self._known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+
+    def holds(self, defence: Defence) -> bool:
+        """Tell whether it was proven as it is now."""
+        return self._known.get(defence.name) == defence.fingerprint(self._root)
+
+    def keep(self, defence: Defence, fingerprint: str) -> None:
+        """Keep that it was proven when it had this fingerprint."""
+        with self._lock:
+            self._known[defence.name] = fingerprint
+            self._path.parent.mkdir(exist_ok=True)
+            new = self._path.with_suffix(".new")
+            new.write_text(json.dumps(self._known, indent=1))
+            new.replace(self._path)
 
 
 def read(path: Path = DEFENCES) -> list[Defence]:
@@ -72,134 +119,91 @@ def read(path: Path = DEFENCES) -> list[Defence]:
     return found
 
 
-def copied(folder: Path) -> Path:
-    """Copy the code into ``folder``, with environments that have it; jobs of other accounts read it, too."""
-    folder.chmod(0o755)
-    for name in _COPIED:
-        if (ROOT / name).exists():
-            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in _FILES:
-        shutil.copy2(ROOT / name, folder / name)
-    for name in _ENVIRONMENTS:
-        _link_environment(Path(_python(name)).parent.parent, folder / "pythons" / name, code=folder)
-    (folder / ".venvs").symlink_to(ROOT / ".venvs")
-    return folder
+def controls(defences: Sequence[Defence]) -> list[Defence]:
+    """Return their tests by module, with nothing taken out: one that fails by itself would prove nothing."""
+    modules: dict[str, dict[str, None]] = {}
+    for test in (test for defence in defences for test in defence.tests):
+        modules.setdefault(test.partition("::")[0], {})[test] = None
+    return [Defence(f"nothing: {module}", (), tuple(tests)) for module, tests in modules.items()]
 
 
-def _link_environment(real: Path, place: Path, *, code: Path) -> None:
-    """Make an environment like the real one, in which our code is the copied.
-
-    A variable would not do: what starts in a sandbox, or as somebody else, gets none of ours.
-    """
-    shutil.copytree(real, place, symlinks=True, copy_function=_linked)
-    for packages in place.glob("lib/python3*/site-packages"):
-        for path in packages.glob("__editable__*vaas*.pth"):
-            path.unlink()
-        (packages / "vaas-copied.pth").write_text(f"{code}\n")
-
-
-def _linked(source: str, target: str) -> None:
+def tried(defence: Defence, *, workshop: Workshop, record: Record) -> bool:
+    """Take a defence out, say what happened, and tell whether it is proven."""
+    began, root = time.monotonic(), workshop.renew()
+    fingerprint = defence.fingerprint(root)
+    lines, proven = [], False
     try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)  # another disk
+        for edit in defence.edits:
+            edit.make(root)
+        outcomes = workshop.outcomes(defence.tests)
+        proven = {outcome.word for outcome in outcomes.values()} == {defence.expected}
+        lines = [
+            f"       {_SAID.get(outcome.word, outcome.word):11}  {test.rpartition('::')[2]}  {outcome.reason}".rstrip()
+            for test, outcome in outcomes.items()
+            if defence.edits or outcome.word != "passed"
+        ]
+    except NotRun as error:
+        lines = [f"       {'HUNG' if isinstance(error, Hung) else 'NOT RUN'}", str(error)]
+    if proven:
+        record.keep(defence, fingerprint)
+    head = f"{'ok ' if proven else 'BAD'}  without {defence.name}  ({time.monotonic() - began:.0f} s)"
+    print("\n".join([head, *lines]), flush=True)
+    return proven
 
 
-def _program(folder: Path, name: str) -> Path:
-    return folder / "pythons" / name / "bin" / "python"
+def unproven(defences: Sequence[Defence], workshops: Sequence[Workshop], record: Record) -> list[Defence]:
+    """Try all, one in each workshop at a time, and return those that are not proven."""
+    free: queue.SimpleQueue[Workshop] = queue.SimpleQueue()
+    for workshop in workshops:
+        free.put(workshop)
 
+    def one(defence: Defence) -> bool:
+        workshop = free.get()
+        try:
+            return tried(defence, workshop=workshop, record=record)
+        finally:
+            free.put(workshop)
 
-def _python(name: str) -> str:
-    return os.environ.get(f"VAAS_{name.upper()}_PYTHON") or str(ROOT / ".venvs" / name / "bin" / "python")
-
-
-class NotRun(Exception):
-    """The tests could not be run; the message says why."""
-
-
-def without(defence: Defence, *, folder: Path) -> dict[str, bool]:
-    """Run the defence's tests in a copy without it; return for each whether its attack got through.
-
-    Raises
-    ------
-    NotRun
-        The defence is not where the table says, or pytest did not begin.
-    """
-    root = copied(folder)
-    for edit in defence.edits:
-        if edit.count(root) != 1:
-            raise NotRun(f"{edit.file} holds this {edit.count(root)} times: {edit.find}")
-        edit.make(root)
-    return _failed(root, defence.tests)
-
-
-def _failed(root: Path, tests: Sequence[str]) -> dict[str, bool]:
-    """Run the tests in the copy; return for each whether it failed."""
-    environ = {**os.environ, "PYTHONPATH": str(root)}
-    environ |= {f"VAAS_{name.upper()}_PYTHON": str(_program(root, name)) for name in _ENVIRONMENTS}
-    report = root / "report.xml"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", *tests]
-    patience = _PATIENCE + _PATIENCE_EACH * len(tests)
-    try:
-        done = subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True, timeout=patience)
-    finally:
-        _end_leftovers(root)
-    if not report.exists():
-        raise NotRun(f"{done.stdout[-3000:]}{done.stderr[-3000:]}")
-    outcomes = _outcomes(report)
-    return {test: any(failed for name, failed in outcomes if _is(name, test)) for test in tests}
-
-
-def idle(defences: Sequence[Defence], *, folder: Path) -> list[str]:
-    """Return the tests that fail in a copy with all defences: they would seem to be got through, and prove nothing."""
-    tests = list(dict.fromkeys(test for defence in defences for test in defence.tests))
-    return [test for test, failed in _failed(copied(folder), tests).items() if failed]
-
-
-def _end_leftovers(root: Path) -> None:
-    """Kill what still runs from the copy: without a namespace of its own, a kernel outlives who started it."""
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if process.environ().get("PYTHONPATH") == str(root):
-                process.kill()
-
-
-def _outcomes(report: Path) -> list[tuple[str, bool]]:
-    """Return node ids and whether they failed; an error while setting up is none: nothing was attacked then."""
-    return [
-        (f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name')}", case.find("failure") is not None)
-        for case in ElementTree.parse(report).iter("testcase")
-    ]
-
-
-def _is(name: str, test: str) -> bool:
-    return name == test or ("[" not in test and re.split(r"\[", name, maxsplit=1)[0] == test)
+    with ThreadPoolExecutor(len(workshops)) as pool:
+        try:
+            return [defence for defence, proven in zip(defences, pool.map(one, defences), strict=True) if not proven]
+        except KeyboardInterrupt:
+            for workshop in workshops:
+                workshop.end()
+            raise
 
 
 def main(words: list[str]) -> int:
-    """Try all defences, or those named; 0 when every attack got through without its defence."""
-    tried = [defence for defence in read() if not words or any(word in defence.name for word in words)]
-    with tempfile.TemporaryDirectory(prefix="vaas-proof-") as folder:
-        failing = idle(tried, folder=Path(folder))
-    for test in failing:
-        print(f"BAD  fails with all defences: {test}", flush=True)
-    held = len(failing) + sum(_try(defence) for defence in tried)
-    print(f"{held} attacks were held out without what is said to hold them." if held else "All got through.")
-    return 1 if held else 0
+    """Try all defences, or those named; 0 when each is proven."""
+    options = {word for word in words if word.startswith("--")}
+    asked = set(words) - options
+    chosen = [defence for defence in read() if not asked or any(word in defence.name for word in asked)]
+    everything = chosen + controls(chosen)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    record, began = Record(RECORD), time.monotonic()
+    todo = [defence for defence in everything if "--again" in options or not record.holds(defence)]
+    left = _left(todo, record, at_once=1 if "--alone" in options else AT_ONCE) if todo else []
+    for defence in left:
+        print(f"BAD  not proven: {defence.name}")
+    earlier = f"{len(everything) - len(todo)} proven earlier, {len(todo) - len(left)} now"
+    print(f"{len(everything)} in all: {earlier}, {len(left)} not; {time.monotonic() - began:.0f} s.")
+    return 1 if left else 0
 
 
-def _try(defence: Defence) -> int:
-    """Take one defence out, say what happened, and return how many attacks did not get through."""
-    with tempfile.TemporaryDirectory(prefix="vaas-proof-") as folder:
-        try:
-            through = without(defence, folder=Path(folder))
-        except (NotRun, subprocess.TimeoutExpired) as error:
-            print(f"BAD  without: {defence.name}\n{error}", flush=True)
-            return len(defence.tests)
-    print(f"{'ok ' if all(through.values()) else 'BAD'}  without: {defence.name}")
-    for test, failed in through.items():
-        print(f"       {'got through' if failed else 'HELD OUT   '}  {test.rpartition('::')[2]}", flush=True)
-    return list(through.values()).count(False)
+def _left(todo: Sequence[Defence], record: Record, *, at_once: int) -> list[Defence]:
+    """Return what is not proven. What is not at first is tried again by itself: others may have been in its way."""
+    place = Path(tempfile.mkdtemp(prefix="vaas-proof-", dir="/var/tmp"))  # in /tmp, sandboxes would show it
+    place.chmod(0o755)  # jobs of other accounts read the code, too
+    try:
+        workshops = [Workshop(place / "0")]
+        workshops += [Workshop(place / str(number), like=workshops[0]) for number in range(1, at_once)]
+        left = unproven(todo, workshops, record)
+        if left and len(todo) > 1:
+            print(f"{len(left)} are tried again, each by itself.", flush=True)
+            left = unproven(left, workshops[:1], record)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    return left
 
 
 if __name__ == "__main__":
