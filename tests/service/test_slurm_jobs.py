@@ -12,7 +12,7 @@ import pytest
 from tests.notebooks import notebook
 from tests.portal_parts import ADA, World
 from tests.run_parts import finished, following, runs_of, state
-from tests.slurm_jobs import Jobs, with_lab
+from tests.slurm_jobs import Jobs
 from tests.wheels import maker, packages, wheel
 from vaas.errors import Unavailable
 from vaas.executors.base import JobState
@@ -172,7 +172,7 @@ async def test_a_run_has_the_packages_that_a_file_beside_its_notebook_asks_for(s
         for version in ("1.0", "2.0"):
             index.add(wheel("tiny", version, {"tiny.py": f"VERSION = {version!r}"}))
         world.core.maker = maker(environments, index)
-        executor = with_lab(slurm_jobs, slurm_jobs.folder / "runs")
+        executor = slurm_jobs.with_lab(slurm_jobs.folder / "runs")
         kernel = partial(kernel_of, made=environments)
         running = runs_of(world, slurm_jobs.folder, executor=executor, kernel=kernel, kind="slurm")
         async with following(running):
