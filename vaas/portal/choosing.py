@@ -49,7 +49,7 @@ class Choosing:
     ) -> Snapshot:
         """Return the snapshot with what it is to be served with: what is ``wanted``, else what fits.
 
-        What fits is what came along with the files, or the version ``before`` was given, as long as it is offered.
+        What fits is what the version ``before`` was given, or what came along with the files, as long as it is offered.
         Raises Invalid where it cannot be chosen.
         """
         found = self.fits(snapshot, user)
@@ -66,11 +66,12 @@ class Choosing:
 
     def _kept(self, snapshot: Snapshot, before: Snapshot | None, fits: Mapping[str, Fit]) -> str:
         """Return what was chosen before and can be chosen still; "" where nothing was."""
-        for each in (snapshot, before):
+        asks, asked = BESIDE in fits, before is not None and bool(self._environments.asks(before))
+        for each in (before, snapshot):
             served = self._serving.of(each) if each else None
             if served is None or served.id not in fits or fits[served.id].why_not:
                 continue
-            # What all apps share was a choice only where the notebook asked for something else.
-            if served.id != APPS or (BESIDE in fits and before and self._environments.asks(before)):
+            # A file that asks for packages counts more where it is new; what all apps share was a choice against one.
+            if asked if asks and each is before else served.id != APPS:
                 return served.id
         return ""

@@ -1,0 +1,52 @@
+"""What was chosen for an app stays chosen: over new versions and copies."""
+
+from __future__ import annotations
+
+from tests.notebooks import notebook
+from tests.portal_parts import ADA, World
+from tests.unit.test_environments import Shelf, paths, shelf
+from tests.unit.test_serving import drafted, published, served, site
+from vaas.locks import digest_of
+from vaas.portal import Publication
+from vaas.served import APPS, SERVED, Served
+
+__all__ = ["shelf", "site"]
+
+TINY = {"lesson.ipynb": notebook("import tiny")}
+ASKS = {**TINY, "requirements.txt": b"tiny\n"}
+
+
+def at_second(files: dict[str, bytes]) -> dict[str, bytes]:
+    return {**files, "lesson.ipynb": notebook("import tiny\n2")}
+
+
+async def test_a_copy_that_asks_for_packages_later_keeps_them_in_its_next_version(site: World, shelf: Shelf) -> None:
+    copied = {**ASKS, SERVED: Served(APPS).text.encode()}
+    first = await published(site, copied)
+    again = await drafted(site, at_second(copied), slug="tiny")
+    assert digest_of(first.snapshot) and digest_of(again.snapshot) == digest_of(first.snapshot)
+
+
+async def test_what_its_author_chose_counts_more_than_the_file_of_a_copy(site: World) -> None:
+    copied = {**TINY, SERVED: Served("ocean").text.encode()}
+    await published(site, copied, environment="deep")
+    assert served(site, (await drafted(site, at_second(copied), slug="tiny")).snapshot).id == "deep"
+
+
+async def test_packages_that_are_asked_for_since_are_what_its_next_version_has(site: World, shelf: Shelf) -> None:
+    await published(site, TINY, environment="deep")
+    again = await drafted(site, at_second(ASKS), slug="tiny")
+    assert digest_of(again.snapshot) in shelf.made and SERVED not in paths(again.snapshot)
+    site.portal.drafts.check_again(ADA, again.id, environment="deep")
+    await site.settle()
+    site.report(again)
+    site.portal.drafts.publish(ADA, again.id, Publication())
+    third = await drafted(site, {**ASKS, "lesson.ipynb": notebook("import tiny\n3")}, slug="tiny")
+    assert served(site, third.snapshot).id == "deep"
+
+
+async def test_a_copy_in_ones_files_takes_along_what_the_app_has(site: World) -> None:
+    await published(site, TINY, environment="deep")
+    folder = await site.portal.copies.save(ADA, "tiny", "home", "mine")
+    draft = await site.portal.drafts.begin(ADA, "home", f"{folder}/lesson.ipynb")
+    assert served(site, draft.snapshot).id == "deep"
