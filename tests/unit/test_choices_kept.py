@@ -1,12 +1,16 @@
-"""What was chosen for an app stays chosen: over new versions and copies."""
+"""What was chosen for an app stays chosen: over new versions, copies, checks that follow each other or fail."""
 
 from __future__ import annotations
+
+import asyncio
 
 from tests.notebooks import notebook
 from tests.portal_parts import ADA, World
 from tests.unit.test_environments import Shelf, paths, shelf
 from tests.unit.test_serving import drafted, published, served, site
+from vaas.errors import Unavailable
 from vaas.locks import digest_of
+from vaas.model import Draft
 from vaas.portal import Publication
 from vaas.served import APPS, SERVED, Served
 
@@ -14,6 +18,19 @@ __all__ = ["shelf", "site"]
 
 TINY = {"lesson.ipynb": notebook("import tiny")}
 ASKS = {**TINY, "requirements.txt": b"tiny\n"}
+
+
+async def crossed(world: World, shelf: Shelf) -> Draft:
+    """Return the draft for which another environment was chosen, and found, while its first was being made."""
+    shelf.go.clear()
+    draft = world.portal.drafts.begin_upload(ADA, ASKS)
+    await asyncio.sleep(0)
+    world.portal.drafts.check_again(ADA, draft.id, environment="deep")
+    while not world.machines.starts:
+        await asyncio.sleep(0)
+    shelf.go.set()
+    await world.settle()
+    return world.portal.drafts.get(ADA, draft.id)
 
 
 def at_second(files: dict[str, bytes]) -> dict[str, bytes]:
@@ -50,3 +67,22 @@ async def test_a_copy_in_ones_files_takes_along_what_the_app_has(site: World) ->
     folder = await site.portal.copies.save(ADA, "tiny", "home", "mine")
     draft = await site.portal.drafts.begin(ADA, "home", f"{folder}/lesson.ipynb")
     assert served(site, draft.snapshot).id == "deep"
+
+
+class TestChecksThatCrossOrFail:
+    """A draft keeps what was chosen last, and what its environment had, however its check ends."""
+
+    async def test_what_is_chosen_while_another_environment_is_made_counts(self, site: World, shelf: Shelf) -> None:
+        kept = await crossed(site, shelf)
+        assert served(site, kept.snapshot).title == "Deep" and not digest_of(kept.snapshot)
+
+    async def test_what_cannot_be_made_does_not_end_what_was_chosen_instead(self, site: World, shelf: Shelf) -> None:
+        shelf.wrong = Unavailable("The index of packages does not answer.")
+        kept = await crossed(site, shelf)
+        assert (kept.state, kept.report) == ("waiting", {}) and served(site, kept.snapshot).title == "Deep"
+
+    async def test_a_check_that_cannot_start_keeps_what_the_environment_had(self, site: World) -> None:
+        site.machines.all_broken = True
+        draft = await drafted(site, TINY, environment="deep", ok=False)
+        assert draft.state == "done" and not draft.report["ok"]
+        assert served(site, draft.snapshot).title == "Deep"

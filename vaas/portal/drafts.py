@@ -298,7 +298,9 @@ class Drafts:
         try:
             if again:
                 await self._stop(draft)
-            if await self._equip(draft):
+            equipped = await self._equip(draft)
+            if equipped is not None:
+                draft = equipped
                 await self._core.backend.start(draft_server(draft))
         except VaasError as error:
             self._end(draft, f"The check could not start. {error.message}")
@@ -306,15 +308,18 @@ class Drafts:
         finally:
             self._starting.discard(draft.id)
 
-    async def _equip(self, draft: Draft) -> bool:
-        """Have the environment ready that the draft asks for; False: the draft has ended over it, or is gone."""
+    async def _equip(self, draft: Draft) -> Draft | None:
+        """Have the environment ready that the draft asks for, and return the draft with what is in it.
+
+        None: it has ended over it, is gone, or something else was chosen meanwhile.
+        """
 
         steps: list[str] = []
 
         def told(step: str) -> None:
             steps.append(step)
             self._change(
-                draft.id, state="running", progress={"stage": "environment", "text": f"Making its environment: {step}"}
+                draft, state="running", progress={"stage": "environment", "text": f"Making its environment: {step}"}
             )
 
         with self._core.database.begin() as records:
@@ -326,18 +331,20 @@ class Drafts:
         except VaasError as error:
             _log.info("No environment for draft %s: %s", draft.id, error.log_message)
             self._end(draft, *_explained(error), kind="environment")
-            return False
+            return None
         if not steps and snapshot == draft.snapshot:
-            return True
-        return self._change(draft.id, state="waiting", progress={}, snapshot=snapshot)
+            return draft
+        return self._change(draft, state="waiting", progress={}, snapshot=snapshot)
 
-    def _change(self, draft_id: str, **changed: Any) -> bool:
-        """Keep what has changed of the draft; False when it is gone."""
+    def _change(self, draft: Draft, **changed: Any) -> Draft | None:
+        """Keep what has changed of the draft, and return it; None where it is gone, or is of other files by now."""
         with self._core.database.begin() as records:
-            kept = records.drafts.get(draft_id)
-            if kept is not None:
-                records.drafts.save(replace(kept, **changed))
-        return kept is not None
+            kept = records.drafts.get(draft.id)
+            if kept is None or kept.snapshot != draft.snapshot:
+                return None
+            kept = replace(kept, **changed)
+            records.drafts.save(kept)
+        return kept
 
     async def _stop(self, draft: Draft) -> None:
         await self._core.backend.stop(draft_server(draft))
@@ -349,11 +356,7 @@ class Drafts:
     def _end(self, draft: Draft, text: str, fix: str = _AGAIN, *, kind: str = "died") -> Draft:
         problem = {"kind": kind, "text": text, "fix": fix}
         report = {"ok": False, "errors": [], "problems": [problem]}
-        ended = replace(draft, state="done", report=report)
-        with self._core.database.begin() as records:
-            if records.drafts.get(draft.id):
-                records.drafts.save(ended)
-        return ended
+        return self._change(draft, state="done", report=report) or draft
 
     def _link(self, user: User, app: App) -> Link:
         return Sharing(self._core).make_link(Visitor(user), app.slug)
