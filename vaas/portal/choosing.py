@@ -68,7 +68,7 @@ class Choosing:
         """Return what was chosen before and can be chosen still; "" where nothing was."""
         asks, asked = BESIDE in fits, before is not None and bool(self._environments.asks(before))
         for each in (before, snapshot):
-            served = self._serving.of(each) if each else None
+            served = self._serving.brought(each) if each else None
             if served is None or served.id not in fits or fits[served.id].why_not:
                 continue
             # A file that asks for packages counts more where it is new; what all apps share was a choice against one.

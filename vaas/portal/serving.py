@@ -13,7 +13,7 @@ from vaas.locks import Lock
 from vaas.model import File, Snapshot, User
 from vaas.portal.core import Core
 from vaas.portal.offering import CONTAINERS, Needs, lacking, stands_against
-from vaas.served import APPS, SERVED, Served, read_served, served_file, served_now
+from vaas.served import APPS, MOST_BYTES, SERVED, Served, read_served, served_file, served_now
 
 __all__ = ["Fit", "Serving", "without_served"]
 
@@ -48,7 +48,7 @@ class Serving:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        #: What was read, by the hash of the file.
+        #: What was read of what we wrote, by the hash of the file.
         self._read: dict[str, Served] = {}
 
     def of(self, snapshot: Snapshot) -> Served | None:
@@ -57,11 +57,21 @@ class Serving:
         if file is None:
             return None
         if file.sha256 not in self._read:
-            try:
-                self._read[file.sha256] = read_served(self._core.content.read(file.sha256).decode())
-            except (VaasError, ValueError):
+            found = self.brought(snapshot)
+            if found is None:
                 return None
+            self._read[file.sha256] = found
         return self._read[file.sha256]
+
+    def brought(self, snapshot: Snapshot) -> Served | None:
+        """Return the same of files that somebody brings along: what a stranger may have written is not held on to."""
+        file = served_file(snapshot)
+        if file is None or file.size > MOST_BYTES:
+            return None
+        try:
+            return read_served(self._core.content.read(file.sha256).decode())
+        except (VaasError, ValueError):
+            return None
 
     def fits(self, needs: Needs, user: User) -> list[Fit]:
         """Return what can be chosen for who needs that, what all apps share first, and then by what lacks least."""
