@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
 
 from tests.notebooks import notebook
 from tests.portal_parts import ADA, World
 from tests.unit.test_environments import Shelf, paths, shelf
-from tests.unit.test_serving import drafted, published, served, site
+from tests.unit.test_serving import OCEAN, drafted, published, served, site
 from vaas.errors import Unavailable
 from vaas.locks import digest_of
 from vaas.model import Draft
 from vaas.portal import Publication
+from vaas.portal.environments import BESIDE
+from vaas.runtime.python import Site, find_python
 from vaas.served import APPS, SERVED, Served
 
 __all__ = ["shelf", "site"]
@@ -86,3 +93,25 @@ class TestChecksThatCrossOrFail:
         draft = await drafted(site, TINY, environment="deep", ok=False)
         assert draft.state == "done" and not draft.report["ok"]
         assert served(site, draft.snapshot).title == "Deep"
+
+
+async def test_what_is_locked_is_called_its_own_also_where_nothing_is_made_any_more(site: World, shelf: Shelf) -> None:
+    version = await published(site, ASKS)
+    site.core.maker = None
+    assert site.portal.choosing.chosen(version.snapshot) == BESIDE
+
+
+@pytest.mark.parametrize(("python", "ours"), [("3.12.1", True), ("3.11", True), ("3.10.4", False), ("", False)])
+async def test_only_a_python_that_is_new_enough_starts_our_kernel(site: World, python: str, ours: bool) -> None:
+    version = await published(site, {"lesson.ipynb": notebook("import oceanlib")})
+    site.core.offering = replace(site.core.offering, environments=(replace(OCEAN, version=python),))
+    told = site.portal.environments.runs_in(version.snapshot)["site"]
+    assert told["where"] == OCEAN.where and told["ours"] is ours
+
+
+def test_a_kernel_that_is_interrupted_by_a_message_still_is(tmp_path: Path) -> None:
+    for way, found in (("message", "message"), ("signal", "signal"), ("odd", "signal")):
+        spec = {"argv": ["/opt/java", "{connection_file}"], "language": "java", "interrupt_mode": way}
+        (tmp_path / "kernel.json").write_text(json.dumps(spec))
+        python = find_python("", {}, site=Site("Java", "kernelspec", str(tmp_path), language="java"))
+        assert python.spec.get("interrupt_mode", "signal") == found

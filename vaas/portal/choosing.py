@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from vaas.errors import Invalid
+from vaas.locks import digest_of
 from vaas.model import Snapshot, User
 from vaas.portal.core import Core
 from vaas.portal.environments import BESIDE, Environments, without_lock
@@ -33,6 +34,9 @@ class Choosing:
         """Return the id of what the snapshot is served with: ``BESIDE`` for packages of its own."""
         if served := self._serving.of(snapshot):
             return served.id
+        # What is locked was asked for, and is not read for it: all versions of an app may be asked about at once.
+        if digest_of(snapshot) and self._environments.asks(snapshot):
+            return BESIDE
         return BESIDE if self._environments.of_file(snapshot) else APPS
 
     def suggested(self, fits: Sequence[Fit]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ __all__ = ["Fit", "Serving", "without_served"]
 
 #: What our kernel stands on: with these as apps have them, an environment's kernel is ours, and can be copied.
 _KERNEL = ("ipykernel", "jupyter_client", "tornado", "traitlets")
+#: Of Python 3, what it is written for: older ones know no ``-P``, either.
+_OLDEST = 11
 #: The kinds that run where app servers do.
 _KINDS = ("python", "kernelspec")
 _IMAGE = "It is the image of a container, and apps run in the site’s own. It is there for launches."
@@ -137,10 +140,14 @@ class Serving:
         return found
 
     def _is_ours(self, environment: Environment) -> bool:
-        """Tell whether our kernel runs in it: a Python that has what it stands on."""
+        """Tell whether our kernel runs in it: a Python that is new enough, and has what it stands on."""
         there, common = environment.packages, self._core.common.packages
-        return environment.kind == "python" and all(
-            there.get(name) is not None and there.get(name) == common.get(name) for name in _KERNEL
+        minor = re.match(r"3\.(\d{1,3})\b", environment.version)
+        return (
+            environment.kind == "python"
+            and minor is not None
+            and int(minor[1]) >= _OLDEST
+            and all(there.get(name) is not None and there.get(name) == common.get(name) for name in _KERNEL)
         )
 
     def _site(self) -> Iterator[Environment]:
