@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count
 
 from hub_service.offered import Able, connected, gaps
 from hub_service.settings import Settings
@@ -116,7 +116,7 @@ def written(kind: str, there: Offering, *, python: str, jobs: bool) -> str:
 
 
 def _free(id: str, taken: Collection[str]) -> str:
-    return next(each for each in (id, *(f"{id}-{number}" for number in count(2))) if each not in taken)
+    return next(each for each in chain([id], (f"{id}-{number}" for number in count(2))) if each not in taken)
 
 
 def _listed(ids: Collection[str]) -> str:

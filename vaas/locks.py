@@ -89,7 +89,7 @@ def read_lock(text: str) -> Lock:
     head = [line for line in lines if line.startswith("#")]
     python = next((found[1] for line in head if (found := _PYTHON.fullmatch(line))), "")
     wanted = next((found[1] for line in head if (found := _WANTED.fullmatch(line))), "")
-    lock = Lock(python, wanted, tuple(_pins([line for line in lines if line and line not in head])))
+    lock = Lock(python, wanted, tuple(_pins([line for line in lines if line and not line.startswith("#")])))
     if not lock.pins or lock.text != text:
         raise Invalid(f"“{LOCK}” is no lock of ours.")
     return lock

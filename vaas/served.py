@@ -16,14 +16,15 @@ from vaas.locks import Lock, read_lock
 from vaas.model import File, Snapshot
 from vaas.packages import normal
 
-__all__ = ["APPS", "SERVED", "Served", "plain", "read_served", "served_file", "served_now"]
+__all__ = ["APPS", "MOST_BYTES", "SERVED", "Served", "plain", "read_served", "served_file", "served_now"]
 
 #: What the file is called, at the top of a snapshot.
 SERVED = "vaas.environment"
 #: The id of the environment that all apps share.
 APPS = "apps"
 #: A file may come from a stranger: bytes, and characters of each word.
-_MOST_BYTES, _LONGEST, _MOST_PACKAGES = 8_000_000, 200, 5_000
+MOST_BYTES = 8_000_000
+_LONGEST, _MOST_PACKAGES = 200, 5_000
 #: What comes with every environment, or from the portal: no notebook is another one for it.
 _ASIDE = frozenset({"vaas", "pip", "setuptools", "wheel", "uv"})
 
@@ -77,7 +78,7 @@ def read_served(text: str) -> Served:
         It is none.
     """
     try:
-        said = json.loads(text) if len(text) <= _MOST_BYTES else {}
+        said = json.loads(text) if len(text) <= MOST_BYTES else {}
         words = {name: str(said[name])[:_LONGEST] for name in ("id", "title", "language", "version")}
         lock = read_lock(str(said["lock"])) if said.get("lock") else None
         packages = lock.packages if lock else {str(name): str(each) for name, each in dict(said["packages"]).items()}

@@ -49,8 +49,9 @@ class FromServer(Api):
 class ManifestJson(FromServer):
     """What the server is to run."""
 
-    def get(self) -> None:
-        """Send the manifest."""
+    async def get(self) -> None:
+        """Send the manifest, once it is known whether apps share what this one was published with."""
+        await self.portal.core.look_at_common()
         self.reply(self.portal.servers.manifest(self.server, public_url=self.public_url))
 
 

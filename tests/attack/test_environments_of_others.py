@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -11,9 +13,9 @@ from tests.portal_parts import ADA, EVE, World
 from vaas.errors import Invalid
 from vaas.launching import Environment, Facility, Offering, Size
 from vaas.model import Access, Snapshot, User, Visitor
-from vaas.portal import Publication
+from vaas.portal import Publication, serving
 from vaas.portal.serving import Serving
-from vaas.served import SERVED, Served
+from vaas.served import SERVED, Served, read_served
 
 pytestmark = pytest.mark.attack
 
@@ -53,3 +55,20 @@ async def test_nobody_chooses_what_is_kept_for_others(site: World) -> None:
     await site.portal.sharing.grant(Visitor(ADA), app.slug, subject="user:eve", access=Access.WRITE)
     _, later = await checked(site, EVE, {"lesson.ipynb": notebook("2")}, slug=app.slug)
     assert Serving(site.core).of(later) is None
+
+
+@pytest.mark.parametrize("most", [serving.MOST_BYTES, 10])
+async def test_what_a_stranger_says_is_not_held_on_to(site: World, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    seen: list[weakref.ref[Served]] = []
+
+    def read(text: str) -> Served:
+        found = read_served(text)
+        seen.extend([weakref.ref(found)] if found.title == "Evil" else [])
+        return found
+
+    monkeypatch.setattr(serving, "read_served", read)
+    monkeypatch.setattr(serving, "MOST_BYTES", most)
+    evil = Served("kept", "Evil", packages={str(each): "x" for each in range(1000)})
+    await checked(site, EVE, {**LESSON, SERVED: evil.text.encode()})
+    gc.collect()
+    assert bool(seen) == (most > 10) and [each() for each in seen] == [None] * len(seen)

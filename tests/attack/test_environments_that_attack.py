@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -126,3 +128,15 @@ def test_a_library_of_widgets_is_nothing_that_lies_elsewhere(tmp_path: Path) -> 
     ]
     found = Libraries(told, roots=roots, static=tmp_path / "static", ours=tmp_path / "static")
     assert [library.folder for library in found._all] == [tmp_path / "labextensions" / "fine"]
+
+
+def test_the_worst_lock_of_a_stranger_is_read_at_once() -> None:
+    """Half a million different remarks: looked up in each other they would keep a processor for an hour."""
+    work = (
+        "import resource; resource.setrlimit(resource.RLIMIT_CPU, (20, 20))\n"
+        "from vaas.errors import Invalid; from vaas.locks import read_lock\n"
+        "try: read_lock(''.join(f'#{each:06d}\\n' for each in range(490_000)))\n"
+        "except Invalid: print('refused')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", work], capture_output=True, text=True)
+    assert done.stdout == "refused\n", done

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from vaas.content import snapshot_of
 from vaas.errors import Invalid
+from vaas.locks import digest_of
 from vaas.model import Snapshot, User
 from vaas.portal.core import Core
 from vaas.portal.environments import BESIDE, Environments, without_lock
@@ -34,6 +35,9 @@ class Choosing:
         """Return the id of what the snapshot is served with: ``BESIDE`` for packages of its own."""
         if served := self._serving.of(snapshot):
             return served.id
+        # What is locked was asked for, and is not read for it: all versions of an app may be asked about at once.
+        if digest_of(snapshot) and self._environments.asks(snapshot):
+            return BESIDE
         return BESIDE if self._environments.of_file(snapshot) else APPS
 
     def suggested(self, fits: Sequence[Fit]) -> str:
@@ -50,7 +54,7 @@ class Choosing:
     ) -> Snapshot:
         """Return the snapshot with what it is to be served with: what is ``wanted``, else what fits.
 
-        What fits is what came along with the files, or the version ``before`` was given, as long as it is offered.
+        What fits is what the version ``before`` was given, or what came along with the files, as long as it is offered.
         Raises Invalid where it cannot be chosen.
         """
         found = self.fits(snapshot, user)
@@ -72,11 +76,12 @@ class Choosing:
 
     def _kept(self, snapshot: Snapshot, before: Snapshot | None, fits: Mapping[str, Fit]) -> str:
         """Return what was chosen before and can be chosen still; "" where nothing was."""
-        for each in (snapshot, before):
-            served = self._serving.of(each) if each else None
+        asks, asked = BESIDE in fits, before is not None and bool(self._environments.asks(before))
+        for each in (before, snapshot):
+            served = self._serving.brought(each) if each else None
             if served is None or served.id not in fits or fits[served.id].why_not:
                 continue
-            # What all apps share was a choice only where the notebook asked for something else.
-            if served.id != APPS or (BESIDE in fits and before and self._environments.asks(before)):
+            # A file that asks for packages counts more where it is new; what all apps share was a choice against one.
+            if asked if asks and each is before else served.id != APPS:
                 return served.id
         return ""

@@ -309,7 +309,10 @@ class Drafts:
             if again:
                 await self._stop(draft)
             whole = await self._complete(user, draft) if draft_copies.lacks(draft) else draft
-            if whole and await self._equip(whole):
+            draft = whole or draft
+            equipped = await self._equip(draft) if whole else None
+            if equipped is not None:
+                draft = equipped
                 await self._core.backend.start(draft_server(draft))
         except VaasError as error:
             self._end(draft, f"The check could not start. {error.message}")
@@ -318,10 +321,10 @@ class Drafts:
             self._starting.discard(draft.id)
 
     async def _complete(self, user: User, draft: Draft) -> Draft | None:
-        """Return the draft with the data of its run; None: it has ended without them, or is gone."""
+        """Return the draft with the data of its run; None: it has ended without them, or is gone or another by now."""
 
         def told(progress: Mapping[str, Any]) -> bool:
-            return self._change(draft.id, state="running", progress=progress)
+            return self._change(draft, state="running", progress=progress) is not None
 
         try:
             whole = await draft_copies.completed(self._belongings, user, draft, told=told)
@@ -329,19 +332,21 @@ class Drafts:
             _log.info("The data of draft %s are not copied: %s", draft.id, error.log_message)
             self._end(draft, error.message, draft_copies.MEND, kind="copying")
             return None
-        whole = whole and self._choosing.as_in(draft.snapshot, whole)
-        kept = whole and self._change(draft.id, state="waiting", progress={}, snapshot=whole)
-        return replace(draft, state="waiting", progress={}, snapshot=whole) if whole and kept else None
+        made = whole and self._choosing.as_in(draft.snapshot, whole)
+        return self._change(draft, state="waiting", progress={}, snapshot=made) if made else None
 
-    async def _equip(self, draft: Draft) -> bool:
-        """Have the environment ready that the draft asks for; False: the draft has ended over it, or is gone."""
+    async def _equip(self, draft: Draft) -> Draft | None:
+        """Have the environment ready that the draft asks for, and return the draft with what is in it.
+
+        None: it has ended over it, is gone, or something else was chosen meanwhile.
+        """
 
         steps: list[str] = []
 
         def told(step: str) -> None:
             steps.append(step)
             self._change(
-                draft.id, state="running", progress={"stage": "environment", "text": f"Making its environment: {step}"}
+                draft, state="running", progress={"stage": "environment", "text": f"Making its environment: {step}"}
             )
 
         with self._core.database.begin() as records:
@@ -353,18 +358,20 @@ class Drafts:
         except VaasError as error:
             _log.info("No environment for draft %s: %s", draft.id, error.log_message)
             self._end(draft, *_explained(error), kind="environment")
-            return False
+            return None
         if not steps and snapshot == draft.snapshot:
-            return True
-        return self._change(draft.id, state="waiting", progress={}, snapshot=snapshot)
+            return draft
+        return self._change(draft, state="waiting", progress={}, snapshot=snapshot)
 
-    def _change(self, draft_id: str, **changed: Any) -> bool:
-        """Keep what has changed of the draft; False when it is gone."""
+    def _change(self, draft: Draft, **changed: Any) -> Draft | None:
+        """Keep what has changed of the draft, and return it; None where it is gone, or is of other files by now."""
         with self._core.database.begin() as records:
-            kept = records.drafts.get(draft_id)
-            if kept is not None and (new := replace(kept, **changed)) != kept:
+            kept = records.drafts.get(draft.id)
+            if kept is None or kept.snapshot != draft.snapshot:
+                return None
+            if (new := replace(kept, **changed)) != kept:
                 records.drafts.save(new)
-        return kept is not None
+        return new
 
     async def _stop(self, draft: Draft) -> None:
         await self._core.backend.stop(draft_server(draft))
@@ -376,12 +383,7 @@ class Drafts:
     def _end(self, draft: Draft, text: str, fix: str = _AGAIN, *, kind: str = "died") -> Draft:
         problem = {"kind": kind, "text": text, "fix": fix}
         report = {"ok": False, "errors": [], "problems": [problem]}
-        with self._core.database.begin() as records:
-            kept = records.drafts.get(draft.id)
-            ended = replace(kept or draft, state="done", report=report)
-            if kept:
-                records.drafts.save(ended)
-        return ended
+        return self._change(draft, state="done", report=report) or draft
 
     def _link(self, user: User, app: App) -> Link:
         return Sharing(self._core).make_link(Visitor(user), app.slug)

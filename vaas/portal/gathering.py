@@ -11,6 +11,7 @@ from vaas.locks import LOCK
 from vaas.model import Entry, File
 from vaas.portal.core import Core, Limits
 from vaas.requirements import FILES
+from vaas.served import SERVED
 from vaas.stores.base import Store, check_path
 
 __all__ = ["LEFT_OUT", "check_sizes", "choose_notebook", "fetch", "is_chosen", "suggested", "without_top"]
@@ -24,14 +25,14 @@ LEFT_OUT = frozenset({"__pycache__", "node_modules"})
 async def suggested(store: Store, parsed: notebook.Notebook, entries: list[Entry], *, folder: str) -> set[str]:
     """Return the entries beside the notebook that it mentions or imports, whole folders for what is in them.
 
-    What says which packages it needs always travels along.
+    What says which packages or environment it needs always travels along.
     """
     strip = len(folder) + 1 if folder else 0
     files = {e.path[strip:]: e async for e in _walk(store, entries, limit=_LOOK_AT) if not e.folder}
     modules = [name for name, e in files.items() if name.endswith(".py") and e.size <= 300_000][:40]
     texts = {name: (await store.read(files[name].path, limit=300_000)).decode("utf-8", "replace") for name in modules}
     found = await asyncio.to_thread(notebook.suggest_files, parsed, files, sources=texts)
-    tops = {name.partition("/")[0] for name in found} | {*FILES, LOCK}
+    tops = {name.partition("/")[0] for name in found} | {*FILES, LOCK, SERVED}
     return {e.path for e in entries if e.name in tops}
 
 

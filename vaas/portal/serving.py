@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +14,14 @@ from vaas.locks import Lock
 from vaas.model import File, Snapshot, User
 from vaas.portal.core import Core
 from vaas.portal.offering import CONTAINERS, Needs, lacking, stands_against
-from vaas.served import APPS, SERVED, Served, read_served, served_file, served_now
+from vaas.served import APPS, MOST_BYTES, SERVED, Served, read_served, served_file, served_now
 
 __all__ = ["Fit", "Serving", "without_served"]
 
 #: What our kernel stands on: with these as apps have them, an environment's kernel is ours, and can be copied.
 _KERNEL = ("ipykernel", "jupyter_client", "tornado", "traitlets")
+#: Of Python 3, what it is written for: older ones know no ``-P``, either.
+_OLDEST = 11
 #: The kinds that run where app servers do.
 _KINDS = ("python", "kernelspec")
 _IMAGE = "It is the image of a container, and apps run in the site’s own. It is there for launches."
@@ -48,7 +51,7 @@ class Serving:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        #: What was read, by the hash of the file.
+        #: What was read of what we wrote, by the hash of the file.
         self._read: dict[str, Served] = {}
 
     def of(self, snapshot: Snapshot) -> Served | None:
@@ -57,11 +60,21 @@ class Serving:
         if file is None:
             return None
         if file.sha256 not in self._read:
-            try:
-                self._read[file.sha256] = read_served(self._core.content.read(file.sha256).decode())
-            except (VaasError, ValueError):
+            found = self.brought(snapshot)
+            if found is None:
                 return None
+            self._read[file.sha256] = found
         return self._read[file.sha256]
+
+    def brought(self, snapshot: Snapshot) -> Served | None:
+        """Return the same of files that somebody brings along: what a stranger may have written is not held on to."""
+        file = served_file(snapshot)
+        if file is None or file.size > MOST_BYTES:
+            return None
+        try:
+            return read_served(self._core.content.read(file.sha256).decode())
+        except (VaasError, ValueError):
+            return None
 
     def fits(self, needs: Needs, user: User) -> list[Fit]:
         """Return what can be chosen for who needs that, what all apps share first, and then by what lacks least."""
@@ -127,10 +140,14 @@ class Serving:
         return found
 
     def _is_ours(self, environment: Environment) -> bool:
-        """Tell whether our kernel runs in it: a Python that has what it stands on."""
+        """Tell whether our kernel runs in it: a Python that is new enough, and has what it stands on."""
         there, common = environment.packages, self._core.common.packages
-        return environment.kind == "python" and all(
-            there.get(name) is not None and there.get(name) == common.get(name) for name in _KERNEL
+        minor = re.match(r"3\.(\d{1,3})\b", environment.version)
+        return (
+            environment.kind == "python"
+            and minor is not None
+            and int(minor[1]) >= _OLDEST
+            and all(there.get(name) is not None and there.get(name) == common.get(name) for name in _KERNEL)
         )
 
     def _site(self) -> Iterator[Environment]:

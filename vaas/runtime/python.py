@@ -74,7 +74,9 @@ class Site:
             argv = [str(word).replace("{resource_dir}", self.where) for word in said["argv"]]
             env = {str(name): str(value) for name, value in dict(said.get("env") or {}).items()}
             language = str(said.get("language") or self.language)
-            return {"argv": argv, "env": env, "display_name": self.title, "language": language}
+            # The other way is a signal, as it is where nothing is said.
+            way = {"interrupt_mode": "message"} if said.get("interrupt_mode") == "message" else {}
+            return {"argv": argv, "env": env, "display_name": self.title, "language": language, **way}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             told = f"The environment “{self.title}” of this app cannot be read on this machine."
             raise Unavailable(told, log_message=f"{self.where}: {error!r}") from error
