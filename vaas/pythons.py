@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pwd
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,7 +35,9 @@ def folders_of(program: Path) -> list[Path]:
     # What is in an environment that a notebook brought is foreign: our own note tells what it needs.
     made = seen_by(program)
     found = _said_by(program) if made is None else made
-    return [path for path in dict.fromkeys(found) if not path.is_relative_to("/usr") and len(path.parts) > 2]
+    homes = {Path(account.pw_dir) for account in pwd.getpwall()}
+    seen = (path / "bin" if path in homes or path.parent == Path("/home") else path for path in found)
+    return [path for path in dict.fromkeys(seen) if not path.is_relative_to("/usr") and len(path.parts) > 2]
 
 
 def _said_by(program: Path) -> Iterator[Path]:

@@ -90,7 +90,7 @@ class CheckPosted(FromServer):
         progress, report = self.json.get("progress") or {}, self.json.get("report") or {}
         if not isinstance(progress, dict) or not isinstance(report, dict):
             raise Invalid("This is no report.")
-        self.portal.servers.checked(self.server, progress=progress, report=report)
+        self.portal.servers.checked(self.server, progress=progress, report=report, of=self.text("hash"))
         self.reply({})
 
 

@@ -323,10 +323,10 @@ def test_what_a_process_began_that_is_gone_is_removed_and_nothing_else(content: 
         (content.root / name).parent.mkdir(parents=True, exist_ok=True)
         (content.root / name).write_bytes(b"half")
     assert content.remove_leftovers(seconds=3600) == 0
-    for begun in (*content.root.glob(".*"), *content.root.glob("*/*")):
+    for begun in (*content.root.glob(".pending-*"), *content.root.glob("*/*")):
         os.utime(begun, (0, 0))
     assert content.remove_leftovers(seconds=3600) == 1, "in the folder something is written still"
     for begun in content.root.rglob("*"):
         os.utime(begun, (0, 0))
     assert content.remove_leftovers(seconds=3600) == 1
-    assert left(content) == [kept] and not list(content.root.glob(".*"))
+    assert left(content) == [kept] and not list(content.root.glob(".pending-*"))

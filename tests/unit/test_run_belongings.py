@@ -157,7 +157,7 @@ async def test_a_folder_goes_along_as_the_run_had_it(world: World, running: Runn
     world.put(ADA, "cube.zarr/t/0", "2")
     with pytest.raises(Conflict, match="not what it was"):
         await world.portal.belongings.gather(ADA, run)
-    assert not list(world.core.content.root.glob(".*")), "nothing is left of what was looked at"
+    assert not list(world.core.content.root.glob(".pending-*")), "nothing is left of what was looked at"
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ async def test_who_cancels_a_launch_or_throws_a_draft_away_ends_the_copying_and_
     async with asyncio.timeout(10):
         await world.settle()  # though the store never goes on
     assert launching.get(ME, launch.id).state == "stopped" and not labs.plans and drafts_of(world) == 0
-    assert not list(world.core.content.root.glob(".*")), "nothing half is left"
+    assert not list(world.core.content.root.glob(".pending-*")), "nothing half is left"
     with pytest.raises(NotFound):
         world.core.content.path(sha256(b"c,d").hexdigest())
     store.go.set()
@@ -285,7 +285,7 @@ async def test_a_portal_that_is_restarted_meanwhile_says_so(
     assert "restarted" in after.launching.get(ME, launch.id).error
     told = await after.drafts.progress(ADA, draft.id)
     assert told.state == "done" and "restarted" in told.report["problems"][0]["text"]
-    assert not list(world.core.content.root.glob(".*"))
+    assert not list(world.core.content.root.glob(".pending-*"))
     store.go.set()
     after.drafts.check_again(ADA, draft.id)
     whole = await copied(world, draft)

@@ -533,10 +533,10 @@ async def test_a_disk_that_is_full_while_data_is_brought_is_said_and_tried_again
     world.put(ADA, "cube.zarr/.zgroup", "{}")
     copy, full = lending.copy_whole, [True]
 
-    def filling(folder: int, to: Path, *, limit: int) -> int:
+    def filling(folder: int, to: Path, **said: Any) -> int:
         if full[0]:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return copy(folder, to, limit=limit)
+        return copy(folder, to, **said)
 
     monkeypatch.setattr(lending, "copy_whole", filling)
     monkeypatch.setattr("vaas.portal.run_queue._LATER", 0.1)

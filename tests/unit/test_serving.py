@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.notebooks import notebook
-from tests.portal_parts import ADA, EVE, World
+from tests.portal_parts import ADA, EVE, OK, World
 from tests.unit.test_environments import Shelf, paths, shelf
 from vaas.environments.pinned import lock_of
 from vaas.errors import Invalid, Unavailable
@@ -23,6 +23,7 @@ from vaas.portal.environments import BESIDE
 from vaas.portal.launch_forms import Form
 from vaas.portal.opening import draft_server
 from vaas.portal.serving import Serving
+from vaas.pythons import folders_of
 from vaas.runtime.manifest import Manifest
 from vaas.runtime.missing import missing_modules
 from vaas.runtime.outputs import Outcome
@@ -177,6 +178,17 @@ class TestChoosing:
         await published(site, OCEAN_LESSON, environment="deep")
         form: Form = await site.portal.launching.form(Visitor(ADA), {"app": "tiny"})
         assert form.suggested and form.suggested.environment.id == "deep" and form.suggested.missing == ()
+
+    async def test_what_a_check_in_another_environment_says_does_not_count(self, site: World) -> None:
+        draft = await drafted(site, OCEAN_LESSON, ok=False)
+        site.portal.drafts.check_again(ADA, draft.id, environment="deep")
+        said = {"progress": {}, "report": OK, "of": draft.snapshot.hash}
+        site.portal.servers.checked(draft_server(draft), **said)
+        assert site.portal.drafts.get(ADA, draft.id).state != "done"
+        await site.settle()
+        now = site.portal.drafts.get(ADA, draft.id)
+        site.portal.servers.checked(draft_server(draft), **{**said, "of": now.snapshot.hash})
+        assert site.portal.drafts.get(ADA, draft.id).state == "done"
 
 
 class TestKept:
@@ -345,6 +357,10 @@ class TestInTheAppServer:
         found = python.spec
         assert found["argv"] == ["/opt/ruby/bin/ruby", f"{tmp_path}/k.rb"] and found["env"] == {"DEEP": "1"}
         assert found["language"] == "ruby" and tmp_path in python.folders and Path("/opt/ruby") in python.folders
+
+    def test_of_a_home_nothing_is_seen_but_its_programs(self) -> None:
+        assert folders_of(Path("/home/op/bin/python")) == [Path("/home/op/bin")]
+        assert folders_of(Path("/home/op/sea/bin/python")) == [Path("/home/op/sea")]
 
     def test_what_is_not_there_starts_nothing(self, tmp_path: Path) -> None:
         for site in (Site("Sea", "python", str(tmp_path / "no")), Site("Sea", "kernelspec", str(tmp_path / "no"))):

@@ -194,14 +194,19 @@ class Servers:
         self._isolation = {server: told for server, told in self._isolation.items() if told[1] >= since}
         return {server: isolation for server, (isolation, _) in self._isolation.items()}
 
-    def checked(self, server: ServerName, *, progress: Mapping[str, Any], report: Mapping[str, Any]) -> None:
-        """Keep what a check says of itself; a non-empty report ends it."""
+    def checked(
+        self, server: ServerName, *, progress: Mapping[str, Any], report: Mapping[str, Any], of: str = ""
+    ) -> None:
+        """Keep what a check says of itself; a non-empty report ends it.
+
+        ``of`` is the hash of what was checked: where the draft is something else by now, nothing of it counts.
+        """
         with self._core.database.begin() as records:
             draft = records.drafts.get(server.name.removeprefix("d"))
             ours = draft is not None and server == ServerName(f"{ACCOUNT_PREFIX}{draft.app_id}", f"d{draft.id}")
             if draft is None or not ours:
                 raise NotFound("There is no such draft.")
-            if draft.state == "done":
+            if draft.state == "done" or of not in {"", draft.snapshot.hash}:
                 return
             kept, found = clean_progress(progress) or draft.progress, clean_report(report)
             records.drafts.save(

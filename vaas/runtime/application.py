@@ -184,15 +184,15 @@ async def _fetch(manifest: Manifest, *, portal: PortalClient, folder: Path) -> N
 async def _prepare(server: Any, *, portal: PortalClient) -> None:
     """Check the notebook, if the portal asks for it, and keep it ready for visits."""
     report = await _check(server, portal=portal)
-    await asyncio.gather(_hand_over(report, portal=portal), server.stock.tend())
+    await asyncio.gather(_hand_over(report, of=server.manifest.hash, portal=portal), server.stock.tend())
 
 
-async def _hand_over(report: Mapping[str, Any] | None, *, portal: PortalClient) -> None:
+async def _hand_over(report: Mapping[str, Any] | None, *, of: str, portal: PortalClient) -> None:
     """Tell the portal what a check found, however long it is away."""
     pause = 1.0
     while report is not None:
         try:
-            await portal.check({"report": report})
+            await portal.check({"report": report}, of=of)
             return
         except VaasError as error:
             log.warning("The report of the check: %s; next try in %.0f s", error.log_message, pause)
@@ -215,7 +215,7 @@ async def _check(server: Any, *, portal: PortalClient) -> Mapping[str, Any] | No
 
     async def report_progress(progress: dict[str, Any]) -> None:
         try:
-            await portal.check({"progress": progress})
+            await portal.check({"progress": progress}, of=server.manifest.hash)
         except VaasError as error:
             log.warning("Progress of the check: %s", error.log_message)
 

@@ -97,9 +97,9 @@ class PortalClient:
         shares = share(answer, "site_visits"), share(answer, "site_memory")
         return Answer(tuple(answer.get("revoked", ())), bool(answer.get("stop")), network, knows, *shares)
 
-    async def check(self, body: Mapping[str, Any]) -> None:
-        """Hand over progress of the check or its report."""
-        await self._fetch(self._request("check", body=body, timeout=60))
+    async def check(self, body: Mapping[str, Any], *, of: str) -> None:
+        """Hand over progress of the check or its report; ``of`` is the hash of what is checked."""
+        await self._fetch(self._request("check", body={**body, "hash": of}, timeout=60))
 
     async def outline(self, outline: Outline) -> None:
         """Hand over what the page shows, for those who wait for it; of a run that no visitor had a part in."""
