@@ -184,8 +184,8 @@ async def test_a_module_that_it_can_do_without_is_no_problem(tmp_path: Path) -> 
 
 
 async def test_an_unknown_kernel_is_a_problem_and_nothing_runs(tmp_path: Path) -> None:
-    report = await check(tmp_path, "x <- 1", kernel="ir", language="R")
-    assert kinds(report) == ["kernel"] and "“ir”" in report["problems"][0]["text"]
+    report = await check(tmp_path, "x <- 1", kernel="nosuch", language="Nosuch")
+    assert kinds(report) == ["kernel"] and "“nosuch”" in report["problems"][0]["text"]
     assert report["cells_run"] == 0
 
 
