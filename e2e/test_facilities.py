@@ -27,6 +27,9 @@ def offering(hub: RunningPortal, tmp_path_factory: pytest.TempPathFactory) -> It
     file = folder / "facilities.toml"
     file.write_text(text)
     environ = {"VAAS_FACILITIES": str(file), "VAAS_ALLOWED_PRIVATE": "127.0.0.0/8"}
+    # As the file says, the nodes have it, too.
+    (folder / "environments").mkdir(mode=0o711)
+    environ["VAAS_ENVIRONMENTS_FOLDER"] = str(folder / "environments")
     with running(folder / "data", app_python=stand_in_app(folder), environ=environ) as portal:
         yield portal
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+import unicodedata
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 import httpx
@@ -53,8 +55,16 @@ async def test_of_many_streams_the_oldest_end(
 
 
 def test_cleaning_takes_no_longer_for_odd_texts() -> None:
+    def seconds(look: Callable[[str], object], text: str) -> float:
+        def once() -> float:
+            began = time.process_time()
+            look(text)
+            return time.process_time() - began
+
+        return min(once() for _ in range(20))
+
+    def each_by_itself(text: str) -> list[str]:
+        return [unicodedata.category(letter) for letter in text]
+
     for text in ("abc défg hij\n" * 15_000, "—" * 200_000, "\u200b" * 200_000):
-        began = time.process_time()
-        for _ in range(10):
-            clean_text(text)
-        assert time.process_time() - began < 0.15
+        assert seconds(clean_text, text) < 0.9 * seconds(each_by_itself, text)
