@@ -98,7 +98,9 @@ def _have_it_made(core: Core, settings: Settings, shown: Progress) -> bool:
     while True:
         indexes = _following(core)
         if not indexes and is_held(settings.run):
-            raise Unavailable(_not_following(settings))
+            # Who is busy with it may say late that it still is.
+            _wait(lambda: _following(core), seconds=_PATIENCE, otherwise=_not_following(settings))
+            continue
         if not indexes:
             return False  # it had ended, without a word
         busy = [each for each in indexes if each.said.get("epoch") != epoch]
