@@ -25,10 +25,8 @@ class Choosing:
 
     def fits(self, snapshot: Snapshot, user: User) -> list[Fit]:
         """Return what the snapshot can be served with: what it asks for itself, what all apps share, what else is."""
-        own, needs = (
-            self._environments.of_file(snapshot),
-            needs_of_snapshot(self._core.content, without_served(snapshot)),
-        )
+        own = self._environments.of_file(snapshot)
+        needs = needs_of_snapshot(self._core.content, without_served(snapshot))
         return [*([Fit(own)] if own else []), *self._serving.fits(needs, user)]
 
     def chosen(self, snapshot: Snapshot) -> str:

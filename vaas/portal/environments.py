@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Iterator, Mapping
@@ -147,15 +148,19 @@ class Environments:
 
     async def restore(self) -> None:
         """Make again what apps shared when they were published, for those that new visitors get."""
+        # In a thread: there may be thousands, and the portal answers meanwhile.
+        for snapshot in await asyncio.to_thread(self._served_to_visitors):
+            await self._again(snapshot, nobody)
+
+    def _served_to_visitors(self) -> list[Snapshot]:
+        """Return a snapshot for each file that says what a current version is served with; many have the same."""
         with self._core.database.begin() as records:
             apps = records.apps.visible(Visitor(User("", admin=True)), Query(limit=_ALL), now=self._core.now())
-            current = [
+            versions = [
                 each for app in apps for each in records.versions.of(app.id) if each.snapshot.hash == app.version
             ]
-        # Many have the same.
-        files = {file.sha256: each.snapshot for each in current if (file := served_file(each.snapshot))}
-        for snapshot in files.values():
-            await self._again(snapshot, nobody)
+        files = {file.sha256: each.snapshot for each in versions if (file := served_file(each.snapshot))}
+        return [*files.values()]
 
     def runs_in(self, snapshot: Snapshot) -> dict[str, Any]:
         """Return what an app server is told of it: the digest of the "environment" that was made, or the "site"'s own.

@@ -100,10 +100,8 @@ class Serving:
         found = self._usable(chosen or Served(APPS))
         if chosen is None and not found.packages:
             return snapshot
-        fresh, known = (
-            served_now(found, self._core.common_lock if found.id == APPS else None),
-            before and self.of(before),
-        )
+        fresh = served_now(found, self._core.common_lock if found.id == APPS else None)
+        known = self.of(before) if before else None
         same = known and known.id == fresh.id and known.packages == fresh.packages and known.version == fresh.version
         return self.written(snapshot, known if known and same and (known.lock or not fresh.lock) else fresh)
 
