@@ -43,6 +43,8 @@ _BODIES: dict[tuple[str, str], dict[str, Any]] = {
         "store": {"type": "string"},
         "path": {"type": "string"},
         "include": {"type": "array", "items": {"type": "string"}},
+        "run": {"type": "string"},
+        "shares": {"type": "boolean"},
         **_CHECKED,
     },
     ("post", "api/uploads"): {
@@ -80,7 +82,7 @@ _BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("put", "api/requests/{request}"): {"grant": {"type": "boolean"}},
     ("post", "api/launches"): {
         n: {"type": "string"}
-        for n in ("app", "store", "path", "basket", "given", "facility", "environment", "size", "title")
+        for n in ("app", "store", "path", "run", "basket", "given", "facility", "environment", "size", "title")
     },
     ("post", "api/runs"): _RUN,
     ("post", "api/runs/series"): {**_RUN, "table": {"type": "array", "items": {"type": "object"}}},

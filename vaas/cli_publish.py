@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
+import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -28,13 +29,23 @@ _OPENS = {
     "warm": "quickly (warm): a few sessions that have run it are kept ready",
     "cold": "slowly (cold): it runs for each visitor",
 }
+_RUN = re.compile(r"run:(.+)|https?://.+/runs/([a-z0-9]{12})/?")
 #: So many seconds are waited for the word on that, besides those that the notebook takes.
 _A_WHILE = 20.0
 
 
 def add_publish(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("path", type=Path, help="a notebook, or a folder that holds it (and --notebook says which)")
+    parser.add_argument(
+        "path",
+        help="a notebook, or a folder that holds it (and --notebook says which); run:ID, or the address of its page, "
+        "for what came of a run",
+    )
+    parser.add_argument(
+        "--shares-data",
+        action="store_true",
+        help="of a run: you may pass on copies of the data that it was given",
+    )
     parser.add_argument(
         "--include",
         type=Path,
@@ -102,11 +113,9 @@ async def _publish(options: argparse.Namespace) -> int:
     network = None if options.network is None else parse(options.network)
     publication = _publication(options)
     client = cli_client.of(options)
-    files, notebook = _collect(options.path, options.include, options.notebook)
-    encoded = {path: base64.b64encode(data).decode() for path, data in files.items()}
-    print(f"Sending {len(files)} file{'s' if len(files) != 1 else ''}…")
-    sent = {"files": encoded, "notebook": notebook, "slug": options.update, "environment": options.environment}
-    draft = await client.call("POST", "uploads", sent | ({} if network is None else {"network": text_of(network)}))
+    whither, sent = _asked(options)
+    sent |= {"environment": options.environment} | ({} if network is None else {"network": text_of(network)})
+    draft = await client.call("POST", whither, sent)
     report = await _await_check(client, draft["id"])
     _print_report(report)
     _print_closed(report, draft["network"])
@@ -122,6 +131,18 @@ async def _publish(options: argparse.Namespace) -> int:
     if "link" in app:
         print(f"Link for anyone: {app['link']['url']}")
     return 0
+
+
+def _asked(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+    """Return where a draft is asked for, and of what: of a run's result, or of files of this machine that are sent."""
+    if run := _RUN.fullmatch(options.path):
+        if options.include or options.notebook or options.update:
+            raise Invalid("What came of a run is taken as it is: leave out --include, --notebook and --update.")
+        return "drafts", {"run": run[1] or run[2], "shares": options.shares_data}
+    files, notebook = _collect(Path(options.path), options.include, options.notebook)
+    encoded = {path: base64.b64encode(data).decode() for path, data in files.items()}
+    print(f"Sending {len(files)} file{'s' if len(files) != 1 else ''}…")
+    return "uploads", {"files": encoded, "notebook": notebook, "slug": options.update}
 
 
 def _publication(options: argparse.Namespace) -> dict[str, Any]:
@@ -154,7 +175,7 @@ async def _await_check(client: Client, draft_id: str) -> Mapping[str, Any]:
 
 def _told(progress: Mapping[str, Any]) -> str:
     """Return a line that says how far a check is."""
-    if progress.get("stage") == "environment":
+    if progress.get("stage") in {"environment", "copying"}:
         return f"{progress['text']}…"
     return f"Checking: code cell {progress.get('cell', 0)} of {progress.get('cells', '?')}" if progress else "Checking…"
 

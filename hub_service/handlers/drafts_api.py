@@ -46,16 +46,24 @@ class DraftsJson(_Told):
     async def post(self) -> None:
         """Make a draft of ``path`` in ``store``; ``include`` lists what travels along (left out: what seems needed).
 
+        Or of what came of a ``run``: ``shares`` true says that copies of the data that it was given may be passed on.
         ``network`` is what it may reach: "none", "all" or hosts (left out: what the app may).
         ``environment`` is what it is to be served with: "beside" for the packages that a file beside it asks for,
         "apps" for what all apps have, or the id of one of the site's (left out: what fits).
         """
-        include, network = self.json.get("include"), network_in_json(self.json)
-        chosen = None if include is None else strings("include", include)
-        store, path = self.text("store"), self.text("path")
-        draft = await self.portal.drafts.begin(
-            self.person, store, path, include=chosen, network=network, environment=self.text("environment")
-        )
+        drafts, network, environment = self.portal.drafts, network_in_json(self.json), self.text("environment")
+        store, path, run = (self.text(name) for name in ("store", "path", "run"))
+        if run and (store or path):
+            raise Invalid("Name a run, or a path in a store, not both.")
+        if run:
+            shares = self.flag("shares") is True
+            draft = await drafts.begin_result(self.person, run, shares=shares, network=network, environment=environment)
+        else:
+            include = self.json.get("include")
+            chosen = None if include is None else strings("include", include)
+            draft = await drafts.begin(
+                self.person, store, path, include=chosen, network=network, environment=environment
+            )
         self.reply(self.told(draft), status=201)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import replace
@@ -18,7 +19,10 @@ from tests.run_parts import finished, following, runs_of, state
 from tests.unit.test_cli_launch import launch as command
 from tests.unit.test_handlers import client
 from tests.unit.test_running import ME, PARAMETERS, TIDES, Stage
+from vaas import cli_publish
 from vaas.backends.base import Lent
+from vaas.cli_publish import add_publish, run_publish
+from vaas.db.base import Query
 from vaas.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge, VaasError
 from vaas.jobs import inputs_of
 from vaas.launching import Launch, Run, launch_server
@@ -27,6 +31,7 @@ from vaas.portal import Publication, Running
 from vaas.portal.run_belongings import Belonging, copied_words, files_in
 from vaas.stores.folder import FolderStore
 
+Patch = pytest.MonkeyPatch
 LENT = Lent(ADA, "ada's own")
 CELLS = (markdown("# Tides"), PARAMETERS, "print(n, open(table).read())")
 EXECUTED = notebook(*CELLS[:2], code("table = 'inputs/table/other.csv'", tags=["injected-parameters"]), CELLS[2])
@@ -59,6 +64,13 @@ async def done(running: Running, stage: Stage, thing: str = "store:home/other.cs
     run = await finished(running, ADA, run)
     assert run.state == "done" and run.result_store == "home"
     return run
+
+
+async def publish(site: str, *words: str) -> int:
+    """Return how `vaas publish` ends."""
+    parser = argparse.ArgumentParser()
+    add_publish(parser)
+    return await asyncio.to_thread(run_publish, parser.parse_args([*words, "--url", site]))
 
 
 def drafts_of(world: World) -> int:
@@ -140,7 +152,7 @@ async def test_a_copy_of_the_data_goes_along_when_its_person_says_so(
 ) -> None:
     run = await done(running, stage)
     assert world.portal.belongings.data(ADA, run) == (Belonging("table", "other.csv", 3, ""),)
-    with pytest.raises(Invalid, match="Tick") as refused:
+    with pytest.raises(Invalid, match="Confirm") as refused:
         await world.portal.drafts.begin_result(ADA, run.id)
     assert (refused.value.field, drafts_of(world)) == ("shares", 0)
     draft = await copied(world, await world.portal.drafts.begin_result(ADA, run.id, shares=True))
@@ -319,6 +331,52 @@ async def test_the_command_launches_a_result_by_its_id_or_its_page_and_says_how_
     assert await command(site, f"{site}runs/{run.id}/", "--no-wait") == 0
     await world.settle()
     assert [now.launch.asked["run"] for now in launching.known(ME)] == [run.id] * 2
+
+
+async def test_a_result_is_published_from_the_command_line(
+    world: World, site: str, running: Running, stage: Stage, capsys: pytest.CaptureFixture[str], monkeypatch: Patch
+) -> None:
+    monkeypatch.setenv("VAAS_TOKEN", "ada")
+    # Nobody runs the notebook once more here, to say how it will open.
+    monkeypatch.setattr(cli_publish, "_A_WHILE", -2.0)
+    run = await done(running, stage)
+    assert await publish(site, f"run:{run.id}") == 2
+    assert "Confirm that you may pass on a copy of the data" in capsys.readouterr().err and drafts_of(world) == 0
+    going = asyncio.create_task(publish(site, f"{site}runs/{run.id}/", "--shares-data", "--network", "example.org"))
+    while not drafts_of(world):
+        await asyncio.sleep(0.02)
+    with world.core.database.begin() as records:
+        (draft,) = records.drafts.of("ada")
+    await world.settle()
+    world.report(draft)
+    assert await going == 0
+    (app,) = [listed.app for listed in world.portal.gallery.apps(ME, Query()) if listed.app.owner == "ada"]
+    files = {file.path for file in world.core.version(app).snapshot.files}
+    assert files == {"tides.ipynb", "tides.csv", "inputs/table/other.csv"} and app.network == ("example.org",)
+    assert capsys.readouterr().out.splitlines()[-1].endswith(f"/apps/{app.slug}/")
+
+
+@pytest.mark.parametrize("option", [["--include", "a.csv"], ["--notebook", "a.ipynb"], ["--update", "tides"]])
+async def test_a_result_is_published_as_it_is(
+    site: str, option: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: Patch
+) -> None:
+    monkeypatch.setenv("VAAS_TOKEN", "ada")
+    assert await publish(site, "run:abcdefghijkl", *option) == 2
+    assert "taken as it is" in capsys.readouterr().err
+
+
+async def test_programs_publish_a_result(world: World, site: str, running: Running, stage: Stage) -> None:
+    run = await done(running, stage)
+    asked = {"run": run.id, "shares": True}
+    async with client(site, "ada") as ada, client(site, "bob") as bob:
+        assert (await bob.post("api/drafts", json=asked)).status_code == 404
+        unsaid = await ada.post("api/drafts", json={"run": run.id})
+        assert unsaid.status_code == 400 and "Confirm" in unsaid.text
+        assert (await ada.post("api/drafts", json={**asked, "store": "home", "path": run.executed})).status_code == 400
+        made = await ada.post("api/drafts", json=asked)
+        assert (made.status_code, made.json()["origin_path"]) == (201, run.executed)
+    await copied(world, world.portal.drafts.get(ADA, made.json()["id"]))
+    assert drafts_of(world) == 1
 
 
 async def test_the_page_of_a_draft_says_how_much_is_copied(

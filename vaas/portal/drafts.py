@@ -35,6 +35,8 @@ _log = logging.getLogger("vaas")
 #: What to do about a check that ended before it was done.
 _AGAIN = "Check again. If it happens again, the notebook may need less memory."
 _MEND = "Mend the file that says what the notebook needs, then check it again."
+#: What an app may reach; None: what it may already.
+Reach = tuple[str, ...] | None
 
 
 class Drafts:
@@ -66,7 +68,7 @@ class Drafts:
         *,
         include: Collection[str] | None = None,
         slug: str = "",
-        network: tuple[str, ...] | None = None,
+        network: Reach = None,
         environment: str = "",
     ) -> Draft:
         """Fetch the notebook and what travels with it into a draft, and start its check.
@@ -89,22 +91,24 @@ class Drafts:
         made = await asyncio.to_thread(self._chosen, user, made, environment, target)
         return self._save(user, made, parsed, origin=(store_id, path), app=target, network=network)
 
-    async def begin_result(self, user: User, run_id: str, *, shares: bool = False) -> Draft:
+    async def begin_result(
+        self, user: User, run_id: str, *, shares: bool = False, network: Reach = None, environment: str = ""
+    ) -> Draft:
         """Make a draft of what a run came to; copy all that belongs to it, and then start its check.
 
         ``shares``: they say that they may pass on copies of the data that were brought to it. Invalid where they do not
-        and there are some; else raises as :meth:`Belongings.check` does.
+        and there are some; else raises as :meth:`Belongings.check` does. The rest is as :meth:`begin` has it.
         """
         run = self._belongings.run(user, run_id)
         if not shares and self._belongings.data(user, run):
-            raise Invalid("Tick that you may pass on a copy of the data, or publish nothing.", field="shares")
+            raise Invalid("Confirm that you may pass on a copy of the data, or publish nothing.", field="shares")
         made = await self._belongings.bare(user, run)
         data = self._core.content.read(next(file.sha256 for file in made.files if file.path == made.notebook))
         parsed = await asyncio.to_thread(notebook.parse, data, name=made.notebook)
         origin = (run.result_store, run.executed)
         target = self._target(user, origin, "")
-        made = await asyncio.to_thread(self._chosen, user, made, "", target)
-        return self._save(user, made, parsed, origin=origin, app=target, of=run)
+        made = await asyncio.to_thread(self._chosen, user, made, environment, target)
+        return self._save(user, made, parsed, origin=origin, app=target, network=network, of=run)
 
     def begin_upload(
         self,
@@ -113,7 +117,7 @@ class Drafts:
         *,
         slug: str = "",
         path: str = "",
-        network: tuple[str, ...] | None = None,
+        network: Reach = None,
         environment: str = "",
     ) -> Draft:
         """Make a draft from files sent by the browser or the command line, by relative path.
@@ -158,9 +162,7 @@ class Drafts:
         """Tell whether data of a run go along, or are still to be copied: then it cannot be made anew of a store."""
         return bool(draft_copies.lacks(draft)) or self._belongings.goes_into(user, draft)
 
-    def check_again(
-        self, user: User, draft_id: str, *, network: tuple[str, ...] | None = None, environment: str = ""
-    ) -> Draft:
+    def check_again(self, user: User, draft_id: str, *, network: Reach = None, environment: str = "") -> Draft:
         """Run the check anew on a fresh server.
 
         ``network`` None leaves what it may reach, ``environment`` "" what it is served with. Raises Invalid.
@@ -254,7 +256,7 @@ class Drafts:
         *,
         origin: tuple[str, str],
         app: App | None,
-        network: tuple[str, ...] | None = None,
+        network: Reach = None,
         of: Run | None = None,
     ) -> Draft:
         asked = None if network is None else self._core.check_network(network)
