@@ -22,7 +22,7 @@ async def web(answer: Answer, *, tls: ssl.SSLContext | None = None) -> AsyncIter
     """Serve one function on a free port of 127.0.0.1 and yield the port."""
 
     class Page(RequestHandler):
-        SUPPORTED_METHODS = (*RequestHandler.SUPPORTED_METHODS, "PROPFIND", "MKCOL")
+        SUPPORTED_METHODS = (*RequestHandler.SUPPORTED_METHODS, "PROPFIND", "MKCOL", "MOVE")
 
         def prepare(self) -> None:
             status, headers, body = answer(self.request)

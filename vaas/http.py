@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import SplitResult
 
 from tornado.httpclient import HTTPRequest, HTTPResponse
@@ -23,12 +24,34 @@ from vaas.addresses import AddressRules, check_url, follow, is_localhost
 from vaas.errors import Invalid, TooLarge, Unavailable, VaasError
 from vaas.events import happens
 
-__all__ = ["Http", "Response", "Stream", "internal_http"]
+__all__ = ["Body", "FileBody", "Http", "Response", "Stream", "internal_http"]
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 3
 #: Chunks (of 64 kB) that may wait for a slow reader before the server is held back.
 _WAITING_CHUNKS = 4
+_PIECE = 1 << 18
+
+
+@dataclass(frozen=True)
+class FileBody:
+    """An open file of which the first ``size`` bytes are sent, piece by piece: it may be larger than the memory."""
+
+    file: BinaryIO
+    size: int
+
+    async def send(self, write: Callable[[bytes], Awaitable[None]]) -> None:
+        """Hand all of it on, from its start. Raises OSError when there is less by now."""
+        at = 0
+        while at < self.size:
+            piece = await asyncio.to_thread(os.pread, self.file.fileno(), min(_PIECE, self.size - at), at)
+            if not piece:
+                raise OSError("the file became shorter while it was sent")
+            await write(piece)
+            at += len(piece)
+
+
+Body = bytes | FileBody | None
 
 
 @dataclass(frozen=True)
@@ -110,7 +133,7 @@ class Http:
         url: str,
         *,
         headers: Mapping[str, str] | None = None,
-        body: bytes | None = None,
+        body: Body = None,
         max_bytes: int | None = None,
         seconds: float | None = None,
     ) -> Response:
@@ -139,7 +162,7 @@ class Http:
 
     @asynccontextmanager
     async def _open(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, limits: _Limits
+        self, method: str, url: str, headers: Mapping[str, str], body: Body, limits: _Limits
     ) -> AsyncIterator[Stream]:
         target = check_url(url)
         for _ in range(_MAX_REDIRECTS + 1):
@@ -158,15 +181,18 @@ class Http:
         raise Unavailable(f"“{target.netloc}” sends the request from one address to the next, without an end.")
 
     def _prepare(
-        self, method: str, target: SplitResult, headers: Mapping[str, str], body: bytes | None, limits: _Limits
+        self, method: str, target: SplitResult, headers: Mapping[str, str], body: Body, limits: _Limits
     ) -> HTTPRequest:
         if any(c in text for pair in headers.items() for text in pair for c in "\r\n\0"):
             raise Invalid("This request cannot be made: a name, a password or a header holds a line break.")
+        sent: dict[str, Any] = {"body": b"" if body is None and method in {"POST", "PUT", "PATCH"} else body}
+        if isinstance(body, FileBody):
+            sent, headers = {"body_producer": body.send}, {**headers, "Content-Length": str(body.size)}
         return HTTPRequest(
             target.geturl(),
             method=method,
             headers={"User-Agent": "vaas", **headers},
-            body=b"" if body is None and method in {"POST", "PUT", "PATCH"} else body,
+            **sent,
             allow_nonstandard_methods=True,
             follow_redirects=False,
             # Compressed bodies would need a second limit, and change what an etag stands for.

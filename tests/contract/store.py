@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from abc import ABC, abstractmethod
 from datetime import UTC, datetime, timedelta
@@ -216,6 +217,34 @@ class StoreContract:
         for path in ("", ".hidden"):
             with pytest.raises(Invalid):
                 await store.make_folder(path)
+
+    async def test_a_folder_is_brought_whole_or_not_at_all(self, store: Store, tmp_path: Path) -> None:
+        source = tmp_path / "made"
+        (source / "deep % er" / "deepest").mkdir(parents=True)
+        (source / "deep % er" / "a#b.txt").write_bytes(b"a")
+        (source / "large").write_bytes(bytes(range(256)) * 4000)
+        (source / "empty").touch()
+        (source / "link").symlink_to("/etc/passwd")
+        (source / "folder").symlink_to("/etc")
+        os.mkfifo(source / "pipe")
+        await store.make_folder("Runs")
+        await store.bring("Runs/new % one", source)
+        assert [entry.name for entry in await store.list("Runs")] == ["new % one"]
+        found = [(entry.name, entry.folder) for entry in await store.list("Runs/new % one")]
+        assert found == [("deep % er", True), ("empty", False), ("large", False)]
+        inside = {entry.name for entry in await store.list("Runs/new % one/deep % er")}
+        assert inside == {"a#b.txt", "deepest"}
+        assert await store.read("Runs/new % one/deep % er/a#b.txt", limit=10) == b"a"
+        assert await store.read("Runs/new % one/large", limit=2_000_000) == (source / "large").read_bytes()
+        (source / "late").touch()
+        with pytest.raises(Conflict):
+            await store.bring("Runs/new % one", source)
+        assert len(await store.list("Runs/new % one")) == 3
+        with pytest.raises(NotFound):
+            await store.bring("none/new", source)
+        for path in ("../out", ".hidden"):
+            with pytest.raises(Invalid):
+                await store.bring(path, source)
 
     async def test_a_folder_is_not_read_and_a_file_is_not_listed(self, store: Store, behind: Behind) -> None:
         behind.folder("folder")

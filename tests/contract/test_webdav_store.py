@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import secrets
+from pathlib import Path
 
 import pytest
 from tornado.httputil import HTTPServerRequest
@@ -12,7 +13,7 @@ from tests.contract.conftest import PASSWORD, USERNAME, DavServer
 from tests.contract.store import Behind, OnDisk, StoreContract
 from tests.servers import Answer, recorded, web
 from vaas.errors import Conflict, Forbidden, Invalid, NotFound, StorageFull, TooLarge, Unavailable, VaasError
-from vaas.http import Http, internal_http
+from vaas.http import FileBody, Http, internal_http
 from vaas.stores.base import Store
 from vaas.stores.multistatus import parse_multistatus
 from vaas.stores.webdav import WebdavStore, connect, guess_roots
@@ -433,3 +434,57 @@ async def test_a_file_that_is_changed_while_a_piece_is_read_is_none() -> None:
     async with web(whole(b"abc", size=3, etags=('"1"', '"1"', '"2"'))) as port:
         with pytest.raises(Conflict, match="while it was read"):
             await at(port).piece("file.bin", 0, 3)
+
+
+class TestBringing:
+    """A folder of this machine that is sent to an account."""
+
+    @pytest.fixture
+    def made(self, tmp_path: Path) -> Path:
+        folder = tmp_path / "made"
+        (folder / "deep").mkdir(parents=True)
+        (folder / "deep" / "a").write_bytes(b"a")
+        (folder / "b").write_bytes(b"b")
+        return folder
+
+    @pytest.mark.parametrize(
+        ("refused", "status", "error"),
+        [("PUT", 507, StorageFull), ("PUT", 403, Forbidden), ("MOVE", 412, Conflict), ("MOVE", 501, Unavailable)],
+    )
+    async def test_what_is_not_brought_to_its_end_is_removed(
+        self, made: Path, refused: str, status: int, error: type[VaasError]
+    ) -> None:
+        asked = list[tuple[str, str]]()
+
+        def answer(request: HTTPServerRequest) -> tuple[int, dict[str, str], bytes]:
+            asked.append((request.method or "", request.path))
+            code = {"PROPFIND": 404, "DELETE": 204, refused: status}.get(request.method or "", 201)
+            return code, {}, b""
+
+        async with web(answer) as port:
+            with pytest.raises(error):
+                await at(port).bring("new", made)
+        hidden = next(path for method, path in asked if method == "MKCOL")
+        assert asked[-1] == ("DELETE", hidden) and hidden.startswith("/dav/.vaas-")
+        assert not any(path.startswith("/dav/new") for method, path in asked if method != "PROPFIND")
+
+    async def test_a_file_is_sent_in_pieces_and_once_more_where_one_is_led_elsewhere(self, tmp_path: Path) -> None:
+        large = tmp_path / "large"
+        large.write_bytes(bytes(range(256)) * 4000)
+        came = list[tuple[str, int, bool]]()
+
+        def answer(request: HTTPServerRequest) -> tuple[int, dict[str, str], bytes]:
+            came.append((request.path, len(request.body), request.body == large.read_bytes()))
+            return (307, {"Location": "/there"}, b"") if request.path == "/here" else (201, {}, b"")
+
+        async with web(answer) as port:
+            with large.open("rb") as file:
+                body = FileBody(file, large.stat().st_size)
+                found = await internal_http().request("PUT", f"http://127.0.0.1:{port}/here", body=body)
+        assert found.status == 201 and came == [("/here", 1_024_000, True), ("/there", 1_024_000, True)]
+
+    async def test_a_file_that_became_shorter_is_not_taken_for_whole(self, tmp_path: Path) -> None:
+        (tmp_path / "short").write_bytes(b"12")
+        async with web(always(201)) as port:
+            with (tmp_path / "short").open("rb") as file, pytest.raises(Unavailable):
+                await internal_http().request("PUT", f"http://127.0.0.1:{port}/", body=FileBody(file, 3), seconds=5)

@@ -18,7 +18,7 @@ from tests.notebooks import code, markdown, notebook
 from tests.portal_parts import ADA, BOB, NOBODY, World
 from tests.run_parts import SMALL, finished, following, runs_of, state
 from vaas import housekeeping, jobs
-from vaas.errors import Conflict, Forbidden, Invalid, NotFound, SignInNeeded, StorageFull, Unavailable
+from vaas.errors import Conflict, Forbidden, Invalid, NotFound, SignInNeeded, StorageFull, Unavailable, VaasError
 from vaas.executors.base import Executor, Job, JobState
 from vaas.launching import Run
 from vaas.model import EVERYONE, Snapshot, Visitor
@@ -343,6 +343,79 @@ async def test_results_that_do_not_fit_are_kept_until_they_do(
         final = await finished(running, ADA, run)
     assert (final.state, final.result_path) == ("done", "Runs/Plain 2026-03-01")
     assert (world.homes / "ada" / final.result_path / "files" / "made.txt").read_text() == "m"
+
+
+class Account(FolderStore):
+    """A store that is an account elsewhere, as WebDAV ones are, and says no or nothing while it is told so."""
+
+    here = False
+    error: VaasError | None = None
+
+    async def bring(self, path: str, folder: Path) -> None:
+        if self.error:
+            raise self.error
+        await super().bring(path, folder)
+
+
+@pytest.fixture
+def account(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Account:
+    """Ada's account, which holds a notebook."""
+    home, account = FolderStore("home", "Home", world.homes / "ada"), Account("cloud", "Cloud", tmp_path / "cloud")
+    (tmp_path / "cloud").mkdir()
+    (tmp_path / "cloud" / "plain.ipynb").write_bytes(notebook(markdown("# Plain"), "x = 1"))
+    monkeypatch.setattr(world.core.stores, "of", lambda user: [home, account])
+    monkeypatch.setattr("vaas.portal.run_queue._LATER", 0.1)
+    return account
+
+
+IN_THE_CLOUD = {"store": "cloud", "path": "plain.ipynb"}
+
+
+async def ends(running: Running, stage: Stage, asked: Mapping[str, str]) -> Run:
+    """Return a run of ada's whose job is over, and whose results are not where they belong yet."""
+    run = await running.start(ME, asked)
+    await state(running, ADA, run, lambda now: bool(now.ref))
+    stage.end()
+    return run
+
+
+async def test_results_go_to_the_account_that_the_notebook_is_from(
+    world: World, running: Running, stage: Stage, account: Account, tmp_path: Path
+) -> None:
+    async with following(running):
+        run = await finished(running, ADA, await ends(running, stage, IN_THE_CLOUD))
+        other = await finished(running, ADA, await ends(running, stage, PLAIN))
+    assert (run.state, run.error, run.result_store, other.result_store) == ("done", "", "cloud", "home")
+    assert (tmp_path / "cloud" / run.result_path / "files" / "made.txt").read_text() == "m"
+    assert os.listdir(world.homes / "ada" / "Runs") == [other.result_path.removeprefix("Runs/")]
+
+
+@pytest.mark.parametrize("error", [Forbidden("It does not allow this."), Invalid("It cannot do this.")])
+async def test_an_account_that_takes_no_results_is_named_and_the_home_has_them(
+    world: World, running: Running, stage: Stage, account: Account, error: VaasError
+) -> None:
+    account.error = error
+    async with following(running):
+        run = await finished(running, ADA, await ends(running, stage, IN_THE_CLOUD))
+    assert (run.state, run.result_store) == ("done", "home")
+    assert run.error == f"The results could not be kept in “Cloud”: {error.message}"
+    assert (world.homes / "ada" / run.result_path / "files" / "made.txt").read_text() == "m"
+
+
+@pytest.mark.parametrize("days", [0, 30])
+async def test_an_account_that_does_not_answer_is_waited_for_and_not_for_ever(
+    world: World, running: Running, stage: Stage, account: Account, days: int
+) -> None:
+    account.error = Unavailable("“Cloud” does not answer.")
+    async with following(running):
+        run = await ends(running, stage, IN_THE_CLOUD)
+        await state(running, ADA, run, lambda now: "does not answer" in now.progress.get("message", ""))
+        if not days:
+            account.error = None
+        world.clock.forward(days=days)
+        run = await finished(running, ADA, run)
+    assert (run.state, run.result_store) == ("done", "home" if days else "cloud")
+    assert ("does not answer" in run.error) == bool(days)
 
 
 async def test_results_are_there_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from vaas import housekeeping
-from vaas.errors import Conflict, NotFound, Unavailable, VaasError
+from vaas.errors import Conflict, StorageFull, Unavailable, VaasError
 from vaas.launching import Run
 from vaas.model import User
 from vaas.portal.core import Core
@@ -61,21 +61,37 @@ class Results:
         """Return the run that is over with the folder in which its results are.
 
         Where that cannot be, what the store says is raised, and the results stay in the spool; after some days the run
-        ends without.
+        ends with them in the home, or without.
         """
         user = await self._core.directory.user(run.owner)
         if user is None or not self._spool.is_ready(run):
             return run
         environment = Environments(self._core).offering(run.asked, run.snapshot).environment(run.environment)
         result = await self._spool.result(run, about(run, environment=environment))
-        try:
-            store, path = await self._brought(user, run, result)
-        except VaasError as error:
-            if run.ended and self._core.now() - run.ended < timedelta(days=self._core.limits.run_days):
-                raise _kept(error) from error
-            return replace(run, error=f"{run.error} The results could not be kept: {error.message}".strip())
-        self._core.written(user, store.id, path)
-        return replace(run, result_store=store.id, result_path=path)
+        said = [run.error] if run.error else []
+        for store in self._places(user, run):
+            try:
+                path = await self._brought(store, run, result)
+            except VaasError as error:
+                if self._waits(run, store, error):
+                    raise _kept(error) from error
+                said.append(f"The results could not be kept in “{store.title}”: {error.message}")
+                continue
+            self._core.written(user, store.id, path)
+            return replace(run, error=" ".join(said), result_store=store.id, result_path=path)
+        return replace(run, error=" ".join(said) or "There is no place for files in which its results could be kept.")
+
+    def _places(self, user: User, run: Run) -> list[Store]:
+        """Return where its results may go: the account that the notebook is from, if it is from one; the home."""
+        stores = self._core.stores.of(user)
+        from_here = [store for store in stores if not store.here and store.id == run.asked.get("store")]
+        return [*from_here, *stores[:1]]
+
+    def _waits(self, run: Run, store: Store, error: VaasError) -> bool:
+        """Tell whether it is tried again: for some days, but not with an account that says no for good."""
+        if not run.ended or self._core.now() - run.ended >= timedelta(days=self._core.limits.run_days):
+            return False
+        return store.here or isinstance(error, StorageFull | Unavailable)
 
     def tell(self, run: Run) -> None:
         """Send an e-mail to who asked for one, in the background; no-op when nobody did.
@@ -107,10 +123,7 @@ class Results:
         with self._core.database.begin() as records:
             return records.runs.of(run.owner, series=run.series)
 
-    async def _brought(self, user: User, run: Run, result: Path) -> tuple[Store, str]:
-        store = next(iter(self._core.stores.of(user)), None)
-        if store is None:
-            raise NotFound("You have no place for files.")
+    async def _brought(self, store: Store, run: Run, result: Path) -> str:
         with contextlib.suppress(Conflict):
             await store.make_folder(_TOP)
         name = folder_name(run)
@@ -121,9 +134,9 @@ class Results:
             except Conflict:
                 # Brought already, by a process that ended before it could say so.
                 if await _is_of(store, path, run):
-                    return store, path
+                    return path
                 continue
-            return store, path
+            return path
         raise Conflict(f"There are too many results called “{name}”. Delete some of them.")
 
 

@@ -1,4 +1,4 @@
-"""Bringing a folder of this machine into a store's folder: hidden at first, so that half of it is never seen."""
+"""Bringing a folder of this machine into a store: hidden at first, so that half of it is never seen."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
-__all__ = ["brought"]
+__all__ = ["brought", "contained", "opened"]
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -34,6 +35,31 @@ def brought(source: Path, folder: int) -> Iterator[str]:
         yield hidden
     finally:
         shutil.rmtree(hidden, ignore_errors=True, dir_fd=folder)
+
+
+def contained(source: Path) -> list[tuple[str, bool]]:
+    """Return what is below ``source`` by its path, and whether it is a folder; folders before what is in them."""
+    found = []
+    for at, folders, names, here in os.fwalk(source):
+        below = os.path.relpath(at, source)
+        for name in (*folders, *names):
+            mode = os.stat(name, dir_fd=here, follow_symlinks=False).st_mode
+            if stat.S_ISDIR(mode) or stat.S_ISREG(mode):
+                found.append((os.path.normpath(os.path.join(below, name)), stat.S_ISDIR(mode)))
+    return found
+
+
+def opened(source: Path, path: str) -> BinaryIO:
+    """Open the file of that path below ``source``, without following any link on the way."""
+    *folders, name = path.split("/")
+    at = os.open(source, _FOLDER)
+    try:
+        for folder in folders:
+            above, at = at, os.open(folder, _FOLDER, dir_fd=at)
+            os.close(above)
+        return os.fdopen(os.open(name, _READ, dir_fd=at), "rb")
+    finally:
+        os.close(at)
 
 
 def _copy(source: Path, to: int) -> None:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
+import os
+import secrets
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from vaas.addresses import check_url
 from vaas.errors import Conflict, Forbidden, Invalid, NotFound, StorageFull, TooLarge, Unavailable, VaasError
-from vaas.http import Http, Response
+from vaas.http import Body, FileBody, Http, Response
 from vaas.model import Entry
 from vaas.stores.base import Piece, Store, check_path
+from vaas.stores.bringing import contained, opened
 from vaas.stores.multistatus import PROPFIND, Found, parse_multistatus, path_parts
 
 __all__ = ["WebdavStore", "connect", "guess_roots"]
@@ -131,10 +136,47 @@ class WebdavStore(Store):
     async def make_folder(self, path: str) -> None:
         """Make the folder; its parent must exist."""
         path = _new(path)
-        answer = await self._request("MKCOL", self._url(path) + "/", path, {}, b"")
+        answer = await self._make(path)
         if answer.status == 405:
             raise Conflict(f"There is a “{path}” already.")
         await self._check_change(answer.status, path)
+
+    async def bring(self, path: str, folder: Path) -> None:
+        """Bring a folder of this machine in; until it is whole, it has a hidden name."""
+        path = _new(path)
+        with contextlib.suppress(NotFound):
+            await self.stat(path)
+            raise Conflict(f"There is a “{path}” already.")
+        above, slash, _ = path.rpartition("/")
+        hidden = f"{above}{slash}.vaas-{secrets.token_hex(8)}.tmp"
+        try:
+            await self._check_change((await self._make(hidden)).status, path)
+            for name, is_folder in await asyncio.to_thread(contained, folder):
+                to = f"{hidden}/{name}"
+                answer = await (self._make(to) if is_folder else self._send(to, folder, name))
+                self._check(answer.status, f"{path}/{name}", {200, 201, 204})
+            moved = {"Destination": self._url(path), "Overwrite": "F"}
+            answer = await self._request("MOVE", self._url(hidden) + "/", path, moved, None)
+            if answer.status == 412:
+                raise Conflict(f"There is a “{path}” already.")
+            self._check(answer.status, path, {201, 204})
+        except BaseException:
+            await asyncio.shield(self._remove(hidden))
+            raise
+
+    async def _make(self, path: str) -> Response:
+        return await self._request("MKCOL", self._url(path) + "/", path, {}, b"")
+
+    async def _send(self, path: str, folder: Path, name: str) -> Response:
+        with await asyncio.to_thread(opened, folder, name) as file:
+            body = FileBody(file, os.fstat(file.fileno()).st_size)
+            headers, seconds = {"Content-Type": "application/octet-stream"}, 60 + body.size / _UPLOAD_BYTES_PER_SECOND
+            return await self._request("PUT", self._url(path), path, headers, body, seconds=seconds)
+
+    async def _remove(self, path: str) -> None:
+        """Delete what was not brought to its end; a server that is gone keeps it, under its hidden name."""
+        with contextlib.suppress(VaasError):
+            await self._request("DELETE", self._url(path) + "/", path, {}, None)
 
     async def _check_change(self, status: int, path: str) -> None:
         if status in {404, 409}:
@@ -190,7 +232,7 @@ class WebdavStore(Store):
         url: str,
         path: str,
         headers: Mapping[str, str],
-        body: bytes,
+        body: Body,
         *,
         seconds: float | None = None,
     ) -> Response:
