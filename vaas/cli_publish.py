@@ -14,6 +14,7 @@ from typing import Any
 
 from vaas import cli_client
 from vaas.cli_client import Client
+from vaas.client.errors import PortalError
 from vaas.errors import Invalid, VaasError
 from vaas.locks import LOCK
 from vaas.network import connects, parse, text_of
@@ -115,7 +116,7 @@ async def _publish(options: argparse.Namespace) -> int:
     client = cli_client.of(options)
     whither, sent = _asked(options)
     sent |= {"environment": options.environment} | ({} if network is None else {"network": text_of(network)})
-    draft = await client.call("POST", whither, sent)
+    draft = await _begun(client, whither, sent)
     report = await _await_check(client, draft["id"])
     _print_report(report)
     _print_closed(report, draft["network"])
@@ -143,6 +144,17 @@ def _asked(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     encoded = {path: base64.b64encode(data).decode() for path, data in files.items()}
     print(f"Sending {len(files)} file{'s' if len(files) != 1 else ''}…")
     return "uploads", {"files": encoded, "notebook": notebook, "slug": options.update}
+
+
+async def _begun(client: Client, whither: str, sent: Mapping[str, Any]) -> dict[str, Any]:
+    """Ask for a draft; where the portal wants to hear that data may be passed on, say with which option."""
+    try:
+        draft: dict[str, Any] = await client.call("POST", whither, sent)
+    except PortalError as error:
+        if "pass on a copy of the data" not in str(error):
+            raise
+        raise Invalid(f"{error} To confirm it, add --shares-data; the run’s page lists the data.") from error
+    return draft
 
 
 def _publication(options: argparse.Namespace) -> dict[str, Any]:

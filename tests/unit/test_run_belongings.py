@@ -341,7 +341,9 @@ async def test_a_result_is_published_from_the_command_line(
     monkeypatch.setattr(cli_publish, "_A_WHILE", -2.0)
     run = await done(running, stage)
     assert await publish(site, f"run:{run.id}") == 2
-    assert "Confirm that you may pass on a copy of the data" in capsys.readouterr().err and drafts_of(world) == 0
+    told = capsys.readouterr().err
+    assert "Confirm that you may pass on a copy of the data" in told and "add --shares-data" in told
+    assert drafts_of(world) == 0
     going = asyncio.create_task(publish(site, f"{site}runs/{run.id}/", "--shares-data", "--network", "example.org"))
     while not drafts_of(world):
         await asyncio.sleep(0.02)
