@@ -350,8 +350,10 @@ class TestARun:
         run = await started(world, n=5, name="north")
         here = f"runs/{run.id}/"
         assert (await ada.post(here, data={"do": "forget"})).status_code == 409
-        await ada.post(here, data={"do": "cancel"})
+        answer = await ada.post(here, data={"do": "cancel"})
         assert kept(world)[0].state == "cancelled"
+        # The page itself says how far that is: a notice would go on saying that it is being cancelled.
+        assert "vaas-notice" not in answer.headers.get("Set-Cookie", "")
         form = (await ada.get(f"runs/new?again={run.id}")).text
         assert 'name="value.n" value="5"' in form and 'value="north"' in form and "how-table" not in form
         world.clock.forward(seconds=1)
