@@ -346,6 +346,13 @@ class TestARun:
         assert (answer.text, answer.headers["Content-Type"]) == (HOSTILE, "text/plain; charset=utf-8")
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
+    async def test_a_module_that_is_not_there_comes_with_what_to_do(self, ada: httpx.AsyncClient, world: World) -> None:
+        run = await going(world)
+        for error, told in (("ModuleNotFoundError: No module named 'emoji'", True), ("ValueError: odd", False)):
+            becomes(world, run, state="failed", error=f"Cell 2 failed: {error}")
+            page = (await ada.get(f"runs/{run.id}/")).text
+            assert "It did not work" in page and ("repeat it with an environment that has this module" in page) is told
+
     async def test_it_is_cancelled_repeated_and_taken_off_the_list(self, ada: httpx.AsyncClient, world: World) -> None:
         run = await started(world, n=5, name="north")
         here = f"runs/{run.id}/"
