@@ -9,7 +9,7 @@ import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vaas import cli_client
@@ -30,6 +30,7 @@ _OPENS = {
     "warm": "quickly (warm): a few sessions that have run it are kept ready",
     "cold": "slowly (cold): it runs for each visitor",
 }
+_STORED = re.compile(r"([A-Za-z0-9_-]{1,60}):(?!//)(.+\.ipynb)")
 _RUN = re.compile(r"run:(.+)|https?://.+/runs/([a-z0-9]{12})/?")
 #: So many seconds are waited for the word on that, besides those that the notebook takes.
 _A_WHILE = 20.0
@@ -39,8 +40,8 @@ def add_publish(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
         "path",
-        help="a notebook, or a folder that holds it (and --notebook says which); run:ID, or the address of its page, "
-        "for what came of a run",
+        help="a notebook, or a folder that holds it (and --notebook says which); STORE:PATH for one that is there "
+        "(home:lab/waves.ipynb); run:ID, or the address of its page, for what came of a run",
     )
     parser.add_argument(
         "--shares-data",
@@ -135,11 +136,18 @@ async def _publish(options: argparse.Namespace) -> int:
 
 
 def _asked(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
-    """Return where a draft is asked for, and of what: of a run's result, or of files of this machine that are sent."""
+    """Return where a draft is asked for, and of what: a run's result, a notebook of a store, or files that are sent."""
     if run := _RUN.fullmatch(options.path):
         if options.include or options.notebook or options.update:
             raise Invalid("What came of a run is taken as it is: leave out --include, --notebook and --update.")
         return "drafts", {"run": run[1] or run[2], "shares": options.shares_data}
+    if (found := _STORED.fullmatch(options.path)) and not Path(options.path).exists():
+        if options.notebook or options.update:
+            raise Invalid("A notebook that is there already knows which app it is: leave out --notebook and --update.")
+        folder = PurePosixPath(found[2]).parent
+        along = [*options.include, *FILES, LOCK] if options.include else []  # else the portal sees what it needs
+        beside = {"include": [(folder / each).as_posix() for each in along]} if along else {}
+        return "drafts", {"store": found[1], "path": found[2], **beside}
     files, notebook = _collect(Path(options.path), options.include, options.notebook)
     encoded = {path: base64.b64encode(data).decode() for path, data in files.items()}
     print(f"Sending {len(files)} file{'s' if len(files) != 1 else ''}…")
