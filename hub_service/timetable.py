@@ -14,6 +14,14 @@ from vaas.errors import Invalid
 __all__ = ["next_time", "site_zone", "zone_of", "zones"]
 
 _UTC = "UTC"
+#: What cronsim says of a field → what we call it.
+_WRONG = {
+    "Bad minute": "minute",
+    "Bad hour": "hour",
+    "Bad day-of-month": "day",
+    "Bad month": "month",
+    "Bad day-of-week": "weekday",
+}
 
 
 def next_time(cron: str, after: datetime, zone: str = _UTC) -> datetime | None:
@@ -34,8 +42,9 @@ def next_time(cron: str, after: datetime, zone: str = _UTC) -> datetime | None:
         times = (each.astimezone(UTC) for each in CronSim(cron, after.astimezone(place)))
         return next((each for each in times if each > after), None)
     except (CronSimError, ValueError, OverflowError) as error:
+        which = next((f"There is no such {name}. " for said, name in _WRONG.items() if said in str(error)), "")
         raise Invalid(
-            "Write five fields: minute, hour, day, month, weekday, such as “0 6 * * 1” for Mondays at six.",
+            f"{which}Write five fields: minute, hour, day, month, weekday, such as “0 6 * * 1” for Mondays at six.",
             field="cron",
         ) from error
 

@@ -9,11 +9,12 @@ import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vaas import cli_client
 from vaas.cli_client import Client
+from vaas.client.errors import PortalError
 from vaas.errors import Invalid, VaasError
 from vaas.locks import LOCK
 from vaas.network import connects, parse, text_of
@@ -29,6 +30,7 @@ _OPENS = {
     "warm": "quickly (warm): a few sessions that have run it are kept ready",
     "cold": "slowly (cold): it runs for each visitor",
 }
+_STORED = re.compile(r"([A-Za-z0-9_-]{1,60}):(?!//)(.+\.ipynb)")
 _RUN = re.compile(r"run:(.+)|https?://.+/runs/([a-z0-9]{12})/?")
 #: So many seconds are waited for the word on that, besides those that the notebook takes.
 _A_WHILE = 20.0
@@ -38,8 +40,8 @@ def add_publish(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
         "path",
-        help="a notebook, or a folder that holds it (and --notebook says which); run:ID, or the address of its page, "
-        "for what came of a run",
+        help="a notebook, or a folder that holds it (and --notebook says which); STORE:PATH for one that is there "
+        "(home:lab/waves.ipynb); run:ID, or the address of its page, for what came of a run",
     )
     parser.add_argument(
         "--shares-data",
@@ -115,7 +117,7 @@ async def _publish(options: argparse.Namespace) -> int:
     client = cli_client.of(options)
     whither, sent = _asked(options)
     sent |= {"environment": options.environment} | ({} if network is None else {"network": text_of(network)})
-    draft = await client.call("POST", whither, sent)
+    draft = await _begun(client, whither, sent)
     report = await _await_check(client, draft["id"])
     _print_report(report)
     _print_closed(report, draft["network"])
@@ -134,15 +136,33 @@ async def _publish(options: argparse.Namespace) -> int:
 
 
 def _asked(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
-    """Return where a draft is asked for, and of what: of a run's result, or of files of this machine that are sent."""
+    """Return where a draft is asked for, and of what: a run's result, a notebook of a store, or files that are sent."""
     if run := _RUN.fullmatch(options.path):
         if options.include or options.notebook or options.update:
             raise Invalid("What came of a run is taken as it is: leave out --include, --notebook and --update.")
         return "drafts", {"run": run[1] or run[2], "shares": options.shares_data}
+    if (found := _STORED.fullmatch(options.path)) and not Path(options.path).exists():
+        if options.notebook or options.update:
+            raise Invalid("A notebook that is there already knows which app it is: leave out --notebook and --update.")
+        folder = PurePosixPath(found[2]).parent
+        along = [*options.include, *FILES, LOCK] if options.include else []  # else the portal sees what it needs
+        beside = {"include": [(folder / each).as_posix() for each in along]} if along else {}
+        return "drafts", {"store": found[1], "path": found[2], **beside}
     files, notebook = _collect(Path(options.path), options.include, options.notebook)
     encoded = {path: base64.b64encode(data).decode() for path, data in files.items()}
     print(f"Sending {len(files)} file{'s' if len(files) != 1 else ''}…")
     return "uploads", {"files": encoded, "notebook": notebook, "slug": options.update}
+
+
+async def _begun(client: Client, whither: str, sent: Mapping[str, Any]) -> dict[str, Any]:
+    """Ask for a draft; where the portal wants to hear that data may be passed on, say with which option."""
+    try:
+        draft: dict[str, Any] = await client.call("POST", whither, sent)
+    except PortalError as error:
+        if "pass on a copy of the data" not in str(error):
+            raise
+        raise Invalid(f"{error} To confirm it, add --shares-data; the run’s page lists the data.") from error
+    return draft
 
 
 def _publication(options: argparse.Namespace) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from vaas.series import decoded
 __all__ = ["add_run", "run_run"]
 
 _IN_A_STORE = re.compile(r"([A-Za-z0-9_-]{1,60}):(.+\.ipynb)")
+_FILE = re.compile(r"(?!store:)([A-Za-z0-9_-]{1,60}):/*(.+)")
 _LAST_LINES = 20
 _HOME = "home"
 
@@ -35,7 +36,11 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     )
     for name, metavar, words in (
         ("--parameter", "NAME=VALUE", "a value for a parameter"),
-        ("--thing", "NAME=WHAT", "what fills a slot: a thing of your basket by its id, or store:STORE/PATH"),
+        (
+            "--thing",
+            "NAME=WHAT",
+            "data for a parameter: STORE:PATH (home:lab/sea.csv), or a thing of your basket by its id",
+        ),
     ):
         short = ["-p"] if name == "--parameter" else []
         said = f"{words}; may be given more than once"
@@ -68,7 +73,7 @@ def run_run(options: argparse.Namespace, *, every: float = 1.0) -> int:
 async def _run(options: argparse.Namespace, every: float) -> int:
     client = cli_client.of(options)
     said: dict[str, Any] = {name: getattr(options, name) for name in ("title", "environment", "size", "facility")}
-    said |= {"values": _pairs(options.parameter), "things": _pairs(options.thing)}
+    said |= {"values": _pairs(options.parameter), "things": _things(options.thing)}
     table = options.table.read_bytes() if options.table else None
     said |= await _asked(client, options.notebook, options.include)
     if table is not None:
@@ -127,6 +132,12 @@ async def _tell(client: Client, run: Mapping[str, Any], *, which: str) -> None:
         log = (await client.call("GET", f"runs/{quote(run['id'])}/log"))["log"]
         for line in log.splitlines()[-_LAST_LINES:]:
             print(f"  {clean_text(line)}", file=sys.stderr)
+
+
+def _things(said: Sequence[str]) -> dict[str, str]:
+    """Return what fills slots as the portal names it; a file is named as a notebook is, or as tables name it."""
+    found = {name: (what, _FILE.fullmatch(what)) for name, what in _pairs(said).items()}
+    return {name: f"store:{file[1]}/{file[2]}" if file else what for name, (what, file) in found.items()}
 
 
 def _pairs(said: Sequence[str]) -> dict[str, str]:

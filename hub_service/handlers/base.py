@@ -186,6 +186,8 @@ class Base(HubOAuthenticated, web.RequestHandler):
         if isinstance(error, errors.VaasError):
             status, fix = STATUS[type(error)]
             fix = "" if "ry again" in error.message and "ry again" in fix else fix  # nobody is told so twice
+            if isinstance(error, errors.Forbidden) and error.field:
+                fix = ""  # what was chosen cannot be, and it says why: no owner can change that
             if isinstance(error, errors.UnknownToken | errors.WeakToken):
                 fix = f"Make another one at {urljoin(self.public_url, f'{self.hub_auth.hub_prefix}token')}."
             return status, error.message, fix

@@ -61,7 +61,7 @@ class RunPage(Page):
         running, do = self.portal.running, self.get_body_argument("do", "")
         if do == "cancel":
             await running.cancel(self.visitor, run_id)
-            self.done(f"runs/{run_id}/", "It is being cancelled.")
+            self.done(f"runs/{run_id}/")  # its page says how far that is
         elif do == "publish":
             await self._publish(run_id)
         elif do == "repeat":

@@ -52,6 +52,14 @@ async def test_a_notebook_there_is_run_and_followed(
     assert lines[-1].startswith("Done. ") and lines[-1].endswith("/files/home/Runs/Waves")
 
 
+@pytest.mark.parametrize("said", ["home:lab/sea.csv", "store:home/lab/sea.csv"])
+async def test_data_is_named_as_notebooks_are_or_as_in_tables(
+    ada: httpx.AsyncClient, world: World, site: str, said: str
+) -> None:
+    assert await run(site, THERE, "--thing", f"table={said}", "--no-wait") == 0
+    assert [each.asked["things"]["table"]["path"] for each in kept(world)] == ["lab/sea.csv"]
+
+
 async def test_a_failure_is_told_with_the_end_of_the_log(
     ada: httpx.AsyncClient, world: World, site: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -104,7 +112,9 @@ async def test_a_table_is_one_run_for_each_row(
         (["app:none"], "There is no"),
         ([THERE, "-p", "n"], "NAME=VALUE"),
         ([THERE, "-p", "n=many"], "“n” takes a whole number"),
-        ([THERE, "-p", "nope=1"], "no parameter “nope”"),
+        ([THERE, "-p", "nope=1"], "no parameter “nope”."),
+        ([THERE, "-p", "heigth=1"], "no parameter “heigth”. Is “height” meant?"),
+        ([THERE, "--thing", "table=home:sea.csv"], "There is no “sea.csv” in “Home”. Write its whole path there."),
         ([THERE, "--table", "none.csv"], "none.csv"),
         ([THERE, "--size", "giant"], "This size is not offered"),
     ],

@@ -116,6 +116,10 @@ async def test_what_cannot_be_is_said_in_the_form(
     assert answer.status_code == status
     assert said in re.search(r'role="alert".*?</ul>', answer.text, re.S)[0]  # type: ignore[index]
     assert "Launch in JupyterLab" in answer.text and labs.plans == []
+    async with client(site, "ada") as program:
+        where = {name.partition("-")[0]: value for name, value in sent.items() if value != "current"}
+        told = (await program.post("api/launches", json={"store": "home", "path": "tides.ipynb", **where})).text
+        assert "Ask its owner" not in told  # nobody's access could change it
 
 
 async def test_the_tenth_server_is_refused_in_the_form(world: World, site: str, labs: Labs) -> None:
@@ -178,6 +182,17 @@ async def test_what_ended_says_why_and_what_to_do(world: World, site: str, labs:
     assert f">{end.badge}<" in listed and (end.why in listed) is bool(end.fix)
     assert 'href="/services/vaas/files/home/Launches/Tides">Launches/Tides</a>' in page and "Start it again" in page
     assert ("” is stopped" in page) is (why == "asked")
+
+
+async def test_a_notebook_in_its_own_place_is_called_no_copy(world: World, site: str, labs: Labs) -> None:
+    world.put(ADA, "lab/tides.ipynb", notebook("x = 1"))
+    async with client(site, "ada") as ada:
+        launch = await launched(ada, path="lab/tides.ipynb")
+        keep(world, launch, folder="lab", notebook="tides.ipynb")
+        page = (await ada.get(f"launches/{launch}/")).text
+        assert "<dt>Its folder</dt>" in page and "Your copy" not in page
+        keep(world, launch, folder="Launches/Tides")
+        assert "<dt>Your copy</dt>" in (await ada.get(f"launches/{launch}/")).text
 
 
 async def test_a_full_memory_is_said_while_it_runs(world: World, site: str, labs: Labs) -> None:

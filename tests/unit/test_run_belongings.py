@@ -341,7 +341,9 @@ async def test_a_result_is_published_from_the_command_line(
     monkeypatch.setattr(cli_publish, "_A_WHILE", -2.0)
     run = await done(running, stage)
     assert await publish(site, f"run:{run.id}") == 2
-    assert "Confirm that you may pass on a copy of the data" in capsys.readouterr().err and drafts_of(world) == 0
+    told = capsys.readouterr().err
+    assert "Confirm that you may pass on a copy of the data" in told and "add --shares-data" in told
+    assert drafts_of(world) == 0
     going = asyncio.create_task(publish(site, f"{site}runs/{run.id}/", "--shares-data", "--network", "example.org"))
     while not drafts_of(world):
         await asyncio.sleep(0.02)
@@ -354,6 +356,27 @@ async def test_a_result_is_published_from_the_command_line(
     files = {file.path for file in world.core.version(app).snapshot.files}
     assert files == {"tides.ipynb", "tides.csv", "inputs/table/other.csv"} and app.network == ("example.org",)
     assert capsys.readouterr().out.splitlines()[-1].endswith(f"/apps/{app.slug}/")
+
+
+async def test_a_notebook_of_a_store_is_published_from_the_command_line(
+    world: World, site: str, monkeypatch: Patch
+) -> None:
+    monkeypatch.setenv("VAAS_TOKEN", "ada")
+    monkeypatch.setattr(cli_publish, "_A_WHILE", -2.0)
+    world.put(ADA, "lab/sea.ipynb", notebook("x = 1"))
+    world.put(ADA, "lab/sea.csv", "a\n1\n")
+    world.put(ADA, "lab/other.csv", "a\n1\n")
+    assert await publish(site, "home:lab/sea.ipynb", "--update", "sea") == 2 and drafts_of(world) == 0
+    going = asyncio.create_task(publish(site, "home:lab/sea.ipynb", "--include", "sea.csv", "--title", "Sea"))
+    while not (drafts_of(world) or going.done()):
+        await asyncio.sleep(0.02)
+    with world.core.database.begin() as records:
+        (draft,) = records.drafts.of("ada")
+    await world.settle()
+    world.report(draft)
+    assert await going == 0
+    (app,) = [listed.app for listed in world.portal.gallery.apps(ME, Query()) if listed.app.title == "Sea"]
+    assert {file.path for file in world.core.version(app).snapshot.files} == {"sea.ipynb", "sea.csv"}
 
 
 @pytest.mark.parametrize("option", [["--include", "a.csv"], ["--notebook", "a.ipynb"], ["--update", "tides"]])

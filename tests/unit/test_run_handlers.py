@@ -346,12 +346,21 @@ class TestARun:
         assert (answer.text, answer.headers["Content-Type"]) == (HOSTILE, "text/plain; charset=utf-8")
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
+    async def test_a_module_that_is_not_there_comes_with_what_to_do(self, ada: httpx.AsyncClient, world: World) -> None:
+        run = await going(world)
+        for error, told in (("ModuleNotFoundError: No module named 'emoji'", True), ("ValueError: odd", False)):
+            becomes(world, run, state="failed", error=f"Cell 2 failed: {error}")
+            page = (await ada.get(f"runs/{run.id}/")).text
+            assert "It did not work" in page and ("repeat it with an environment that has this module" in page) is told
+
     async def test_it_is_cancelled_repeated_and_taken_off_the_list(self, ada: httpx.AsyncClient, world: World) -> None:
         run = await started(world, n=5, name="north")
         here = f"runs/{run.id}/"
         assert (await ada.post(here, data={"do": "forget"})).status_code == 409
-        await ada.post(here, data={"do": "cancel"})
+        answer = await ada.post(here, data={"do": "cancel"})
         assert kept(world)[0].state == "cancelled"
+        # The page itself says how far that is: a notice would go on saying that it is being cancelled.
+        assert "vaas-notice" not in answer.headers.get("Set-Cookie", "")
         form = (await ada.get(f"runs/new?again={run.id}")).text
         assert 'name="value.n" value="5"' in form and 'value="north"' in form and "how-table" not in form
         world.clock.forward(seconds=1)

@@ -141,6 +141,14 @@ async def test_what_cannot_be_is_refused_at_its_field(
     assert refused.value.field == field and running.schedules(ME) == []
 
 
+def test_a_line_of_five_fields_hears_which_of_them_cannot_be() -> None:
+    for cron, said in (("61 * * * *", "minute"), ("0 0 31 2 *", "day"), ("0 6 * * 9", "weekday")):
+        with pytest.raises(Invalid, match=f"There is no such {said}\\."):
+            next_time(cron, datetime(2026, 7, 1, tzinfo=UTC))
+    with pytest.raises(Invalid, match="^Write five fields"):
+        next_time("0 6 * *", datetime(2026, 7, 1, tzinfo=UTC))
+
+
 async def test_one_has_so_many_and_takes_them_away(world: World, running: Running) -> None:
     world.limit(schedules_each=1)
     schedule = await scheduled(world, running)

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 from vaas.errors import Invalid
@@ -139,7 +140,9 @@ def filled(fields: Sequence[Field], given: Mapping[str, Any]) -> dict[str, Any]:
     known = {each.name: each for each in fields}
     for name in given:
         if name not in known:
-            raise Invalid(f"The notebook has no parameter “{str(name)[:80]}”.", field=str(name)[:80])
+            close = get_close_matches(str(name), known, n=1)
+            hint = f" Is “{close[0]}” meant?" if close else ""
+            raise Invalid(f"The notebook has no parameter “{str(name)[:80]}”.{hint}", field=str(name)[:80])
     values = {name: _value(known[name], value) for name, value in given.items()}
     values = {name: value for name, value in values.items() if value is not None}
     if len(values) > 1 and len(json.dumps(values)) > _MOST_VALUES:

@@ -138,7 +138,10 @@ def digest_of_folder(folder: Path) -> str:
 
 async def _entry(store: Store, path: str) -> Entry:
     """Return the file or folder there. Raises Invalid for a folder that cannot be brought."""
-    entry = await store.stat(path)
+    try:
+        entry = await store.stat(path)
+    except NotFound as error:  # which of one's places was looked in, and that it was not the notebook's folder
+        raise NotFound(f"There is no “{path}” in “{store.title}”. Write its whole path there.") from error
     if entry.folder and not path:
         raise Invalid(f"Choose a file or a folder in “{store.title}”, not all of it.")
     if entry.folder and not store.here:
