@@ -22,17 +22,23 @@ from vaas.db import base, keeping, naming, running, schema
 from vaas.db.finds import SqlFinds, SqlLeases, SqlWalks
 from vaas.db.rows import SqlChanges, SqlRows
 from vaas.db.seal import Seal
-from vaas.errors import Conflict, NotFound, Unavailable
+from vaas.errors import Conflict, Invalid, NotFound, Unavailable
 from vaas.model import Access, App, Draft, File, Grant, Incident, Link, Snapshot, StoreAccount, Version, Visitor
 
 __all__ = ["SqlDatabase"]
 
 
 class SqlDatabase(base.Database):
-    """The database at an SQLAlchemy URL; ``seal`` closes the secrets in it."""
+    """The database at an SQLAlchemy URL; ``seal`` closes the secrets in it.
+
+    Raises Invalid for what is no such URL, and ImportError without its driver.
+    """
 
     def __init__(self, url: str, *, seal: Seal) -> None:
-        self._engine = sa.create_engine(url, pool_pre_ping=not url.startswith("sqlite"), json_serializer=_json)
+        try:
+            self._engine = sa.create_engine(url, pool_pre_ping=not url.startswith("sqlite"), json_serializer=_json)
+        except (sa.exc.ArgumentError, ValueError) as error:
+            raise Invalid("This is no address of a database.") from error  # which may hold a password
         self._seal = seal
         if self._engine.dialect.name == "sqlite":
             sa.event.listen(self._engine, "connect", _tune_sqlite)
