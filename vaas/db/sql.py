@@ -22,10 +22,13 @@ from vaas.db import base, keeping, naming, running, schema
 from vaas.db.finds import SqlFinds, SqlLeases, SqlWalks
 from vaas.db.rows import SqlChanges, SqlRows
 from vaas.db.seal import Seal
-from vaas.errors import Conflict, Invalid, NotFound, Unavailable
+from vaas.errors import Conflict, Invalid, NotFound, StorageFull, Unavailable
 from vaas.model import Access, App, Draft, File, Grant, Incident, Link, Snapshot, StoreAccount, Version, Visitor
 
 __all__ = ["SqlDatabase"]
+
+#: How SQLite and PostgreSQL say that there is no room.
+_FULL = ("disk is full", "No space left on device")
 
 
 class SqlDatabase(base.Database):
@@ -73,8 +76,8 @@ class SqlDatabase(base.Database):
 
     @contextmanager
     def begin(self) -> Iterator[base.Records]:
-        """Open a transaction: kept when the block ends, undone when it raises."""
-        with self._engine.begin() as c:
+        """Open a transaction: kept when the block ends, undone when it raises. StorageFull where there is no room."""
+        with _room(), self._engine.begin() as c:
             yield base.Records(
                 apps=_Apps(c),
                 versions=_Versions(c),
@@ -107,6 +110,17 @@ class SqlDatabase(base.Database):
     def close(self) -> None:
         """Give back the connections."""
         self._engine.dispose()
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    """Turn what the database says of its disk into StorageFull."""
+    try:
+        yield
+    except sa.exc.OperationalError as error:
+        if not any(words in str(error.orig) for words in _FULL):
+            raise
+        raise StorageFull("The portal's disk is full.", log_message=f"The database: {error.orig}") from error
 
 
 def _migrations() -> Config:
