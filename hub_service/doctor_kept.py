@@ -51,7 +51,7 @@ def _data(case: Case) -> Check | str:
 
 def _account() -> str:
     try:
-        return pwd.getpwuid(os.geteuid()).pw_name
+        return f"“{pwd.getpwuid(os.geteuid()).pw_name}”"
     except KeyError:
         return f"User {os.geteuid()}"
 

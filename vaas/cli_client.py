@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import os
 import sys
 from collections.abc import Coroutine, Mapping
@@ -54,6 +55,8 @@ def of_anybody(options: argparse.Namespace) -> Client:
 
 def completed(command: str, work: Coroutine[Any, Any, int], *, interrupted: str) -> int:
     """Do it and return its status: 2 where it went wrong, which is said; 130 when it was interrupted, with this."""
+    # What libraries write into logs is not for the terminal.
+    logging.getLogger("tornado").addHandler(logging.NullHandler())
     try:
         return asyncio.run(work)
     except VaasError as error:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
 from tornado.httputil import HTTPServerRequest
 
+from hub_service.settings import ROOT
 from tests.servers import web
 from vaas.cli_client import Client, of
 from vaas.errors import Invalid, Unavailable
@@ -56,7 +59,8 @@ async def test_an_address_without_a_portal_is_told_as_one_and_asked_once() -> No
 
 
 async def test_https_where_there_is_http_is_not_called_a_bad_certificate() -> None:
-    async def refuse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         writer.close()
 
@@ -65,6 +69,12 @@ async def test_https_where_there_is_http_is_not_called_a_bad_certificate() -> No
     async with server:
         with pytest.raises(Unavailable, match="does not answer by https"):
             await Client(f"https://127.0.0.1:{port}/", "x").call("GET", "runs")
+        asked = [sys.executable, "-m", "vaas", "run", "home:x.ipynb", "--url", f"https://127.0.0.1:{port}/"]
+        environ = {**os.environ, "VAAS_TOKEN": "x", "PYTHONPATH": str(ROOT)}
+        command = await asyncio.create_subprocess_exec(*asked, env=environ, stderr=asyncio.subprocess.PIPE)
+        _, told = await command.communicate()
+    # One line: what libraries write into logs is not for people.
+    assert command.returncode == 2 and told.decode().startswith("vaas run: “127.0.0.1:") and told.count(b"\n") == 1
 
 
 @pytest.mark.parametrize(("name", "why"), [("none", "No such file"), (".", "Is a directory"), ("bytes", "no text")])
