@@ -24,6 +24,7 @@ from hub_service.batch import batch
 from hub_service.bodies import SizedApplication
 from hub_service.catalog_file import Elsewhere, read_catalogs
 from hub_service.common import Common
+from hub_service.database import open_database
 from hub_service.environments import environments_folder, make_maker
 from hub_service.facilities_file import declared
 from hub_service.handlers.base import filters, masked
@@ -82,10 +83,7 @@ _CATALOGS: Mapping[str, Callable[[Elsewhere, Http], Catalog]] = {
 def make_core(settings: Settings, environ: Mapping[str, str]) -> Core:
     """Put together what the verbs stand on; brings the database to the newest schema."""
     data = settings.data
-    database = SqlDatabase(
-        environ.get("VAAS_DATABASE_URL") or f"sqlite:///{data / 'portal.sqlite'}",
-        seal=Seal(ensure_secret(settings.secrets / "seal")),
-    )
+    database = open_database(settings, environ, seal=Seal(ensure_secret(settings.secrets / "seal")))
     database.upgrade()
     hub_url = environ["JUPYTERHUB_API_URL"]
     proxy = settings.proxy_address

@@ -11,13 +11,11 @@ from hub_service.clusters import htcondor_of, runs_folder, slurm_of
 from hub_service.environments import environments_folder
 from hub_service.post import post
 from hub_service.settings import Settings
-from hub_service.site import limits
+from hub_service.site import limits, runs_network
 from hub_service.timetable import next_time, site_zone
-from vaas.errors import Invalid
 from vaas.executors.base import Executor
 from vaas.executors.inspecting import Inspector
 from vaas.executors.local import Bounds, LocalExecutor
-from vaas.network import ALL
 from vaas.portal import Core, Running
 from vaas.portal.baskets import Baskets
 from vaas.portal.run_folders import kernel_of
@@ -32,7 +30,7 @@ def executors(settings: Settings, environ: Mapping[str, str]) -> dict[str, Execu
         settings.lab_python,
         settings.run / "jobs",
         sandbox=settings.sandbox,
-        network=_has_network(settings, environ.get("VAAS_RUN_NETWORK", "")),
+        network=runs_network(settings, environ),
         paths=[Path(path) for path in environ.get("VAAS_SANDBOX_PATHS", "").split(",") if path.strip()],
         environ=_told(environ),
         bounds=Bounds(bytes=said.run_disk, seconds=said.run_seconds),
@@ -55,23 +53,6 @@ def batch(settings: Settings, environ: Mapping[str, str]) -> Callable[[Core, Bas
         return Running(core, known, folder, baskets=baskets, **more)
 
     return made
-
-
-def _has_network(settings: Settings, said: str) -> bool:
-    """Tell whether runs on this machine have its network, or none: a job has no gate that could tell hosts apart.
-
-    Raises
-    ------
-    Invalid
-        It is neither, or nothing here could keep the network from them.
-    """
-    if said not in {"", "all", "none"}:
-        raise Invalid(
-            f"VAAS_RUN_NETWORK={said[:100]} cannot be: runs have all of the network or none. Write all or none."
-        )
-    if said == "none" and settings.sandbox == "off":
-        raise Invalid("VAAS_RUN_NETWORK=none takes a sandbox, and VAAS_SANDBOX is off. Leave one of them out.")
-    return said == "all" if said else settings.network == ALL
 
 
 def _told(environ: Mapping[str, str]) -> dict[str, str]:

@@ -50,6 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except VaasError as error:
         print(error.message, file=sys.stderr)
         return 2
+    except PermissionError as error:
+        cure = "Do this as the account that runs the portal, or choose another folder with --data."
+        print(f"{error.filename} is not for this account. {cure}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         return 130
 
@@ -66,6 +70,7 @@ def up(settings: Settings, args: argparse.Namespace, environ: Mapping[str, str])
     check_said(settings, environ)
     check_sign_in(settings)
     check_installed(settings, environ)
+    _check_database(settings, environ)
     if stop_leftovers(settings):
         print("Stopped what an earlier run had left behind.")
     settings = _with_ports(settings, environ)
@@ -120,6 +125,15 @@ def index(settings: Settings, args: argparse.Namespace, environ: Mapping[str, st
     from hub_service import index_command
 
     return index_command.index(settings, args, environ)
+
+
+def _check_database(settings: Settings, environ: Mapping[str, str]) -> None:
+    if not environ.get("VAAS_DATABASE_URL"):
+        return
+    # For this alone: it takes half a second to import.
+    from hub_service.database import check_database
+
+    check_database(settings, environ)
 
 
 def doctor(args: argparse.Namespace, environ: Mapping[str, str]) -> int:

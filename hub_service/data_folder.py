@@ -70,6 +70,9 @@ def check_writable(folder: Path) -> None:
     probe = folder / f".probe-{secrets.token_hex(4)}"
     try:
         probe.write_bytes(_SOMETHING)
+    except OSError as error:
+        # What was opened, but found no room, does not say where.
+        raise OSError(error.errno, error.strerror, str(probe)) from error
     finally:
         probe.unlink(missing_ok=True)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from textwrap import wrap
 
-from hub_service import doctor_kept, doctor_programs
+from hub_service import doctor_kept, doctor_programs, doctor_variables
 from hub_service.checks import BAD, OK, WARN, Check, looked
 from hub_service.doctor_case import Case
 from hub_service.needs import SAID
@@ -20,11 +21,13 @@ __all__ = ["doctor", "examine"]
 _WORDS: Mapping[str, str] = {OK: "well", WARN: "look", BAD: "bad"}
 _WIDTH = 100
 #: In the order of what stands on what.
-_LOOKS = (*doctor_programs.LOOKS, *doctor_kept.LOOKS)
+_LOOKS = (*doctor_variables.LOOKS, *doctor_programs.LOOKS, *doctor_kept.LOOKS)
 
 
 def doctor(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Look at all of it; 0 when nothing is broken, else 1."""
+    # The lines say it: what the portal would write into its log as well is not for the terminal.
+    logging.getLogger("vaas").addHandler(logging.NullHandler())
     found = []
     for check in examine(environ):
         found.append(check)
@@ -46,11 +49,21 @@ def examine(environ: Mapping[str, str]) -> Iterator[Check]:
         yield Check("Settings", BAD, error.message)
         return
     wrong = [each for name in SAID if (each := _said_wrong(name, settings, environ))]
-    yield from wrong or [Check("Settings", OK, "What the variables and files say can be read.")]
+    yield from _once(wrong) or [Check("Settings", OK, "What the variables and files say can be read.")]
     case = Case(settings, environ, frozenset(each.name for each in wrong))
+    told = {each.text for each in wrong}
     for name, look in _LOOKS:
-        if name not in case.wrong:
-            yield looked(name, lambda look=look: look(case))  # type: ignore[misc]
+        if name in case.wrong:
+            continue
+        found = looked(name, lambda look=look: look(case))  # type: ignore[misc]
+        if found.state != BAD or found.text not in told:  # several stand on the same thing
+            told.add(found.text)
+            yield found
+
+
+def _once(wrong: Sequence[Check]) -> list[Check]:
+    """Return them without what another one says in the same words."""
+    return list({each.text: each for each in reversed(wrong)}.values())[::-1]
 
 
 def _said_wrong(name: str, settings: Settings, environ: Mapping[str, str]) -> Check | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,12 +11,12 @@ from pathlib import Path
 from hub_service.checks import BAD, OK, WARN, Check, disk, indexes, made_environments
 from hub_service.clusters import runs_folder
 from hub_service.data_folder import check_folder, check_writable
+from hub_service.database import open_database, revisions
 from hub_service.doctor_case import Case, Look
 from hub_service.environments import environments_folder
 from hub_service.needs import all_answer, free_port, is_free
 from vaas.catalogs.own import count
 from vaas.db.seal import Seal
-from vaas.db.sql import SqlDatabase
 from vaas.errors import Invalid, Unavailable
 from vaas.portal.work import INDEX
 
@@ -27,13 +29,31 @@ def _data(case: Case) -> Check | str:
     """Whether it is ours, can be written, and is closed to others."""
     folder = case.given.data
     if not folder.exists():
+        there = next(each for each in folder.parents if each.exists())
+        if not os.access(there, os.W_OK | os.X_OK, effective_ids=True):
+            raise Invalid(
+                f"{folder} cannot be made: {_account()} may not write into {there}. Choose another VAAS_DATA."
+            )
         return f"{folder} is not there yet: “vaas up” makes it."
-    check_folder(folder)
-    for each in (folder, *(folder / name for name in ("logs", "run", "secrets") if (folder / name).exists())):
-        check_writable(each)
+    try:
+        check_folder(folder)
+        for each in (folder, *(folder / name for name in ("logs", "run", "secrets") if (folder / name).exists())):
+            check_writable(each)
+    except PermissionError as error:
+        raise Invalid(
+            f"{_account()} may not use {error.filename or folder}. Do this as the account that runs the portal, "
+            "or give the folder to this one."
+        ) from error
     if folder.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         return Check("Data folder", WARN, f"Others on this machine can look into {folder}: chmod 700 {folder}")
     return f"{folder} can be written."
+
+
+def _account() -> str:
+    try:
+        return f"“{pwd.getpwuid(os.geteuid()).pw_name}”"
+    except KeyError:
+        return f"User {os.geteuid()}"
 
 
 def _disk(case: Case) -> Check:
@@ -56,20 +76,10 @@ def _made(case: Case) -> bool:
     return "VAAS_DATABASE_URL" in case.environ or (case.given.data / "portal.sqlite").exists()
 
 
-def _opened(case: Case) -> SqlDatabase:
-    url = case.environ.get("VAAS_DATABASE_URL") or f"sqlite:///{case.given.data / 'portal.sqlite'}"
-    # Nothing that is sealed is read here.
-    return SqlDatabase(url, seal=Seal(bytes(32)))
-
-
 def _database(case: Case) -> Check | str:
     if not _made(case):
         return _NOT_YET
-    database = _opened(case)
-    try:
-        found, newest = database.revisions()
-    finally:
-        database.close()
+    found, newest = revisions(case.given, case.environ)
     if found == newest:
         return f"It answers, and its tables are the newest ({newest})."
     if found > newest:
@@ -81,7 +91,7 @@ def _database(case: Case) -> Check | str:
 
 def _index(case: Case) -> Check | str:
     if case.note is not None and _made(case):
-        database = _opened(case)
+        database = open_database(case.given, case.environ, seal=Seal(bytes(32)))  # nothing that is sealed is read
         try:
             with database.begin() as records:
                 return indexes(records.leases.all(INDEX), datetime.now(UTC))

@@ -48,6 +48,7 @@ _ASK_LAB = (
 #: What each batch system is asked by.
 _SLURM = ("sbatch", "squeue", "sacct", "scancel")
 _CONDOR = ("condor_submit", "condor_q", "condor_history", "condor_rm")
+_QUEUE = ("condor_q", "-totals")
 _LSM = Path("/sys/kernel/security/lsm")
 _UID_MAP = Path("/proc/self/uid_map")
 
@@ -178,8 +179,7 @@ def _facilities(case: Case) -> Check | str:
     """What is offered, whether something leads there, and what is in the environments."""
     said = declared(case.given, allowed=allowed_private(case.environ)).offering
     can = able(case.settings, case.environ)
-    if missing := advice(said, can, case.settings).missing:
-        return Check("Facilities", WARN, " ".join(missing))
+    missing = advice(said, can, case.settings).missing
     offering = connected(said, can)
     core = cast(Core, SimpleNamespace(offering=offering))
     seconds = limits(case.environ).probe_seconds
@@ -188,25 +188,30 @@ def _facilities(case: Case) -> Check | str:
         asyncio.run(Probing(core, offering, Path(aside) / "probed.json", case.given.lab_python, probe).look())
     found = environments(core.offering.environments, "Facilities")
     places = ", ".join(f"“{each.title}”" for each in offering.facilities)
-    return found if found.state != OK else f"{places}. Of the environments {found.text}"
+    if missing or found.state != OK:
+        return Check("Facilities", WARN, " ".join([*missing, *([found.text] if found.state != OK else [])]))
+    return f"{places}. Of the environments {found.text}"
 
 
 def _slurm(case: Case) -> str:
-    return "Not set up." if slurm_of(case.given, case.environ) is None else _answer("Slurm", _SLURM, ["squeue", "-h"])
+    if slurm_of(case.given, case.environ) is None:
+        return "Not set up."
+    return _answer("Slurm", _SLURM, ["squeue", "-h"], config="SLURM_CONF")
 
 
 def _condor(case: Case) -> str:
     known = htcondor_of(case.given, case.environ)
-    return "Not set up." if known is None else _answer("HTCondor", _CONDOR, ["condor_q", "-totals"])
+    return "Not set up." if known is None else _answer("HTCondor", _CONDOR, _QUEUE, config="CONDOR_CONFIG")
 
 
-def _answer(name: str, programs: Sequence[str], question: Sequence[str]) -> str:
+def _answer(name: str, programs: Sequence[str], question: Sequence[str], *, config: str) -> str:
     if lacking := [each for each in programs if shutil.which(each) is None]:
         raise Invalid(f"{', '.join(lacking)} cannot be found: install the client programs of {name}, or mend PATH.")
     try:
         asyncio.run(answer_of(question, seconds=_AWAY))
     except Unavailable as error:
-        raise Invalid(f"{name} does not answer: {error.log_message}") from error
+        cure = f"Check that its daemons run, and that its configuration is found (as by {config})."
+        raise Invalid(f"{name} does not answer: {error.log_message.rstrip('.')}. {cure}") from error
     return "Its programs are there, and it answers."
 
 

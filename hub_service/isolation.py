@@ -108,9 +108,10 @@ def warning(found: Isolation) -> str:
     """Say what it means that kernels are not isolated, and what to do; "" when they are."""
     if found.isolated:
         return ""
+    why = f"{found.why.rstrip('.')}. " if found.why else ""  # programs end their words without a stop
     told = "apt install" in found.why or "VAAS_SANDBOX" in found.why
     cure = "" if told else "It takes Linux with bubblewrap (apt install bubblewrap). "
     return (
-        f"Kernels are not isolated: apps are not kept apart from this machine. {found.why} {cure}"
+        f"Kernels are not isolated: apps are not kept apart from this machine. {why}{cure}"
         "Let only people publish whom you trust."
     )

@@ -15,7 +15,7 @@ from hub_service.isolation import require
 from hub_service.post import post
 from hub_service.running import Note
 from hub_service.settings import Settings, find_node
-from hub_service.site import allowed_private, bounds, frame_ancestors, limits, look_up, picture_sources
+from hub_service.site import allowed_private, bounds, frame_ancestors, limits, look_up, picture_sources, runs_network
 from hub_service.timetable import site_zone
 from vaas.errors import Invalid
 
@@ -36,6 +36,7 @@ SAID: Mapping[str, Callable[[Settings, Mapping[str, str]], object]] = {
     "Package index": lambda settings, environ: package_index(environ),
     "Frames": lambda settings, environ: frame_ancestors(environ, public_url=settings.public_url),
     "E-mail": lambda settings, environ: post(environ),
+    "Runs": runs_network,
     "Time zone": lambda settings, environ: site_zone(environ),
 }
 

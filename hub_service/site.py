@@ -7,15 +7,18 @@ import socket
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from difflib import get_close_matches
 from urllib.parse import urlsplit
 
+from hub_service.settings import Settings
 from vaas.addresses import AddressRules
 from vaas.cookies import takes_secure
 from vaas.errors import Invalid
+from vaas.network import ALL
 from vaas.portal import Limits
 from vaas.portal.walks import Bounds
 
-__all__ = ["allowed_private", "bounds", "frame_ancestors", "limits", "look_up", "picture_sources"]
+__all__ = ["allowed_private", "bounds", "frame_ancestors", "limits", "look_up", "picture_sources", "runs_network"]
 
 #: The origin of a site, or of all below one, as a content security policy takes it.
 _ANCESTOR = re.compile(r"https?://(\*\.)?([a-z0-9-]+(?:\.[a-z0-9-]+)*)(?::[0-9]{1,5})?")
@@ -90,7 +93,9 @@ def limits(environ: Mapping[str, str]) -> Limits:
     names = {f"VAAS_LIMIT_{name.upper()}" for name in Limits.__dataclass_fields__}
     for name in environ:
         if name.startswith("VAAS_LIMIT_") and name not in names:
-            raise Invalid(f"There is no limit {name}. There are {', '.join(sorted(names))}.")
+            near = " or ".join(get_close_matches(name, sorted(names), n=2))
+            cure = f"Is it {near}?" if near else f"There are {', '.join(sorted(names))}."
+            raise Invalid(f"There is no limit {name}. {cure}")
     said = {name: environ.get(f"VAAS_LIMIT_{name.upper()}", "") for name in Limits.__dataclass_fields__}
     for name, text in said.items():
         if text and not text.isdecimal():
@@ -125,3 +130,21 @@ def bounds(environ: Mapping[str, str]) -> Bounds:
         if text:
             found[_HARVEST[ending]] = int(text)
     return Bounds(**found)
+
+
+def runs_network(settings: Settings, environ: Mapping[str, str]) -> bool:
+    """Tell whether runs on this machine have its network, or none: a job has no gate that could tell hosts apart.
+
+    Raises
+    ------
+    Invalid
+        It is neither, or nothing here could keep the network from them.
+    """
+    said = environ.get("VAAS_RUN_NETWORK", "")
+    if said not in {"", "all", "none"}:
+        raise Invalid(
+            f"VAAS_RUN_NETWORK={said[:100]} cannot be: runs have all of the network or none. Write all or none."
+        )
+    if said == "none" and settings.sandbox == "off":
+        raise Invalid("VAAS_RUN_NETWORK=none takes a sandbox, and VAAS_SANDBOX is off. Leave one of them out.")
+    return said == "all" if said else settings.network == ALL

@@ -144,7 +144,7 @@ class Table:
         value = self.said.get(key, default)
         usable = isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
         if not usable:
-            raise self.wrong(key, f"“{key}” is {least:g} to {most:g}{f' {unit}' if unit else ''}.")
+            raise self.wrong(key, f"“{key}” is {least:,.9g} to {most:,.9g}{f' {unit}' if unit else ''}.")
         return float(value)
 
     def flag(self, key: str, default: bool) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import os
 import sys
 from collections.abc import Coroutine, Mapping
@@ -13,13 +14,17 @@ from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
 from vaas.client.errors import PortalError, api_of, refusal
-from vaas.errors import Forbidden, VaasError
+from vaas.errors import Forbidden, Invalid, Unavailable, VaasError
 from vaas.http import Http, internal_http
 from vaas.prose import clean_text
 
 __all__ = ["Client", "add_portal", "completed", "of", "of_anybody", "say"]
 
 _WHERE = "VAAS_TOKEN or --token-file"
+#: Answers of a front or a proxy behind which the portal is being started again.
+_NOT_NOW = frozenset({502, 503, 504})
+#: So many looks in a row may find no portal before following ends: a second or so apart.
+_LOOKS = 180
 
 
 def add_portal(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +55,8 @@ def of_anybody(options: argparse.Namespace) -> Client:
 
 def completed(command: str, work: Coroutine[Any, Any, int], *, interrupted: str) -> int:
     """Do it and return its status: 2 where it went wrong, which is said; 130 when it was interrupted, with this."""
+    # What libraries write into logs is not for the terminal.
+    logging.getLogger("tornado").addHandler(logging.NullHandler())
     try:
         return asyncio.run(work)
     except VaasError as error:
@@ -68,11 +75,22 @@ def say(text: str, *, error: bool = False) -> None:
 
 
 def _token(file: Path | None) -> str:
-    return file.read_text().strip() if file else os.environ.get("VAAS_TOKEN", "")
+    if file is None:
+        return os.environ.get("VAAS_TOKEN", "")
+    try:
+        return file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise Invalid(f"The file of the token, {file}, cannot be read: {why}.") from error
 
 
 def _place(portal: str) -> str:
     return urljoin(portal, "/hub/token")
+
+
+def _passes(error: VaasError) -> bool:
+    """Tell whether it may be another answer in a while."""
+    return isinstance(error, Unavailable) or (isinstance(error, PortalError) and error.status in _NOT_NOW)
 
 
 class Client:
@@ -87,6 +105,20 @@ class Client:
         """Return the decoded answer; raise what the portal says in its own words."""
         return await self._send(method, path, json.dumps(body).encode() if body is not None else None)
 
+    async def look(self, path: str, *, every: float) -> Any:
+        """Return how something goes on; a portal that is being started again is waited for."""
+        missed = 0
+        while True:
+            try:
+                return await self.call("GET", path)
+            except VaasError as error:
+                missed += 1
+                if missed == _LOOKS or not _passes(error):
+                    raise
+            if missed == 1:
+                say("The portal does not answer at the moment. It is asked again.", error=True)
+            await asyncio.sleep(every)
+
     async def write(self, store: str, path: str, data: bytes) -> None:
         """Write a new file into a store, with the folders that it is in; one that is there already stays as it is."""
         try:
@@ -100,11 +132,19 @@ class Client:
         if self._token:
             headers["Authorization"] = f"token {self._token}"
         answer = await self._http.request(method, self._url + path, headers=headers, body=data, seconds=300)
-        if answer.status in {401, 403} and not answer.body.startswith(b"{"):
-            raise Forbidden(
-                f"The portal does not accept this token. Make another one at {urljoin(self._url, '/hub/token')}."
-            )
+        if answer.status >= 400 and not answer.body.startswith(b"{"):
+            raise self._not_the_portals(answer.status)
         value = answer.json() if answer.body else None
         if answer.status >= 400:
             raise refusal(answer.status, value)
         return value
+
+    def _not_the_portals(self, status: int) -> VaasError:
+        """Return what an answer means that is not in the portal's own words."""
+        if status in {401, 403}:
+            return Forbidden(
+                f"The portal does not accept this token. Make another one at {urljoin(self._url, '/hub/token')}."
+            )
+        if status >= 500:
+            return Unavailable("The portal does not answer at the moment. Try again in a minute.")
+        return Invalid(f"There is no portal at {self._url.removesuffix('api/')} ({status}). Check the address.")

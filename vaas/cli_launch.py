@@ -78,7 +78,7 @@ async def _follow(client: Client, now: Mapping[str, Any], *, every: float) -> in
             shown = now["message"]
             say(shown)
         await asyncio.sleep(every)
-        now = await client.call("GET", f"launches/{now['id']}")
+        now = await client.look(f"launches/{now['id']}", every=every)
     if now["state"] == "ready":
         say(f"Ready. {now['url']}")
         return 0

@@ -182,7 +182,7 @@ def _publication(options: argparse.Namespace) -> dict[str, Any]:
 async def _await_check(client: Client, draft_id: str) -> Mapping[str, Any]:
     shown = ""
     while True:
-        draft = await client.call("GET", f"drafts/{draft_id}")
+        draft = await client.look(f"drafts/{draft_id}", every=0.5)
         if draft["state"] == "done":
             report: Mapping[str, Any] = draft["report"]
             return report

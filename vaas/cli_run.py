@@ -111,7 +111,7 @@ async def _follow(client: Client, ids: Sequence[str], *, every: float) -> int:
     shown = ""
     while len(ended) < len(ids):
         for run_id in (each for each in ids if each not in ended):
-            run = await client.call("GET", f"runs/{run_id}")
+            run = await client.look(f"runs/{run_id}", every=every)
             if run["state"] in ENDED:
                 ended[run_id] = run
                 await _tell(client, run, which=f"Run {ids.index(run_id) + 1}: " if len(ids) > 1 else "")

@@ -372,6 +372,9 @@ def _explain(error: BaseException, host: str) -> VaasError:
         return Unavailable(f"“{host}” did not answer in time. Try again later.", log_message=log)
     if isinstance(error, socket.gaierror | UnicodeError):
         return Unavailable(f"There is no host “{host}”. Check the address.", log_message=log)
+    if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLCertVerificationError):
+        text = f"“{host}” does not answer by https as it should. Check the port, and whether it is http:// there."
+        return Unavailable(text, log_message=log)
     if isinstance(error, ssl.SSLError):
         return Unavailable(f"The connection to “{host}” is not safe: its certificate is not valid.", log_message=log)
     if isinstance(error, ConnectionRefusedError):

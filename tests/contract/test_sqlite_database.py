@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -19,7 +20,7 @@ from vaas.db import schema
 from vaas.db.base import Query
 from vaas.db.seal import Seal, ensure_secret
 from vaas.db.sql import SqlDatabase
-from vaas.errors import Invalid, Unavailable
+from vaas.errors import Invalid, StorageFull, Unavailable
 from vaas.model import Access, Link, StoreAccount, User, Visitor
 
 PASSWORD, TOKEN = "correct-horse-battery-staple", "tokentokentokentokentokentoken42"
@@ -205,3 +206,16 @@ def test_schedules_from_before_there_were_zones_are_in_utc(tmp_path: Path) -> No
         kept = records.schedules.get("x")
         assert kept is not None and (kept.zone, kept.cron) == ("UTC", "x")
     made.close()
+
+
+def test_a_disk_that_is_full_is_told_as_that_and_nothing_is_kept(database: SqlDatabase) -> None:
+    def as_large_as_it_is(connection: Any, _: object) -> None:
+        connection.execute("PRAGMA max_page_count = 1")  # never less than what there is
+
+    database.close()  # the next connections are new ones
+    sa.event.listen(database._engine, "connect", as_large_as_it_is)
+    with pytest.raises(StorageFull, match="The portal's disk is full"), database.begin() as records:
+        for number in range(500):
+            records.apps.save(app(number))
+    with database.begin() as records:
+        assert records.apps.get("app-0") is None

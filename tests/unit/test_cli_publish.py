@@ -91,7 +91,9 @@ def test_what_cannot_be_published_is_said_before_anything_is_sent(
 def test_a_token_file_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lesson = write_notebook(tmp_path / "lesson.ipynb", "x")
     assert run(str(lesson), "--token-file", str(tmp_path / "none")) == 2
-    assert capsys.readouterr().err == f"vaas publish: {tmp_path / 'none'}: No such file or directory.\n"
+    assert capsys.readouterr().err == (
+        f"vaas publish: The file of the token, {tmp_path / 'none'}, cannot be read: No such file or directory.\n"
+    )
 
 
 def test_another_kind_of_file_is_no_notebook(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

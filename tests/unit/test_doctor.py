@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from hub_service.checks import BAD, OK, WARN, Check, looked
 from hub_service.doctor import _LOOKS, examine
 from hub_service.doctor_case import Case
 from hub_service.doctor_programs import mapped
+from hub_service.doctor_variables import KNOWN
 from hub_service.running import Note, Process, hold
 from hub_service.settings import ROOT, Settings
 from tests.mail import mailbox
@@ -189,6 +193,7 @@ def test_a_batch_system_is_asked_where_one_is_set_up(tmp_path: Path, monkeypatch
     program(programs / "squeue", "echo 'Unable to contact slurm controller' >&2; exit 1")
     found = look("Slurm", at)
     assert found.state == BAD and "Unable to contact slurm controller" in found.text
+    assert "Check that its daemons run" in found.text and "SLURM_CONF" in found.text
     program(programs / "squeue")
     assert look("Slurm", at).state == OK
     assert look("Slurm", case(tmp_path, VAAS_SLURM_FOLDER=str(tmp_path / "none"))).state == BAD
@@ -205,6 +210,10 @@ def test_environments_and_facilities_are_looked_at(tmp_path: Path) -> None:
     at = {"VAAS_FACILITIES": str(file), "VAAS_LAB_PYTHON": str(lab), "VAAS_SANDBOX": "off"}
     found = look("Facilities", case(tmp_path, **at))
     assert found.state == WARN and "“Ocean”: The program that it begins with is not there." in found.text
+    cluster = '[[facility]]\nid = "c"\ntitle = "C"\nkind = "slurm"\nenvironments = ["e"]\nsizes = ["s"]\n'
+    file.write_text(file.read_text() + cluster)
+    both = look("Facilities", case(tmp_path, **at))
+    assert "Facility “c” takes no jobs" in both.text and "“Ocean”: The program" in both.text
     nowhere = look("Facilities", case(tmp_path, **at | {"VAAS_LAB_PYTHON": "/gone"}))
     assert nowhere.state == WARN and "launch environment is missing" in nowhere.text
 
@@ -243,7 +252,8 @@ def test_a_data_folder_that_is_full_or_cannot_be_written_is_broken(options: str,
     done = subprocess.run([*private, script], env=kept | quick, capture_output=True, text=True, timeout=120)
     said = {each["name"]: each for each in json.loads(done.stdout)["checks"]}
     assert done.returncode == 1 and said["Data folder"]["state"] == said["Disk"]["state"] == BAD, done.stderr
-    assert why in said["Data folder"]["text"] and "Make room" in said["Disk"]["text"]
+    assert why in said["Data folder"]["text"] and str(data) in said["Data folder"]["text"]
+    assert "Make room" in said["Disk"]["text"]
 
 
 def test_a_folder_of_others_or_of_a_newer_vaas_is_refused(tmp_path: Path) -> None:
@@ -279,6 +289,81 @@ def test_a_database_without_its_key_of_before_or_of_later_is_told(tmp_path: Path
     file.write_bytes(b"no database at all" * 100)
     found = look("Database", at)
     assert found.state == BAD and "not a database" in found.text
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("nonsense", "is no address of a database"),
+        ("nosuchsql://vaas:geheim@127.0.0.1/vaas", "is no address of a database"),
+        ("postgresql+psycopg://vaas:ge:heim@127.0.0.1:geheim/vaas", "is no address of a database"),
+        ("mysql+pymysql://vaas:geheim@127.0.0.1/vaas", "driver that is not installed: No module named 'pymysql'"),
+        ("postgresql+psycopg://vaas:geheim@127.0.0.1:1/vaas", "Check that its server runs, and VAAS_DATABASE_URL."),
+    ],
+)
+def test_a_database_that_cannot_be_had_is_told_by_doctor_and_up_without_its_password(
+    url: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = look("Database", case(tmp_path, VAAS_DATABASE_URL=url))
+    assert found.state == BAD and why in found.text and "geheim" not in found.text
+    monkeypatch.setenv("VAAS_DATABASE_URL", url)
+    (port,) = free_ports(1)
+    assert control.main(["up", "--data", str(tmp_path / "data"), "--port", str(port)]) == 2
+    told = capsys.readouterr()
+    assert why in told.err and "geheim" not in told.err and "Starting" not in told.out
+
+
+@contextmanager
+def as_a_plain_user() -> Iterator[None]:
+    """Root may open everything: be nobody for a moment."""
+    if (me := os.geteuid()) != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(me)
+
+
+def test_a_data_folder_of_another_account_is_told_as_that(capsys: pytest.CaptureFixture[str]) -> None:
+    with tempfile.TemporaryDirectory() as others:  # the folders of pytest's own are closed to others
+        Path(others).chmod(0o755)
+        at = case(Path(others))
+        data = made(at)
+        data.chmod(0)
+        with as_a_plain_user():
+            found = look("Data folder", at)
+            codes = [control.main([command, "--data", str(data)]) for command in ("status", "down", "up")]
+            nowhere = look("Data folder", case(Path("/proc/1")))
+        data.chmod(0o700)
+    assert found.state == BAD and "Do this as the account that runs the portal" in found.text
+    told = capsys.readouterr().err.splitlines()
+    assert codes == [2, 2, 2] and len(told) == 3
+    assert all(str(data) in line and "Do this as the account that runs the portal" in line for line in told)
+    assert nowhere.state == BAD and "may not write into /proc/1" in nowhere.text
+
+
+def test_one_mistake_is_one_line_and_names_what_may_be_meant(tmp_path: Path) -> None:
+    environ = case(tmp_path, VAAS_LIMIT_VIZITS="3", VAAS_RUN_NETWORK="maybe").environ
+    several = examine({**environ, "VAAS_APP_PYTHON": "/gone", "VAAS_LAB_PYTHON": "/gone", "VAAS_ENVIRONMENTS": "off"})
+    found = [check for check in several if "VIZITS" in check.text or "RUN_NETWORK" in check.text]
+    assert [check.name for check in found] == ["Limits", "Runs"] and all(check.state == BAD for check in found)
+    assert "Is it VAAS_LIMIT_VISITS" in found[0].text and "Write all or none" in found[1].text
+
+
+def test_a_variable_that_nothing_reads_is_told_with_the_one_that_may_be_meant(tmp_path: Path) -> None:
+    found = look("Variables", case(tmp_path, VAAS_NETWROK="none", VAAS_MOTTO="x", VAAS_LIMIT_VISITS="3"))
+    assert found.state == WARN
+    assert found.text == "Nothing reads VAAS_MOTTO. Nothing reads VAAS_NETWROK. Is it VAAS_NETWORK?"
+    assert look("Variables", case(tmp_path, VAAS_NETWORK="none")).state == OK
+
+
+def test_each_variable_of_the_documents_is_known() -> None:
+    pages = "\n".join(page.read_text() for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))))
+    named = set(re.findall(r"\bVAAS_[A-Z_]*[A-Z]\b", pages))
+    assert len(named) > 50
+    assert {name for name in named if not name.startswith("VAAS_LIMIT")} <= KNOWN
 
 
 def test_a_spoiled_index_is_told_and_left_alone(tmp_path: Path) -> None:

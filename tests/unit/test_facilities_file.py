@@ -184,10 +184,10 @@ def test_without_a_file_this_machine_is_offered(tmp_path: Path) -> None:
         ('memory = "1.5 TiB"', "memory = 8", 19, "quotation marks"),
         ('memory = "1.5 TiB"', 'memory = "much"', 19, "written like “2 GB”"),
         ('memory = "1.5 TiB"', 'memory = "0 GB"', 19, "written like “2 GB”"),
-        ("cores = 8", "cores = 0", 18, "“cores” is 0.1 to 10000."),
+        ("cores = 8", "cores = 0", 18, "“cores” is 0.1 to 10,000."),
         ("cores = 8", "cores = true", 18, "“cores” is 0.1"),
         ("gpus = 1", "gpus = 1.5", 20, "whole number"),
-        ("hours = 12.5", "hours = -1", 21, "“hours” is 0 to 8784 hours"),
+        ("hours = 12.5", "hours = -1", 21, "“hours” is 0 to 8,784 hours"),
         ("hours = 12.5", 'hourz = "1"', 21, "“hourz” is not known. There are id, title, cores"),
         ('id = "lcg"', 'id = "beside"', 29, "“beside” is what packages of a notebook’s own are called everywhere"),
         (

@@ -125,6 +125,7 @@ def test_the_warning_says_why_and_what_to_do() -> None:
         said = warning(found)
         assert found.why in said and said.count("apt install bubblewrap") == 1 and "whom you trust" in said
     assert "apt" not in warning(Isolation(False, "VAAS_SANDBOX is “off”."))
+    assert "permitted. It takes Linux" in warning(Isolation(False, "bwrap: Operation not permitted"))
 
 
 class TestTogether:

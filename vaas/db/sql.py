@@ -22,17 +22,26 @@ from vaas.db import base, keeping, naming, running, schema
 from vaas.db.finds import SqlFinds, SqlLeases, SqlWalks
 from vaas.db.rows import SqlChanges, SqlRows
 from vaas.db.seal import Seal
-from vaas.errors import Conflict, NotFound, Unavailable
+from vaas.errors import Conflict, Invalid, NotFound, StorageFull, Unavailable
 from vaas.model import Access, App, Draft, File, Grant, Incident, Link, Snapshot, StoreAccount, Version, Visitor
 
 __all__ = ["SqlDatabase"]
 
+#: How SQLite and PostgreSQL say that there is no room.
+_FULL = ("disk is full", "No space left on device")
+
 
 class SqlDatabase(base.Database):
-    """The database at an SQLAlchemy URL; ``seal`` closes the secrets in it."""
+    """The database at an SQLAlchemy URL; ``seal`` closes the secrets in it.
+
+    Raises Invalid for what is no such URL, and ImportError without its driver.
+    """
 
     def __init__(self, url: str, *, seal: Seal) -> None:
-        self._engine = sa.create_engine(url, pool_pre_ping=not url.startswith("sqlite"), json_serializer=_json)
+        try:
+            self._engine = sa.create_engine(url, pool_pre_ping=not url.startswith("sqlite"), json_serializer=_json)
+        except (sa.exc.ArgumentError, ValueError) as error:
+            raise Invalid("This is no address of a database.") from error  # which may hold a password
         self._seal = seal
         if self._engine.dialect.name == "sqlite":
             sa.event.listen(self._engine, "connect", _tune_sqlite)
@@ -67,8 +76,8 @@ class SqlDatabase(base.Database):
 
     @contextmanager
     def begin(self) -> Iterator[base.Records]:
-        """Open a transaction: kept when the block ends, undone when it raises."""
-        with self._engine.begin() as c:
+        """Open a transaction: kept when the block ends, undone when it raises. StorageFull where there is no room."""
+        with _room(), self._engine.begin() as c:
             yield base.Records(
                 apps=_Apps(c),
                 versions=_Versions(c),
@@ -101,6 +110,17 @@ class SqlDatabase(base.Database):
     def close(self) -> None:
         """Give back the connections."""
         self._engine.dispose()
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    """Turn what the database says of its disk into StorageFull."""
+    try:
+        yield
+    except sa.exc.OperationalError as error:
+        if not any(words in str(error.orig) for words in _FULL):
+            raise
+        raise StorageFull("The portal's disk is full.", log_message=f"The database: {error.orig}") from error
 
 
 def _migrations() -> Config:
