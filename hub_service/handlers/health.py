@@ -123,6 +123,10 @@ class HealthPage(Page):
         self.set_status(_status(checks))
         self.show("health.html", title="Health", context={"checks": checks})
 
+    async def head(self) -> None:
+        """Answer without a page, as some monitors ask."""
+        await self.get()
+
 
 class HealthJson(Api):
     """Whether the portal and what it stands on are well."""

@@ -58,6 +58,8 @@ async def test_what_is_broken_is_broken_for_all_and_told_to_administrators(world
     for name, sees in (("", False), ("root", True)):
         async with client(site, name) as asker:
             answer, page = await asker.get("api/health"), await asker.get("health")
+            asked = await asker.head("health")
+            assert (asked.status_code, asked.content) == (page.status_code, b"")
         assert (answer.status_code, page.status_code, answer.json()["well"]) == (503, 503, False)
         disk = next(each for each in answer.json()["checks"] if each["name"] == "Disk")
         assert disk["state"] == BAD and (str(root) in disk["text"]) is sees and (str(root) in page.text) is sees

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -23,6 +24,7 @@ from vaas.lab.kernelspec import write_kernel
 from vaas.lab.launcher import inside_environ
 from vaas.lab.manifest import safe_name
 from vaas.lab.sandbox import find_bubblewrap, python_folders, sandboxed
+from vaas.lab.server import prepare
 from vaas.lab.watch import Watch, family
 from vaas.launching import Environment, Size
 from vaas.orders import ORDER, Order, read_order, write_order
@@ -192,6 +194,25 @@ def test_a_kernelspec_shows_its_folder_and_the_environment_of_its_program(tmp_pa
     assert write_kernel(tmp_path / "made", site) == "python3"
     made = json.loads((tmp_path / "made" / "python3" / "kernel.json").read_bytes())
     assert made["argv"] == [str(program), f"{spec}/x"] and made["display_name"] == "Site's own"
+
+
+@pytest.mark.parametrize("kind", ["python", "kernelspec"])
+def test_an_environment_that_is_gone_is_named_before_jupyterlab_starts(tmp_path: Path, kind: str) -> None:
+    program, where = tmp_path / "env" / "python", tmp_path / "spec"
+    program.parent.mkdir()
+    program.touch(0o755)
+    where.mkdir()
+    (where / "kernel.json").write_text(json.dumps({"argv": [str(program)], "language": "python"}))
+    site = Environment("site", "Site's own", kind, str(where if kind == "kernelspec" else program))
+    order = Order("local", site, SIZE, "/data/homes/ada")
+    prepare(order, tmp_path / "first")
+    program.unlink()
+    with pytest.raises(Invalid, match="“Site's own” is not there any more") as gone:
+        prepare(order, tmp_path / "second")
+    assert str(tmp_path) not in gone.value.message
+    shutil.rmtree(where)
+    with pytest.raises(Invalid, match="not there any more"):
+        prepare(order, tmp_path / "third")
 
 
 def test_the_kernel_of_an_image_is_one_that_is_in_it(tmp_path: Path) -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from vaas.errors import Invalid
 from vaas.launching import Environment
 
-__all__ = ["FOLDER", "NAME", "write_kernel"]
+__all__ = ["FOLDER", "NAME", "check_kernel", "write_kernel"]
 
 #: The variable that says where the kernels of a launch are described.
 FOLDER = "VAAS_KERNELS"
 #: What Python's is called in nearly every notebook, so that they open without a question.
 NAME = "python3"
+_GONE = "“{title}” is not there any more. Launch with another environment, and tell those who run this site."
 #: Where a system's kernels are described, in an image, too.
 _SYSTEMS = (Path("/usr/local/share/jupyter/kernels"), Path("/usr/share/jupyter/kernels"))
 
@@ -22,7 +24,7 @@ _SYSTEMS = (Path("/usr/local/share/jupyter/kernels"), Path("/usr/share/jupyter/k
 def write_kernel(folder: Path, environment: Environment, *, systems: Sequence[Path] = _SYSTEMS) -> str:
     """Describe the environment's kernel in the folder, and return its name.
 
-    Raises Invalid where an image has none for its language; ``systems`` is where it is looked for.
+    Raises Invalid where it is gone, or an image has none for its language; ``systems`` is where it is looked for.
     """
     where = Path(environment.where)
     if environment.kind == "image":
@@ -31,7 +33,10 @@ def write_kernel(folder: Path, environment: Environment, *, systems: Sequence[Pa
     place = folder / name
     place.mkdir(parents=True)
     if environment.kind in ("kernelspec", "image"):
-        spec = json.loads((where / "kernel.json").read_bytes())
+        try:
+            spec = json.loads((where / "kernel.json").read_bytes())
+        except OSError as error:
+            raise Invalid(_GONE.format(title=environment.title), log_message=str(error)) from error
         spec["argv"] = [str(word).replace("{resource_dir}", str(where)) for word in spec["argv"]]
     else:
         argv = [str(where), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
@@ -40,6 +45,14 @@ def write_kernel(folder: Path, environment: Environment, *, systems: Sequence[Pa
     spec["metadata"] = {**(spec.get("metadata") or {}), "debugger": False}
     (place / "kernel.json").write_text(json.dumps(spec | {"display_name": environment.title}))
     return name
+
+
+def check_kernel(place: Path) -> None:
+    """Raise Invalid where the program of the kernel that is described there is gone: JupyterLab would tell its path."""
+    spec = json.loads((place / "kernel.json").read_bytes())
+    program = Path(spec["argv"][0])
+    if program.is_absolute() and not os.access(program, os.X_OK):
+        raise Invalid(_GONE.format(title=spec["display_name"]), log_message=f"{program} cannot be executed")
 
 
 def _in_image(language: str, systems: Sequence[Path]) -> Path:

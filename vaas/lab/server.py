@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from vaas.errors import VaasError
-from vaas.lab.kernelspec import FOLDER, write_kernel
+from vaas.lab.kernelspec import FOLDER, check_kernel, write_kernel
 from vaas.orders import ENDS, ORDER, Order, read_order
 
 __all__ = ["arguments", "main", "prepare", "without_ballast"]
@@ -81,7 +81,7 @@ def _log_request(handler: Any) -> None:
 
 def prepare(order: Order, own: Path) -> dict[str, str]:
     """Make what JupyterLab reads, in a folder that goes with the launch; return the variables that say where."""
-    write_kernel(own / "kernels", order.environment)
+    check_kernel(own / "kernels" / write_kernel(own / "kernels", order.environment))
     config = own / "config"
     (config / "labconfig").mkdir(parents=True)
     page = {"disabledExtensions": dict.fromkeys((*_WITHOUT, _INSTEAD_OF), True), **_told(order)}
