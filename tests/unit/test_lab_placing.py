@@ -17,7 +17,7 @@ import pytest
 
 from tests.notebooks import notebook
 from tests.tars import tar_of
-from vaas.errors import Invalid, StorageFull
+from vaas.errors import Invalid, NotFound, StorageFull
 from vaas.lab.manifest import Thing
 from vaas.lab.placing import Placing
 from vaas.lab.portal import PortalClient
@@ -354,6 +354,13 @@ def test_a_notebook_of_ones_own_is_left_as_it_is(shelf: Shelf, home: Path) -> No
     assert (home / "work" / "Data.md").read_text() == "mine"
     assert (home / "work" / "data" / "a.csv").read_bytes() == b"1"
     assert (shelf.posts[-1]["folder"], shelf.posts[-1]["notebook"]) == ("work", "own.ipynb")
+
+
+def test_a_notebook_that_is_said_to_lie_here_and_does_not_is_named(shelf: Shelf, home: Path) -> None:
+    shelf.files, shelf.said = {}, {"folder": "work", "notebook": "own.ipynb"}
+    with pytest.raises(NotFound, match="“own.ipynb” is not in your home there"):
+        place(shelf, home)
+    assert not (home / "work").exists()
 
 
 def test_data_alone_come_with_a_notebook_to_begin(shelf: Shelf, home: Path) -> None:
