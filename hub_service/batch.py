@@ -50,6 +50,7 @@ def batch(settings: Settings, environ: Mapping[str, str]) -> Callable[[Core, Bas
     def made(core: Core, baskets: Baskets) -> Running:
         more: dict[str, Any] = {"inspect": inspector, "next_time": next_time, "post": sends, "kernel": kernel}
         more["zone"] = zone
+        core.silent = lambda kind: kind in known and known[kind].silent
         return Running(core, known, folder, baskets=baskets, **more)
 
     return made

@@ -11,6 +11,7 @@ import re
 import shlex
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit, urlunsplit
@@ -19,6 +20,7 @@ from jupyterhub.spawner import SpawnException
 from traitlets import Unicode, default
 
 from hub_service.containers import Containers
+from hub_service.settings import NOWHERE
 from hub_service.spawner import AppServers
 from vaas.errors import Forbidden
 from vaas.executors.accounts import account_of
@@ -30,6 +32,8 @@ from vaas.plans import Plan
 __all__ = ["BatchServers", "SlurmServers", "mixin_for"]
 
 _FAILED = "The server could not be started:"
+_ELSEWHERE = "Launches run on the cluster here. Choose it, or tell those who run this site."
+_NO_LAUNCHES = "No launches run here: the Hub’s spawner runs apps alone. Tell those who run this site."
 _DOWN = "The batch system does not take the job at the moment."
 #: Packages of spawners for which there is more to do.
 _WRAPPED = ("batchspawner", "dockerspawner")
@@ -49,14 +53,14 @@ def mixin_for(cls: type[Any]) -> type[AppServers]:
 
 
 class BatchServers(AppServers):
-    """A mixin for the spawners of batchspawner.
+    """A mixin for the spawners of batchspawner, which run app servers; of launches only Slurm's knows enough.
 
     Nothing that anybody asks for reaches the job's script or a command: what is filled in is the site's, a plan's size,
     and an account that the system knows. Jobs run as the person; those of apps as one account of the site.
     """
 
-    #: Those of facilities whose launches can be jobs.
-    kinds: ClassVar[tuple[str, ...]] = ("slurm", "htcondor")
+    #: Others than Slurm are not asked for a launch's size here, and HTCondor would show all its users the job's tokens.
+    kinds: ClassVar[tuple[str, ...]] = (NOWHERE,)
 
     app_username = Unicode(help="The account of the system as which the jobs of apps run.").tag(config=True)
     listen = Unicode("0.0.0.0", help="The address at which a server listens on its node.").tag(config=True)
@@ -108,11 +112,11 @@ class BatchServers(AppServers):
         return shlex.join([self.cmd[0], "-P", "-m", "vaas.batched", *self.cmd, *self.get_args()])
 
     def prepare_launch(self, plan: Plan) -> None:
-        """Set what is started; on a node there is nothing of this machine's, its people's homes least of all."""
+        """Set what is started: on a node, in the home that the account has there, whatever ours is called here."""
         if plan.kind not in self.kinds:
-            words = "Launches run on the cluster here. Choose it, or tell those who run this site."
+            words = _NO_LAUNCHES if NOWHERE in self.kinds else _ELSEWHERE
             raise SpawnException(words, reason="facility", status_code=400)
-        super().prepare_launch(plan)
+        super().prepare_launch(replace(plan, home=""))
 
     async def submit_batch_script(self) -> Any:
         """Submit the job; batchspawner would fill in what the caller sent."""
@@ -240,12 +244,17 @@ class SlurmServers(BatchServers):
         return f"{_FAILED} {end.message}" if end and end.message else await super().why_failed(said)
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
-        """Say why the job waits and for how long, until it runs."""
+        """Say why the job waits and for how long, until it runs.
+
+        A launch's page has a place of its own for the estimate; who opens an app is shown the message alone.
+        """
         while not self.state_isrunning():
             _, _, told = str(self.job_status or "").partition("|")
             reason, _, start = told.partition("|")
             seconds = seconds_until(start.partition("|")[0])
-            yield {"progress": 10, "message": _queued(why_waiting(reason), seconds)}
+            told = _queued(why_waiting(reason), seconds if self.for_app else None)
+            estimate = {} if seconds is None else {"starts_in": round(seconds)}
+            yield {"progress": 10, "phase": "queued", "message": told, **estimate}
             await asyncio.sleep(1)
         yield {"progress": 40, "message": "It starts on the cluster."}
 

@@ -33,13 +33,14 @@ def schema(public_url: str) -> dict[str, Any]:
                 "schema": _text("The address of this schema."),
                 "site": _object(site, must=tuple(site)),
                 **offer,
+                "limits": _limits(),
                 "portals": {
                     "type": "array",
                     "items": {"$ref": "#/$defs/portal"},
                     "description": "With “all=1”: other portals, and what each of them said last.",
                 },
             },
-            must=("schema", "site", *offer),
+            must=("schema", "site", *offer, "limits"),
         ),
         "$defs": {
             "facility": _facility(),
@@ -116,6 +117,14 @@ def _size() -> dict[str, Any]:
     limits: dict[str, Any] = {"cores": _NUMBER, "memory": _BYTES, "gpus": _COUNT}
     limits["hours"] = {**_NUMBER, "description": "After which it ends; 0: no limit."}
     return _object({"id": _text(), "title": _text(), **limits}, must=("id", "title", *limits))
+
+
+def _limits() -> dict[str, Any]:
+    launches = _object({"running": _COUNT, "kept": _COUNT}, must=("running", "kept"))
+    any_number = {**_COUNT, "description": "0: any number."}
+    runs = _object({"running": any_number, "waiting": _COUNT}, must=("running", "waiting"))
+    limits = {"launches": launches, "runs": runs, "schedules": _COUNT}
+    return {**_object(limits, must=tuple(limits)), "description": "What one person may have at once, at all places."}
 
 
 def _portal(offer: dict[str, Any]) -> dict[str, Any]:

@@ -39,6 +39,7 @@ def shown(told: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "site": {**site, "contact_url": _contact(site["contact"])},
         "facilities": _facilities(told),
+        "limits": told["limits"],
         "portals": [{**each, "facilities": _facilities(each), **_answered(each)} for each in told["portals"]],
     }
 

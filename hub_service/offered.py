@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from hub_service.clusters import run_kinds
-from hub_service.settings import Settings
+from hub_service.settings import NOWHERE, Settings
 from vaas.launching import Environment, Facility, Offering, Size
 
 __all__ = ["Able", "able", "connected", "default_offering", "gaps", "lacking_here", "room_here"]
@@ -27,6 +27,7 @@ _NOT_YET = "It is not connected to this portal yet."
 _NOTHING_HERE = "Nothing can be started on this machine. The people who run this portal know more."
 #: Where launches are, as is said of why they are not elsewhere.
 _AT = {"local": "on its own machine"}
+_APPS_ALONE = "the Hub's spawner runs app servers alone. Of batchspawner's, that of Slurm starts launches, too."
 
 
 def default_offering(settings: Settings, *, room: tuple[int, int] | None = None) -> Offering:
@@ -66,22 +67,27 @@ class Able:
         Why nothing can be started on this machine by us, with what to do about it; "" where it can.
     room:
         The cores and bytes of memory of this machine; None: they are not looked at.
+    apps_alone:
+        Whether the Hub's spawner starts no launches anywhere.
     """
 
     launches: frozenset[str] | None
     runs: frozenset[str]
     here: str = ""
     room: tuple[int, int] | None = None
+    apps_alone: bool = False
 
 
 def able(settings: Settings, environ: Mapping[str, str]) -> Able:
     """Return what can be started, by what the Hub's configuration says and by what is installed here."""
-    launches, runs, here = frozenset(settings.launch_kinds) or None, run_kinds(environ), lacking_here(settings, environ)
+    launches = frozenset(settings.launch_kinds) - {NOWHERE} if settings.launch_kinds else None
+    runs, here = run_kinds(environ), lacking_here(settings, environ)
     if here:
         runs -= {_HERE}
         launches = launches - {_HERE} if launches is not None and settings.local_apps else launches
     # A spawner that takes all may start them on another machine.
-    return Able(launches, runs, here, room_here() if settings.local_apps or launches is not None else None)
+    room = room_here() if settings.local_apps or launches is not None else None
+    return Able(launches, runs, here, room, apps_alone=NOWHERE in settings.launch_kinds)
 
 
 def lacking_here(settings: Settings, environ: Mapping[str, str]) -> str:
@@ -151,6 +157,8 @@ def _can(facility: Facility, can: Able) -> tuple[bool, bool]:
 
 
 def _why_no_launches(facility: Facility, can: Able) -> str:
+    if can.apps_alone:
+        return _APPS_ALONE
     if not can.launches:
         return can.here
     there = " or ".join(sorted(can.launches))

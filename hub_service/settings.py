@@ -16,10 +16,12 @@ from vaas.addresses import origin_of
 from vaas.cookies import takes_secure
 from vaas.errors import Invalid
 
-__all__ = ["ROOT", "Settings", "find_node"]
+__all__ = ["NOWHERE", "ROOT", "Settings", "find_node"]
 
 #: The checkout (or the folder above the installed packages): where data and environments lie by default.
 ROOT = Path(__file__).resolve().parent.parent
+#: Stands among the kinds of facilities for none: of a spawner that runs app servers alone.
+NOWHERE = "nowhere"
 _NODE_AT_LEAST = 20
 #: Isolate kernels where it works; refuse to start without; never isolate them.
 #: Told to app servers, too.

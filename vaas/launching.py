@@ -100,7 +100,8 @@ class Facility:
         Whether it takes launches, and whether it takes runs.
     about:
         What else there is to know: "description", "hardware", "technology", "storage", "status" and "note" are told;
-        "profile" is what its spawner or batch system calls it (Slurm: the partition), and is not.
+        "profile" is what its spawner or batch system calls it (Slurm: the partition), and is not; "silent" is why it
+        does not answer at this moment, and nobody writes it.
     environments_shared:
         Whether what is made of notebooks' own packages lies there at the same path, though it is another machine.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 from vaas.errors import Invalid
 from vaas.launching import Environment, Size
@@ -38,6 +39,12 @@ class Order:
     size: Size
     home: str = ""
     shared: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def shared_root(self) -> str:
+        """The folder in which all of these lie by their names, "" where there is none."""
+        roots = {str(Path(folder).parent) if Path(folder).name == name else "" for name, folder in self.shared.items()}
+        return roots.pop() if len(roots) == 1 else ""
 
 
 def write_order(order: Order) -> str:

@@ -64,6 +64,8 @@ def place(ocean: Path) -> Iterator[Place]:
         index.add_kernel()
         index.add(wheel("tiny", "1.0", {"tiny.py": "VERSION = '1.0'"}))
         environ = {"VAAS_FACILITIES": str(file), "VAAS_PACKAGE_INDEX": index.url}
+        # The site's Python has its kernel from there.
+        environ["VAAS_SANDBOX_PATHS"] = str(app_python().parent.parent)
         with running(ocean / "data", app_python=app_python(), environ=environ) as portal:
             place = Place(portal, index, portal.token_for("ada"))
             until(lambda: _ready(place), seconds=60, what="a look at the environments")
@@ -157,8 +159,16 @@ def test_what_was_chosen_and_does_not_fit_is_said_by_the_check(place: Place) -> 
 async def test_a_launch_of_it_runs_in_it_too(place: Place, ocean: Path) -> None:
     app = published(place, drafted(place, environment="deep"), "Lab of it")
     made = call(place.portal, "POST", "launches", place.token, {"app": app["slug"]})
+    launches = Launches(place.portal, "ada")
+    with launches._database.begin() as records:
+        launch = records.launches.get(made["id"])
+    assert launch is not None and launch.environment == "deep"
     try:
-        assert made["environment"] == "deep"
+        until(lambda: launches.ready(launch), seconds=60, what=lambda: f"the launch\n{launches.said(launch)}")
+        opened = place.portal.data / "homes" / "ada" / launches.get(launch).folder / launches.get(launch).notebook
+        kernel = json.loads(opened.read_bytes())["metadata"]["kernelspec"]["name"]
+        printed = await launches.run(launch, LESSON, kernel=kernel)
+        assert printed == f"ocean 7 11000 in {ocean / 'sea'} kept\n"
     finally:
         call(place.portal, "DELETE", f"launches/{made['id']}", place.token)
 

@@ -16,6 +16,7 @@ from tests.slurm_jobs import Jobs
 from tests.wheels import maker, packages, wheel
 from vaas.errors import Unavailable
 from vaas.executors.base import JobState
+from vaas.executors.programs import Silent
 from vaas.executors.slurm import SlurmExecutor
 from vaas.launching import Size
 from vaas.model import Visitor
@@ -105,9 +106,10 @@ async def test_a_controller_that_is_down_loses_no_job(slurm_jobs: Jobs) -> None:
         results = await asyncio.gather(
             slurm_jobs.executor.poll(ref), slurm_jobs.executor.submit(late), return_exceptions=True
         )
+        assert slurm_jobs.executor.silent
     finally:
         slurm_jobs.cluster.start_controller()
-    assert [type(each) for each in results] == [Unavailable, Unavailable]
+    assert [type(each) for each in results] == [Silent, Silent]
     assert "does not answer" in str(results[0])
     (job.folder / "go").touch()
     async with asyncio.timeout(20):
@@ -117,6 +119,7 @@ async def test_a_controller_that_is_down_loses_no_job(slurm_jobs: Jobs) -> None:
                 break
             except Unavailable:
                 await asyncio.sleep(0.1)
+    assert not slurm_jobs.executor.silent
     for each in refs:
         await slurm_jobs.until(each, "done")
 

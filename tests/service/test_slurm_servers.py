@@ -134,7 +134,8 @@ async def test_a_launch_is_a_job_of_the_person_in_their_own_home(
     launches: Launches, slurm: Cluster, slurm_person: str
 ) -> None:
     launch = launches.new(app="world-map", title="On a node")
-    launches.start(launch, kind="slurm", home="", shared=())
+    # As of a facility at which both stores are said to lie: there are homes of its own, and no folder of the portal's.
+    launches.start(launch, kind="slurm")
     assert slurm.jobs("%u %C %m %T").count(f"{slurm_person} 1 1907M RUNNING") == 1
     code = "import getpass, json, os; print(json.dumps([getpass.getuser(), os.getcwd(), sorted(os.listdir())]))"
     user, there, files = json.loads(await launches.run(launch, code))
@@ -159,3 +160,29 @@ async def test_a_launch_knows_the_time_that_its_partition_gives_by_default(
     assert began + 1700 < ends < began + 1800 + 60
     launches.stop(launch)
     until(lambda: _running(slurm, slurm_person) == [], seconds=20, what="the job to end")
+
+
+def test_a_launch_behind_a_full_cluster_has_the_schedulers_estimate(launches: Launches, slurm: Cluster) -> None:
+    slurm.command("scancel", "--partition=main,brief")
+    until(lambda: not slurm.jobs(), seconds=20, what="an empty cluster")
+    size = ("--ntasks=32", "--mem=100", "--time=10", "--output=/dev/null")
+    blocker = slurm.command("sbatch", "--parsable", *size, "--wrap=sleep 600")
+    until(lambda: slurm.jobs("%i %T").count(f"{blocker} RUNNING"), seconds=20, what="the cluster to be full")
+    launch = launches.new(app="world-map", title="In the queue")
+    launches.ask(launch, {"plan": launches.plan(launch, kind="slurm")}).raise_for_status()
+
+    def told() -> dict[str, Any]:
+        path = f"/services/vaas/api/launches/{launch.id}"
+        answer = launches.portal.request("GET", path, token=launches.token)
+        return dict(answer.raise_for_status().json())
+
+    try:
+        until(lambda: told()["starts_in"], seconds=30, what=lambda: f"the estimate: {told()}")
+        waits = told()
+        assert waits["state"] == "queued" and 400 < waits["starts_in"] <= 660
+        assert waits["message"].startswith("In the queue of the cluster.") and "It should begin" not in waits["message"]
+    finally:
+        slurm.command("scancel", blocker)
+    until(lambda: launches.ready(launch), seconds=40, what=lambda: launches.said(launch))
+    assert told()["starts_in"] is None
+    launches.stop(launch)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import batchspawner
 import pytest
 from dockerspawner import DockerSpawner
-from jupyterhub.spawner import SimpleLocalProcessSpawner, Spawner
+from jupyterhub.spawner import SimpleLocalProcessSpawner, Spawner, SpawnException
 from kubespawner import KubeSpawner
 from traitlets.config import Config
 
@@ -44,7 +45,8 @@ def test_each_spawner_is_wrapped_by_what_it_is(spawner: type[Any], mixin: type[A
     ("spawner", "kinds"),
     [
         (batchspawner.SlurmSpawner, ("slurm",)),
-        (batchspawner.PBSSpawner, ("slurm", "htcondor")),
+        (batchspawner.PBSSpawner, ("nowhere",)),
+        (batchspawner.CondorSpawner, ("nowhere",)),
         (DockerSpawner, ("docker",)),
         (with_pods(with_app_servers(KubeSpawner)), ("kubernetes",)),
         (SimpleLocalProcessSpawner, ("local",)),
@@ -100,6 +102,33 @@ def test_a_launch_asks_for_its_size_and_its_facilitys_partition() -> None:
     assert (spawner.req_gres, spawner.req_partition) == ("gpu:2", "gpu")
 
 
+def test_a_site_says_where_its_nodes_have_the_shared_folders(tmp_path: Path) -> None:
+    settings = Settings.from_environ({"VAAS_DATA": str(tmp_path), "VAAS_DEMO": "1", "VAAS_HOSTED_PROXY": "1"})
+    for said, root in (("/nfs/shared", "/nfs/shared"), ("", str(tmp_path / "shared"))):
+        c = Config()
+        c.JupyterHub.spawner_class = batchspawner.SlurmSpawner
+        if said:
+            c.Launches.shared_root = said
+        configure(c, settings, {})
+        assert c.Launches.shared_root == root
+
+
+def test_a_launch_on_a_node_is_in_the_home_that_its_account_has_there() -> None:
+    spawner = SLURM(homes_root="/data/homes", shared_root="/nfs/shared", plan_key_file="")
+    place, environment = ("/user/ada/l0/", 1e12, "cluster", "slurm"), Environment("e", "E", "python", "/p")
+    spawner.prepare_launch(Plan(*place, environment, Size("s", "S"), home="ada", shared=("everyone",)))
+    order = spawner.order_of(spawner.plan)
+    assert (order.home, order.shared) == ("", {"everyone": "/nfs/shared/everyone"})
+
+
+@pytest.mark.parametrize("kind", ["slurm", "htcondor"])
+def test_a_spawner_that_is_not_asked_for_sizes_starts_no_launch(kind: str) -> None:
+    spawner = with_app_servers(batchspawner.CondorSpawner, mixin_for(batchspawner.CondorSpawner))(plan_key_file="")
+    plan = Plan("/user/ada/l0/", 1e12, "pool", kind, Environment("e", "E", "python", "/p"), Size("s", "S"))
+    with pytest.raises(SpawnException, match="No launches run here"):
+        spawner.prepare_launch(plan)
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [
@@ -112,11 +141,23 @@ def test_a_launch_asks_for_its_size_and_its_facilitys_partition() -> None:
 )
 async def test_how_long_it_waits_is_told_in_words(seconds: int, words: str) -> None:
     begins = (datetime.now() + timedelta(seconds=seconds)).isoformat()
-    spawner = SLURM(job_id="42", job_status=f"PENDING|Priority|{begins}| n/a")
+    spawner = SLURM(
+        job_id="42", job_status=f"PENDING|Priority|{begins}| n/a", user=SimpleNamespace(name="app-0123456789ab")
+    )
     said = await anext(spawner.progress())
     assert said["message"] == (
         f"In the queue of the cluster. Others are before it in the queue. It should begin in {words}."
     )
+
+
+async def test_a_launch_that_waits_has_its_estimate_in_seconds() -> None:
+    begins = (datetime.now() + timedelta(seconds=600)).isoformat()
+    spawner = SLURM(job_id="42", job_status=f"PENDING|Priority|{begins}| n/a", user=SimpleNamespace(name="ada"))
+    said = await anext(spawner.progress())
+    assert said["message"] == "In the queue of the cluster. Others are before it in the queue."
+    assert said["phase"] == "queued" and 595 <= said["starts_in"] <= 600
+    spawner.job_status = "PENDING|Priority|N/A| n/a"
+    assert "starts_in" not in await anext(spawner.progress())
 
 
 @pytest.mark.parametrize(

@@ -152,6 +152,26 @@ def test_a_facility_is_as_well_as_its_environments(
     assert told(offers)["facilities"][0]["status"] == status
 
 
+def test_a_place_whose_batch_system_does_not_answer_is_limited_and_says_why(offers: World) -> None:
+    offers.core.silent = lambda kind: kind == "slurm"
+    here, far = told(offers, Visitor(ADA))["facilities"]
+    assert here["status"]["state"] == "limited" and "does not answer" not in here["status"]["text"]
+    assert far["status"]["state"] == "limited"
+    assert far["status"]["text"].startswith("Its batch system does not answer at the moment.")
+    assert far["you"]["may"]
+    offers.core.silent = lambda _kind: False
+    assert told(offers)["facilities"][1]["status"] == {"state": "up", "text": ""}
+
+
+def test_what_one_person_may_have_at_once_is_told(offers: World) -> None:
+    offers.core.limits = replace(offers.core.limits, running_each=7, runs_each=3, schedules_each=9)
+    assert told(offers)["limits"] == {
+        "launches": {"running": 7, "kept": 50},
+        "runs": {"running": 3, "waiting": 500},
+        "schedules": 9,
+    }
+
+
 def test_other_portals_are_told_of_when_asked_for(offers: World) -> None:
     skies, lakes = told(offers, everywhere=True)["portals"]
     assert (skies["title"], skies["state"], skies["facilities"][0]["title"]) == ("Skies", "answers", "Sky")
@@ -196,6 +216,8 @@ async def test_the_page_says_it_in_words(offers: World, site: str) -> None:
             "Python 3.11.7",
             "For some of the people who can sign in here.",
             "Lakes does not answer in time.",
+            "5 at once, 50 kept",
+            "2 at once, 500 waiting",
             "Not to be used at the moment: “LCG”.",
         ):
             assert words in seen, words

@@ -7,7 +7,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,11 @@ import pytest
 
 from tests.notebooks import notebook
 from tests.tars import tar_of
-from vaas.errors import Invalid, StorageFull
+from vaas.errors import Invalid, NotFound, StorageFull
+from vaas.lab.manifest import Thing
 from vaas.lab.placing import Placing
 from vaas.lab.portal import PortalClient
+from vaas.lab.staging import where_mounted
 
 NOTEBOOK = notebook("x = 1", kernel="conda-env-other")
 SHELF = b"0123456789" * 500_000
@@ -299,6 +301,7 @@ def test_what_lies_there_already_is_not_fetched(shelf: Shelf, home: Path) -> Non
     shared = home.parent / "shared" / "everyone"
     shared.mkdir(parents=True)
     (shared / "sea.csv").write_text("2")
+    (home / "Shared").symlink_to(shared.parent)
     shelf.things = {ID: b"1", OTHER: b"2"}
     shelf.told = {ID: {"mounted": {"store": "home", "path": "own.csv"}}}
     shelf.told[OTHER] = {"mounted": {"store": "shared", "path": "everyone/sea.csv"}}
@@ -306,6 +309,33 @@ def test_what_lies_there_already_is_not_fetched(shelf: Shelf, home: Path) -> Non
     assert shelf.asked == ["manifest", "content"]
     source = json.loads((home / FOLDER / "lesson.ipynb").read_bytes())["cells"][0]["source"]
     assert "'../../own.csv'" in source and "'../../Shared/everyone/sea.csv'" in source
+
+
+def test_where_something_else_is_called_shared_in_the_home_its_own_path_is_told(shelf: Shelf, home: Path) -> None:
+    shared = home.parent / "shared" / "everyone"
+    shared.mkdir(parents=True)
+    (shared / "sea.csv").write_text("2")
+    (home / "Shared").mkdir()
+    shelf.things = {ID: b"2"}
+    shelf.told = {ID: {"mounted": {"store": "shared", "path": "everyone/sea.csv"}}}
+    place(shelf, home)
+    assert shelf.asked == ["manifest", "content"]
+    source = json.loads((home / FOLDER / "lesson.ipynb").read_bytes())["cells"][0]["source"]
+    assert repr(str(shared / "sea.csv")) in source
+
+
+def test_what_is_mounted_is_found_where_its_store_is_seen_and_nowhere_else(tmp_path: Path) -> None:
+    home, shared = tmp_path / "home", tmp_path / "shared"
+    for folder in (home, shared / "everyone"):
+        folder.mkdir(parents=True)
+        (folder / "sea.csv").write_text("2")
+    thing = Thing(ID, "Sea", "", mounted=("shared", "everyone/sea.csv"))
+    assert where_mounted(thing, home=home, shared=shared) == shared / "everyone" / "sea.csv"
+    assert where_mounted(thing, home=home, shared=None) is None
+    assert where_mounted(replace(thing, mounted=("shared", "physics/sea.csv")), home=home, shared=shared) is None
+    assert where_mounted(replace(thing, mounted=("home", "sea.csv")), home=home, shared=None) == home / "sea.csv"
+    assert where_mounted(replace(thing, mounted=("else", "sea.csv")), home=home, shared=shared) is None
+    assert where_mounted(replace(thing, mounted=None), home=home, shared=shared) is None
 
 
 def test_what_should_lie_there_and_does_not_is_fetched(shelf: Shelf, home: Path) -> None:
@@ -324,6 +354,13 @@ def test_a_notebook_of_ones_own_is_left_as_it_is(shelf: Shelf, home: Path) -> No
     assert (home / "work" / "Data.md").read_text() == "mine"
     assert (home / "work" / "data" / "a.csv").read_bytes() == b"1"
     assert (shelf.posts[-1]["folder"], shelf.posts[-1]["notebook"]) == ("work", "own.ipynb")
+
+
+def test_a_notebook_that_is_said_to_lie_here_and_does_not_is_named(shelf: Shelf, home: Path) -> None:
+    shelf.files, shelf.said = {}, {"folder": "work", "notebook": "own.ipynb"}
+    with pytest.raises(NotFound, match="“own.ipynb” is not in your home there"):
+        place(shelf, home)
+    assert not (home / "work").exists()
 
 
 def test_data_alone_come_with_a_notebook_to_begin(shelf: Shelf, home: Path) -> None:

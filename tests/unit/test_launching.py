@@ -150,6 +150,18 @@ class TestWithWhat:
         assert "physics" in ways["cluster", "slurm-py", "large"]
         assert form.suggested and form.suggested.environment.id == "apps"
 
+    async def test_a_place_that_does_not_answer_is_not_suggested_before_others(
+        self, world: World, launching: Launching
+    ) -> None:
+        asked = {"store": "home", "path": "work/tides.ipynb"}
+        world.core.silent = lambda kind: kind == "local"
+        form = await launching.form(AS_ADA, asked)
+        assert form.suggested and form.suggested.facility.id == "cluster"
+        assert any(each.possible and each.facility.id == "here" for each in form.choices)
+        world.core.silent = lambda _kind: False
+        form = await launching.form(AS_ADA, asked)
+        assert form.suggested and form.suggested.facility.id == "here"
+
     async def _hers(self, launching: Launching) -> dict[str, str]:
         launching._core.stores.of(EVE)  # her home is made when she comes first
         home = launching._core.stores.of(EVE)[0]

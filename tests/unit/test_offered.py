@@ -122,6 +122,18 @@ def test_where_the_hub_starts_nothing_here_nothing_is_offered_here_and_it_is_sai
     assert not advice(said, able(settings, environ), settings).lines
 
 
+def test_where_the_spawner_runs_apps_alone_no_launches_are_offered_and_it_is_said_why(tmp_path: Path) -> None:
+    settings, environ = installed(tmp_path, "python", "bwrap", VAAS_LOCAL_APPS="0", VAAS_LAUNCH_KINDS="nowhere")
+    path = tmp_path / "facilities.toml"
+    path.write_text(written("htcondor", Offering(), python=str(settings.app_python), jobs=True))
+    said, can = read_facilities(path, apps=settings.app_python).offering, able(settings, environ)
+    (pool,) = connected(said, can).facilities
+    assert pool.about["status"] == "down"
+    told = advice(said, can, settings)
+    assert "takes no launches: the Hub's spawner runs app servers alone." in told.missing[0]
+    assert not told.write
+
+
 def test_in_a_file_that_leads_nowhere_it_is_said_what_to_add(tmp_path: Path) -> None:
     settings, environ = installed(tmp_path, "python", "bwrap", VAAS_LOCAL_APPS="0", VAAS_LAUNCH_KINDS="docker")
     path = tmp_path / "facilities.toml"

@@ -173,6 +173,14 @@ def test_among_equals_the_data_decides_then_the_sites_order() -> None:
     assert named(choices(offering(FAR, near), unsized, ADA))[0] == "near full large"
 
 
+def test_a_place_that_does_not_answer_can_be_chosen_and_is_suggested_behind_all_others() -> None:
+    silent = replace(FAR, about={"silent": "It does not answer."})
+    lacks = Needs(modules=frozenset({"sklearn"}))
+    found = choices(offering(silent, replace(HERE, environments=("basic",))), lacks, ADA)
+    assert named(found) == ["here basic small", "here basic large", "far full large"]
+    assert named(choices(offering(FAR, replace(HERE, environments=("basic",))), lacks, ADA))[0] == "far full large"
+
+
 def test_what_an_app_was_published_with_comes_first() -> None:
     own = Environment("own", "As published", "lock", "e" * 64, state="ready", modules={"numpy": "numpy"})
     here = replace(HERE, environments=("full", "own"), sizes=("small",))

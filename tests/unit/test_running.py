@@ -233,6 +233,16 @@ async def test_what_is_suggested_goes_by_where_the_data_lies(world: World, runni
     assert (await running.start(ME, TIDES, things={"table": "store:home/other.csv"})).facility == "here"
 
 
+async def test_a_batch_system_that_does_not_answer_is_not_suggested_before_others(
+    world: World, running: Running
+) -> None:
+    here = world.core.offering.facilities[0]
+    far = replace(here, id="far", about={"silent": "It does not answer."})
+    world.core.offering = replace(world.core.offering, facilities=(far, here))
+    assert [each.facility.id for each in (await running.form(ME, PLAIN)).choices] == ["here", "far"]
+    assert (await running.start(ME, PLAIN, facility="far")).facility == "far", "it waits until the system is back"
+
+
 async def test_what_lies_beside_the_notebook_is_not_missing(world: World, running: Running) -> None:
     known = replace(world.core.offering.environments[0], modules={"numpy": "numpy"})
     world.core.offering = replace(world.core.offering, environments=(known,))

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from hub_service.batch import executors
+from hub_service.batch import batch, executors
 from hub_service.clusters import runs_folder, slurm_of
 from hub_service.settings import Settings
+from tests.portal_parts import World
 from vaas.errors import Forbidden, Invalid, Unavailable
 from vaas.executors.accounts import account_of
 from vaas.executors.base import Job
@@ -182,12 +183,54 @@ async def test_a_variable_that_is_none_gets_into_no_script(answers: Answers) -> 
         await answers.executor.submit(Job("abc", ME, "", job.folder, job.environment, job.size, {"x;id": "1"}))
 
 
+@pytest.mark.parametrize(
+    ("complaint", "silent"),
+    [
+        ("slurm_load_jobs error: Unable to contact slurm controller (connect failure)", True),
+        ("slurm_load_jobs error: Zero Bytes were transmitted or received", True),
+        ("sbatch: error: Batch job submission failed: Socket timed out on send/recv operation", True),
+        ("Error: Can't find address of local schedd", True),
+        ("-- Failed to fetch ads from: <127.0.0.1:9618>", True),
+        # What one person hears of their own account says nothing of the cluster.
+        ("sudo: a password is required", False),
+        ("sbatch: error: Batch job submission failed: Invalid account or account/partition combination", False),
+        ("slurm_load_jobs error: Invalid job id specified", False),
+    ],
+)
+async def test_a_system_that_did_not_answer_is_silent_until_it_does(
+    answers: Answers, complaint: str, silent: bool
+) -> None:
+    job = answers.job()
+    assert not answers.executor.silent
+    answers.say("squeue", complaint, wrong=True)
+    with pytest.raises(Unavailable):
+        await answers.executor.submit(job)
+    assert answers.executor.silent is silent
+    (answers.folder / "squeue.wrong").unlink()
+    answers.say("squeue", "43\n")
+    await answers.executor.submit(job)
+    assert not answers.executor.silent
+
+
 async def test_a_program_that_hangs_or_is_missing_is_a_cluster_that_does_not_answer() -> None:
     began = time.monotonic()
     for command in (["sleep", "60"], ["/nowhere/squeue"]):
         with pytest.raises(Unavailable, match="The batch system does not answer"):
             await answer_of(command, seconds=0.2)
     assert time.monotonic() - began < 5
+
+
+def test_the_portal_hears_of_a_system_that_does_not_answer(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs").chmod(0o711)
+    said = {"VAAS_SLURM_FOLDER": str(tmp_path / "runs"), "VAAS_SLURM_PREFIX": "runuser -u {owner} --"}
+    batch(_settings(tmp_path), said)(world.core, world.portal.baskets)
+    kinds = ("local", "slurm", "docker")
+    assert not any(world.core.silent(kind) for kind in kinds)
+    monkeypatch.setattr(SlurmExecutor, "silent", True)
+    assert [kind for kind in kinds if world.core.silent(kind)] == ["slurm"]
 
 
 @pytest.mark.parametrize("name", ["", "x y", "-u", "x;id", "ünal", "app-abcdefgh1234", "no-such-person-here"])

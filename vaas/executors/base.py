@@ -47,6 +47,11 @@ class JobState:
 class Executor(ABC):
     """Runs jobs; every method raises Unavailable when the system does not answer."""
 
+    @property
+    def silent(self) -> bool:
+        """Whether the system did not answer when it was asked last, a short while ago."""
+        return False
+
     @abstractmethod
     async def submit(self, job: Job) -> str:
         """Hand the job over and return what the system calls it; once for each id: the same again is a no-op."""

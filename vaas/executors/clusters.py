@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import getpass
+import math
 import os
 import re
 import shlex
+import time
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,13 +20,15 @@ from vaas import jobs
 from vaas.errors import Forbidden, Invalid, StorageFull, Unavailable
 from vaas.executors.accounts import LEAST_UID, account_of, as_account
 from vaas.executors.base import Executor, Job, JobState
-from vaas.executors.programs import Unknown, answer_of
+from vaas.executors.programs import Silent, Unknown, answer_of
 
 __all__ = ["ClusterExecutor", "Ref", "Shared", "is_ours"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _REF = re.compile(rf"(\d{{1,12}})/([a-z_][a-z0-9_.-]{{0,31}})/({_NAME.pattern})")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+#: So long (seconds) nobody knows better where nothing is asked any more: what waits is tried twice a minute.
+_REMEMBERED = 120.0
 _LOST = JobState("lost", "The cluster knows nothing of it any more.")
 
 
@@ -83,6 +87,12 @@ class ClusterExecutor(Executor):
 
     def __init__(self, shared: Shared, kept: Path) -> None:
         self._shared, self._kept = shared, kept
+        self._unanswered = -math.inf
+
+    @property
+    def silent(self) -> bool:
+        """Whether the system did not answer when it was asked last. What waits asks it again and again."""
+        return time.monotonic() - self._unanswered < _REMEMBERED
 
     async def submit(self, job: Job) -> str:
         """Submit the job; one that the system has or had under its name is not submitted again."""
@@ -179,7 +189,13 @@ class ClusterExecutor(Executor):
 
     async def _run(self, owner: str, command: Sequence[str], given: str = "") -> str:
         """Run one of the system's programs as the person and return what it says."""
-        return await self._answer([*as_account(self._shared.prefix, owner), *command], given)
+        try:
+            said = await self._answer([*as_account(self._shared.prefix, owner), *command], given)
+        except Unavailable as error:
+            self._unanswered = time.monotonic() if isinstance(error, Silent) else -math.inf
+            raise
+        self._unanswered = -math.inf
+        return said
 
     async def _answer(self, command: Sequence[str], given: str = "") -> str:
         return await answer_of(command, given, seconds=self._shared.seconds)

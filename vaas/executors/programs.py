@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from vaas.errors import Unavailable
 
-__all__ = ["CONFIGURED_BY", "NoAccounting", "Unknown", "answer_of", "bare_environment", "refusal"]
+__all__ = ["CONFIGURED_BY", "NoAccounting", "Silent", "Unknown", "answer_of", "bare_environment", "refusal"]
 
 #: Variables that tell these programs where their configuration is, at sites where it is not in the usual place.
 CONFIGURED_BY = ("SLURM_CONF", "CONDOR_CONFIG")
@@ -19,11 +19,20 @@ CONFIGURED_BY = ("SLURM_CONF", "CONDOR_CONFIG")
 _NEEDED = ("PATH", "LANG", "LC_ALL", "TZ", *CONFIGURED_BY)
 _DOWN = "The batch system does not answer. What runs goes on; it is asked again in a moment."
 _UNKNOWN = re.compile(r"Invalid job id|already completing or completed|Couldn't find/remove all jobs")
+#: What their programs write when nothing stands behind them; not what one person alone may hear of their own account.
+_SILENT = re.compile(
+    r"(?i)unable to contact|timed out|zero bytes|connection refused|munge|failed to (?:fetch|connect)"
+    r"|can't (?:find address|connect)"
+)
 _REFUSED = re.compile(r"Batch job submission failed: (?!Unable to contact|Socket timed out|Zero Bytes)(.{1,200})")
 
 
 class Unknown(Unavailable):
     """The batch system knows no such job, or it is over."""
+
+
+class Silent(Unavailable):
+    """The batch system does not answer, or not to us."""
 
 
 class NoAccounting(Unavailable):
@@ -41,7 +50,9 @@ async def answer_of(command: Sequence[str], given: str = "", *, seconds: float) 
     Raises
     ------
     Unknown, NoAccounting, Unavailable
-        It is not there, does not end, or says that something is wrong.
+        It says that something is wrong.
+    Silent
+        It cannot be started, does not end, or the batch system does not answer it.
     """
     called = shlex.join(command)
     environ = bare_environment(os.environ)
@@ -50,12 +61,12 @@ async def answer_of(command: Sequence[str], given: str = "", *, seconds: float) 
             *command, env=environ, cwd="/", stdin=PIPE, stdout=PIPE, stderr=PIPE
         )
     except OSError as error:
-        raise Unavailable(_DOWN, log_message=f"{called}: {error}") from error
+        raise Silent(_DOWN, log_message=f"{called}: {error}") from error
     try:
         async with asyncio.timeout(seconds):
             out, problem = await process.communicate(given.encode())
     except TimeoutError as error:
-        raise Unavailable(_DOWN, log_message=f"{called} does not end.") from error
+        raise Silent(_DOWN, log_message=f"{called} does not end.") from error
     finally:
         if process.returncode is None:
             process.kill()
@@ -76,4 +87,6 @@ def _problem(said: str, called: str) -> Unavailable:
         return Unknown("The cluster knows nothing of this job.", log_message=log_message)
     if "accounting storage is disabled" in said:
         return NoAccounting(_DOWN, log_message=log_message)
+    if _SILENT.search(said):
+        return Silent(_DOWN, log_message=log_message)
     return Unavailable(refusal(said) or _DOWN, log_message=log_message)

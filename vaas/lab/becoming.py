@@ -1,13 +1,15 @@
-"""Becoming the system user of a launch, for good."""
+"""What the launcher tells who runs inside, and becoming the system user of a launch, for good."""
 
 from __future__ import annotations
 
 import os
 
-__all__ = ["UID", "become"]
+__all__ = ["SHARED_AT", "UID", "become"]
 
 #: The variable that says whom to become.
 UID = "VAAS_LAUNCH_UID"
+#: The variable that says where shared folders are seen; empty: nowhere.
+SHARED_AT = "VAAS_LAUNCH_SHARED"
 
 
 def become(uid: int) -> None:

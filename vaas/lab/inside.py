@@ -9,12 +9,12 @@ import subprocess
 import sys
 import threading
 
-from vaas.lab.becoming import UID, become
+from vaas.lab.becoming import SHARED_AT, UID, become
 
-__all__ = ["main"]
+__all__ = ["link", "main"]
 
-#: Where shared folders are seen, and the link to it in the home.
-_SHARED, _LINK = "/shared", "Shared"
+#: What leads to the shared folders, in the home.
+_LINK = "Shared"
 
 
 class Inside:
@@ -51,14 +51,34 @@ class Inside:
             server.terminate()
 
 
+def link(shared: str) -> None:
+    """Have a link to the shared folders in the home we are in, over nothing that is there.
+
+    One from a launch elsewhere, where they are seen by another path, leads nowhere here, and is made anew.
+    """
+    if not shared or not os.path.isdir(shared):
+        return
+    try:
+        if os.path.islink(_LINK) and not os.path.exists(_LINK) and _is_ours(os.readlink(_LINK)):
+            os.unlink(_LINK)
+        os.symlink(shared, _LINK)
+    except FileExistsError:
+        return
+    except OSError as error:  # a full disk, say: the launch is as good without
+        print(f"There is no link to the shared folders: {error.strerror}.", file=sys.stderr, flush=True)
+
+
+def _is_ours(target: str) -> bool:
+    return os.path.isabs(target) and os.path.basename(target) == "shared"
+
+
 def main() -> int:
     """Run JupyterLab in the person's home."""
     become(int(os.environ.get(UID, "0")))
     os.umask(0o077)
     try:
         os.chdir(os.environ["HOME"])
-        if os.path.isdir(_SHARED) and not os.path.lexists(_LINK):
-            os.symlink(_SHARED, _LINK)
+        link(os.environ.get(SHARED_AT, ""))
         return Inside().run()
     except OSError as error:
         print(f"JupyterLab cannot be started: {error.strerror}.", file=sys.stderr, flush=True)

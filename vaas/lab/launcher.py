@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vaas.errors import Forbidden, VaasError
-from vaas.lab.becoming import UID
+from vaas.lab.becoming import SHARED_AT, UID
 from vaas.lab.clock import seconds_left
-from vaas.lab.sandbox import find_bubblewrap, home_in, sandboxed, uid_of
+from vaas.lab.sandbox import SHARED, find_bubblewrap, home_in, sandboxed, uid_of
 from vaas.lab.watch import Watch, family
 from vaas.machine.processes import children_of
 from vaas.orders import ENDS, ORDER, Order, read_order
@@ -43,8 +43,13 @@ _MEMORY, _NEARLY = 8.0, 60.0
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_MAX_THREADS", "POLARS_MAX_THREADS")
 
 
-def inside_environ(order: Order, environ: Mapping[str, str], *, home: Path, uid: int) -> dict[str, str]:
-    """Return the variables of what runs inside: what the Hub gave, with home, cores and the environment's programs."""
+def inside_environ(
+    order: Order, environ: Mapping[str, str], *, home: Path, uid: int, shared: str = ""
+) -> dict[str, str]:
+    """Return the variables of what runs inside: what the Hub gave, with home, cores and the environment's programs.
+
+    ``shared`` is where shared folders are seen there.
+    """
     threads = str(max(1, math.floor(order.size.cores)))
     programs = [str(Path(order.environment.where).parent)] if order.environment.kind == "python" else []
     return {
@@ -54,6 +59,7 @@ def inside_environ(order: Order, environ: Mapping[str, str], *, home: Path, uid:
         "PATH": os.pathsep.join([*programs, environ.get("PATH", os.defpath)]),
         "SHELL": "/bin/bash" if Path("/bin/bash").exists() else "/bin/sh",
         UID: str(uid),
+        SHARED_AT: shared,
     }
 
 
@@ -110,10 +116,10 @@ class Launcher:
             Path(order.home).mkdir(mode=0o700, parents=True, exist_ok=True)
             own = Path(order.home)
         if not program or not order.home:
-            environ = inside_environ(order, self._environ, home=own, uid=0)
+            environ = inside_environ(order, self._environ, home=own, uid=0, shared=order.shared_root)
             return subprocess.Popen(command, env=environ, cwd=own)
         self._sandbox, uid = True, uid_of(own)
-        environ = inside_environ(order, self._environ, home=home_in(order), uid=uid)
+        environ = inside_environ(order, self._environ, home=home_in(order), uid=uid, shared=str(SHARED))
         with sandboxed(program, command, order, uid=uid, environ=self._environ) as made:
             return subprocess.Popen(made.command, env=environ, cwd="/", pass_fds=made.files)
 

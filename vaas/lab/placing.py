@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 
 from vaas.errors import StorageFull, Unavailable, VaasError
 from vaas.housekeeping import OVERVIEW
+from vaas.lab.becoming import SHARED_AT
 from vaas.lab.cell import overview
 from vaas.lab.kept import Kept
 from vaas.lab.manifest import Manifest, Thing, read_manifest
 from vaas.lab.portal import PortalClient
 from vaas.lab.progress import Progress
-from vaas.lab.sandbox import SHARED
 from vaas.lab.staging import Staging, where_mounted
 from vaas.lab.working import Copy, begin_notebook, explained, place_copy, whole
 
@@ -33,7 +33,7 @@ _START = 600.0
 class Placing:
     """One launch's placing, step by step."""
 
-    def __init__(self, portal: PortalClient, *, home: Path, shared: Path) -> None:
+    def __init__(self, portal: PortalClient, *, home: Path, shared: Path | None) -> None:
         self._portal, self._home, self._shared = portal, home, shared
         self._progress = Progress(portal)
         self._manifest: Manifest | None = None
@@ -102,17 +102,21 @@ class Placing:
             path = where_mounted(thing, home=self._home, shared=self._shared)
             if path is not None:
                 self._progress.thing(thing.id, of=thing.size, state="mounted")
-                path = (
-                    self._home / "Shared" / path.relative_to(self._shared)
-                    if path.is_relative_to(self._shared)
-                    else path
-                )
+                path = self._linked(path)
             elif thing.name:
                 path = self._staging.choose(thing)
                 self._fetched.append((thing, path))
             if path is not None:
-                found[thing.id] = os.path.relpath(path, (copy.path / copy.notebook).parent)
+                inside = path.is_relative_to(self._home)
+                found[thing.id] = os.path.relpath(path, (copy.path / copy.notebook).parent) if inside else str(path)
         return found
+
+    def _linked(self, path: Path) -> Path:
+        """Return the path by the link in the home, where it leads to the shared folders."""
+        link = self._home / "Shared"
+        if self._shared and path.is_relative_to(self._shared) and os.path.realpath(link) == str(self._shared.resolve()):
+            return link / path.relative_to(self._shared)
+        return path
 
     def _write_overview(self, failed: Mapping[str, str]) -> None:
         """Write it where nothing of this name is, or where this launch has written it."""
@@ -138,7 +142,8 @@ def place_launch(environ: Mapping[str, str], *, runs: Callable[[], bool], ends: 
     ``runs`` tells whether its JupyterLab does, ``ends`` whether somebody has stopped it, so that nothing is wrong.
     """
     portal = PortalClient(environ["VAAS_PORTAL_URL"], token=environ["JUPYTERHUB_API_TOKEN"])
-    placing = Placing(portal, home=Path(environ["HOME"]), shared=SHARED)
+    shared = Path(said) if (said := environ.get(SHARED_AT)) else None
+    placing = Placing(portal, home=Path(environ["HOME"]), shared=shared)
     try:
         placing.copy()
         _wait(environ["JUPYTERHUB_SERVICE_URL"], runs)

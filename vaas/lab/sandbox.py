@@ -29,7 +29,7 @@ __all__ = [
     *("uid_of", "without_rights"),
 ]
 
-#: Where shared folders are seen; the home has a link to it.
+#: Where shared folders are seen in it; elsewhere, where the order says. The home has a link to them.
 SHARED = Path("/shared")
 #: By which names are found on the machine's network, which is this one's.
 _ETC = ("hosts", "nsswitch.conf", "resolv.conf")

@@ -22,12 +22,12 @@ _TRIES, _LONGEST_PAUSE = 6, 8.0
 _DAMAGED = "It is not what its checksum says, and was not kept. Its owner may have changed it: look at the basket."
 
 
-def where_mounted(thing: Thing, *, home: Path, shared: Path) -> Path | None:
+def where_mounted(thing: Thing, *, home: Path, shared: Path | None) -> Path | None:
     """Return where the thing can be read without being fetched; None where it cannot."""
-    roots = {"home": home, "shared": shared}
-    if thing.mounted is None or thing.mounted[0] not in roots:
+    root = {"home": home, "shared": shared}.get(thing.mounted[0]) if thing.mounted else None
+    if thing.mounted is None or root is None:
         return None
-    path = roots[thing.mounted[0]] / thing.mounted[1]
+    path = root / thing.mounted[1]
     return path if os.access(path, os.R_OK) else None
 
 

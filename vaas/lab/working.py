@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from vaas.errors import Conflict, StorageFull, Unavailable, VaasError
+from vaas.errors import Conflict, NotFound, StorageFull, Unavailable, VaasError
 from vaas.lab.cell import first_cell, language_of, with_cells
 from vaas.lab.given import lay_beside
 from vaas.lab.kept import Kept
@@ -52,9 +52,16 @@ def place_copy(home: Path, manifest: Manifest, portal: PortalClient, *, kept: Ke
         There is no room for it.
     Unavailable
         It does not come, or not as it should.
+    NotFound
+        It is to lie here already, and does not.
     """
     notebook = manifest.notebook or _BEGUN
     if manifest.in_place:
+        if not (home / manifest.folder / notebook).is_file():
+            raise NotFound(
+                f"“{notebook}” is not in your home there. Launch it elsewhere, or tell those who run this site.",
+                log_message=f"{home / manifest.folder / notebook} is no file.",
+            )
         return Copy(home, manifest.folder, notebook, new=False)
     if (placed := kept.get("folder")) and (home / placed).is_dir():
         return Copy(home, placed, kept.get("notebook") or notebook, new=False)

@@ -32,6 +32,7 @@ from vaas.tickets import Ticket, derive_key, derive_proof_key, sign
 __all__ = ["Core", "Limits", "Seen", "takes", "terms", "version_server"]
 
 _log = logging.getLogger("vaas")
+_SILENT = "Its batch system does not answer at the moment. What runs there goes on, and what is started waits."
 _ID_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
@@ -168,6 +169,8 @@ class Core:
     network: tuple[str, ...] = ALL
     #: Where people may launch and run what, and with which environments.
     offering: Offering = Offering()
+    #: Tells of a kind of facilities whether what runs jobs there did not answer when it was asked last.
+    silent: Callable[[str], bool] = lambda _kind: False
     #: What all apps share, as far as that is known by now, and how it is made again, if it can be.
     common: Environment = Environment(APPS, "As in apps", "python", "")
     common_lock: Lock | None = None
@@ -187,6 +190,17 @@ class Core:
     #: Returns the last lines that a server wrote, for those who may read its log; "" where logs are elsewhere.
     log_of: Callable[[ServerName], str] = lambda _server: ""
     tasks: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
+
+    @property
+    def offered(self) -> Offering:
+        """The offering with what is known at this moment of the places: "silent" of those that do not answer."""
+        if not any(self.silent(each.kind) for each in self.offering.facilities):
+            return self.offering
+        facilities = tuple(
+            replace(each, about={**each.about, "silent": _SILENT}) if self.silent(each.kind) else each
+            for each in self.offering.facilities
+        )
+        return replace(self.offering, facilities=facilities)
 
     def see(self, visitor: Visitor, slug: str, action: str = "see") -> Seen:
         """Return the app if the visitor may do ``action`` with it; raises as vaas.policy.require does."""

@@ -227,7 +227,7 @@ class Environments:
         store, and what a run of that came to, what the file beside it asks for. It comes first. Nothing else knows its
         id, so that no other app is launched or run in it.
         """
-        offering, own = self._core.offering, None
+        offering, own = self._core.offered, None
         if snapshot is not None and (asked.get("app") or asked.get("of")):
             own = self.of(snapshot)
         elif snapshot is not None:

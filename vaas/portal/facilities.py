@@ -11,7 +11,7 @@ from typing import Any
 from vaas import __version__
 from vaas.launching import Environment, Facility, Size
 from vaas.model import User, Visitor
-from vaas.portal.core import Core
+from vaas.portal.core import Core, Limits
 from vaas.portal.offering import closed
 
 __all__ = ["Alone", "Facilities", "Neighbour", "Neighbours", "Site"]
@@ -104,7 +104,7 @@ class Facilities:
 
         Nobody is told a path, a host or a group's environment variable: what is not named here is not told.
         """
-        offering = self._core.offering
+        offering = self._core.offered
         told: dict[str, Any] = {
             "schema": f"{self._core.public_url}api/facilities/schema.json",
             "site": {
@@ -118,6 +118,7 @@ class Facilities:
             "facilities": [self._facility(each, visitor.user) for each in offering.facilities],
             "environments": [_environment(each, visitor.user) for each in offering.environments],
             "sizes": [_size(each) for each in offering.sizes],
+            "limits": _limits(self._core.limits),
         }
         return told | ({"portals": [_neighbour(each) for each in self.neighbours.known()]} if everywhere else {})
 
@@ -147,6 +148,8 @@ class Facilities:
         broken = [f"“{each.title}”" for each in found if each.state == "broken"]
         if broken and len(broken) == len(found):
             return {"state": "down", "text": "None of its environments can be used at the moment."}
+        if silent := str(facility.about.get("silent", "")):
+            return {"state": "limited", "text": silent}
         if broken:
             return {"state": "limited", "text": f"Not to be used at the moment: {', '.join(broken)}."}
         return {"state": "up", "text": note}
@@ -167,6 +170,15 @@ def _size(size: Size) -> dict[str, Any]:
     hours = size.seconds / 3600
     told = {"id": size.id, "title": size.title, "cores": size.cores, "memory": size.memory, "gpus": size.gpus}
     return told | {"hours": int(hours) if hours == int(hours) else round(hours, 4)}
+
+
+def _limits(limits: Limits) -> dict[str, Any]:
+    """Return what one person may have at once."""
+    return {
+        "launches": {"running": limits.running_each, "kept": limits.launches_each},
+        "runs": {"running": limits.runs_each, "waiting": limits.runs_queued},
+        "schedules": limits.schedules_each,
+    }
 
 
 def _neighbour(neighbour: Neighbour) -> dict[str, Any]:

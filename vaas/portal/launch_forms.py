@@ -79,7 +79,7 @@ class Forms:
             They may open the app, but not launch it.
         """
         user = person_of(visitor)
-        offering = self._core.offering
+        offering = self._core.offered
         things, basket, called = await self._data(visitor, str(asked.get("basket") or ""))
         if asked.get("app"):
             whole, title, needs, offering = await self._app(visitor, str(asked["app"]), things)

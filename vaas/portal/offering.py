@@ -174,8 +174,9 @@ def _own(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
 def choices(offering: Offering, needs: Needs, user: User, *, batch: bool = False) -> tuple[Choice, ...]:
     """Return every way to run it, those that can be chosen first, and the best of these at their beginning.
 
-    Better is what lacks fewer packages, is what an app was published with, has the memory that it takes, and lies where
-    the data lies; among equals it goes by the site's order. ``batch`` asks for a run, else it is a launch.
+    Better is a place that answers, then what lacks fewer packages, is what an app was published with, has the memory
+    that it takes, and lies where the data lies; among equals it goes by the site's order. ``batch`` asks for a run,
+    else it is a launch.
     """
     found = list(_all(offering, needs, user, batch=batch))
     order = {id(each): place for place, each in enumerate(found)}
@@ -258,11 +259,12 @@ def _all(offering: Offering, needs: Needs, user: User, *, batch: bool) -> Iterat
                 yield Choice(facility, environment, size, missing, copied, unsized, tight, why)
 
 
-def _worth(choice: Choice, needs: Needs) -> tuple[bool, float, bool, bool, int, bool]:
+def _worth(choice: Choice, needs: Needs) -> tuple[bool, bool, float, bool, bool, int, bool]:
     """Return what it is sorted by, the least first."""
     missing = _PERHAPS if choice.missing is None else len(choice.missing)
     foreign = choice.environment.kind != _OWN and choice.environment.id != needs.environment
-    return not choice.possible, missing, foreign, choice.tight, choice.copied, choice.unsized
+    silent = "silent" in choice.facility.about
+    return not choice.possible, silent, missing, foreign, choice.tight, choice.copied, choice.unsized
 
 
 def stands_against(environment: Environment, places: Sequence[Facility], needs: Needs, user: User) -> str:
