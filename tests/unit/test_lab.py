@@ -23,6 +23,7 @@ from vaas.lab.kernelspec import write_kernel
 from vaas.lab.launcher import inside_environ
 from vaas.lab.manifest import safe_name
 from vaas.lab.sandbox import find_bubblewrap, python_folders, sandboxed
+from vaas.lab.server import prepare
 from vaas.lab.watch import Watch, family
 from vaas.launching import Environment, Size
 from vaas.orders import ORDER, Order, read_order, write_order
@@ -177,6 +178,17 @@ def test_jupyterlab_starts_without_what_nobody_needs_there() -> None:
     loaded = {name.partition(".")[0] for name in json.loads(done.stdout)}
     assert {"jupyterlab", "jupyterhub", "aiohttp"} <= loaded
     assert not loaded & {"aiodns", "arrow", "click", "httpx", "lark", "requests", "rfc3987_syntax", "sqlalchemy"}
+
+
+@pytest.mark.parametrize(("home", "store"), [("/data/homes/ada", "home"), ("", "")])
+def test_jupyterlab_knows_where_its_files_are_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str, store: str
+) -> None:
+    monkeypatch.setenv("VAAS_PORTAL_PUBLIC_URL", "https://vaas.example.org/services/vaas/")
+    prepare(replace(ORDERED, home=home), tmp_path)
+    told = json.loads((tmp_path / "config" / "labconfig" / "page_config.json").read_bytes())
+    assert told["vaasFiles"] == "https://vaas.example.org/services/vaas/files/"
+    assert (told["vaasStore"], told["vaasShared"]) == (store, ["everyone"])
 
 
 def test_a_kernelspec_shows_its_folder_and_the_environment_of_its_program(tmp_path: Path) -> None:

@@ -294,6 +294,14 @@ def test_it_leads_to_publishing_this_copy_and_no_other(shelf: Shelf, home: Path,
     assert f"]({link})" in (home / f"{FOLDER}-2" / "Data.md").read_text()
 
 
+def test_where_the_portal_sees_no_files_it_says_how_else_one_publishes(shelf: Shelf, home: Path) -> None:
+    shelf.said = {"publish": ""}
+    place(shelf, home)
+    text = (home / FOLDER / "Data.md").read_text()
+    assert "download it with the files that it needs, and upload them under [My files](http://portal/files/)" in text
+    assert "[Publish this notebook" not in text
+
+
 def test_what_lies_there_already_is_not_fetched(shelf: Shelf, home: Path) -> None:
     (home / "own.csv").write_text("1")
     shared = home.parent / "shared" / "everyone"

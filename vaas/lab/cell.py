@@ -57,6 +57,11 @@ def overview(
         parts += [_fenced(each.code)] if each.code else []
     if manifest.publish:
         parts.append(f"[Publish this notebook as an app]({manifest.publish}{quote(notebook)})")
+    elif manifest.portal:
+        parts.append(
+            "To publish this notebook as an app, download it with the files that it needs, and upload them under "
+            f"[My files]({manifest.portal}files/): the portal does not see the files of this launch."
+        )
     if manifest.portal:
         parts.append(f"[Back to the portal]({manifest.portal})")
     return "\n\n".join(parts) + "\n"
