@@ -133,6 +133,9 @@ def _options(these: list[Choice], name: str) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for each in these:
         value = getattr(each, name)
-        first = found.setdefault(value.id, {"value": value, "why_not": each.why_not, "missing": each.missing or ()})
+        first = found.setdefault(
+            value.id,
+            {"value": value, "why_not": each.why_not, "missing": each.missing or (), "unread": each.unread},
+        )
         first["why_not"] = first["why_not"] and each.why_not
     return list(found.values())

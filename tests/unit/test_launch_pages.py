@@ -12,9 +12,12 @@ from tests.notebooks import notebook
 from tests.own_servers import OFFERING, Labs
 from tests.portal_parts import ADA, EVE, World
 from tests.unit.test_handlers import client
-from vaas.launching import launch_server
+from vaas.keeping import Thing
+from vaas.launching import Environment, Facility, Offering, launch_server
 from vaas.model import Access, Visitor
 from vaas.portal.ends import ENDS
+from vaas.portal.launch_forms import Forms
+from vaas.portal.things import Held
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -68,6 +71,31 @@ async def test_the_form_has_chosen_already_and_says_what_is_closed(world: World,
     (now,) = world.portal.launching.known(Visitor(EVE))
     assert sent.headers["Location"].endswith(f"launches/{now.launch.id}/?go=1")
     assert (now.launch.size, labs.tokens) == ("small", {"eve"})
+
+
+@pytest.mark.parametrize("form", ["launch?basket=current", "launch?store=home&path=tides.ipynb&basket=current"])
+async def test_the_form_says_what_does_not_read_the_data_and_suggests_what_does(
+    world: World, site: str, labs: Labs, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    bare = Environment("bare", "Bare", "python", "/bare", state="ready", modules={"numpy": "numpy"})
+    reads = replace(bare, id="reads", title="With readers", modules={"netCDF4": "netCDF4"})
+    here = Facility("here", "This machine", "local", ("bare", "reads"), ("small",), stores=("home",))
+    world.core.offering = Offering((here,), (bare, reads), OFFERING.sizes)
+    access = {"how": "store", "via": {"store": "home", "path": "sea.nc"}}
+    thing = Thing("0" * 16, "b" * 12, "file", "", "Sea", "here", "r", world.core.now(), 9, access=access)
+
+    async def basket(self: Forms, visitor: Visitor, basket_id: str) -> tuple[tuple[Held, ...], str, str]:
+        return ((Held(thing),), "b" * 12, "My basket") if basket_id else ((), "", "")
+
+    monkeypatch.setattr(Forms, "_data", basket)
+    async with client(site, "ada") as ada:
+        page = " ".join((await ada.get(form)).text.split())
+        assert '<option value="bare">Bare (lacks a reader for NetCDF)</option>' in page
+        assert '<option value="reads" selected>With readers </option>' in page
+        assert "What it has no reader for goes along" not in page
+        world.core.offering = Offering((replace(here, environments=("bare",)),), (bare,), OFFERING.sizes)
+        page = " ".join((await ada.get(form)).text.split())
+        assert "(lacks a reader for NetCDF)" in page and "What it has no reader for goes along all the same." in page
 
 
 async def test_a_stranger_reads_that_launching_needs_signing_in_and_comes_back_to_it(
