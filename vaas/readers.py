@@ -114,7 +114,7 @@ def format_of(name: str, said: str = "") -> str:
     # Packed, only FITS is opened as it is.
     if name.lower().endswith(".gz") and found != "fits":
         return ""
-    said = _SAID.get(said, said)
+    said = _SAID.get(said.lower(), said.lower())
     return found or (said if said in _FORMATS else "")
 
 
