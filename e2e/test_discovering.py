@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from urllib.parse import unquote
+
 import pytest
 from playwright.sync_api import expect
 
 from e2e.people import DESKTOP, PHONE, Person, Site
+from tests.notebooks import code, markdown
 
 pytestmark = pytest.mark.browser
 #: Whether what is shown is the answer to this.
@@ -87,6 +91,39 @@ def test_open_data_are_looked_into_and_kept(site: Site, viewport: dict[str, int]
     expect(kept).to_have_attribute("aria-pressed", "true", timeout=30_000)
     kept.click()
     expect(kept).to_have_attribute("aria-pressed", "false")
+
+
+@pytest.mark.parametrize(
+    ("query", "title", "button", "heading", "chosen"),
+    [
+        ("name:wine.csv", "wine.csv", "Launch in JupyterLab", "Launch “wine.csv”", "wine.csv"),
+        ("tides of mine", "Tides of mine", "Launch in JupyterLab", "Launch “tides-of-mine”", "tides-of-mine"),
+        (
+            "type:app penguins",
+            "Penguins of the Palmer Archipelago",
+            "Launch in JupyterLab",
+            "Launch “Penguins",
+            "apps/",
+        ),
+        ("tides of mine", "Tides of mine", "Run with other values", "Run “", "tides-of-mine"),
+    ],
+)
+def test_what_was_found_is_launched_and_run_from_there(
+    site: Site, ada: Person, query: str, title: str, button: str, heading: str, chosen: str
+) -> None:
+    ada.keeps("tides-of-mine.ipynb", markdown("# Tides of mine"), code("depth = 3", tags=["parameters"]))
+    finds(ada, query)
+    ada.page.wait_for_function(_ANSWERED, arg=query)
+    found = ada.page.get_by_role("button", name=title, exact=True)
+    expect(found).to_be_visible(timeout=60_000)
+    found.click()
+    preview = ada.page.get_by_role("article", name=title)
+    preview.get_by_role("link", name=button).click()
+    expect(ada.page.get_by_role("heading", level=1)).to_contain_text(heading)
+    assert chosen in unquote(ada.page.url)
+    verb = "Launch in JupyterLab" if button.startswith("Launch") else re.compile("^(Run|Start)")
+    expect(ada.page.get_by_role("main").get_by_role("button", name=verb).first).to_be_enabled()
+    ada.pictures(f"found-{button.split()[0]}-{title[:5]}")
 
 
 def test_nobody_is_offered_to_change_it(ada: Person) -> None:

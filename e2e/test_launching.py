@@ -78,6 +78,24 @@ def test_one_click_leads_from_an_app_to_jupyterlab(site: Site, ada: Person) -> N
     expect(page.get_by_role("heading", name="Nothing is launched yet")).to_be_visible()
 
 
+def test_what_the_app_does_not_keep_any_more_is_said_and_my_servers_name_the_app(site: Site, ada: Person) -> None:
+    page = ada.page
+    ada.goes("apps/penguins/launch?given=gone")
+    told = page.get_by_text("What you had chosen in the app is not kept any more")
+    expect(told).to_be_visible()
+    ada.pictures("launch-given-gone")
+    page.get_by_text("Name", exact=True).click()
+    page.get_by_label("What it is called under").fill("My own words")
+    presses(page, "Launch in JupyterLab")
+    page.wait_for_url(_LAB)
+    ada.goes("servers")
+    row = page.locator("[data-launch]")
+    expect(row.get_by_role("link", name="My own words", exact=True)).to_be_visible()
+    ada.pictures("servers-app")
+    row.get_by_role("link", name=TITLE, exact=True).click()
+    expect(page.get_by_role("heading", name=TITLE).first).to_be_visible()
+
+
 @pytest.mark.parametrize("when", ["before", "delay"])
 def test_it_is_cancelled_while_it_starts(site: Site, ada: Person, when: str) -> None:
     told(site, **{when: 60})

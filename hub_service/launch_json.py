@@ -101,9 +101,11 @@ def copy_url(offering: Offering, launch: Launch) -> str:
     return f"files/home/{quote(launch.folder)}" if launch.folder and facility and "home" in facility.stores else ""
 
 
-def anew_url(asked: Mapping[str, Any]) -> str:
-    """Return where the same can be launched with other choices."""
+def anew_url(launch: Launch) -> str:
+    """Return where the same can be launched with other choices; what a running app gave goes along again."""
+    asked = launch.asked
     said = {name: asked[name] for name in ("store", "path", "run", "basket") if asked.get(name)}
+    said |= {"given": launch.id} if asked.get("app") and asked.get("given") else {}
     query = f"?{urlencode(said)}" if said else ""
     return f"apps/{asked['app']}/launch{query}" if asked.get("app") else f"launch{query}"
 
@@ -133,6 +135,9 @@ def _options(these: list[Choice], name: str) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for each in these:
         value = getattr(each, name)
-        first = found.setdefault(value.id, {"value": value, "why_not": each.why_not, "missing": each.missing or ()})
+        first = found.setdefault(
+            value.id,
+            {"value": value, "why_not": each.why_not, "missing": each.missing or (), "unread": each.unread},
+        )
         first["why_not"] = first["why_not"] and each.why_not
     return list(found.values())

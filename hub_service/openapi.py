@@ -82,7 +82,10 @@ _BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("put", "api/requests/{request}"): {"grant": {"type": "boolean"}},
     ("post", "api/launches"): {
         n: {"type": "string"}
-        for n in ("app", "store", "path", "run", "basket", "given", "facility", "environment", "size", "title")
+        for n in (
+            *("app", "store", "path", "run", "basket", "catalog", "record", "given"),
+            *("facility", "environment", "size", "title"),
+        )
     },
     ("post", "api/runs"): _RUN,
     ("post", "api/runs/series"): {**_RUN, "table": {"type": "array", "items": {"type": "object"}}},

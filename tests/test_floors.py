@@ -77,6 +77,7 @@ AREAS = {
     "vaas.given": "thought",
     "vaas.housekeeping": "thought",
     "vaas.loading": "thought",
+    "vaas.readers": "thought",
     "vaas.packages": "thought",
     "vaas.orders": "thought",
     "vaas.patience": "thought",

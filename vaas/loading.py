@@ -6,12 +6,15 @@ All that comes from a record goes in as a literal: whatever a title or an addres
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
-__all__ = ["address", "content_address", "lines", "table_line", "table_options", "written"]
+from vaas.packages import package_of
+from vaas.readers import format_of, name_of, way_to, ways
+
+__all__ = ["address", "content_address", "lines", "opening", "table_line", "table_options", "written"]
 
 #: How a table's name ends → pandas' function, and what else it has to be told.
 _TABLES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
@@ -136,6 +139,35 @@ def table_line(name: str, place: str, written: Mapping[str, Any] = _UNKNOWN, *, 
     return f"pd.{function}({', '.join(given)})"
 
 
+def opening(
+    name: str, place: str, written: Mapping[str, Any] = _UNKNOWN, *, there: Collection[str] | None = None
+) -> tuple[str, str]:
+    """Return the code that opens a file: what is imported, and what opens it.
+
+    Where nothing that is there reads it, that is a comment which names what does, and nothing is imported. Both are ""
+    for a file of which nobody knows what reads it.
+
+    Parameters
+    ----------
+    name, place, written:
+        As for :func:`table_line`.
+    there:
+        Of :data:`vaas.readers.MODULES`, what can be imported; None: nobody knows, and the usual way is taken.
+    """
+    format = "" if written.get("delimiter") else format_of(name)
+    table = table_line(name, place, written)
+    found = way_to(format, there)
+    pandas = found is not None and "pandas" in found.modules if format else there is None or "pandas" in there
+    if table and pandas:
+        return "import pandas as pd", table
+    if found is not None:
+        return found.begin, found.call.format(place)
+    if format:
+        wanted = list(dict.fromkeys(package_of(way.modules[0]) for way in ways(format)))
+        return "", f"# {name_of(format)}: {' or '.join(wanted)} reads it, which this environment does not have."
+    return "", "# A table: pandas reads it, which this environment does not have." if table else ""
+
+
 def _options(written: Mapping[str, Any]) -> dict[str, Any]:
     """Return pandas' options for a table that is a text."""
     found = [_WRITTEN[name].get(written[name]) for name in _WRITTEN if isinstance(written.get(name), str | bool)]
@@ -154,10 +186,13 @@ def _of_a_store(store: str, path: str, written: Mapping[str, Any], *, base: str)
     begin = f'url = {url}\ntoken = os.environ.get("VAAS_TOKEN") or getpass({asked})\n'
     if line := table_line(path, "url", written, more=f"storage_options={_HEADERS}"):
         return f"import os\nfrom getpass import getpass\nimport pandas as pd\n\n{begin}data = {line}"
+    imports, opens = opening(path, "io.BytesIO(data)")
+    # In which environment it runs nobody knows here: the usual way is told, and not taken.
+    told = f"\n# {imports}; import io; {opens}" if opens else ""
     return (
         f"import os\nimport urllib.request\nfrom getpass import getpass\n\n{begin}"
         f"request = urllib.request.Request(url, headers={_HEADERS})\n"
-        "data = urllib.request.urlopen(request).read()"
+        f"data = urllib.request.urlopen(request).read(){told}"
     )
 
 

@@ -40,7 +40,7 @@ __all__ = [
 
 #: So often it is looked how a launch is, each time at the Hub; and so soon after its JupyterLab says that it listens.
 _LOOK, _MOMENT = 0.5, 0.05
-_ASKED = ("app", "store", "path", "run", "basket", "given")
+_ASKED = ("app", "store", "path", "run", "basket", "catalog", "record", "given")
 #: What is launched with a basket or without one; a basket can be launched alone, too.
 _MAIN = frozenset({"app", "path", "run"})
 _OVER = frozenset({"stopped", "failed"})
@@ -54,14 +54,22 @@ class _Lender(Base):
         """What the person lends for this request: the token by which the Hub knows them."""
         return Lent(self.person, self.hub_auth.get_token(self) or "")
 
+    def origin_of(self, launch: Launch) -> tuple[str, str, str]:
+        """Return what a launch is of, its page, and what it is called; an app that is gone has no page."""
+        kind, page, name = origin(launch.asked)
+        if kind != "App":
+            return kind, page, name
+        title, there = self.portal.launching.app_of(self.visitor, launch)
+        return kind, page if there else "", title
+
 
 class LaunchPage(_Lender, Page):
-    """What to launch a notebook or a basket with: chosen already, so that one click suffices."""
+    """What to launch a notebook, a basket or data with: chosen already, so that one click suffices."""
 
     nav = "files"
 
     async def get(self) -> None:
-        """Show the form for ``store`` and ``path``, or for ``basket``."""
+        """Show the form for ``store`` and ``path``, for ``basket``, or for ``catalog`` and ``record``."""
         await self.ask_for({name: self.get_query_argument(name, "") for name in _ASKED[1:]})
 
     async def post(self) -> None:
@@ -100,7 +108,8 @@ class LaunchPage(_Lender, Page):
             launch = await verbs.ask(self.visitor, asked, facility=facility, **where, title=title)
             launch = await verbs.begin(self.lent, launch.id)
         except VaasError as error:
-            error.field = "facility" if error.field in WHERE or isinstance(error, Conflict) else error.field
+            at_place = error.field in WHERE or (isinstance(error, Conflict) and not error.field)
+            error.field = "facility" if at_place else error.field
             self.fail_form(error)
             await self.ask_for(asked)
             return
@@ -211,9 +220,9 @@ class LaunchingPage(_Lender, Page):
             "steps": steps(now, offering.facility(launch.facility)),
             "place": place_words(offering, launch),
             "things": await self._things(launch),
-            "origin": origin(launch.asked),
+            "origin": self.origin_of(launch),
             "copy_url": copy_url(offering, launch),
-            "anew": self.base + anew_url(launch.asked),
+            "anew": self.base + anew_url(launch),
             "action": here,
             "events_url": f"{here}events",
             # Who has just pressed the button goes on by themselves; who looks at it later presses “Open”.
@@ -309,7 +318,7 @@ class ServersPage(_Lender, Page):
                 "now": now,
                 "launch": now.launch,
                 "place": place_words(self.portal.core.offering, now.launch),
-                "origin": origin(now.launch.asked),
+                "origin": self.origin_of(now.launch),
                 "action": f"{self.base}launches/{now.launch.id}/",
             }
             for now in found
@@ -328,7 +337,8 @@ class LaunchesJson(_Lender, Api):
     async def post(self) -> None:
         """Launch an ``app``, or the notebook at ``path`` in ``store``, with a ``basket``, or a basket alone.
 
-        The result of a ``run`` is launched with copies of the data that the run was given.
+        The data of a ``record`` of a ``catalog`` are launched in a basket of their own, the result of a ``run`` with
+        copies of the data that the run was given.
 
         ``facility``, ``environment`` and ``size`` say where and with what, ``title`` what it is called; what is left
         out is what the portal suggests.

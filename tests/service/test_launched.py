@@ -27,6 +27,7 @@ def lara(hub: RunningPortal) -> Iterator[Launches]:
     hub.hub("POST", "/users/lara")
     launches = Launches(hub, "lara")
     launches.put("own.ipynb", notebook("print('own')"))
+    launches.put("sea.nc", b"CDF\x01" + bytes(28))
     launches.put("levels.csv", b"year,level\n2026,7\n")
     launches.put("pegel.csv", "Ort;Höhe\nHörnum;1,5\n".encode("cp1252"))
     yield launches
@@ -51,7 +52,7 @@ def eve(hub: RunningPortal) -> Launches:
 def _basket(lara: Launches) -> str:
     hub = lara.portal
     basket = hub.request("POST", "/services/vaas/api/baskets", token=lara.token, json={"name": "Levels"}).json()["id"]
-    for record in ("file:home-lara/levels.csv", "file:home-lara/pegel.csv"):
+    for record in ("file:home-lara/levels.csv", "file:home-lara/pegel.csv", "file:home-lara/sea.nc"):
         shown = f"/services/vaas/api/records/here/{record}"
         until(lambda at=shown: hub.get(at, token=lara.token).status_code == 200, seconds=60, what="her table")
         body = {"catalog": "here", "record": record}
@@ -67,12 +68,15 @@ def test_the_working_copy_is_in_her_home_under_a_clear_name(lara: Launches, laun
     first = json.loads((folder / now.notebook).read_bytes())["cells"][0]
     assert first["metadata"]["tags"] == ["vaas-launch"]
     assert "'levels.csv': '../../levels.csv'" in first["source"]
-    assert "pd.read_csv('../../levels.csv')" in (folder / "Data.md").read_text()
+    text = (folder / "Data.md").read_text()
+    assert "pd.read_csv('../../levels.csv')" in text
+    # The site knows what is in its environment: h5py and scipy, and not xarray.
+    assert "h5py.is_hdf5('../../sea.nc')" in text and "xarray" not in text
     assert (folder / "gapminder.csv").stat().st_size > 1000
     assert now.progress["things"] == {
         id: told for id, told in now.progress["things"].items() if told["state"] == "mounted"
     }
-    assert len(now.progress["things"]) == 2
+    assert len(now.progress["things"]) == 3
 
 
 async def test_the_kernel_is_that_of_the_environment_and_finds_its_files(lara: Launches, launch: Launch) -> None:

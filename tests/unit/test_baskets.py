@@ -54,6 +54,27 @@ async def test_what_is_put_in_is_there_until_it_is_taken_out(found: Searchable, 
         assert names(look) == [("Sea level", "there")]
 
 
+async def test_data_have_a_basket_of_their_own_once(found: Searchable) -> None:
+    baskets = found.portal.baskets
+    found.put("sea.csv", "user:ada", title="Sea level", size=12)
+    found.put("tides.csv", "user:ada", title="Sea level")
+    held = await baskets.found(AS_ADA, "here", SEA)
+    assert (held.thing.title, held.thing.size) == ("Sea level", 12)
+    assert (await baskets.look(AS_ADA)).baskets == (), "whoever only looks keeps nothing"
+    first = await baskets.alone(AS_ADA, "here", SEA)
+    assert (first.basket.name, names(first)) == ("Sea level", [("Sea level", "there")])
+    assert (await baskets.alone(AS_ADA, "here", SEA)).basket.id == first.basket.id
+    other = await baskets.alone(AS_ADA, "here", "file:p/tides.csv")
+    assert other.basket.name == "Sea level (2)" and [each.thing.record for each in other.things] == ["file:p/tides.csv"]
+    await baskets.add(AS_ADA, "here", "file:p/tides.csv", basket_id=first.basket.id)
+    again = await baskets.alone(AS_ADA, "here", SEA)
+    assert again.basket.id not in {first.basket.id, other.basket.id}, "what somebody has put more into is theirs"
+    for visitor, error in ((AS_EVE, NotFound), (NOBODY, SignInNeeded)):
+        for verb in (baskets.found, baskets.alone):
+            with pytest.raises(error):
+                await verb(visitor, "here", SEA)
+
+
 async def test_there_is_always_a_basket_without_a_name(found: Searchable) -> None:
     baskets = found.portal.baskets
     empty = await baskets.look(AS_ADA)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.portal_parts import ADA, BOB, World
 from tests.unit.test_handlers import client
 from vaas import tickets
 from vaas.errors import Forbidden, Invalid, NotFound
+from vaas.launching import Launch
 from vaas.model import EVERYONE, Access, App, ServerName, User, Visitor
 from vaas.portal.opening import draft_server
 
@@ -51,6 +54,22 @@ async def test_it_goes_after_half_an_hour(world: World, app: App) -> None:
     assert world.portal.giving.of(Visitor(BOB), app.slug, given) == GIVEN
     world.clock.forward(seconds=2)
     assert world.portal.giving.of(Visitor(BOB), app.slug, given) == {}
+
+
+async def test_what_went_along_to_a_launch_goes_along_again_by_its_id_to_its_person_and_app_alone(
+    world: World, app: App
+) -> None:
+    now = world.core.now()
+    asked = {"app": app.slug, "version": app.version, "given": GIVEN}
+    launch = Launch("abcdefghijkl", "bob", "Mine", asked, "apps", "small", "here", now, now)
+    with world.core.database.begin() as records:
+        records.launches.save(launch)
+        records.launches.save(replace(launch, id="mnopqrstuvwx", asked={"app": app.slug}))
+    world.clock.forward(seconds=100_000)
+    giving, other = world.portal.giving, await world.published(BOB, "x = 2", title="Other")
+    assert giving.of(Visitor(BOB), app.slug, launch.id) == GIVEN
+    assert giving.of(Visitor(BOB), app.slug, "mnopqrstuvwx") == {}
+    assert giving.of(Visitor(ADA), app.slug, launch.id) == giving.of(Visitor(BOB), other.slug, launch.id) == {}
 
 
 async def test_of_one_person_the_last_five_are_kept_and_nobody_elses_go_for_them(world: World, app: App) -> None:

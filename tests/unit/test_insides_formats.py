@@ -18,7 +18,8 @@ from tests.portal_fixture import app_python
 from vaas.catalogs.looking import AppLooker
 from vaas.errors import Unreadable
 from vaas.insides.base import Inside
-from vaas.loading import table_line, written
+from vaas.loading import opening, table_line, written
+from vaas.readers import MODULES, format_of
 
 pytestmark = [pytest.mark.app, pytest.mark.asyncio(loop_scope="module")]
 
@@ -52,6 +53,10 @@ async def preview(looker: AppLooker, samples: Path) -> Preview:
         return await looker.preview(samples / name, name=name)
 
     return shown
+
+
+#: The formats whose files are opened.
+OPENED = ("netcdf", "hdf5", "tiff", "fits", "geojson", "parquet", "arrow", "excel")
 
 
 def day(year: int, month: int = 1, date: int = 1, hour: int = 0) -> datetime:
@@ -124,6 +129,18 @@ async def test_a_table_is_loaded_as_it_is_written(looker: AppLooker, tmp_path: P
     done = subprocess.run([app_python(), "-c", "\n".join(loaded)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert dict(zip(WRITTEN, json.loads(done.stdout), strict=True)) == {n: list(w[1:]) for n, w in WRITTEN.items()}
+
+
+async def test_what_a_launch_says_opens_it_runs_with_what_is_in_its_environment(samples: Path) -> None:
+    names = ["classic.nc", "modern.nc", "tree.h5", "map.tif", "m31.fits", "places.geojson", "t.parquet", "t.feather"]
+    names += ["book.xlsx", "plain.csv", "packed.csv.gz"]
+    look = f"import importlib.util as u, json; print(json.dumps([m for m in {sorted(MODULES)} if u.find_spec(m)]))"
+    there = json.loads(subprocess.run([app_python(), "-c", look], capture_output=True, check=True).stdout)
+    programs = [opening(name, ascii(str(samples / name)), there=there) for name in names]
+    code = "\n".join(f"{begin}\nopened = {call}\nassert opened is not None" for begin, call in programs)
+    done = subprocess.run([app_python(), "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert {format_of(name) for name in names} == {*OPENED, ""}
 
 
 async def test_rows_are_counted_exactly_while_that_is_cheap(look: Look) -> None:

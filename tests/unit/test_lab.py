@@ -181,6 +181,17 @@ def test_jupyterlab_starts_without_what_nobody_needs_there() -> None:
     assert not loaded & {"aiodns", "arrow", "click", "httpx", "lark", "requests", "rfc3987_syntax", "sqlalchemy"}
 
 
+@pytest.mark.parametrize(("home", "store"), [("/data/homes/ada", "home"), ("", "")])
+def test_jupyterlab_knows_where_its_files_are_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str, store: str
+) -> None:
+    monkeypatch.setenv("VAAS_PORTAL_PUBLIC_URL", "https://vaas.example.org/services/vaas/")
+    prepare(replace(ORDERED, home=home), tmp_path)
+    told = json.loads((tmp_path / "config" / "labconfig" / "page_config.json").read_bytes())
+    assert told["vaasFiles"] == "https://vaas.example.org/services/vaas/files/"
+    assert (told["vaasStore"], told["vaasShared"]) == (store, ["everyone"])
+
+
 def test_a_kernelspec_shows_its_folder_and_the_environment_of_its_program(tmp_path: Path) -> None:
     (tmp_path / "env" / "bin").mkdir(parents=True)
     program = tmp_path / "env" / "bin" / "python"

@@ -296,6 +296,36 @@ def test_it_leads_to_publishing_this_copy_and_no_other(shelf: Shelf, home: Path,
     assert f"]({link})" in (home / f"{FOLDER}-2" / "Data.md").read_text()
 
 
+@pytest.mark.parametrize(
+    ("modules", "cell", "text"),
+    [
+        (
+            ["h5py"],
+            "# import h5py\n# h5py.File(data['Thing 0'], \"r\")",
+            "import h5py\n\ndata = h5py.File('data/a.h5', \"r\")",
+        ),
+        (None, "# import h5py\n", "import h5py\n\ndata"),
+        ([], "\n# HDF5: h5py or tables reads it", "path = 'data/a.h5'\n# HDF5: h5py or tables reads it, which"),
+    ],
+)
+def test_what_opens_the_data_is_said_with_what_is_in_the_environment(
+    shelf: Shelf, home: Path, modules: list[str] | None, cell: str, text: str
+) -> None:
+    shelf.said, shelf.things, shelf.told = {"modules": modules}, {ID: b"1"}, {ID: {"name": "a.h5", "title": "Thing 0"}}
+    place(shelf, home)
+    source = json.loads((home / FOLDER / "lesson.ipynb").read_bytes())["cells"][0]["source"]
+    assert cell in source
+    assert text in (home / FOLDER / "Data.md").read_text()
+
+
+def test_where_the_portal_sees_no_files_it_says_how_else_one_publishes(shelf: Shelf, home: Path) -> None:
+    shelf.said = {"publish": ""}
+    place(shelf, home)
+    text = (home / FOLDER / "Data.md").read_text()
+    assert "download it with the files that it needs, and upload them under [My files](http://portal/files/)" in text
+    assert "[Publish this notebook" not in text
+
+
 def test_what_lies_there_already_is_not_fetched(shelf: Shelf, home: Path) -> None:
     (home / "own.csv").write_text("1")
     shared = home.parent / "shared" / "everyone"

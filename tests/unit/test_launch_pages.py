@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
+from html import escape
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
 from tests.notebooks import notebook
 from tests.own_servers import OFFERING, Labs
 from tests.portal_parts import ADA, EVE, World
+from tests.searchable import Searchable, searchable
 from tests.unit.test_handlers import client
-from vaas.launching import launch_server
+from vaas.keeping import Thing
+from vaas.launching import Environment, Facility, Offering, launch_server
 from vaas.model import Access, Visitor
 from vaas.portal.ends import ENDS
+from vaas.portal.gallery import Appearance
+from vaas.portal.launch_forms import Forms
+from vaas.portal.things import Held
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -25,6 +34,13 @@ def labs(world: World) -> Labs:
     world.core.offering, world.core.own_servers = OFFERING, Labs()
     world.put(ADA, "tides.ipynb", notebook("x = 1"))
     return world.core.own_servers
+
+
+@pytest.fixture
+def found(world: World, tmp_path: Path) -> Iterator[Searchable]:
+    """The same portal, with an index."""
+    with searchable(world, tmp_path / "searched") as made:
+        yield made
 
 
 def places(page: str) -> dict[str, str]:
@@ -53,21 +69,112 @@ async def test_the_form_has_chosen_already_and_says_what_is_closed(world: World,
     app = await world.published(ADA, "x = 1", title=HOSTILE)
     await world.portal.sharing.grant(Visitor(ADA), app.slug, subject="user:eve", access=Access.READ)
     async with client(site, "eve") as eve:
-        page = (await eve.get(f"apps/{app.slug}/launch?given=g123")).text
+        page = (await eve.get(f"apps/{app.slug}/launch")).text
         assert places(page) == {
             "here": "Your files are there.",
             "cluster!": "It is for members of physics.",
             "nights!": "It takes batch jobs only.",
         }
-        assert re.search(r'value="here" checked', page) and 'name="given" value="g123"' in page
+        assert re.search(r'value="here" checked', page) and 'name="given"' not in page
         assert re.search(r'<option value="deep" disabled>', page) and "It is not mounted." in page
         assert re.search(r'<option value="small" selected>Small: 1 core, 2 GB of memory<', page)
         assert HOSTILE not in page and "Copy" in page and "source.zip" in page
-        sent = await eve.post(f"apps/{app.slug}/launch", data={"do": "launch", "given": "g123"})
+        sent = await eve.post(f"apps/{app.slug}/launch", data={"do": "launch"})
         assert sent.status_code == 303
     (now,) = world.portal.launching.known(Visitor(EVE))
     assert sent.headers["Location"].endswith(f"launches/{now.launch.id}/?go=1")
     assert (now.launch.size, labs.tokens) == ("small", {"eve"})
+
+
+@pytest.mark.parametrize("form", ["launch?basket=current", "launch?store=home&path=tides.ipynb&basket=current"])
+async def test_the_form_says_what_does_not_read_the_data_and_suggests_what_does(
+    world: World, site: str, labs: Labs, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    bare = Environment("bare", "Bare", "python", "/bare", state="ready", modules={"numpy": "numpy"})
+    reads = replace(bare, id="reads", title="With readers", modules={"netCDF4": "netCDF4"})
+    here = Facility("here", "This machine", "local", ("bare", "reads"), ("small",), stores=("home",))
+    world.core.offering = Offering((here,), (bare, reads), OFFERING.sizes)
+    access = {"how": "store", "via": {"store": "home", "path": "sea.nc"}}
+    thing = Thing("0" * 16, "b" * 12, "file", "", "Sea", "here", "r", world.core.now(), 9, access=access)
+
+    async def basket(self: Forms, visitor: Visitor, basket_id: str) -> tuple[tuple[Held, ...], str, str]:
+        return ((Held(thing),), "b" * 12, "My basket") if basket_id else ((), "", "")
+
+    monkeypatch.setattr(Forms, "_data", basket)
+    async with client(site, "ada") as ada:
+        page = " ".join((await ada.get(form)).text.split())
+        assert '<option value="bare">Bare (lacks a reader for NetCDF)</option>' in page
+        assert '<option value="reads" selected>With readers </option>' in page
+        assert "What it has no reader for goes along" not in page
+        world.core.offering = Offering((replace(here, environments=("bare",)),), (bare,), OFFERING.sizes)
+        page = " ".join((await ada.get(form)).text.split())
+        assert "(lacks a reader for NetCDF)" in page and "What it has no reader for goes along all the same." in page
+
+
+async def test_what_a_running_app_gave_goes_along_again_and_what_is_gone_is_said(
+    world: World, site: str, labs: Labs
+) -> None:
+    app, given = await world.published(ADA, "x = 1"), {"query": "depth=3"}
+    async with client(site, "ada") as ada:
+        answer = await ada.post("api/launches", json={"app": app.slug})
+        launch = answer.json()["id"]
+        await ada.post(f"launches/{launch}/", data={"do": "stop"})
+        keep(world, launch, asked={"app": app.slug, "version": app.version, "given": given})
+        shown = (await ada.get(f"launches/{launch}/")).text
+        (again,) = re.findall(r'href="/services/vaas/([^"]*)">Launch with other', shown)
+        page = (await ada.get(again)).text
+        assert "what you have moved and chosen there goes along" in page and "is not kept" not in page
+        (id,) = re.findall(r'name="given" value="([^"]*)"', page)
+        assert (await ada.post(f"apps/{app.slug}/launch", data={"given": id})).status_code == 303
+        assert world.portal.launching.known(Visitor(ADA))[0].launch.asked["given"] == given
+        gone = (await ada.get(f"apps/{app.slug}/launch?given=gone")).text
+        assert "What you had chosen in the app is not kept any more" in gone and 'name="given"' not in gone
+        late = await ada.post(f"apps/{app.slug}/launch", data={"given": "gone"})
+        assert late.status_code == 409 and 'name="given"' not in late.text
+        assert 'href="#f-given">What you had chosen' in late.text and 'id="f-given"' in late.text
+        assert len(world.portal.launching.known(Visitor(ADA))) == 2, "nothing is launched without a word"
+
+
+async def test_my_servers_name_the_app_as_it_is_now_and_as_it_was_when_it_is_gone(
+    world: World, site: str, labs: Labs
+) -> None:
+    app = await world.published(ADA, "x = 1", title="Tides & waves")
+    await world.portal.sharing.grant(Visitor(ADA), app.slug, subject="user:eve", access=Access.READ)
+    async with client(site, "eve") as eve:
+        launch = (await eve.post("api/launches", json={"app": app.slug, "title": "My own"})).json()["id"]
+        for title in ("Tides & waves", HOSTILE):
+            world.portal.gallery.edit(Visitor(ADA), app.slug, Appearance(title))
+            for page in ("servers", f"launches/{launch}/"):
+                link = f'href="/services/vaas/apps/{app.slug}/">{escape(title)}</a>'
+                assert link in (await eve.get(page)).text
+        world.portal.sharing.revoke(Visitor(ADA), app.slug, "user:eve")
+        for page in ("servers", f"launches/{launch}/"):
+            text = (await eve.get(page)).text
+            assert "Tides &amp; waves" in text and f'apps/{app.slug}/"' not in text
+
+
+async def test_data_that_were_found_are_launched_by_themselves(
+    world: World, tmp_path: Path, found: Searchable, site: str, labs: Labs
+) -> None:
+    found.put("sea & more.csv", "user:ada", title=HOSTILE)
+    what = {"catalog": "here", "record": "file:p/sea & more.csv"}
+    form = f"launch?{urlencode(what)}"
+    async with client(site, "ada") as ada, client(site, "eve") as eve:
+        page = (await ada.get(form)).text
+        assert HOSTILE not in page and "It is put into a basket of its own" in page
+        assert 'name="record" value="file:p/sea &amp; more.csv"' in page and places(page)["here"]
+        assert (await world.portal.baskets.look(Visitor(ADA))).baskets == (), "nothing is kept by an address"
+        assert (await eve.get(form)).status_code == 404
+        assert (await eve.post("launch", data=what)).status_code == 404
+        assert (await ada.post("launch", data={**what, "facility": "cluster"})).status_code == 403
+        assert (await world.portal.baskets.look(Visitor(ADA))).baskets == ()
+        sent = await ada.post("launch", data=what)
+        assert sent.status_code == 303, sent.text
+        (basket, count) = (await world.portal.baskets.look(Visitor(ADA))).baskets[0]
+        (now,) = world.portal.launching.known(Visitor(ADA))
+        assert (now.launch.asked, now.launch.title, count) == ({"basket": basket.id}, HOSTILE, 1)
+        again = await ada.post("api/launches", json=what)
+        assert again.status_code == 201 and again.json()["asked"] == {"basket": basket.id}
 
 
 async def test_a_stranger_reads_that_launching_needs_signing_in_and_comes_back_to_it(

@@ -17,6 +17,7 @@ from vaas.errors import Conflict, Forbidden, Invalid, NotFound, SignInNeeded, Un
 from vaas.launching import Launch, launch_server
 from vaas.model import Access, App, ServerName, User, Visitor
 from vaas.plans import read_plan
+from vaas.portal.gallery import Appearance
 from vaas.portal.launching import Launching
 
 AS_ADA, AS_BOB, AS_EVE = Visitor(ADA), Visitor(BOB), Visitor(EVE)
@@ -58,8 +59,8 @@ class TestOfWhat:
         self, world: World, launching: Launching
     ) -> None:
         app = await shared(world, Access.READ)
-        launch = await launching.ask(AS_EVE, {"app": app.slug, "given": "none"})
-        assert launch.asked == {"app": app.slug, "version": app.version}
+        launch = await launching.ask(AS_EVE, {"app": app.slug})
+        assert launch.asked == {"app": app.slug, "version": app.version, "called": "Tides"}
         assert (launch.title, launch.owner, launch.state) == ("Tides", "eve", "asked")
         assert (launch.facility, launch.environment, launch.size) == ("here", "apps", "small")
         assert launching.get(AS_EVE, launch.id) == launch
@@ -128,8 +129,22 @@ class TestOfWhat:
             world.core, world.portal.baskets, given=lambda visitor, slug, id: kept.get((visitor.name, slug, id), {})
         )
         assert (await launching.ask(AS_EVE, {"app": app.slug, "given": "id-1"})).asked["given"] == moved
-        for visitor, id in ((AS_ADA, "id-1"), (AS_EVE, "id-2"), (AS_EVE, "")):
-            assert "given" not in (await launching.ask(visitor, {"app": app.slug, "given": id})).asked
+        assert "given" not in (await launching.ask(AS_EVE, {"app": app.slug, "given": ""})).asked
+        for visitor, id in ((AS_ADA, "id-1"), (AS_EVE, "id-2")):
+            assert (await launching.form(visitor, {"app": app.slug, "given": id})).lost
+            with pytest.raises(Conflict, match="not kept any more"):
+                await launching.ask(visitor, {"app": app.slug, "given": id})
+
+    async def test_what_it_is_of_has_the_title_as_it_is_now_or_as_it_was(
+        self, world: World, launching: Launching
+    ) -> None:
+        app = await shared(world, Access.READ)
+        launch = await launching.ask(AS_EVE, {"app": app.slug}, title="My own")
+        world.portal.gallery.edit(AS_ADA, app.slug, Appearance("Ebb & flow"))
+        assert launching.app_of(AS_EVE, launch) == ("Ebb & flow", True)
+        world.portal.sharing.revoke(AS_ADA, app.slug, "user:eve")
+        assert launching.app_of(AS_EVE, launch) == ("Tides", False)
+        assert launching.app_of(AS_EVE, replace(launch, asked={"app": "old"})) == ("old", False)
 
     @pytest.mark.attack
     async def test_anothers_basket_goes_along_with_nobody(self, world: World, launching: Launching) -> None:

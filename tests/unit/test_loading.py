@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from vaas.loading import address, content_address, lines, table_line, table_options, written
+from vaas.loading import address, content_address, lines, opening, table_line, table_options, written
+from vaas.readers import format_of, way_to
 
 BASE = "https://vaas.example.org/services/vaas/"
 ODD = [
@@ -68,6 +69,51 @@ def test_a_table_is_loaded_as_the_index_found_it_whatever_its_name_says() -> Non
     assert table_options("sea.nc") is None and table_line("sea.nc", "x") == ""
     assert table_line("sea.jsonl", "x") == "pd.read_json(x, lines=True)"
     assert table_options("sea.csv", {"delimiter": "comma", "encoding": "utf-8", "header": True}) == ("read_csv", {})
+
+
+@pytest.mark.parametrize(
+    ("name", "there", "begin", "call"),
+    [
+        ("sea.nc", None, "import xarray", "xarray.open_dataset(x)"),
+        ("sea.nc", ["netCDF4", "xarray"], "import xarray", "xarray.open_dataset(x)"),
+        ("sea.nc", ["netCDF4"], "import netCDF4", "netCDF4.Dataset(x)"),
+        ("SEA.H5", ["h5py"], "import h5py", 'h5py.File(x, "r")'),
+        ("m31.fits.gz", None, "from astropy.io import fits", "fits.open(x)"),
+        ("map.tif", ["PIL"], "from PIL import Image", "Image.open(x)"),
+        ("map.tif", ["PIL", "tifffile"], "import tifffile", "tifffile.imread(x)"),
+        ("a.geojson", [], "import json\nfrom pathlib import Path", "json.loads(Path(x).read_bytes())"),
+        ("a.zarr", None, "import zarr", 'zarr.open(x, mode="r")'),
+        ("a.parquet", ["polars"], "import polars", "polars.read_parquet(x)"),
+        ("a.parquet", ["pandas", "pyarrow"], "import pandas as pd", "pd.read_parquet(x)"),
+        ("a.csv", None, "import pandas as pd", "pd.read_csv(x)"),
+        ("a.csv", [], "", "# A table: pandas reads it, which this environment does not have."),
+        ("sea.nc", ["h5py"], "", "# NetCDF: xarray or netCDF4 or h5py reads it, which this environment does not have."),
+        ("map.tif", [], "", "# TIFF: rasterio or tifffile or pillow reads it, which this environment does not have."),
+        ("words.txt", None, "", ""),
+        ("nc", None, "", ""),
+    ],
+)
+def test_a_file_is_opened_with_what_is_there(name: str, there: list[str] | None, begin: str, call: str) -> None:
+    assert opening(name, "x", there=there) == (begin, call)
+    ast.parse(f"{begin}\n{call}")
+
+
+def test_a_format_is_told_by_the_name_else_by_what_the_index_says() -> None:
+    assert (format_of("x.dat", "netcdf"), format_of("x.nc", "text"), format_of("x.dat", "feather")) == (
+        "netcdf",
+        "netcdf",
+        "arrow",
+    )
+    assert format_of("x.csv", "csv") == format_of("x.nc.gz") == format_of("", "") == ""
+    assert way_to("csv", None) is None
+
+
+def test_a_file_that_is_had_as_bytes_says_what_opens_it() -> None:
+    code = lines("file", "", store("a/sea.h5"), base=BASE)
+    ast.parse(code)
+    assert code.endswith(
+        'data = urllib.request.urlopen(request).read()\n# import h5py; import io; h5py.File(io.BytesIO(data), "r")'
+    )
 
 
 @pytest.mark.parametrize("odd", ["; x", "__import__('os')", 7, None, [], {}, True, -1, 10**9, "utf-16-le "])

@@ -47,6 +47,12 @@ def held(size: int | None = None, *, store: str = "", state: str = "there") -> H
     )
 
 
+def file(path: str, *, kind: str = "file", format: str = "") -> Held:
+    access = {"how": "store", "via": {"store": "home", "path": path}}
+    added = datetime(2026, 1, 1, tzinfo=UTC)
+    return Held(Thing("1", "b", kind, "u", "t", "here", "r", added, 1, access=access, shown={"format": format}))
+
+
 def named(found: tuple[Choice, ...]) -> list[str]:
     return [f"{each.facility.id} {each.environment.id} {each.size.id}" for each in found if each.possible]
 
@@ -179,6 +185,41 @@ def test_a_place_that_does_not_answer_can_be_chosen_and_is_suggested_behind_all_
     found = choices(offering(silent, replace(HERE, environments=("basic",))), lacks, ADA)
     assert named(found) == ["here basic small", "here basic large", "far full large"]
     assert named(choices(offering(FAR, replace(HERE, environments=("basic",))), lacks, ADA))[0] == "far full large"
+
+
+def test_what_reads_the_data_comes_first_and_what_does_not_says_so() -> None:
+    reads = replace(BASIC, id="reads", modules={"numpy": "numpy", "netCDF4": "netCDF4", "polars": "polars"})
+    listed = replace(BASIC, id="listed", modules={}, packages={"PyArrow": "1", "xarray": "1", "h5netcdf": "1"})
+    here = replace(HERE, environments=("basic", "listed", "reads"), sizes=("small",))
+    needs = needs_of(None, held=[file("a.nc"), file("b.parquet"), file("c.dat", format="hdf5"), file("d.csv")])
+    assert needs.formats == {"netcdf", "parquet", "hdf5"}
+    found = choices(offering(here, environments=(BASIC, listed, reads)), needs, ADA)
+    assert {each.environment.id: each.unread for each in found} == {
+        "listed": ("HDF5",),
+        "reads": ("HDF5",),
+        "basic": ("HDF5", "NetCDF", "Parquet"),
+    }
+    assert named(found)[-1] == "here basic small" and {each.missing for each in found} == {()}
+
+
+def test_of_an_environment_that_nobody_knows_it_is_not_said_what_it_cannot_read() -> None:
+    unknown = Environment("unknown", "Unknown", "kernelspec", "/k")
+    needs = needs_of(read("import numpy"), held=[file("a.nc"), file("x.nc", kind="app")])
+    here = replace(HERE, environments=("basic", "unknown"), sizes=("small",))
+    found = choices(offering(here, environments=(BASIC, unknown)), needs, ADA)
+    assert [(each.environment.id, each.missing, each.unread) for each in found] == [
+        ("unknown", None, ()),
+        ("basic", (), ("NetCDF",)),
+    ]
+    assert needs_of(read("1", language="R"), held=[file("a.nc")]).formats == set()
+
+
+def test_what_an_app_was_published_with_may_not_read_what_goes_along() -> None:
+    own = Environment("own", "As published", "lock", "e" * 64, state="ready", modules={"numpy": "numpy"})
+    here = replace(HERE, environments=("own",), sizes=("small",))
+    needs = replace(needs_of(None, held=[file("a.h5")]), modules=frozenset({"sklearn"}))
+    (found,) = choices(offering(here, environments=(own,)), needs, ADA)
+    assert (found.missing, found.unread) == ((), ("HDF5",))
 
 
 def test_what_an_app_was_published_with_comes_first() -> None:

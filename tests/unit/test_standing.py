@@ -199,10 +199,15 @@ def test_the_copy_is_found_where_the_persons_files_are() -> None:
 @pytest.mark.parametrize(
     ("asked", "page", "again"),
     [
-        ({"app": "tides", "version": "v", "given": {"query": "a"}}, "apps/tides/", "apps/tides/launch"),
+        ({"app": "tides", "version": "v"}, "apps/tides/", "apps/tides/launch"),
         ({"store": "home", "path": "a b.ipynb"}, "files/home/a%20b.ipynb", "launch?store=home&path=a+b.ipynb"),
         ({"basket": "abcdefghijkl"}, "basket/abcdefghijkl", "launch?basket=abcdefghijkl"),
     ],
 )
 def test_what_it_is_of_leads_back(asked: dict[str, str], page: str, again: str) -> None:
-    assert origin(asked)[1] == page and anew_url(asked) == again
+    assert origin(asked)[1] == page and anew_url(replace(LAUNCH, asked=asked)) == again
+
+
+def test_with_other_choices_what_a_running_app_gave_goes_along_again() -> None:
+    asked = {"app": "tides", "version": "v", "given": {"query": "a"}}
+    assert anew_url(replace(LAUNCH, asked=asked)) == f"apps/tides/launch?given={LAUNCH.id}"

@@ -342,11 +342,24 @@ def test_a_notebook_is_launched_from_its_store_by_its_path() -> None:
     record = {"type": "notebook", "catalog": "here", "id": "n", "details": details}
     (launch,) = (a for a in shown.detail(record, launches=True, visitor="ada")["actions"] if a["do"] == "launch")
     assert launch["url"] == "launch?store=home&path=a+b%2F%C3%A9%26x%3D1.ipynb" and not launch["why"]
-    assert links.launch({**record, "type": "data"}) == ""
+    assert links.launch({**record, "type": "folder"}) == ""
     nowhere = shown.detail({**record, "details": {"path": "x.ipynb"}}, launches=True, visitor="ada")["actions"]
     assert [each["why"] for each in nowhere if each["do"] == "launch"] == [
         "This portal has no place where it could be launched."
     ]
+
+
+@pytest.mark.parametrize(
+    ("launches", "visitor", "why"), [(True, "ada", ""), (True, "", "Sign in"), (False, "ada", "no place")]
+)
+@pytest.mark.parametrize("catalog", ["here", "zenodo"])
+def test_data_are_launched_by_themselves(*, launches: bool, visitor: str, why: str, catalog: str) -> None:
+    record = {"type": "data", "catalog": catalog, "id": "file:home-ada/a &b=1/\udce9.nc", "title": "Sea"}
+    actions = shown.detail(record, launches=launches, visitor=visitor)["actions"]
+    (launch,) = (each for each in actions if each["do"] == "launch")
+    assert launch["url"] == f"launch?catalog={catalog}&record=file%3Ahome-ada%2Fa+%26b%3D1%2F%3F.nc"
+    assert why in launch["why"] and bool(launch["why"]) is bool(why)
+    assert links.launch({**record, "id": ""}) == links.launch({**record, "id": "x" * 3000}) == ""
 
 
 @pytest.mark.parametrize(("visitor", "asks"), [("", False), ("ada", False), ("emil", True)])

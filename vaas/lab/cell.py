@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
 from vaas.housekeeping import SIGN
 from vaas.lab.manifest import Manifest, Thing
-from vaas.loading import table_line
+from vaas.loading import opening
 
 __all__ = ["TAG", "first_cell", "language_of", "overview", "with_cells"]
 
@@ -50,13 +50,18 @@ def overview(
     parts = [SIGN, f"# {title}", f"Environment: {_plain(manifest.environment.get('title', ''))}."]
     here = [each for each in manifest.things if each.id in places]
     for each in here:
-        parts += [f"## {_plain(each.title)}", *_here(each, places[each.id], failed.get(each.id, ""))]
+        parts += [f"## {_plain(each.title)}", *_here(each, places[each.id], failed.get(each.id, ""), manifest.modules)]
     elsewhere = [each for each in manifest.things if each.id not in places]
     for each in elsewhere:
         parts += [f"## {_plain(each.title)}", f"It lies elsewhere: <{each.uri}>" if each.uri else "It lies elsewhere."]
         parts += [_fenced(each.code)] if each.code else []
     if manifest.publish:
         parts.append(f"[Publish this notebook as an app]({manifest.publish}{quote(notebook)})")
+    elif manifest.portal:
+        parts.append(
+            "To publish this notebook as an app, download it with the files that it needs, and upload them under "
+            f"[My files]({manifest.portal}files/): the portal does not see the files of this launch."
+        )
     if manifest.portal:
         parts.append(f"[Back to the portal]({manifest.portal})")
     return "\n\n".join(parts) + "\n"
@@ -97,21 +102,29 @@ def _data_lines(manifest: Manifest, places: Mapping[str, str]) -> list[str]:
     here = [each for each in manifest.things if each.id in places]
     if not here:
         return []
-    tables = (table_line(each.name, f"data[{ascii(each.title)}]", each.written) for each in here)
-    more = [f"# {line}" for line in tables if line]
+    opened = [
+        opening(each.name, f"data[{ascii(each.title)}]", each.written, there=manifest.modules)
+        for each in here
+        if each.name
+    ]
+    imports = dict.fromkeys(line for begin, _ in opened for line in begin.splitlines())
+    # What is already a comment says what would read it.
+    calls = [call if call.startswith("#") else f"# {call}" for _, call in opened if call]
     named = [f"    {ascii(each.title)}: {ascii(places[each.id])}," for each in here]
-    return ["data = {", *named, "}", *(["# import pandas as pd", *more] if more else [])]
+    return ["data = {", *named, "}", *(f"# {line}" for line in imports), *calls]
 
 
-def _here(thing: Thing, place: str, failed: str) -> list[str]:
+def _here(thing: Thing, place: str, failed: str, modules: Collection[str] | None) -> list[str]:
     if failed:
         return [f"**It could not be fetched.** {_plain(failed)}", f"It is to be `{place}`."]
-    return [f"`{place}`", _fenced(_loading(thing, place))]
+    return [f"`{place}`", _fenced(_loading(thing, place, modules))]
 
 
-def _loading(thing: Thing, place: str) -> str:
-    table = table_line(thing.name, ascii(place), thing.written)
-    return f"import pandas as pd\n\ntable = {table}" if table else f"path = {ascii(place)}"
+def _loading(thing: Thing, place: str, modules: Collection[str] | None) -> str:
+    begin, call = opening(thing.name, ascii(place), thing.written, there=modules)
+    if not begin:
+        return "\n".join(filter(None, (f"path = {ascii(place)}", call)))
+    return f"{begin}\n\n{'table' if begin == 'import pandas as pd' else 'data'} = {call}"
 
 
 def _fenced(code: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -56,6 +56,8 @@ class Manifest:
         Which file is opened; "": there is none, and one is begun.
     given:
         What travels along from a running app.
+    modules:
+        What can be imported in the environment, of all that reads data; None: nobody knows.
     publish:
         What the address of the page that publishes a file of the home begins with; "": none does.
     """
@@ -68,6 +70,7 @@ class Manifest:
     things: tuple[Thing, ...] = ()
     given: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    modules: frozenset[str] | None = None
     portal: str = ""
     publish: str = ""
 
@@ -82,14 +85,15 @@ def read_manifest(said: Mapping[str, Any]) -> Manifest:
     try:
         files = tuple(File(safe_path(f["path"]), str(f["sha256"]), int(f["size"])) for f in said["files"])
         things = tuple(_thing(each) for each in said["things"])
-        words = {name: str(said.get(name) or "") for name in ("id", "title", "portal", "publish")}
+        words: dict[str, Any] = {name: str(said.get(name) or "") for name in ("id", "title", "portal", "publish")}
         folder, notebook = safe_path(said["folder"], root=True), safe_path(said["notebook"], root=True)
         given, environment = dict(said.get("given") or {}), dict(said.get("environment") or {})
+        there = said.get("modules")
+        modules = frozenset(map(str, there)) if there is not None else None
     except (KeyError, TypeError, ValueError) as error:
         raise Invalid("What the portal says of this launch cannot be understood.") from error
-    return Manifest(
-        **words, folder=folder, notebook=notebook, files=files, things=things, given=given, environment=environment
-    )
+    made = Manifest(**words, folder=folder, notebook=notebook, files=files, things=things)
+    return replace(made, given=given, environment=environment, modules=modules)
 
 
 def safe_path(path: object, *, root: bool = False) -> str:

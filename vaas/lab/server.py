@@ -98,10 +98,17 @@ def prepare(order: Order, own: Path) -> dict[str, str]:
 
 
 def _told(order: Order) -> dict[str, Any]:
-    """Return what JupyterLab's page is told of the launch: where its page is, when it ends, and what memory it has."""
+    """Return what JupyterLab's page is told of the launch: its page, where its files are, its end and its memory."""
     portal, name = os.environ.get("VAAS_PORTAL_PUBLIC_URL", ""), os.environ.get("JUPYTERHUB_SERVER_NAME", "")
-    page = f"{portal}launches/{name[1:]}/" if portal and name else ""
-    return {"vaasPage": page, "vaasMemory": order.size.memory, "vaasEnds": int(os.environ.get(ENDS, "0"))}
+    return {
+        "vaasPage": f"{portal}launches/{name[1:]}/" if portal and name else "",
+        "vaasFiles": f"{portal}files/" if portal else "",
+        # The home is one of the portal's stores, or it is none of ours; the folders below "Shared" are others.
+        "vaasStore": "home" if order.home else "",
+        "vaasShared": sorted(order.shared),
+        "vaasMemory": order.size.memory,
+        "vaasEnds": int(os.environ.get(ENDS, "0")),
+    }
 
 
 def arguments(home: Path, order: Order) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain, count
 
 from vaas.catalogs.base import Record
 from vaas.db.base import Records
@@ -18,6 +19,7 @@ from vaas.portal.finding import Finding
 from vaas.portal.keeping import one_line, person_of
 from vaas.portal.sharing import Sharing
 from vaas.portal.things import Held, as_found, as_kept, as_title, thing_of
+from vaas.prose import shorten
 
 __all__ = ["Baskets", "Look"]
 
@@ -97,6 +99,26 @@ class Baskets:
             records.baskets.save(replace(basket, changed=self._core.now()))
             records.things.add(thing)
         return await self.look(visitor, basket.id)
+
+    async def found(self, visitor: Visitor, catalog: str, record_id: str) -> Held:
+        """Return a record as it would lie in a basket, without putting it into one. Raises NotFound, Invalid."""
+        person_of(visitor)
+        record = replace(await self._finding.record(catalog, record_id, visitor=visitor), catalog=catalog)
+        return Held(thing_of(record, basket_id="", added=self._core.now()))
+
+    async def alone(self, visitor: Visitor, catalog: str, record_id: str) -> Look:
+        """Return a basket of the person's with this record alone, called as it is; made where there is none."""
+        title = _name(shorten((await self.found(visitor, catalog, record_id)).thing.title, _LONGEST_NAME - 6))
+        with self._core.database.begin() as records:
+            mine = {each.name: each.id for each in records.baskets.readable(visitor.name, ())}
+            there = {id: [(each.catalog, each.record) for each in records.things.of(id)] for id in mine.values()}
+        names = chain([title], (f"{title} ({number})" for number in count(2)))
+        # The name of a basket that holds something else, too, is taken.
+        name = next(each for each in names if each not in mine or there[mine[each]] == [(catalog, record_id)])
+        if name in mine:
+            return await self.look(visitor, mine[name])
+        made = await self.new(visitor, name)
+        return await self.add(visitor, catalog, record_id, basket_id=made.basket.id)
 
     async def remove(self, visitor: Visitor, thing_id: str, *, basket_id: str = "") -> Look:
         """Take one thing out; no-op when it is not in there."""

@@ -62,13 +62,26 @@ class Giving:
     def of(self, visitor: Visitor, slug: str, given_id: str) -> Mapping[str, Any]:
         """Return what was kept for this person's launch of this app, as vaas.given has it; {} where that is nothing.
 
+        By the id of a launch of theirs it is what went along to that one, which stays as long as the launch does.
+
         Raises as vaas.policy.require does for who may not launch it.
         """
         app = self._core.see(visitor, slug, "launch").app
+        if given := self._launched(visitor, slug, given_id):
+            return given
         kept = self._kept.get(given_id)
         if kept is None or (kept.person, kept.app) != (visitor.name, app.id):
             return {}
         return kept.given if self._core.now().timestamp() < kept.until else {}
+
+    def _launched(self, visitor: Visitor, slug: str, launch_id: str) -> Mapping[str, Any]:
+        """Return what went along to a launch of this person's of this app; {} for nothing, and for other people's."""
+        with self._core.database.begin() as records:
+            launch = records.launches.get(launch_id)
+        if launch is None or (launch.owner, launch.asked.get("app")) != (visitor.name, slug):
+            return {}
+        given = launch.asked.get("given")
+        return given if isinstance(given, Mapping) else {}
 
     async def _launcher(self, server: ServerName, proof: str) -> tuple[Visitor, str]:
         """Return who came to the server, and its app's id."""

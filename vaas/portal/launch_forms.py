@@ -16,7 +16,7 @@ from vaas.portal.core import Core
 from vaas.portal.environments import BESIDE, Environments
 from vaas.portal.offering import Choice, Needs, choices, needs_of, needs_of_snapshot, suggested
 from vaas.portal.run_belongings import Belongings, Heard, as_then, files_in, unheard, with_files
-from vaas.portal.things import Held
+from vaas.portal.things import OWN, Held
 from vaas.stores.base import Store, check_path
 
 __all__ = ["LONGEST_TITLE", "Asked", "Form", "Forms", "Given", "person_of"]
@@ -27,7 +27,8 @@ Asked = Mapping[str, Any]
 Given = Callable[[Visitor, str, str], Mapping[str, Any]]
 
 LONGEST_TITLE = 100
-_NOTHING = "Say what is to be launched: an app, a notebook of yours, the result of a run, or a basket."
+_LOST = "What you had chosen in the app is not kept any more. Launch it from there again, or without that."
+_NOTHING = "Say what is to be launched: an app, a notebook of yours, the result of a run, a basket, or data."
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,15 @@ class Form:
         Every place, environment and size, the best first; those that cannot be chosen say why.
     things:
         What of the basket goes along.
+    lost:
+        Whether what a running app gave was asked for, and is gone.
     """
 
     asked: Asked
     title: str
     choices: tuple[Choice, ...]
     things: tuple[Held, ...] = ()
+    lost: bool = False
 
     @property
     def suggested(self) -> Choice | None:
@@ -69,12 +73,13 @@ class Forms:
 
         ``asked`` names an "app", and by the id in "given" what travels along from where it runs; a notebook by "store"
         and "path"; or a "run", whose result is launched with its data. With any of them, or alone, a "basket" goes
-        along, of which "current" is the one without a name.
+        along, of which "current" is the one without a name. Data that were found are launched alone by "catalog" and
+        "record"; they go into a basket of their own only when they are launched, by :meth:`kept`.
 
         Raises
         ------
         NotFound
-            There is no such app, notebook or basket for them.
+            There is no such app, notebook, basket or record for them.
         Forbidden
             They may open the app, but not launch it.
         """
@@ -92,10 +97,27 @@ class Forms:
             whole, title, needs, offering = await self._result(user, str(asked["run"]), things)
         elif basket:
             whole, title, needs = {}, called, needs_of(None, held=things)
+        elif asked.get("record"):
+            things = (await self._baskets.found(visitor, *_record(asked)),)
+            whole, title, needs = {}, things[0].thing.title, needs_of(None, held=things)
         else:
             raise Invalid(_NOTHING)
         found = choices(offering, needs, user)
-        return Form(whole | ({"basket": basket} if basket else {}), title[:LONGEST_TITLE].strip(), found, things)
+        lost = bool(asked.get("app") and asked.get("given")) and "given" not in whole
+        return Form(whole | ({"basket": basket} if basket else {}), title[:LONGEST_TITLE].strip(), found, things, lost)
+
+    async def whole(self, visitor: Visitor, asked: Asked) -> Form:
+        """Return the form, and raise as :meth:`form` does; Conflict where what a running app gave is gone."""
+        form = await self.form(visitor, asked)
+        if form.lost:
+            raise Conflict(_LOST, field="given")
+        return form
+
+    async def kept(self, visitor: Visitor, asked: Asked) -> Asked:
+        """Return the basket in which data lie that are launched by themselves; nothing where something else is."""
+        if not asked.get("record") or any(asked.get(name) for name in ("app", "path", "run", "basket")):
+            return {}
+        return {"basket": (await self._baskets.alone(visitor, *_record(asked))).basket.id}
 
     async def gathered(self, user: User, asked: Asked, choice: Choice) -> Asked:
         """Return what was asked for with what belongs to it: gathered now, so that who has it no more is told at once.
@@ -160,7 +182,7 @@ class Forms:
         version = self._version(app)
         content, snapshot, report = self._core.content, version.snapshot, version.report
         needs = await asyncio.to_thread(needs_of_snapshot, content, snapshot, held=things, report=report)
-        asked = {"app": app.slug, "version": app.version}
+        asked = {"app": app.slug, "version": app.version, "called": app.title}
         offering = await asyncio.to_thread(self._environments.offering, asked, snapshot)
         return asked, app.title, needs, offering
 
@@ -191,6 +213,11 @@ class Forms:
         if store is None:
             raise NotFound("You have no such place for files.")
         return store
+
+
+def _record(asked: Asked) -> tuple[str, str]:
+    """Return the catalog and the id of the record that is asked for."""
+    return str(asked.get("catalog") or OWN), str(asked["record"])
 
 
 def person_of(visitor: Visitor) -> User:

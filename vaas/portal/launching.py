@@ -68,17 +68,18 @@ class Launching:
         Invalid, Forbidden
             What they chose is not there, or not for them.
         Conflict
-            They have as many launches as one may have.
+            They have as many launches as one may have, or what a running app gave is gone.
         """
-        form, user = await self.form(visitor, asked), person_of(visitor)
+        form, user = await self._forms.whole(visitor, asked), person_of(visitor)
         choice = chosen(form.choices, facility=facility, environment=environment, size=size)
         called = one_line(title or form.title, most=LONGEST_TITLE, what="the launch", field="title")
         now, most = self._core.now(), self._core.limits.launches_each
+        kept = await self._forms.kept(visitor, asked)
         launch = Launch(
             id=self._core.new_id(),
             owner=user.name,
             title=called,
-            asked={**form.asked, **await self._forms.gathered(user, form.asked, choice)},
+            asked={**form.asked, **await self._forms.gathered(user, form.asked, choice), **kept},
             environment=choice.environment.id,
             size=choice.size.id,
             facility=choice.facility.id,
@@ -123,6 +124,14 @@ class Launching:
     def get(self, visitor: Visitor, launch_id: str) -> Launch:
         """Return the person's launch. Raises NotFound, for other people's too."""
         return self._own(person_of(visitor), launch_id)
+
+    def app_of(self, visitor: Visitor, launch: Launch) -> tuple[str, bool]:
+        """Return the title of the app that it is of, and whether that can be seen: else it is the title as it was."""
+        slug = str(launch.asked.get("app") or "")
+        try:
+            return self._core.see(visitor, slug).app.title, True
+        except VaasError:
+            return str(launch.asked.get("called") or slug), False
 
     async def stop(self, lent: Lent, launch_id: str) -> Standing:
         """Stop it, also while it starts; no-op when it does not run."""

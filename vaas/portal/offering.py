@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vaas.content import Content
 from vaas.errors import Forbidden, Invalid, Unavailable, VaasError
+from vaas.keeping import Thing
 from vaas.launching import Environment, Facility, Offering, Size
 from vaas.model import Snapshot, User
 from vaas.notebook import Notebook, parse
 from vaas.packages import normal, package_of
 from vaas.portal.things import Held
+from vaas.readers import format_of, name_of, way_to, ways
 from vaas.served import read_served, served_file
 from vaas.source import read_python
 
@@ -26,10 +28,12 @@ __all__ = [
     "chosen",
     "closed",
     "lacking",
+    "modules_in",
     "needs_of",
     "needs_of_snapshot",
     "stands_against",
     "suggested",
+    "unread",
     "working_on",
 ]
 
@@ -64,6 +68,8 @@ class Needs:
         How many bytes it took when it was run for its check; 0: that is not known.
     environment:
         The id of the site's environment that it was published with, "" for none.
+    formats:
+        Of what it works on, the formats that take a package to be read.
     """
 
     language: str = "python"
@@ -73,6 +79,7 @@ class Needs:
     unsized: frozenset[str] = frozenset()
     memory: int = 0
     environment: str = ""
+    formats: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,8 @@ class Choice:
     ----------
     missing:
         The packages that the environment lacks; None: nobody knows what is in it.
+    unread:
+        What nothing in it is known to read, of what it is to work on: formats, as people call them.
     copied, unsized:
         How many bytes of the data have to be copied there, and whether more of which the size is not known.
     tight:
@@ -99,6 +108,7 @@ class Choice:
     unsized: bool = False
     tight: bool = False
     why_not: str = ""
+    unread: tuple[str, ...] = ()
 
     @property
     def possible(self) -> bool:
@@ -131,7 +141,9 @@ def needs_of(
     if book is not None and book.language == "python":
         modules, optional = _imports(book, own or {})
         needs = replace(needs, modules=modules, optional=optional - modules)
-    things = (each.thing for each in held if each.state == "there")
+    things = [each.thing for each in held if each.state == "there"]
+    if needs.language == "python":
+        needs = replace(needs, formats=frozenset(filter(None, map(_format, things))))
     return working_on(needs, ((_store(thing.access), thing.size) for thing in things))
 
 
@@ -174,8 +186,9 @@ def _own(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
 def choices(offering: Offering, needs: Needs, user: User, *, batch: bool = False) -> tuple[Choice, ...]:
     """Return every way to run it, those that can be chosen first, and the best of these at their beginning.
 
-    Better is a place that answers, then what lacks fewer packages, is what an app was published with, has the memory
-    that it takes, and lies where the data lies; among equals it goes by the site's order. ``batch`` asks for a run,
+    Better is a place that answers, then what lacks fewer packages and readers of the data, is what an app was published
+    with, has the memory that it takes, and lies where the data lies; among equals it goes by the site's order. ``batch``
+    asks for a run,
     else it is a launch.
     """
     found = list(_all(offering, needs, user, batch=batch))
@@ -222,14 +235,26 @@ def lacking(environment: Environment, needs: Needs) -> tuple[str, ...] | None:
     """
     if environment.kind == _OWN or environment.id == needs.environment:
         return ()
+    there = modules_in(environment, needs.modules)
+    if there is None:
+        return None if needs.modules or needs.formats else ()
+    return tuple(sorted({package_of(each) for each in needs.modules - there}, key=str.casefold))
+
+
+def unread(environment: Environment, needs: Needs) -> tuple[str, ...]:
+    """Return the formats, as people call them, that nothing in the environment reads; none where nobody knows."""
+    there = modules_in(environment, {module for each in needs.formats for way in ways(each) for module in way.modules})
+    return tuple(sorted(name_of(each) for each in needs.formats if way_to(each, there) is None))
+
+
+def modules_in(environment: Environment, among: Collection[str]) -> frozenset[str] | None:
+    """Return which of these modules are in the environment; None: nobody knows what is."""
     if environment.modules:
-        absent = {each for each in needs.modules if each not in environment.modules}
-    elif environment.packages:
+        return frozenset(each for each in among if each in environment.modules)
+    if environment.packages:
         there = {normal(each) for each in environment.packages}
-        absent = {each for each in needs.modules if normal(package_of(each)) not in there}
-    else:
-        return None if needs.modules else ()
-    return tuple(sorted({package_of(each) for each in absent}, key=str.casefold))
+        return frozenset(each for each in among if normal(package_of(each)) in there)
+    return None
 
 
 def closed(facility: Facility, user: User, *, batch: bool | None = None) -> str:
@@ -254,14 +279,15 @@ def _all(offering: Offering, needs: Needs, user: User, *, batch: bool) -> Iterat
         sizes = [size for size in map(offering.size, facility.sizes) if size]
         for environment in environments:
             missing, why = lacking(environment, needs), shut or _unfit(environment, facility, needs)
+            blind = unread(environment, needs)
             for size in sizes:
                 tight = 0 < size.memory < needs.memory
-                yield Choice(facility, environment, size, missing, copied, unsized, tight, why)
+                yield Choice(facility, environment, size, missing, copied, unsized, tight, why, blind)
 
 
 def _worth(choice: Choice, needs: Needs) -> tuple[bool, bool, float, bool, bool, int, bool]:
     """Return what it is sorted by, the least first."""
-    missing = _PERHAPS if choice.missing is None else len(choice.missing)
+    missing = _PERHAPS if choice.missing is None else len(choice.missing) + len(choice.unread)
     foreign = choice.environment.kind != _OWN and choice.environment.id != needs.environment
     silent = "silent" in choice.facility.about
     return not choice.possible, silent, missing, foreign, choice.tight, choice.copied, choice.unsized
@@ -307,6 +333,14 @@ def _store(access: Mapping[str, Any]) -> str:
     via = access.get("via")
     store = via.get("store") if access.get("how") == "store" and isinstance(via, Mapping) else None
     return store if isinstance(store, str) else ""
+
+
+def _format(thing: Thing) -> str:
+    """Return the format of a thing that takes a package to be read, "" for others."""
+    via = thing.access.get("via")
+    path = via.get("path") if isinstance(via, Mapping) else None
+    said = thing.shown.get("format")
+    return "" if thing.kind == "app" else format_of(str(path or ""), said if isinstance(said, str) else "")
 
 
 def _place(store: str) -> str:

@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 from vaas.content import pack, snapshot_of
 from vaas.errors import NotFound
 from vaas.events import happens
-from vaas.launching import Launch, launch_server
+from vaas.launching import Environment, Launch, launch_server
 from vaas.loading import address, lines
 from vaas.model import ServerName, Snapshot, User, Visitor
 from vaas.portal.baskets import Baskets
@@ -21,12 +21,14 @@ from vaas.portal.core import Core
 from vaas.portal.drafts import Drafts
 from vaas.portal.environments import Environments
 from vaas.portal.gathering import fetch, is_chosen
+from vaas.portal.offering import modules_in
 from vaas.portal.placed import clean_placed
 from vaas.portal.reading import Reading
 from vaas.portal.run_belongings import files_in
 from vaas.portal.things import Held
 from vaas.portal.whereabouts import store_of
 from vaas.prose import clean_text
+from vaas.readers import MODULES
 from vaas.stores.base import Piece, check_path
 
 __all__ = ["Placing"]
@@ -70,6 +72,7 @@ class Placing:
             "environment": {
                 name: getattr(environment, name) if environment else "" for name in ("id", "title", "kind", "where")
             },
+            "modules": _readers(environment),
             "portal": public_url,
             "publish": f"{public_url}files/home/" if "home" in here else "",
         }
@@ -215,6 +218,12 @@ def _given(launch: Launch) -> dict[str, Any]:
     """Return what travels along from a running app."""
     given = launch.asked.get("given")
     return dict(given) if isinstance(given, Mapping) else {}
+
+
+def _readers(environment: Environment | None) -> list[str] | None:
+    """Return what is in the environment of all that reads data; None where nobody knows."""
+    there = modules_in(environment, MODULES) if environment else None
+    return None if there is None else sorted(there)
 
 
 def _folder_name(title: str) -> str:

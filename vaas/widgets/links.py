@@ -49,11 +49,19 @@ def download(record: Mapping[str, Any]) -> str:
 
 
 def launch(record: Mapping[str, Any]) -> str:
-    """Return the portal's page on which an app, or a notebook of a store, is launched; "" for what cannot be."""
+    """Return the portal's page on which an app, a notebook of a store, or data are launched; "" for what cannot be."""
     details = record.get("details") or {}
     slug, store, path = (details.get(name) for name in ("slug", "store", "path"))
     if isinstance(slug, str) and slug:
         return safe_url(f"apps/{slug}/launch")
     if isinstance(store, str) and isinstance(path, str) and record.get("type") == "notebook":
-        return safe_url(f"launch?{urlencode({'store': store, 'path': path})}")
+        return safe_url(f"launch?{_query(store=store, path=path)}")
+    if record.get("type") == "data":
+        catalog, id = (str(record.get(name) or "") for name in ("catalog", "id"))
+        return safe_url(f"launch?{_query(catalog=catalog, record=id)}") if catalog and id else ""
     return ""
+
+
+def _query(**said: str) -> str:
+    """Return the query of an address; a name on a disk may hold halves of characters."""
+    return urlencode(said, errors="replace")

@@ -183,7 +183,7 @@ def _actions(record: Mapping[str, Any], *, launches: bool, visitor: str) -> list
         found.append({"do": "find", "name": "Find what is theirs", "q": str(Clause(owner, "owner")), "icon": "search"})
     if kind in {"notebook", "data", "code"} and (file := links.download(record)):
         found.append({"do": "download", "name": "Download", "url": file, "icon": "download", "away": False})
-    if own and kind in {"app", "notebook"}:
+    if (own and kind in {"app", "notebook"}) or kind == "data":
         why = _why_not_launched(record, launches=launches, visitor=visitor)
         name = "Launch in JupyterLab"
         found.append({"do": "launch", "name": name, "url": links.launch(record), "icon": "rocket", "why": why})

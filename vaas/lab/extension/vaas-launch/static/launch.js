@@ -1,8 +1,10 @@
-// Tells who works in JupyterLab that the launch ends soon, and where they read why it does not answer any more.
+// Tells who works in JupyterLab that the launch ends soon, and where they read why it does not answer any more; leads
+// them to where the open notebook is published.
 // JupyterLab loads it as a part of itself; it is written by hand, so that nothing has to be built.
 (() => {
   const config = JSON.parse(document.getElementById("jupyter-config-data").textContent);
   const { vaasPage: page = "", vaasEnds: ends = 0, vaasMemory: memory = 0 } = config;
+  const { vaasFiles: files = "", vaasStore: store = "", vaasShared: shares = [] } = config;
   const WARN_SECONDS = 600;
   const LOOK_MS = 10_000;
   const KEPT = "What is saved stays among your files. What is only in memory is lost.";
@@ -49,6 +51,44 @@
     }));
   }
 
+  /** Return the portal's page that publishes the file, "" where no store of the portal has it under this path. */
+  function publishing(path) {
+    const parts = path.split("/");
+    const elsewhere = !store || (parts[0] === "Shared" && shares.includes(parts[1]));
+    return elsewhere ? "" : `${files}${store}/${parts.map(encodeURIComponent).join("/")}`;
+  }
+
+  /** Say how a notebook is published that the portal's page cannot be asked for. */
+  async function explain({ Dialog, showDialog }) {
+    const body = store
+      ? "It lies in a shared folder. Open “My files”, choose the shared folder there, and then the notebook."
+      : "The portal does not see the files of this launch. Download the notebook and what it needs (File, Download), then upload them under “My files”.";
+    const buttons = [Dialog.cancelButton({ label: "Not now" }), Dialog.okButton({ label: "Open “My files”" })];
+    const answer = await showDialog({ title: "Publish as an app", body, buttons });
+    if (answer.button.accept) open(files, "_blank", "noopener");
+  }
+
+  /** Offer to publish the notebook that is open, as it is saved. */
+  function offer({ commands, shell }, tracker, apputils, menu, palette) {
+    const command = "vaas:publish";
+    const current = () => (shell.currentWidget === tracker.currentWidget ? tracker.currentWidget : null);
+    commands.addCommand(command, {
+      label: "Publish as an App…",
+      caption: "Open the portal’s page that checks and publishes this notebook",
+      isEnabled: () => current() !== null,
+      execute: async () => {
+        const { context } = current();
+        const address = publishing(context.localPath);
+        if (!address) return explain(apputils);
+        if (context.model.dirty && !context.model.readOnly) await context.save();
+        open(address, "_blank", "noopener");
+      },
+    });
+    shell.currentChanged?.connect(() => commands.notifyCommandChanged(command));
+    menu?.fileMenu.addGroup([{ command }], 4.5); // behind what saves
+    palette?.addItem({ command, category: "File Operations" });
+  }
+
   /** Return what JupyterLab calls when nothing answers. */
   function lost({ Dialog, showDialog }) {
     let asking = false;
@@ -67,8 +107,8 @@
   }
 
   async function plugins() {
-    const [application, apputils, notebook] = await Promise.all(
-      ["@jupyterlab/application", "@jupyterlab/apputils", "@jupyterlab/notebook"].map(shared),
+    const [application, apputils, notebook, mainmenu] = await Promise.all(
+      ["@jupyterlab/application", "@jupyterlab/apputils", "@jupyterlab/notebook", "@jupyterlab/mainmenu"].map(shared),
     );
     const gone = {
       id: "vaas-launch:gone",
@@ -88,7 +128,15 @@
         if (tracker) watch(commands, tracker);
       },
     };
-    return [gone, words];
+    const back = {
+      id: "vaas-launch:publish",
+      description: "Leads to where the open notebook is published as an app.",
+      autoStart: true,
+      requires: [notebook.INotebookTracker],
+      optional: [mainmenu.IMainMenu, apputils.ICommandPalette],
+      activate: (app, tracker, menu, palette) => { if (files) offer(app, tracker, apputils, menu, palette); },
+    };
+    return [gone, words, back];
   }
 
   window._JUPYTERLAB ??= {};
