@@ -78,6 +78,7 @@ AREAS = {
     "vaas.housekeeping": "thought",
     "vaas.loading": "thought",
     "vaas.packages": "thought",
+    "vaas.parcels": "thought",
     "vaas.orders": "thought",
     "vaas.patience": "thought",
     "vaas.locks": "thought",

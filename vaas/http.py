@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -132,22 +133,41 @@ class Http:
         headers: Mapping[str, str] | None = None,
         max_bytes: int | None = None,
         seconds: float | None = None,
+        redirects: int = _MAX_REDIRECTS,
     ) -> AbstractAsyncContextManager[Stream]:
-        """Open an answer and read it as it comes: ``seconds`` is the longest silence, not the whole."""
+        """Open an answer and read it as it comes: ``seconds`` is the longest silence, not the whole.
+
+        With 0 ``redirects`` one is an answer as any other: who asks says where it may lead, and with what.
+        """
         limits = _Limits(max_bytes or self._max_bytes, seconds or self._seconds, self._stream_seconds)
-        return self._open(method, url, headers or {}, None, limits)
+        return self._open(method, url, headers or {}, None, limits, redirects=redirects)
+
+    def public(self) -> Http:
+        """Return one that reaches the open internet alone, whatever configuration lists."""
+        found = copy(self)
+        found._rules = AddressRules(())
+        found._resolver = _GuardedResolver()
+        found._resolver.inner, found._resolver.rules = self._resolver.inner, found._rules
+        return found
 
     @asynccontextmanager
     async def _open(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, limits: _Limits
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        limits: _Limits,
+        *,
+        redirects: int = _MAX_REDIRECTS,
     ) -> AsyncIterator[Stream]:
         target = check_url(url)
-        for _ in range(_MAX_REDIRECTS + 1):
+        for _ in range(redirects + 1):
             exchange = _Exchange(self._resolver, self._prepare(method, target, headers, body, limits), limits)
             try:
                 await exchange.head()
                 location = exchange.headers.get("location", "")
-                if exchange.status not in _REDIRECTS or not location:
+                if exchange.status not in _REDIRECTS or not location or not redirects:
                     yield Stream(exchange.status, exchange.headers, target.netloc, exchange.chunks)
                     return
             finally:

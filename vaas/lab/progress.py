@@ -28,7 +28,13 @@ class Progress:
     def expect(self, things: tuple[Thing, ...]) -> None:
         """Name what there is to fetch."""
         self._said["things"] = {
-            each.id: {"done": 0, "of": each.size, "state": "waiting", "message": ""} for each in things
+            each.id: {
+                "done": 0,
+                "of": each.size,
+                "state": "failed" if each.why else "waiting",
+                "message": " ".join(filter(None, (each.why, each.why and each.uri))),
+            }
+            for each in things
         }
 
     def say(self, *, state: str = "", step: str = "", message: str = "", error: str = "", **more: str) -> None:
