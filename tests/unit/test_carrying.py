@@ -15,7 +15,6 @@ from tests.catalog_site import Repository, repository
 from tests.portal_parts import ADA, BOB, World
 from tests.run_parts import offering
 from tests.searchable import Searchable, searchable
-from tests.unit.test_handlers import client
 from vaas.catalogs.invenio import InvenioCatalog
 from vaas.catalogs.own import OwnCatalog
 from vaas.catalogs.sparing import Sparing
@@ -26,7 +25,6 @@ from vaas.lab.portal import PortalClient
 from vaas.launching import Launch, launch_server
 from vaas.model import Visitor
 from vaas.portal import Portal
-from vaas.stores.folder import FolderStore
 
 AS_ADA, AS_BOB = Visitor(ADA), Visitor(BOB)
 TIDES = b"year,level\n2000,1\n" * 10_000
@@ -148,26 +146,6 @@ async def test_a_repository_that_is_down_holds_up_no_launch(
     assert "The repository does not answer as it should." in " ".join(words for _, words in states(last))
 
 
-@pytest.mark.attack
-@pytest.mark.parametrize(
-    ("lie", "words"),
-    [
-        ({"checksum": f"md5:{'0' * 32}"}, "checksum"),
-        ({"size": 3}, "not as large as"),
-        ({"size": 10**12}, "most that is fetched at once"),
-        ({"links": {"content": "http://127.0.0.1:1/x"}}, "does not go"),
-    ],
-)
-async def test_a_repository_that_lies_leaves_nothing_behind(
-    found: Searchable, site: str, tmp_path: Path, there: Repository, lie: dict[str, Any], words: str
-) -> None:
-    there.lies["tides.csv"] = lie
-    last = await placed(site, launch(found, await put(found, "one")), tmp_path / "home")
-    ((state, message),) = states(last)
-    assert state == "failed" and words in message
-    assert [*(tmp_path / "home" / FOLDER / "data").iterdir()] == []
-
-
 async def test_what_is_fetched_counts_as_what_the_person_reads_today(
     found: Searchable, site: str, tmp_path: Path, there: Repository
 ) -> None:
@@ -179,40 +157,6 @@ async def test_what_is_fetched_counts_as_what_the_person_reads_today(
     (tmp_path / "home" / FOLDER / "data" / "tides.csv").unlink()
     ((state, words),) = states(await placed(site, made, tmp_path / "home"))
     assert state == "failed" and words.startswith("Today you have read 0 MB of baskets")
-
-
-@pytest.mark.attack
-async def test_nobody_gets_a_parcel_of_anothers_basket_or_launch(found: Searchable, site: str) -> None:
-    basket = await put(found, "one", visitor=AS_BOB)
-    (held,) = (await found.portal.baskets.look(AS_BOB, basket)).things
-    made = launch(found, basket)
-    path = f"api/launched/things/{held.thing.id}/parcel"
-    async with client(site, TOKEN.format(launch_server(made.id))) as hers:
-        assert (await hers.get(path)).status_code == 404, "it is not shared with her"
-        assert (await hers.get("api/launched/manifest")).json()["things"] == []
-    async with client(site, f"bob:server=bob/{launch_server(made.id)}") as his, client(site, "ada") as ada:
-        assert (await his.get(path)).status_code == 404, "the launch is hers"
-        assert (await ada.get(path)).status_code == 403, "and no launch asks so"
-
-
-@pytest.mark.attack
-@pytest.mark.parametrize("here", [True, False])
-async def test_a_folder_of_more_than_may_be_fetched_is_refused(
-    found: Searchable, site: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: bool
-) -> None:
-    monkeypatch.setattr(FolderStore, "here", here)
-    for number in range(4):
-        found.world.put(ADA, f"cube/{number}", "x" * 30_000)
-    found.put("cube", "user:ada", type="folder")
-    found.world.limit(basket_read=100_000)
-    made = launch(found, await put(found, "file:p/cube", catalog="here"))
-    ((state, words),) = states(await placed(site, made, tmp_path / "home"))
-    assert state == "failed" and ("Choose less" if here else "most that is fetched at once") in words
-    if not here:
-        found.world.limit(basket_read=1_000_000, draft_files=3)
-        ((state, words),) = states(await placed(site, made, tmp_path / "home"))
-        assert state == "failed" and "more than 3 files" in words
-    assert [*(tmp_path / "home" / FOLDER / "data").iterdir()] == []
 
 
 async def test_so_much_and_no_more_is_carried_at_once(found: Searchable, there: Repository) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 from collections.abc import Iterator
@@ -13,14 +12,14 @@ from typing import Any
 import pytest
 
 from tests.catalog_site import Repository, repository
-from tests.servers import raw, web
+from tests.servers import web
 from tests.unit.test_recorded_catalogs import answered
 from vaas.catalogs.base import Catalog
 from vaas.catalogs.ckan import CkanCatalog
 from vaas.catalogs.invenio import InvenioCatalog
-from vaas.catalogs.linked import MOST_FILES, Linked, LinkedFiles, checksum_of, name_of
+from vaas.catalogs.linked import checksum_of
 from vaas.catalogs.stac import StacCatalog
-from vaas.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge, Unavailable, VaasError
+from vaas.errors import Forbidden, NotFound, TooLarge, Unavailable, VaasError
 from vaas.http import Http
 from vaas.model import Visitor
 from vaas.stores.base import Store
@@ -209,105 +208,3 @@ class TestTheirBytes:
             await (await files(site)).write("x", b"", if_match=None)
         with pytest.raises(NotFound):
             await (await files(site)).stat("y")
-
-
-@pytest.mark.attack
-class TestCatalogsThatLie:
-    """A catalog names whatever it likes, and gets nothing of it."""
-
-    @pytest.mark.parametrize(
-        "address",
-        ["file:///etc/passwd", "ftp://example.org/x", "http://user:secret@example.org/x", "javascript:x", "", 7],
-    )
-    async def test_addresses_that_are_none_are_left_out(self, site: Repository, address: object) -> None:
-        site.lies["a.csv"] = {"links": {"content": address}}
-        if address == "":
-            assert len(await (await files(site, "two")).list("")) == 2, "it is where the interface has it"
-        else:
-            assert [each.path for each in await (await files(site, "two")).list("")] == ["b.csv"]
-
-    async def test_addresses_inside_the_site_are_not_asked(self, site: Repository) -> None:
-        with repository(inner={"secret": b"secret"}) as inner:
-            place = f"{inner.url}/api/records/inner/files/secret/content"
-            site.lies["tides.csv"] = {"links": {"content": place}, "size": 6, "checksum": ""}
-            with pytest.raises(Forbidden, match="where this portal does not go"):
-                await all_of(await files(site), "tides.csv")
-            site.lies["tides.csv"] = {"links": {"content": f"{site.url}/moved"}}
-            site.pages["/moved"] = (302, {"Location": place}, b"")
-            with pytest.raises(Forbidden, match="where this portal does not go"):
-                await all_of(await files(site), "tides.csv")
-            assert inner.asked == []
-
-    async def test_a_catalog_of_the_open_internet_names_nothing_that_only_people_may(self, site: Repository) -> None:
-        """What configuration lists is for who types an address, and for catalogs that lie there themselves."""
-        http = Http(allowed_private=["127.0.0.0/8"])
-        place = Linked("x", f"{site.url}/api/records/one/files/tides.csv/content")
-        assert await all_of(LinkedFiles("C", [place], at=site.url, http=http), "x") == TIDES
-        site.asked.clear()
-        with pytest.raises(Forbidden):
-            await all_of(LinkedFiles("C", [place], at="https://catalog.example", http=http), "x")
-        assert site.asked == []
-
-    async def test_from_a_safe_address_nobody_is_sent_to_an_open_one(self, site: Repository) -> None:
-        store = LinkedFiles("C", [], at=site.url, http=Http())
-        file = Linked("x", "https://example.org/x")
-        with pytest.raises(Forbidden):
-            store._onward(file, file.url, "http://example.org/x")
-        assert store._onward(file, file.url, "//other.org/y") == "https://other.org/y"
-
-    async def test_what_is_sent_on_without_end_ends(self, site: Repository) -> None:
-        site.lies["tides.csv"] = {"links": {"content": f"{site.url}/round"}}
-        site.pages["/round"] = (302, {"Location": "/round"}, b"")
-        with pytest.raises(NotFound, match="without an end"):
-            await all_of(await files(site), "tides.csv")
-        assert len(site.asked) < 10
-
-    async def test_names_stay_in_the_folder_and_are_told_apart(self, site: Repository) -> None:
-        odd = [
-            "../../etc/passwd",
-            "..",
-            ".bashrc",
-            "a\\..\\b.csv",
-            "x/B.csv",
-            "\u202egpj.exe",
-            "n" * 400 + ".csv",
-            "\n",
-        ]
-        site.records["odd"] = {name: str(number).encode() for number, name in enumerate(odd)}
-        names = [each.path for each in await (await files(site, "odd")).list("")]
-        assert len(names) == len(odd) == len({name.casefold() for name in names})
-        assert {"passwd", "bashrc", "b.csv", "b-2.csv"} <= {name.casefold() for name in names}
-        for name in names:
-            assert "/" not in name and "\\" not in name and not name.startswith(".") and len(name.encode()) < 200
-            assert name.isprintable()
-        assert name_of("") == "file"
-
-    async def test_thousands_of_files_are_refused_before_any_is_asked_for(self, site: Repository) -> None:
-        site.records["many"] = {f"{number}.csv": b"" for number in range(MOST_FILES + 1)}
-        with pytest.raises(NotFound, match="more than 500 files"):
-            await files(site, "many")
-
-    @pytest.mark.parametrize("lie", [{"size": 7}, {"size": 10**9}, {"checksum": f"sha1:{'0' * 40}"}])
-    async def test_a_file_that_is_not_what_is_said_is_refused(self, site: Repository, lie: dict[str, Any]) -> None:
-        site.lies["tides.csv"] = lie
-        with pytest.raises(Conflict, match="Nothing of it was kept"):
-            await all_of(await files(site), "tides.csv")
-
-    async def test_a_file_without_end_is_ended(self) -> None:
-        async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/csv\r\n\r\n")
-            while True:
-                writer.write(b"x" * 65536)
-                await writer.drain()
-
-        async with raw(talk) as port:
-            place = f"http://127.0.0.1:{port}"
-            http = Http(allowed_private=[place[7:]])
-            store = LinkedFiles("C", [Linked("x", f"{place}/x", 1000)], at=place, http=http)
-            with pytest.raises(Conflict, match="not as large as"):
-                await all_of(store, "x")
-            store = LinkedFiles("C", [Linked("x", f"{place}/x")], at=place, http=http)
-            with pytest.raises(TooLarge):
-                await store.read("x", limit=1_000_000)
-            with pytest.raises(Invalid, match="does not say how large"):
-                await store.piece("x", 0, 10)

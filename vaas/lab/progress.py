@@ -32,7 +32,7 @@ class Progress:
                 "done": 0,
                 "of": each.size,
                 "state": "failed" if each.why else "waiting",
-                "message": " ".join(filter(None, (each.why, each.why and each.uri))),
+                "message": _missing(each) if each.why else "",
             }
             for each in things
         }
@@ -66,3 +66,8 @@ class Progress:
                 self._portal.post(self._said)
             except VaasError as error:
                 print(f"The portal hears nothing: {error.log_message}", file=sys.stderr, flush=True)
+
+
+def _missing(thing: Thing) -> str:
+    """Say why a thing is not fetched, and where it is."""
+    return thing.why if thing.uri in thing.why else f"{thing.why} Its address is {thing.uri}"
