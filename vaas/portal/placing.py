@@ -28,7 +28,7 @@ from vaas.portal.placed import clean_placed
 from vaas.portal.reading import Reading
 from vaas.portal.run_belongings import files_in
 from vaas.portal.things import Held
-from vaas.portal.whereabouts import folder_name, store_of, thing_at
+from vaas.portal.whereabouts import folder_name, record_at, store_of, thing_at
 from vaas.stores.base import Piece, check_path
 
 __all__ = ["Placing"]
@@ -215,16 +215,19 @@ class Placing:
         return {**there, **late, **{id: task.result() for id, task in asked.items() if not task.cancelled()}}
 
     async def _one(self, held: Held, visitor: Visitor) -> _Where:
-        thing, name = held.thing, _name(held.thing)
-        if thing.access.get("how") not in {"http", "store"}:
+        thing, name, how = held.thing, _name(held.thing), held.thing.access.get("how")
+        if how not in {"http", "store"}:
             return _Where()
         try:
-            store, path = await thing_at(self._core, visitor, thing)
+            if how == "http":  # its address is told anyway, beside why it is not there
+                store, path = await record_at(self._core, visitor, thing.catalog, thing.record)
+            else:
+                store, path = await thing_at(self._core, visitor, thing)
             entry = await store.stat(path)
         except VaasError as error:
             # What lies in a store is asked for again when it is its turn, and says then what is wrong.
             return _Where(name, why="" if name else error.message)
-        return _Where(name or entry.name or folder_name(thing.title), whole=not name or entry.folder)
+        return _Where(name or entry.name or folder_name(thing.title), whole=how == "http" or entry.folder)
 
     def _told(self, held: Held, where: _Where, visitor: Visitor, here: tuple[str, ...], base: str) -> dict[str, Any]:
         thing = held.thing
