@@ -498,3 +498,16 @@ def test_where_nothing_is_fetched_it_does_not_say_that_all_is_there(shelf: Shelf
     shelf.things, shelf.told = {ID: b""}, {ID: {"name": "", "why": "Nobody answers.", "uri": "https://r.example/1"}}
     place(shelf, home)
     assert shelf.posts[-1]["message"] == "1 of 1 could not be fetched."
+
+
+def test_an_empty_folder_is_one_and_what_a_killed_launch_left_is_in_nobodys_way(shelf: Shelf, home: Path) -> None:
+    left = home / FOLDER / "data" / ".Record.part"
+    whole(shelf, parcel({}), parcel({"a.csv": b"1"}))
+    place(shelf, home)
+    folder = home / FOLDER / "data" / "Record"
+    assert folder.is_dir() and not any(folder.iterdir())
+    folder.rmdir()
+    left.mkdir()
+    (left / "a.csv").write_text("half")
+    place(shelf, home)
+    assert (folder / "a.csv").read_bytes() == b"1" and not left.exists()

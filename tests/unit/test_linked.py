@@ -19,7 +19,7 @@ from vaas.catalogs.ckan import CkanCatalog
 from vaas.catalogs.invenio import InvenioCatalog
 from vaas.catalogs.linked import checksum_of
 from vaas.catalogs.stac import StacCatalog
-from vaas.errors import Forbidden, NotFound, TooLarge, Unavailable, VaasError
+from vaas.errors import Forbidden, Invalid, NotFound, TooLarge, Unavailable, VaasError
 from vaas.http import Http
 from vaas.model import Visitor
 from vaas.stores.base import Store
@@ -146,6 +146,9 @@ class TestTheirBytes:
             piece = await store.piece("tides.csv", 11, 7)
             assert (piece.data, piece.size) == (b"2000,1\n", len(TIDES))
         assert (await store.piece("tides.csv", 10_000, 7)).data == b""
+        site.pages["/api/records/one/files/tides.csv/content"] = (206, {}, TIDES[11:18])
+        with pytest.raises(Invalid, match="from its start alone"):
+            await store.piece("tides.csv", 11, 7)
 
     async def test_a_folder_of_all_is_taken(self, site: Repository, tmp_path: Path) -> None:
         store = await files(site, "two")

@@ -283,7 +283,8 @@ def _range(answer: Stream) -> tuple[int, int | None]:
     said, _, total = answer.headers.get("content-range", "").removeprefix("bytes ").partition("/")
     begins = said.partition("-")[0]
     size = int(total) if total.isdecimal() and len(total) < 19 else None
-    return (int(begins) if begins.isdecimal() and len(begins) < 19 else 0), size
+    # A part that does not say where it begins is of no use.
+    return (int(begins) if begins.isdecimal() and len(begins) < 19 else 1 << 62), size
 
 
 def _new(kind: str) -> hashlib._Hash:

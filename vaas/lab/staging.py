@@ -123,12 +123,12 @@ class Staging:
         for _ in range(_PARCELS - 1):
             with suppress(Unavailable):
                 return self._unpack(thing, part)
-            _remove(part)
             time.sleep(0.5)
         return self._unpack(thing, part)
 
     def _unpack(self, thing: Thing, part: Path) -> int:
         done, size = 0, 0
+        _remove(part)  # what another time left behind, or a launch that was killed
         with _Opened() as opened, closing(self._portal.parcel(thing.id)) as parcel:
             for said, data in parcel:
                 if "error" in said:
@@ -142,6 +142,8 @@ class Staging:
                     done += len(data)
                 self._progress.thing(thing.id, done=done, of=size, state="running")
             opened.end()
+        if not part.exists():
+            part.mkdir(mode=0o700)  # an empty folder
         return done
 
     def _piece(self, thing: str, offset: int) -> tuple[bytes, int, str]:
