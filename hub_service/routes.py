@@ -214,6 +214,7 @@ LAUNCHED = (
     Route("api/launched/manifest", "launch", launched.ManifestJson),
     Route("api/launched/content", "launch", launched.ContentTar),
     Route("api/launched/things/{thing}", "launch", launched.ThingBytes),
+    Route("api/launched/things/{thing}/parcel", "launch", launched.ThingParcel),
     Route("api/launched/progress", "launch", launched.ProgressPosted),
 )
 

@@ -79,6 +79,7 @@ AREAS = {
     "vaas.loading": "thought",
     "vaas.readers": "thought",
     "vaas.packages": "thought",
+    "vaas.parcels": "thought",
     "vaas.orders": "thought",
     "vaas.patience": "thought",
     "vaas.locks": "thought",

@@ -9,6 +9,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, BinaryIO
@@ -140,8 +141,9 @@ class Http:
         """Return the answer when all of it has come, redirects and body within ``seconds``."""
         total = seconds or self._seconds
         limits = _Limits(max_bytes or self._max_bytes, total, total)
+        opened = self._open(method, url, headers or {}, body, limits, _MAX_REDIRECTS)
         try:
-            async with asyncio.timeout(total), self._open(method, url, headers or {}, body, limits) as answer:
+            async with asyncio.timeout(total), opened as answer:
                 found = b"".join([chunk async for chunk in answer.chunks()])
                 return Response(answer.status, answer.headers, found, answer.host)
         except TimeoutError as exc:
@@ -155,22 +157,34 @@ class Http:
         headers: Mapping[str, str] | None = None,
         max_bytes: int | None = None,
         seconds: float | None = None,
+        redirects: int = _MAX_REDIRECTS,
     ) -> AbstractAsyncContextManager[Stream]:
-        """Open an answer and read it as it comes: ``seconds`` is the longest silence, not the whole."""
+        """Open an answer and read it as it comes: ``seconds`` is the longest silence, not the whole.
+
+        With 0 ``redirects`` one is an answer as any other: who asks says where it may lead, and with what.
+        """
         limits = _Limits(max_bytes or self._max_bytes, seconds or self._seconds, self._stream_seconds)
-        return self._open(method, url, headers or {}, None, limits)
+        return self._open(method, url, headers or {}, None, limits, redirects)
+
+    def public(self) -> Http:
+        """Return one that reaches the open internet alone, whatever configuration lists."""
+        found = copy(self)
+        found._rules = AddressRules(())
+        found._resolver = _GuardedResolver()
+        found._resolver.inner, found._resolver.rules = self._resolver.inner, found._rules
+        return found
 
     @asynccontextmanager
     async def _open(
-        self, method: str, url: str, headers: Mapping[str, str], body: Body, limits: _Limits
+        self, method: str, url: str, headers: Mapping[str, str], body: Body, limits: _Limits, redirects: int
     ) -> AsyncIterator[Stream]:
         target = check_url(url)
-        for _ in range(_MAX_REDIRECTS + 1):
+        for _ in range(redirects + 1):
             exchange = _Exchange(self._resolver, self._prepare(method, target, headers, body, limits), limits)
             try:
                 await exchange.head()
                 location = exchange.headers.get("location", "")
-                if exchange.status not in _REDIRECTS or not location:
+                if exchange.status not in _REDIRECTS or not location or not redirects:
                     yield Stream(exchange.status, exchange.headers, target.netloc, exchange.chunks)
                     return
             finally:

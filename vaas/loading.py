@@ -52,8 +52,6 @@ _WRITTEN: Mapping[str, Mapping[Any, tuple[str, Any] | None]] = {
 #: Lines above the table that are left out; the index looks at no more.
 _ABOVE, _MOST_ABOVE = "above", 500
 _UNKNOWN: Mapping[str, Any] = MappingProxyType({})
-#: DOIs of repositories whose files pooch finds by themselves.
-_FOUND_BY_POOCH = ("10.5281/zenodo.", "10.6084/m9.figshare.")
 _HEADERS = '{"Authorization": f"token {token}"}'
 
 
@@ -79,13 +77,6 @@ def lines(kind: str, uri: str, access: Mapping[str, Any], *, base: str) -> str:
     whole, doi = address(uri, base=base), str(via.get("doi", ""))
     if access.get("how") == "store" and via.get("path"):
         return _of_a_store(str(via.get("store", "")), str(via["path"]), access.get("written", {}), base=base)
-    if doi.startswith(_FOUND_BY_POOCH):
-        return (
-            "import pooch\n\n"
-            f'files = pooch.create(pooch.os_cache("vaas"), base_url={_quoted(f"doi:{doi}/")})\n'
-            "files.load_registry_from_doi()\n"
-            "paths = [files.fetch(name) for name in files.registry]"
-        )
     if doi:
         return f"url = {_quoted(f'https://doi.org/{_part(doi)}')}"
     if kind == "app" and whole:

@@ -202,7 +202,8 @@ class Draft:
 class Entry:
     """A file or a folder in a store. ``path`` is relative to the store's root, with "/" and no leading one.
 
-    A folder has an etag only where it changes with anything below it.
+    A folder has an etag only where it changes with anything below it. ``checksum`` is what is said of a file elsewhere,
+    as in "md5:…", and is checked whenever all of it is read.
     """
 
     path: str
@@ -210,6 +211,7 @@ class Entry:
     size: int = 0
     modified: datetime | None = None
     etag: str = ""
+    checksum: str = ""
 
     @property
     def name(self) -> str:

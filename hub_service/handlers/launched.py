@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from contextlib import aclosing
 from typing import Any
+
+from tornado.iostream import StreamClosedError
 
 from hub_service.handlers.base import Api
 from vaas.errors import Forbidden, Invalid
@@ -11,7 +14,7 @@ from vaas.model import ServerName
 from vaas.portal.reading import MOST
 from vaas.slug import is_account
 
-__all__ = ["ContentTar", "FromLaunch", "ManifestJson", "ProgressPosted", "ThingBytes"]
+__all__ = ["ContentTar", "FromLaunch", "ManifestJson", "ProgressPosted", "ThingBytes", "ThingParcel"]
 
 _SERVER = re.compile(r"l[a-z0-9]{12}")
 _LONGEST = 1 << 50
@@ -79,6 +82,23 @@ class ThingBytes(FromLaunch):
     def check_etag_header(self) -> bool:
         """Answer with the bytes whatever was there before: a piece is asked for once."""
         return False
+
+
+class ThingParcel(FromLaunch):
+    """A thing of the launch's basket in one go: a folder, or what lies at another site."""
+
+    async def get(self, thing: str) -> None:
+        """Send its parts as they come; what cannot be had at all is an error as any other."""
+        async with aclosing(self.portal.placing.parcel(self.server, thing)) as parts:
+            first = await self.while_heard(anext(parts))
+            self.set_header("Content-Type", "application/octet-stream")
+            self.write(first)
+            try:
+                async for each in parts:
+                    self.write(each)
+                    await self.flush()
+            except StreamClosedError:
+                return
 
 
 class ProgressPosted(FromLaunch):

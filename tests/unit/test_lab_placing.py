@@ -22,6 +22,7 @@ from vaas.lab.manifest import Thing
 from vaas.lab.placing import Placing
 from vaas.lab.portal import PortalClient
 from vaas.lab.staging import where_mounted
+from vaas.parcels import END, part
 
 NOTEBOOK = notebook("x = 1", kernel="conda-env-other")
 SHELF = b"0123456789" * 500_000
@@ -37,6 +38,8 @@ class Shelf:
     told: dict[str, dict[str, Any]] = field(default_factory=dict)
     said: dict[str, Any] = field(default_factory=dict)
     posts: list[dict[str, Any]] = field(default_factory=list)
+    #: What comes in one go, by the thing: a list of parts for each time that it is asked for.
+    parcels: dict[str, list[list[bytes]]] = field(default_factory=dict)
     etags: Iterator[str] = field(default_factory=lambda: iter(()))
     asked: list[str] = field(default_factory=list)
     url: str = ""
@@ -76,6 +79,8 @@ class Answer(BaseHTTPRequestHandler):
             self._send(json.dumps(self.shelf.manifest()).encode())
         elif name == "content":
             self._send(self.shelf.tar())
+        elif name.endswith("/parcel"):
+            self._send(b"".join(self.shelf.parcels[name.split("/")[1]].pop(0)))
         elif (data := self.shelf.things.get(name.removeprefix("things/"))) is not None:
             said = {key: int(values[0]) for key, values in parse_qs(parts.query).items()}
             piece = data[said["offset"] : said["offset"] + said["size"]]
@@ -469,3 +474,107 @@ def test_a_file_that_was_damaged_on_its_way_leaves_no_half_copy(shelf: Shelf, ho
     with pytest.raises(Unavailable, match="damaged"):
         place(shelf, home)
     assert not (home / FOLDER).exists()
+
+
+def whole(shelf: Shelf, *parcels: list[bytes], name: str = "Record", **told: Any) -> None:
+    """Let the thing be one that comes in one go, as these parcels, each the next time."""
+    shelf.things, shelf.told = {ID: b""}, {ID: {"name": name, "whole": True, **told}}
+    shelf.parcels = {ID: list(parcels)}
+
+
+def parcel(files: dict[str, bytes], **checksums: str) -> list[bytes]:
+    """Return the parts in which these files come."""
+    parts = [part({"size": sum(map(len, files.values()))})]
+    for path, data in files.items():
+        parts.append(part({"file": path, "checksum": checksums.get(path.partition(".")[0], "")}))
+        parts += [part({}, data[at : at + 100_000]) for at in range(0, len(data), 100_000)]
+    return [*parts, part(END)]
+
+
+def test_a_folder_comes_in_one_go_with_progress_over_all_of_it(shelf: Shelf, home: Path) -> None:
+    md5 = f"md5:{hashlib.md5(SHELF).hexdigest()}"
+    whole(shelf, parcel({"a.csv": SHELF, "in/.zgroup": b"{}", "empty.csv": b""}, a=md5))
+    place(shelf, home)
+    folder = home / FOLDER / "data" / "Record"
+    found = {each.relative_to(folder).as_posix(): each.read_bytes() for each in folder.rglob("*") if each.is_file()}
+    assert found == {"a.csv": SHELF, "in/.zgroup": b"{}", "empty.csv": b""}
+    told = [post["things"][ID] for post in shelf.posts]
+    assert told[-1] == {"done": len(SHELF) + 2, "of": len(SHELF) + 2, "state": "done", "message": ""}
+    cell = json.loads((home / FOLDER / "lesson.ipynb").read_bytes())["cells"][0]["source"]
+    assert "'Thing a': 'data/Record'," in cell
+    shelf.asked.clear()
+    place(shelf, home)
+    assert shelf.asked == ["manifest"], "what is there is not fetched again"
+
+
+def test_a_record_with_one_file_is_that_file(shelf: Shelf, home: Path) -> None:
+    whole(shelf, parcel({"": b"a,b\n"}), name="sea.csv")
+    place(shelf, home)
+    assert (home / FOLDER / "data" / "sea.csv").read_bytes() == b"a,b\n"
+    assert "pd.read_csv('data/sea.csv')" in (home / FOLDER / "Data.md").read_text()
+
+
+def test_what_does_not_come_whole_comes_the_next_time(shelf: Shelf, home: Path) -> None:
+    coming = parcel({"a.csv": b"1", "b.csv": b"2"})
+    again = [part({"file": "a.csv"}), part({"error": "It is asked too often.", "again": True})]
+    whole(shelf, coming[:-1], again, coming)
+    place(shelf, home)
+    assert {each.name for each in (home / FOLDER / "data" / "Record").iterdir()} == {"a.csv", "b.csv"}
+
+
+@pytest.mark.parametrize(
+    ("coming", "words"),
+    [
+        (parcel({"a.csv": b"1", "b.csv": b"2"}, b=f"md5:{'0' * 32}"), "checksum"),
+        (
+            [part({"file": "a.csv"}), part({}, b"1"), part({"error": "It has more than 2 MB."})],
+            "It has more than 2 MB.",
+        ),
+        ([part({}, b"1"), part(END)], "did not come as it should"),
+        ([b"{no json\n"], "did not come whole"),
+        ([b'{"bytes": 99999999999}\n'], "did not come whole"),
+    ],
+)
+def test_nothing_of_what_cannot_be_had_stays(shelf: Shelf, home: Path, coming: list[bytes], words: str) -> None:
+    whole(shelf, *[coming] * 3)
+    place(shelf, home)
+    assert words in failed(shelf)
+    assert [*(home / FOLDER / "data").iterdir()] == []
+    assert words in (home / FOLDER / "Data.md").read_text()
+
+
+def test_what_is_not_fetched_is_named_with_its_address_and_why(shelf: Shelf, home: Path) -> None:
+    shelf.things = {ID: b"", OTHER: b"1"}
+    uri = "https://repository.example/records/1\nimport os"
+    shelf.told = {ID: {"name": "", "why": "Its files are not for everybody.", "uri": uri, "code": "url = 'x'"}}
+    place(shelf, home)
+    cell = json.loads((home / FOLDER / "lesson.ipynb").read_bytes())["cells"][0]["source"]
+    known: dict[str, Any] = {}
+    exec(cell, known)
+    assert known["data"] == {"Thing b": "data/b.csv"} and "os" not in known
+    assert "# Not here: 'Thing a'. Its address is 'https://repository.example/records/1" in cell
+    assert "**It was not fetched.** Its files are not for everybody." in (home / FOLDER / "Data.md").read_text()
+    told = shelf.posts[-1]["things"][ID]
+    assert told["state"] == "failed" and told["message"].startswith(
+        f"Its files are not for everybody. Its address is {uri[:30]}"
+    )
+    assert shelf.posts[-1]["message"] == "1 of 2 could not be fetched."
+
+
+def test_where_nothing_is_fetched_it_does_not_say_that_all_is_there(shelf: Shelf, home: Path) -> None:
+    shelf.things, shelf.told = {ID: b""}, {ID: {"name": "", "why": "Nobody answers.", "uri": "https://r.example/1"}}
+    place(shelf, home)
+    assert shelf.posts[-1]["message"] == "1 of 1 could not be fetched."
+
+
+def test_an_empty_folder_is_one_and_what_a_killed_launch_left_is_in_nobodys_way(shelf: Shelf, home: Path) -> None:
+    left = home / FOLDER / "data" / ".Record.part"
+    whole(shelf, parcel({}), parcel({"a.csv": b"1"}))
+    place(shelf, home)
+    folder = home / FOLDER / "data" / "Record"
+    assert folder.is_dir() and not any(folder.iterdir())
+    folder.rmdir()
+    left.mkdir()
+    (left / "a.csv").write_text("half")
+    place(shelf, home)
+    assert (folder / "a.csv").read_bytes() == b"1" and not left.exists()

@@ -12,6 +12,7 @@ from typing import Any
 from vaas.errors import NotFound
 from vaas.model import Visitor
 from vaas.query import Search
+from vaas.stores.base import Store
 
 __all__ = ["ADMINS", "FACETS", "TYPES", "Catalog", "Entries", "Entry", "Page", "Record", "record_of", "said_of"]
 
@@ -153,6 +154,16 @@ class Catalog(ABC):
     @abstractmethod
     async def record(self, record_id: str, *, visitor: Visitor) -> Record:
         """Return one record. Raises NotFound, for those that the visitor may not see too."""
+
+    async def files(self, record_id: str, *, visitor: Visitor) -> Store:
+        """Return what holds the files of a record, as they can be had now: all at its root, to be read only.
+
+        Raises
+        ------
+        NotFound
+            None of its files can be had; says why.
+        """
+        raise NotFound(f"{self.title} hands out no files.")
 
     async def suggest(self, beginning: str, *, visitor: Visitor, limit: int) -> list[str]:
         """Return what begins so, of what the visitor may see; nothing where the catalog does not suggest."""

@@ -9,20 +9,24 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from vaas.catalogs.base import Catalog, Page, Record
 from vaas.catalogs.foreign import area, ask, each, get, moment, number, prose, span, text, texts, turned
+from vaas.catalogs.linked import MOST_FILES, Linked, LinkedFiles, checksum_of, link
 from vaas.catalogs.lucene import unknown, written
 from vaas.errors import NotFound
 from vaas.http import Http
 from vaas.model import Visitor
 from vaas.query import Clause, Search
+from vaas.stores.base import Store
 
 __all__ = ["CkanCatalog"]
 
 #: The most that CKAN gives at once, and how far it may be paged.
 _MOST, _FAR = 100, 10_000
+#: Formats of what is no file.
+_NO_FILES = frozenset({"api", "arcgis", "esri rest", "html", "sparql", "wcs", "web page", "wfs", "wms", "wmts"})
 _FIELDS = {
     "": "",
     "title": "title",
@@ -71,6 +75,17 @@ class CkanCatalog(Catalog):
             raise NotFound(f"{self.title} has no such record.")
         return found
 
+    async def files(self, record_id: str, *, visitor: Visitor) -> Store:
+        """Return what holds the files of a dataset: those that the portal keeps itself, and those that it links to."""
+        answer = await self._ask(f"package_show?{urlencode({'id': record_id})}", one=True)
+        listed = list(each(get(answer, "result", "resources"), MOST_FILES + 1))
+        if len(listed) > MOST_FILES:
+            raise NotFound(f"It has more than {MOST_FILES} files, and so many are not brought here.")
+        found = [file for resource in listed if (file := _file(resource))]
+        if not found:
+            raise NotFound(f"{self.title} has no files of it that can be had.")
+        return LinkedFiles(self.title, found, at=self._url, http=self._http)
+
     async def _ask(self, action: str, *, one: bool = False) -> Mapping[str, Any]:
         url = f"{self._url}/api/3/action/{action}"
         return await ask(self._http, url, title=self.title, headers={}, seconds=self._patience, one=one)
@@ -102,6 +117,23 @@ class CkanCatalog(Catalog):
             # Made here: an address that a stranger gives is nowhere to send people.
             url=f"{self._url}/dataset/{quote(name, safe='')}",
         )
+
+
+def _file(resource: object) -> Linked | None:
+    """Return the file of a resource; None for pages and services, which are for people or ask for more."""
+    form, url = text(get(resource, "format")).lower(), get(resource, "url")
+    if form in _NO_FILES or not isinstance(url, str):
+        return None
+    try:
+        last = unquote(urlsplit(url).path.rpartition("/")[2])
+    except ValueError:
+        return None
+    named = text(get(resource, "name")) or last or "file"
+    end = f".{form}" if form.isalnum() and not named.lower().endswith(f".{form}") else ""
+    # What is only linked to changes without a word to the portal, which says the size that it had.
+    size = number(get(resource, "size")) if get(resource, "url_type") == "upload" else None
+    name = last if "." in last.strip(".") else named.replace("/", "-") + end
+    return link(name, url, size=size or None, checksum=checksum_of(get(resource, "hash")))
 
 
 def _spelled(search: Search) -> Search:

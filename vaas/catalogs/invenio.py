@@ -12,11 +12,13 @@ from urllib.parse import quote, urlencode
 
 from vaas.catalogs.base import Catalog, Page, Record
 from vaas.catalogs.foreign import area, ask, each, get, moment, number, span, text, texts, turned
+from vaas.catalogs.linked import MOST_FILES, Linked, LinkedFiles, checksum_of, link
 from vaas.catalogs.lucene import unknown, written
 from vaas.errors import NotFound
 from vaas.http import Http
 from vaas.model import Visitor
 from vaas.query import Search
+from vaas.stores.base import Store
 
 __all__ = ["InvenioCatalog"]
 
@@ -70,6 +72,33 @@ class InvenioCatalog(Catalog):
         if found is None:
             raise NotFound(f"{self.title} has no such record.")
         return found
+
+    async def files(self, record_id: str, *, visitor: Visitor) -> Store:
+        """Return what holds the files of a record, each checked by what the repository says of it."""
+        path = f"/api/records/{quote(record_id, safe='')}"
+        hit = await self._ask(path, one=True)
+        if why := _note(get(hit, "access")):
+            raise NotFound(why)
+        entries, count = get(hit, "files", "entries"), number(get(hit, "files", "count")) or 0
+        # A record with many files does not name them itself.
+        if not entries and count:
+            entries = get(await self._ask(f"{path}/files", one=True), "entries")
+        listed = [*entries.values()] if isinstance(entries, Mapping) else [*each(entries, MOST_FILES + 1)]
+        if max(count, len(listed)) > MOST_FILES:
+            raise NotFound(f"It has more than {MOST_FILES} files, and so many are not brought here.")
+        found = [file for entry in listed if (file := self._file(path, entry))]
+        if not found:
+            raise NotFound(f"{self.title} has no files of it that can be had.")
+        return LinkedFiles(self.title, found, at=self._url, http=self._http)
+
+    def _file(self, path: str, entry: object) -> Linked | None:
+        """Return the file; where the repository does not say its address, it is where its REST API has it."""
+        key = get(entry, "key")
+        if not isinstance(key, str) or get(entry, "access", "hidden"):
+            return None
+        usual = f"{self._url}{path}/files/{quote(key, safe='', errors='replace')}/content"
+        size, checksum = number(get(entry, "size")), checksum_of(get(entry, "checksum"))
+        return link(key, get(entry, "links", "content") or usual, size=size, checksum=checksum)
 
     async def _ask(self, path: str, *, one: bool = False) -> Mapping[str, Any]:
         url, headers = self._url + path, self._headers

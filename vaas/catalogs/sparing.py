@@ -11,6 +11,7 @@ from vaas.catalogs.base import Catalog, Page, Record
 from vaas.errors import Unavailable
 from vaas.model import Visitor
 from vaas.query import Search
+from vaas.stores.base import Store
 
 __all__ = ["Sparing"]
 
@@ -60,6 +61,14 @@ class Sparing(Catalog):
             return await self._catalog.record(record_id, visitor=_NOBODY)
 
         return await self._once(("record", record_id), ask, stranger=visitor.user is None)
+
+    async def files(self, record_id: str, *, visitor: Visitor) -> Store:
+        """Return what holds the files of a record. Raises NotFound, and as :meth:`search`."""
+
+        async def ask() -> Store:
+            return await self._catalog.files(record_id, visitor=_NOBODY)
+
+        return await self._once(("files", record_id), ask, stranger=visitor.user is None)
 
     async def suggest(self, beginning: str, *, visitor: Visitor, limit: int) -> list[str]:
         """Return what begins so. Asked for with each letter: what can do that needs no sparing."""

@@ -11,14 +11,16 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from vaas.catalogs.base import Catalog, Page, Record
-from vaas.catalogs.foreign import ask, box, each, get, moment, prose, text, texts, turned
+from vaas.catalogs.foreign import ask, box, each, get, moment, number, prose, text, texts, turned
+from vaas.catalogs.linked import MOST_FILES, Linked, LinkedFiles, checksum_of, link
 from vaas.errors import NotFound
 from vaas.http import Http
 from vaas.model import Visitor
 from vaas.query import Clause, Search
+from vaas.stores.base import Store
 
 __all__ = ["StacCatalog"]
 
@@ -26,6 +28,18 @@ __all__ = ["StacCatalog"]
 _PAGES, _KEPT = 20, 900.0
 #: How many collections one page may have: servers that do not turn pages send all at once.
 _MOST = 1_000
+#: What assets are for that are no data.
+_NO_DATA = frozenset({"thumbnail", "overview", "metadata"})
+#: How a multihash begins: the number of its kind, and that of its bytes.
+_MULTIHASHES = {
+    "d50110": "md5",
+    "1114": "sha1",
+    "1220": "sha256",
+    "2030": "sha384",
+    "1340": "sha512",
+    "1620": "sha3_256",
+    "1440": "sha3_512",
+}
 #: What a word counts by where it is.
 _TITLE, _TAG, _TEXT = 3.0, 2.0, 1.0
 
@@ -60,6 +74,20 @@ class StacCatalog(Catalog):
             raise NotFound(f"{self.title} has no such record.")
         return found
 
+    async def files(self, record_id: str, *, visitor: Visitor) -> Store:
+        """Return what holds the files of the collection itself, without those of its items, one for each scene."""
+        at = f"{self._url}/collections/{quote(record_id, safe='')}"
+        said = await ask(self._http, at, title=self.title, headers={}, seconds=self._patience, one=True)
+        assets = get(said, "assets")
+        listed = [each for each in assets.values() if _is_file(each)] if isinstance(assets, Mapping) else []
+        data = [each for each in listed if "data" in texts(get(each, "roles"))]
+        if len(listed) > MOST_FILES:
+            raise NotFound(f"It has more than {MOST_FILES} files, and so many are not brought here.")
+        found = [file for asset in data or listed if (file := _file(asset, f"{at}/"))]
+        if not found:
+            raise NotFound("Its files are those of its items, one for each scene: choose them where it is.")
+        return LinkedFiles(self.title, found, at=self._url, http=self._http)
+
     async def _all(self) -> Mapping[str, Record]:
         if time.monotonic() < self._until:
             return self._collections
@@ -78,9 +106,9 @@ class StacCatalog(Catalog):
 
     def _next(self, page: Mapping[str, Any]) -> str | None:
         """Return the address of the next page, if it is one of the same server."""
-        for link in each(get(page, "links")):
-            href = get(link, "href")
-            if get(link, "rel") == "next" and isinstance(href, str):
+        for one in each(get(page, "links")):
+            href = get(one, "href")
+            if get(one, "rel") == "next" and isinstance(href, str):
                 address = urljoin(f"{self._url}/", href)
                 own = urlsplit(address)[:2] == urlsplit(self._url)[:2]
                 return address if own else None
@@ -119,6 +147,32 @@ class StacCatalog(Catalog):
             url=f"{self._url}/collections/{quote(name, safe='')}",
             details={"doi": doi} if doi else {},
         )
+
+
+def _is_file(asset: object) -> bool:
+    """Tell whether an asset is one file with data, and neither a picture of them nor a folder."""
+    is_folder = "zarr" in text(get(asset, "type")).lower()
+    return not is_folder and not _NO_DATA & {*texts(get(asset, "roles"))}
+
+
+def _file(asset: object, at: str) -> Linked | None:
+    href = get(asset, "href")
+    try:
+        url = urljoin(at, href) if isinstance(href, str) else ""
+        name = unquote(urlsplit(url).path.rpartition("/")[2]) or text(get(asset, "title"))
+    except ValueError:
+        return None
+    size, checksum = number(get(asset, "file:size")), _checksum(get(asset, "file:checksum"))
+    return link(name, url, size=size, checksum=checksum)
+
+
+def _checksum(value: object) -> str:
+    """Return the checksum that a multihash in hexadecimal digits says, of the kinds that are used; "" for others."""
+    said = value.lower() if isinstance(value, str) else ""
+    for begins, kind in _MULTIHASHES.items():
+        if said.startswith(begins) and (found := checksum_of(f"{kind}:{said.removeprefix(begins)}")):
+            return found
+    return ""
 
 
 def _score(search: Search, record: Record) -> float:

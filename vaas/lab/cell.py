@@ -54,6 +54,7 @@ def overview(
     elsewhere = [each for each in manifest.things if each.id not in places]
     for each in elsewhere:
         parts += [f"## {_plain(each.title)}", f"It lies elsewhere: <{each.uri}>" if each.uri else "It lies elsewhere."]
+        parts += [f"**It was not fetched.** {_plain(each.why)}"] if each.why else []
         parts += [_fenced(each.code)] if each.code else []
     if manifest.publish:
         parts.append(f"[Publish this notebook as an app]({manifest.publish}{quote(notebook)})")
@@ -100,8 +101,10 @@ def _cell(code: str, *, id: str) -> dict[str, Any]:
 
 def _data_lines(manifest: Manifest, places: Mapping[str, str]) -> list[str]:
     here = [each for each in manifest.things if each.id in places]
+    missing = [each for each in manifest.things if each.why]
+    away = [f"# Not here: {ascii(each.title)}. Its address is {ascii(each.uri)}" for each in missing]
     if not here:
-        return []
+        return away
     opened = [
         opening(each.name, f"data[{ascii(each.title)}]", each.written, there=manifest.modules)
         for each in here
@@ -111,7 +114,7 @@ def _data_lines(manifest: Manifest, places: Mapping[str, str]) -> list[str]:
     # What is already a comment says what would read it.
     calls = [call if call.startswith("#") else f"# {call}" for _, call in opened if call]
     named = [f"    {ascii(each.title)}: {ascii(places[each.id])}," for each in here]
-    return ["data = {", *named, "}", *(f"# {line}" for line in imports), *calls]
+    return ["data = {", *named, "}", *(f"# {line}" for line in imports), *calls, *away]
 
 
 def _here(thing: Thing, place: str, failed: str, modules: Collection[str] | None) -> list[str]:

@@ -23,7 +23,11 @@ class Thing:
     Parameters
     ----------
     name:
-        What its file is called; "" for what is no file of ours, and is only told of.
+        What its file or folder is called; "" for what is not fetched, and is only told of.
+    whole:
+        Whether it is fetched in one go, as a parcel: a folder, or what lies at another site.
+    why:
+        Why it is not fetched, where it could be; "" for what is no file anyway.
     mounted:
         Where it lies already: "home" or "shared", and the path in there; None: it is fetched.
     written:
@@ -35,6 +39,8 @@ class Thing:
     id: str
     title: str
     name: str
+    whole: bool = False
+    why: str = ""
     size: int = 0
     checksum: str = ""
     etag: str = ""
@@ -123,7 +129,8 @@ def safe_name(name: str) -> str:
 def _thing(said: Mapping[str, Any]) -> Thing:
     where = said.get("mounted")
     mounted = (str(where["store"]), safe_path(where["path"])) if where else None
-    words = {name: str(said.get(name) or "") for name in ("id", "title", "checksum", "etag", "uri", "code")}
+    words = {name: str(said.get(name) or "") for name in ("id", "title", "checksum", "etag", "uri", "code", "why")}
     name = safe_name(str(said["name"])) if said.get("name") else ""
     written = dict(said.get("written") or {})
-    return Thing(**words, name=name, size=int(said.get("size") or 0), mounted=mounted, written=written)
+    size, whole = int(said.get("size") or 0), said.get("whole") is True
+    return Thing(**words, name=name, whole=whole, size=size, mounted=mounted, written=written)

@@ -65,7 +65,7 @@ class Placing:
     def ready(self) -> None:
         """Say that JupyterLab may be opened, and where."""
         assert self._copy is not None
-        message = "Fetching the data." if self._fetched else "Everything is there."
+        message = "Fetching the data." if self._fetched else self._words(0)
         self._progress.say(
             state="ready", step="ready", message=message, folder=self._copy.folder, notebook=self._copy.notebook
         )
@@ -79,8 +79,14 @@ class Placing:
             with contextlib.suppress(StorageFull, Unavailable):  # the portal says it all the same
                 self._write_overview(failed)
         if said:
-            words = f"{len(failed)} of {len(said)} could not be fetched." if failed else "Everything is there."
-            self._progress.say(step="done", message=words)
+            self._progress.say(step="done", message=self._words(len(failed)))
+
+    def _words(self, failed: int) -> str:
+        """Say how it went, when so many could not be fetched that were asked for."""
+        assert self._manifest is not None
+        away = sum(bool(each.why) for each in self._manifest.things if each.id not in self._found)
+        missing, whole = failed + away, len(self._fetched) + away
+        return f"{missing} of {whole} could not be fetched." if missing else "Everything is there."
 
     def fail(self, why: str) -> None:
         """Say why there will be no launch."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from vaas.errors import Forbidden, Invalid, Unavailable, VaasError
+from vaas.parcels import parts
 
 __all__ = ["Piece", "PortalClient"]
 
@@ -49,6 +50,10 @@ class PortalClient:
         data = b"".join(body)
         whole = answer.getheader("X-Size", "")
         return data, int(whole) if whole.isdecimal() else offset + len(data), answer.getheader("ETag", "").strip('"')
+
+    def parcel(self, thing: str) -> Generator[tuple[dict[str, Any], bytes], None, None]:
+        """Yield the parts of a thing's parcel, as :func:`vaas.parcels.parts` does."""
+        return parts(self._read("GET", f"things/{quote(thing, safe='')}/parcel")[1])
 
     def post(self, said: Mapping[str, Any]) -> bool:
         """Say how it goes; return whether the launch is to stop."""

@@ -28,7 +28,13 @@ class Progress:
     def expect(self, things: tuple[Thing, ...]) -> None:
         """Name what there is to fetch."""
         self._said["things"] = {
-            each.id: {"done": 0, "of": each.size, "state": "waiting", "message": ""} for each in things
+            each.id: {
+                "done": 0,
+                "of": each.size,
+                "state": "failed" if each.why else "waiting",
+                "message": _missing(each) if each.why else "",
+            }
+            for each in things
         }
 
     def say(self, *, state: str = "", step: str = "", message: str = "", error: str = "", **more: str) -> None:
@@ -60,3 +66,8 @@ class Progress:
                 self._portal.post(self._said)
             except VaasError as error:
                 print(f"The portal hears nothing: {error.log_message}", file=sys.stderr, flush=True)
+
+
+def _missing(thing: Thing) -> str:
+    """Say why a thing is not fetched, and where it is."""
+    return thing.why if thing.uri in thing.why else f"{thing.why} Its address is {thing.uri}"

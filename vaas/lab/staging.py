@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import time
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import IO, Any
 
-from vaas.errors import Conflict, Unavailable, VaasError
+from vaas.errors import Conflict, Invalid, Unavailable, VaasError
 from vaas.lab.kept import Kept
-from vaas.lab.manifest import Thing
+from vaas.lab.manifest import Thing, safe_path
 from vaas.lab.portal import PortalClient
 from vaas.lab.progress import Progress
 from vaas.lab.working import explained
@@ -19,6 +22,8 @@ __all__ = ["Staging", "where_mounted"]
 _PIECE = 2_000_000
 #: A portal that does not answer is asked again so often, with pauses that grow to so many seconds.
 _TRIES, _LONGEST_PAUSE = 6, 8.0
+#: What comes in one go begins anew each time.
+_PARCELS = 3
 _DAMAGED = "It is not what its checksum says, and was not kept. Its owner may have changed it: look at the basket."
 
 
@@ -53,14 +58,14 @@ class Staging:
 
     def stage(self, thing: Thing, path: Path) -> str:
         """Fetch the thing unless it is there; return why it is not, or ""."""
-        if self._kept.thing(thing.id) and path.is_file():
+        if self._kept.thing(thing.id) and path.exists():
             self._progress.thing(thing.id, done=thing.size, state="done")
             return ""
         part = path.with_name(f".{path.name}.part")
         try:
             with explained(f"“{thing.title}”"):
                 path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                size = self._fetch(thing, part)
+                size = self._fetch_parcel(thing, part) if thing.whole else self._fetch(thing, part)
                 if os.path.lexists(path):
                     raise Conflict(f"There is a file called “{path.name}” now. Start the launch again.")
                 part.rename(path)
@@ -69,7 +74,7 @@ class Staging:
             self._progress.thing(thing.id, state="failed", message=error.message)
             return error.message
         finally:
-            part.unlink(missing_ok=True)
+            _remove(part)
         self._progress.thing(thing.id, done=size, of=size, state="done")
         return ""
 
@@ -78,7 +83,7 @@ class Staging:
         try:
             self._kept.note_thing(thing.id, path.relative_to(self._home).as_posix())
         except OSError:
-            path.unlink()
+            _remove(path)
             raise
 
     def _fetch(self, thing: Thing, part: Path) -> int:
@@ -92,9 +97,7 @@ class Staging:
         raise AssertionError("not reached")
 
     def _fetch_one(self, thing: Thing, part: Path) -> int:
-        kind = thing.checksum.partition(":")[0]
-        digest = hashlib.new(kind) if kind in hashlib.algorithms_guaranteed - {"shake_128", "shake_256"} else None
-        done, etag = 0, ""
+        digest, done, etag = _digest(thing.checksum), 0, ""
         with part.open("wb") as file:
             while True:
                 data, size, now = self._piece(thing.id, done)
@@ -111,8 +114,36 @@ class Staging:
             raise Unavailable("It did not come whole. Start the launch again.")
         # The checksum is of one state of the file, and says nothing of another.
         said = digest is not None and (not thing.etag or thing.etag == etag)
-        if digest is not None and said and f"{kind}:{digest.hexdigest()}" != thing.checksum.lower():
-            raise Unavailable(_DAMAGED)
+        if said:
+            _check(digest, thing.checksum)
+        return done
+
+    def _fetch_parcel(self, thing: Thing, part: Path) -> int:
+        """Write what comes in one go, a file or a folder; what does not come whole is begun anew."""
+        for _ in range(_PARCELS - 1):
+            with suppress(Unavailable):
+                return self._unpack(thing, part)
+            time.sleep(0.5)
+        return self._unpack(thing, part)
+
+    def _unpack(self, thing: Thing, part: Path) -> int:
+        done, size = 0, 0
+        _remove(part)  # what another time left behind, or a launch that was killed
+        with _Opened() as opened, closing(self._portal.parcel(thing.id)) as parcel:
+            for said, data in parcel:
+                if "error" in said:
+                    raise (Unavailable if said.get("again") else Invalid)(str(said["error"]))
+                if type(said.get("size")) is int:
+                    size = said["size"]
+                if "file" in said:
+                    opened.next(_within(part, said["file"]), str(said.get("checksum") or ""))
+                if data:
+                    opened.write(data)
+                    done += len(data)
+                self._progress.thing(thing.id, done=done, of=size, state="running")
+            opened.end()
+        if not part.exists():
+            part.mkdir(mode=0o700)  # an empty folder
         return done
 
     def _piece(self, thing: str, offset: int) -> tuple[bytes, int, str]:
@@ -124,3 +155,66 @@ class Staging:
                 time.sleep(pause)
                 pause = min(_LONGEST_PAUSE, 2 * pause)
         return self._portal.piece(thing, offset, _PIECE)
+
+
+class _Opened:
+    """The file of a parcel that is being written: one after the other, each checked at its end."""
+
+    def __init__(self) -> None:
+        self._file: IO[bytes] | None = None
+        self._digest: Any = None
+        self._checksum = ""
+
+    def __enter__(self) -> _Opened:
+        """Begin with none."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        if self._file is not None:
+            self._file.close()
+
+    def next(self, path: Path, checksum: str) -> None:
+        """Go on with the next file."""
+        self.end()
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._file, self._digest, self._checksum = path.open("xb"), _digest(checksum), checksum
+
+    def write(self, data: bytes) -> None:
+        """Write some of it."""
+        if self._file is None:
+            raise Unavailable("It did not come as it should. Start the launch again.")
+        self._file.write(data)
+        if self._digest is not None:
+            self._digest.update(data)
+
+    def end(self) -> None:
+        """Close it, and raise Invalid when it is not what its checksum says."""
+        if self._file is not None:
+            self._file.close()
+            _check(self._digest, self._checksum)
+        self._file = None
+
+
+def _within(part: Path, path: object) -> Path:
+    """Return where a file of a parcel goes: below the folder, or in its place where there is only one."""
+    return part / safe_path(path) if path else part
+
+
+def _digest(checksum: str) -> Any:
+    kind = checksum.partition(":")[0]
+    known = hashlib.algorithms_guaranteed - {"shake_128", "shake_256"}
+    return hashlib.new(kind, usedforsecurity=False) if kind in known else None
+
+
+def _check(digest: Any, checksum: str) -> None:
+    if digest is not None and f"{digest.name}:{digest.hexdigest()}" != checksum.lower():
+        raise Invalid(_DAMAGED)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a folder, whatever it is; no-op when there is none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

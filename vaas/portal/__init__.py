@@ -96,7 +96,7 @@ class Portal:
         self.incidents = Incidents(core)
         self.facilities = facilities or Facilities(core)
         self.finding = Finding(catalogs)
-        self.indexing = indexing
+        core.files_elsewhere = self.finding.files
         self.baskets = Baskets(core, self.finding, self.sharing)
         self.previewing = Previewing(core, self.finding, self.baskets, lookers)
         self.handing = Handing(core, self.finding, self.baskets)
@@ -107,7 +107,7 @@ class Portal:
         self.launching = Launching(core, self.baskets, given=self.giving.of)
         self.saved = Saved(core, self.finding, upto=(lambda: indexing.upto) if indexing else core.now)
         self.running = running(core, self.baskets) if running else without_executors(core, self.baskets)
-        self.harvesting = harvesting
+        self.indexing, self.harvesting = indexing, harvesting
         if harvesting is not None:
             core.written = harvesting.written
 

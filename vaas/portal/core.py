@@ -17,7 +17,7 @@ from vaas.backends.base import Backend, Directory, OwnServers
 from vaas.content import Content
 from vaas.db.base import Database, Records
 from vaas.environments.base import Maker
-from vaas.errors import Invalid, VaasError
+from vaas.errors import Invalid, NotFound, VaasError
 from vaas.keeping import Handed
 from vaas.launching import Environment, Offering
 from vaas.locks import Lock
@@ -26,7 +26,7 @@ from vaas.network import ALL, within
 from vaas.portal.outlines import Outlines
 from vaas.served import APPS
 from vaas.slug import account_of
-from vaas.stores.base import StoreSource
+from vaas.stores.base import Store, StoreSource
 from vaas.tickets import Ticket, derive_key, derive_proof_key, sign
 
 __all__ = ["Core", "Limits", "Seen", "takes", "terms", "version_server"]
@@ -143,6 +143,11 @@ async def _known() -> None:
     """Wait for nothing: what all apps share is known, or will not be."""
 
 
+async def _nothing_elsewhere(_catalog: str, _record: str, _visitor: Visitor) -> Store:
+    """Tell that there are no catalogs of other sites."""
+    raise NotFound("There is no such catalog here.")
+
+
 async def _no_poke(_server: ServerName, _ticket: str) -> None:
     """Tell nobody: the app server asks by itself within its heartbeat."""
 
@@ -187,6 +192,8 @@ class Core:
     poke: Callable[[ServerName, str], Coroutine[None, None, None]] = _no_poke
     #: Hears of what is written into a store of that person through the portal: the store's id, and the path.
     written: Callable[[User, str, str], None] = lambda _user, _store, _path: None
+    #: Returns what holds the files of a record of another site's catalog: its id, the record's, and for whom.
+    files_elsewhere: Callable[[str, str, Visitor], Coroutine[None, None, Store]] = _nothing_elsewhere
     #: Returns the last lines that a server wrote, for those who may read its log; "" where logs are elsewhere.
     log_of: Callable[[ServerName], str] = lambda _server: ""
     tasks: set[asyncio.Task[None]] = field(default_factory=set, repr=False)

@@ -6,7 +6,8 @@ import asyncio
 import base64
 import json
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -14,6 +15,7 @@ from vaas.catalogs.base import Catalog, Page, Record
 from vaas.errors import Invalid, NotFound, Unavailable, VaasError
 from vaas.model import Visitor
 from vaas.query import Search, parse
+from vaas.stores.base import Store
 
 __all__ = ["LONGEST_CURSOR", "Finding"]
 
@@ -67,15 +69,34 @@ class Finding:
 
     async def record(self, catalog_id: str, record_id: str, *, visitor: Visitor) -> Record:
         """Return one record. Raises NotFound, and what its catalog raises."""
-        catalog = self._catalogs.get(catalog_id)
-        if catalog is None:
+        catalog = self._catalog(catalog_id)
+        async with self._alone(catalog):
+            return await catalog.record(record_id, visitor=visitor)
+
+    async def files(self, catalog_id: str, record_id: str, visitor: Visitor) -> Store:
+        """Return what holds the files of a record of another site. Raises NotFound, and what its catalog raises."""
+        catalog = self._catalog(catalog_id)
+        async with self._alone(catalog):
+            return await catalog.files(record_id, visitor=visitor)
+
+    def _catalog(self, catalog_id: str) -> Catalog:
+        if (catalog := self._catalogs.get(catalog_id)) is None:
             raise NotFound("There is no such catalog here.")
+        return catalog
+
+    @asynccontextmanager
+    async def _alone(self, catalog: Catalog) -> AsyncIterator[None]:
+        """Wait twice as long as for a search: it is asked for alone, and there is nothing else to show."""
         try:
-            # Twice as long: it is asked for alone, and there is nothing else to show.
             async with asyncio.timeout(2 * self._patience):
-                return await catalog.record(record_id, visitor=visitor)
+                yield
+        except VaasError:
+            raise
         except TimeoutError as error:
             raise Unavailable(f"{catalog.title} does not answer at the moment.") from error
+        except Exception as error:
+            _log.exception("Catalog %s", catalog.id)
+            raise Unavailable(f"{catalog.title} sent an answer that cannot be read.") from error
 
     async def suggest(self, beginning: str, *, visitor: Visitor, limit: int = 8) -> list[str]:
         """Return what begins so, of all that the visitor may see: the portal's own first, each once.

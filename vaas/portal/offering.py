@@ -187,9 +187,8 @@ def choices(offering: Offering, needs: Needs, user: User, *, batch: bool = False
     """Return every way to run it, those that can be chosen first, and the best of these at their beginning.
 
     Better is a place that answers, then what lacks fewer packages and readers of the data, is what an app was published
-    with, has the memory that it takes, and lies where the data lies; among equals it goes by the site's order. ``batch``
-    asks for a run,
-    else it is a launch.
+    with, has the memory that it takes, and lies where the data lies; among equals it goes by the order of the site.
+    ``batch`` asks for a run, else it is a launch.
     """
     found = list(_all(offering, needs, user, batch=batch))
     order = {id(each): place for place, each in enumerate(found)}

@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 from weakref import WeakValueDictionary
 
 from vaas.content import pack, snapshot_of
-from vaas.errors import NotFound
+from vaas.errors import NotFound, VaasError
 from vaas.events import happens
+from vaas.keeping import Thing
 from vaas.launching import Environment, Launch, launch_server
 from vaas.loading import address, lines
 from vaas.model import ServerName, Snapshot, User, Visitor
 from vaas.portal.baskets import Baskets
+from vaas.portal.carrying import Carrying
 from vaas.portal.core import Core
 from vaas.portal.drafts import Drafts
 from vaas.portal.environments import Environments
@@ -26,8 +29,7 @@ from vaas.portal.placed import clean_placed
 from vaas.portal.reading import Reading
 from vaas.portal.run_belongings import files_in
 from vaas.portal.things import Held
-from vaas.portal.whereabouts import store_of
-from vaas.prose import clean_text
+from vaas.portal.whereabouts import folder_name, record_at, store_of, thing_at
 from vaas.readers import MODULES
 from vaas.stores.base import Piece, check_path
 
@@ -38,6 +40,18 @@ _MOST = 50
 #: States in which a launch says no more, because it is to end.
 _OVER = frozenset({"stopped", "failed"})
 _SHARED = "shared-"
+#: So many things are looked for at once, and for so many seconds in all: the launch waits for them.
+_AT_ONCE, _PATIENCE = 8, 10.0
+_SILENT = "Nobody could say in time where its files are. Start the launch again."
+
+
+@dataclass(frozen=True)
+class _Where:
+    """What is to be fetched of a thing: under which name, whether in one go, or why nothing is."""
+
+    name: str = ""
+    whole: bool = False
+    why: str = ""
 
 
 class Placing:
@@ -45,6 +59,7 @@ class Placing:
 
     def __init__(self, core: Core, drafts: Drafts, baskets: Baskets, reading: Reading) -> None:
         self._core, self._drafts, self._baskets, self._reading = core, drafts, baskets, reading
+        self._carrying = Carrying(core, baskets, reading)
         #: Launch → what it places.
         self._snapshots: OrderedDict[str, Snapshot | None] = OrderedDict()
         #: Launch → what those wait for who watch it, as long as they do: that its JupyterLab listens.
@@ -58,6 +73,7 @@ class Placing:
         while len(self._snapshots) > _MOST:
             self._snapshots.popitem(last=False)
         things = await self._things(launch, visitor)
+        where = await self._where(things, visitor)
         folder, notebook = self._folder(launch, here), self._notebook(launch, snapshot, here)
         locked = files_in(launch.asked) if "files" in launch.asked else snapshot
         environment = Environments(self._core).offering(launch.asked, locked).environment(launch.environment)
@@ -67,7 +83,7 @@ class Placing:
             "folder": folder,
             "notebook": notebook,
             "files": [asdict(file) for file in snapshot.files] if snapshot else [],
-            "things": [self._told(held, visitor, here, public_url) for held in things],
+            "things": [self._told(each, where[each.thing.id], visitor, here, public_url) for each in things],
             "given": _given(launch),
             "environment": {
                 name: getattr(environment, name) if environment else "" for name in ("id", "title", "kind", "where")
@@ -91,6 +107,15 @@ class Placing:
         if not (basket := _word(launch.asked.get("basket"))):
             raise NotFound("This launch has no basket.")
         return await self._reading.piece(visitor, basket, thing, offset=offset, size=size)
+
+    async def parcel(self, server: ServerName, thing: str) -> AsyncGenerator[bytes, None]:
+        """Yield a thing of the launch's basket as one parcel. Raises as vaas.portal.carrying does."""
+        launch, visitor = await self._asker(server)
+        if not (basket := _word(launch.asked.get("basket"))):
+            raise NotFound("This launch has no basket.")
+        async with aclosing(self._carrying.parcel(visitor, basket, thing)) as parts:
+            async for each in parts:
+                yield each
 
     def progressed(self, server: ServerName, said: Mapping[str, Any]) -> bool:
         """Keep what a launch says of itself; return whether it is to stop."""
@@ -156,7 +181,7 @@ class Placing:
         """Return the folder in the home in which the launch works, or is to work."""
         if _in_place(launch, here):
             return check_path(_word(launch.asked["path"])).rpartition("/")[0]
-        return launch.folder or f"Launches/{_folder_name(launch.title)} {launch.created:%Y-%m-%d}"
+        return launch.folder or f"Launches/{folder_name(launch.title)} {launch.created:%Y-%m-%d}"
 
     def _notebook(self, launch: Launch, snapshot: Snapshot | None, here: tuple[str, ...]) -> str:
         """Return the notebook in it that is opened; "" where one is begun."""
@@ -174,29 +199,72 @@ class Placing:
             return []  # gone since, or not shared any more: the rest of the launch is as good without
         return [each for each in look.things if each.state == "there"]
 
-    def _told(self, held: Held, visitor: Visitor, here: tuple[str, ...], base: str) -> dict[str, Any]:
+    async def _where(self, things: list[Held], visitor: Visitor) -> dict[str, _Where]:
+        """Return for each thing what is to be fetched of it; other sites are asked all at once, and none for long."""
+        turns = asyncio.Semaphore(_AT_ONCE)
+
+        async def look(held: Held) -> _Where:
+            async with turns:
+                return await self._one(held, visitor)
+
+        asked = {each.thing.id: asyncio.create_task(look(each)) for each in things}
+        if asked:
+            await asyncio.wait(asked.values(), timeout=_PATIENCE)
+        for task in asked.values():
+            task.cancel()
+        await asyncio.gather(*asked.values(), return_exceptions=True)
+        there = {each.thing.id: _Where(_name(each.thing)) for each in things}
+        late = {id: _Where(there[id].name, why="" if there[id].name else _SILENT) for id in asked}
+        return {**there, **late, **{id: task.result() for id, task in asked.items() if not task.cancelled()}}
+
+    async def _one(self, held: Held, visitor: Visitor) -> _Where:
+        thing, name, how = held.thing, _name(held.thing), held.thing.access.get("how")
+        if how not in {"http", "store"}:
+            return _Where()
+        try:
+            if how == "http":  # its address is told anyway, beside why it is not there
+                store, path = await record_at(self._core, visitor, thing.catalog, thing.record)
+            else:
+                store, path = await thing_at(self._core, visitor, thing)
+            entry = await store.stat(path)
+        except VaasError as error:
+            # What lies in a store is asked for again when it is its turn, and says then what is wrong.
+            return _Where(name, why="" if name else error.message)
+        return _Where(name or entry.name or folder_name(thing.title), whole=how == "http" or entry.folder)
+
+    def _told(self, held: Held, where: _Where, visitor: Visitor, here: tuple[str, ...], base: str) -> dict[str, Any]:
         thing = held.thing
-        path = str(thing.access.get("via", {}).get("path", "")) if thing.access.get("how") == "store" else ""
         return {
             **{name: getattr(thing, name) for name in ("id", "title", "checksum")},
-            "name": path.rpartition("/")[2],
+            **asdict(where),
             "size": thing.size or 0,
             "etag": held.etag,
-            "mounted": self._mounted(held, visitor, here, path) if path else None,
+            "mounted": self._mounted(held, visitor, here),
             "written": thing.access.get("written", {}),
             "uri": address(thing.uri, base=base),
-            "code": "" if path else lines(thing.kind, thing.uri, thing.access, base=base),
+            "code": "" if where.name else lines(thing.kind, thing.uri, thing.access, base=base),
         }
 
-    def _mounted(self, held: Held, visitor: Visitor, here: tuple[str, ...], path: str) -> dict[str, str] | None:
+    def _mounted(self, held: Held, visitor: Visitor, here: tuple[str, ...]) -> dict[str, str] | None:
         """Return where the file lies already, where the launch runs: in the home, or in a shared folder by its name."""
         assert visitor.user is not None
+        if not (path := _path(held.thing)):
+            return None
         store = store_of(self._core.stores, visitor.user, record=held.thing.record, path=path)
         if store is not None and store.id == "home" and "home" in here:
             return {"store": "home", "path": path}
         if store is not None and store.id.startswith(_SHARED) and "shared" in here:
             return {"store": "shared", "path": f"{store.title.removeprefix('Shared: ')}/{path}"}
         return None
+
+
+def _path(thing: Thing) -> str:
+    """Return where a thing lies in a store; "" for what lies in none."""
+    return str(thing.access.get("via", {}).get("path", "")) if thing.access.get("how") == "store" else ""
+
+
+def _name(thing: Thing) -> str:
+    return _path(thing).rpartition("/")[2]
 
 
 def _id(server: ServerName) -> str:
@@ -224,12 +292,6 @@ def _readers(environment: Environment | None) -> list[str] | None:
     """Return what is in the environment of all that reads data; None where nobody knows."""
     there = modules_in(environment, MODULES) if environment else None
     return None if there is None else sorted(there)
-
-
-def _folder_name(title: str) -> str:
-    """Return a title as a folder is called: one part of a path that is not hidden."""
-    kept = re.sub(r"[^\w .,()+-]+", " ", clean_text(title))
-    return " ".join(kept.split())[:80].strip(" .") or "Notebook"
 
 
 def _word(value: object) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from vaas.errors import Invalid, NotFound, TooLarge
+from vaas.errors import Invalid, TooLarge
 from vaas.keeping import Thing
 from vaas.model import Entry, Visitor
 from vaas.portal.baskets import Baskets
 from vaas.portal.core import Core
 from vaas.portal.turns import Turns
-from vaas.portal.whereabouts import store_of
+from vaas.portal.whereabouts import thing_at
 from vaas.stores.base import Piece, Store
 
 __all__ = ["MOST", "Reading"]
@@ -25,8 +25,8 @@ _AT_ONCE, _EACH = 4, 2
 _VISITS = 5
 #: Of so many visits and people it is kept how much they have read.
 _MOST_VISITS = 10_000
-_ELSEWHERE = "“{title}” lies elsewhere and cannot be read through the portal. Its address is {uri}"
-_NO_FILE = "“{title}” is no file: it can be opened at {uri}"
+_FOLDER = "“{title}” is a folder. Put the files in it that are needed into the basket."
+_SEVERAL = "“{title}” has several files, and only single ones are read so. Its page is {uri}"
 
 
 class Reading:
@@ -56,7 +56,7 @@ class Reading:
             The visit or the person has read as much as one may, or would with all of this file.
         """
         thing = (await self._baskets.thing(visitor, basket_id, thing_id)).thing
-        store, path = self._place(visitor, thing)
+        store, path = await thing_at(self._core, visitor, thing)
 
         async def read(_: int) -> Piece:
             entry = await self._file(store, path, thing)
@@ -71,22 +71,11 @@ class Reading:
         async with self._turns.of(visitor.name) as turn:
             return await turn.work(read)
 
-    def _place(self, visitor: Visitor, thing: Thing) -> tuple[Store, str]:
-        """Return where the file lies, in a store of the visitor's own: so it is their rights that count."""
-        if thing.access.get("how") == "http":
-            raise Invalid(_ELSEWHERE.format(title=thing.title, uri=thing.uri))
-        if thing.access.get("how") != "store" or visitor.user is None:
-            raise Invalid(_NO_FILE.format(title=thing.title, uri=self._core.public_url + thing.uri))
-        path = str(thing.access["via"]["path"])
-        store = store_of(self._core.stores, visitor.user, record=thing.record, path=path)
-        if store is None:
-            raise NotFound(f"“{thing.title}” is not among your files any more.")
-        return store, path
-
     async def _file(self, store: Store, path: str, thing: Thing) -> Entry:
         entry = await store.stat(path)
         if entry.folder:
-            raise Invalid(f"“{thing.title}” is a folder. Put the files in it that are needed into the basket.")
+            said = _SEVERAL if thing.access.get("how") == "http" else _FOLDER
+            raise Invalid(said.format(title=thing.title, uri=thing.uri))
         return entry
 
     def count(self, visitor: Visitor, visit: str, size: int = 0, *, ahead: int = 0) -> None:

@@ -13,6 +13,7 @@ from contextlib import aclosing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from vaas import jobs
 from vaas.content import Content, explain, snapshot_of
@@ -21,7 +22,7 @@ from vaas.launching import Offering, Run
 from vaas.model import Draft, Entry, File, Snapshot, User, Visitor
 from vaas.portal.core import Core
 from vaas.portal.run_things import digest_of_folder
-from vaas.portal.whereabouts import store_of
+from vaas.portal.whereabouts import brought_from, store_of
 from vaas.stores.base import Counted, Store
 
 __all__ = [
@@ -102,7 +103,7 @@ class Belongings:
     def data(self, user: User, run: Run) -> tuple[Belonging, ...]:
         """Return which data would go along, and whose they are; what an address leads to does not have to."""
         return tuple(
-            Belonging(slot, str(thing["title"]), thing.get("size"), _whose(self._store(user, thing)))
+            Belonging(slot, str(thing["title"]), thing.get("size"), self._whose(user, thing))
             for slot, thing in _brought(run)
         )
 
@@ -200,17 +201,21 @@ class Belongings:
         """Return where the thing is, for who may read it now."""
         if "sha256" not in thing:
             raise Conflict("This run did not keep note of the data that it was given. Repeat it, and take that result.")
-        gone = f"“{thing['title']}” is not among your files any more, so that it cannot go along. Repeat the run with "
-        store = self._store(user, thing)
-        if store is None:
-            raise NotFound(f"{gone}other data.")
         try:
-            return store, await store.stat(str(thing["path"]))
+            store, path = await brought_from(self._core, user, thing)
+            return store, await store.stat(path)
         except NotFound as error:
-            raise NotFound(f"{gone}other data.", log_message=error.log_message) from error
+            gone = (
+                "cannot be had from its site any more" if thing.get("catalog") else "is not among your files any more"
+            )
+            words = f"“{thing['title']}” {gone}, so that it cannot go along. Repeat the run with other data."
+            raise NotFound(words, log_message=error.log_message) from error
 
-    def _store(self, user: User, thing: Mapping[str, Any]) -> Store | None:
-        return store_of(self._core.stores, user, record=str(thing["record"]), path=str(thing["path"]))
+    def _whose(self, user: User, thing: Mapping[str, Any]) -> str | None:
+        if thing.get("catalog"):
+            return urlsplit(str(thing["uri"])).netloc
+        store = store_of(self._core.stores, user, record=str(thing["record"]), path=str(thing["path"]))
+        return None if store is None else "" if store.id == _HOME else store.title
 
     def _result_store(self, user: User, run: Run) -> Store:
         store = next((each for each in self._core.stores.of(user) if run.result_store == each.id), None)
@@ -285,10 +290,6 @@ def _brought(run: Run) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield what was copied for the run, by its slot."""
     things = run.asked.get("things", {})
     return ((slot, thing) for slot, thing in things.items() if thing.get("record"))
-
-
-def _whose(store: Store | None) -> str | None:
-    return None if store is None else "" if store.id == _HOME else store.title
 
 
 def _changed(thing: Mapping[str, Any]) -> Conflict:

@@ -16,7 +16,7 @@ from vaas.portal.baskets import Baskets
 from vaas.portal.core import Core
 from vaas.portal.run_folders import explained
 from vaas.portal.run_forms import STORE
-from vaas.portal.whereabouts import store_of
+from vaas.portal.whereabouts import brought_from, folder_name, store_of, thing_at
 from vaas.stores.base import Store, check_path
 
 __all__ = ["Things", "digest_of_folder", "with_brought"]
@@ -32,8 +32,8 @@ class Things:
         self._core, self._baskets = core, baskets
 
     async def find(self, visitor: Visitor, given: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-        """Return for each slot what is kept of its thing: "title", "store" and "size" if they are known, and
-        "record" and "path", or "uri" elsewhere.
+        """Return for each slot what is kept of its thing: "title", "record" and "path", "size" if it is known, and
+        the "store" in which it lies, or the "catalog" of another site that says where its files are.
 
         Raises
         ------
@@ -49,6 +49,9 @@ class Things:
             basket, _, thing = said.rpartition("/")
             held = (await self._baskets.thing(visitor, basket, thing)).thing
             kept = {"title": held.title, "uri": held.uri, "checksum": held.checksum, "size": held.size}
+            if held.access.get("how") == "http":
+                _, path = await thing_at(self._core, visitor, held)
+                return {**kept, "catalog": held.catalog, "record": held.record, "path": path}
             if held.access.get("how") == "store":
                 path = str(held.access["via"]["path"])
                 store = self._store(visitor.user, held.title, held.record, path)
@@ -56,8 +59,6 @@ class Things:
                 return {**kept, "record": held.record, "store": store.id, "path": path}
         except VaasError as error:
             raise Invalid(error.message, field=slot, log_message=error.log_message) from error
-        if held.access.get("how") == "http":
-            return kept
         raise Invalid(f"“{held.title}” is no file. Choose one.", field=slot)
 
     async def _chosen(self, visitor: Visitor, said: str) -> dict[str, Any]:
@@ -88,9 +89,8 @@ class Things:
         return brought
 
     async def _copy(self, user: User, thing: Mapping[str, Any], to: Path, most: int) -> dict[str, Any]:
-        path = str(thing["path"])
-        store = self._store(user, str(thing["title"]), str(thing["record"]), path)
-        name = path.rpartition("/")[2]
+        store, path = await brought_from(self._core, user, thing)
+        name = path.rpartition("/")[2] or folder_name(str(thing["title"]))
         await asyncio.to_thread(to.mkdir, parents=True, exist_ok=True)
         if (await store.stat(path)).folder:
             size = await store.take(path, to / name, limit=most)
