@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -138,3 +139,17 @@ async def test_anothers_basket_fills_no_slot(world: World, running: Running) -> 
     his = await thing(world, "one", Visitor(BOB))
     with pytest.raises(Invalid, match="not shared with you"):
         await running.start(ME, TIDES, things={"table": his})
+
+
+async def test_an_address_that_was_kept_before_is_to_be_chosen_again(
+    world: World, running: Running, stage: Stage
+) -> None:
+    run, _ = await given(world, running, stage, "one")
+    stage.end()
+    run = await finished(running, ADA, run)
+    page = {"title": "Record one", "uri": "https://r.example/1", "checksum": "", "size": None}
+    with world.core.database.begin() as records:
+        records.runs.save(replace(run, asked={**run.asked, "things": {"table": page}}))
+    again = await running.repeat(ME, run.id)
+    assert "Choose it again, so that its files" in (await finished(running, ADA, again)).error
+    assert len(stage.submitted) == 1

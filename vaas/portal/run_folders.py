@@ -83,11 +83,10 @@ class Spool:
 
     def finish(self, run: Run, *, kernel: Mapping[str, Any], brought: Sequence[Mapping[str, Any]]) -> None:
         """Say what is to be done, when all is there. Raises StorageFull."""
-        paths = {str(each["slot"]): each["path"] for each in brought if "path" in each}
-        addresses = {str(each["slot"]): each["uri"] for each in brought if "path" not in each}
+        paths = {str(each["slot"]): each["path"] for each in brought}
         said = {
             "notebook": run.snapshot.notebook,
-            "parameters": {**run.parameters, **addresses},
+            "parameters": dict(run.parameters),
             "things": paths,
             "inputs": jobs.inputs_of(run.snapshot.notebook, (file.path for file in run.snapshot.files)),
             "title": run.title,

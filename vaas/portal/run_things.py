@@ -73,18 +73,21 @@ class Things:
         raise NotFound("You have no such place for files.")
 
     async def bring(self, user: User, things: Mapping[str, Mapping[str, Any]], folder: Path) -> list[dict[str, Any]]:
-        """Put what lies in stores into the folder, as "<slot>/<name>"; return of each what was brought.
+        """Put what was chosen into the folder, as "<slot>/<name>"; return of each what was brought.
 
         Raises NotFound, TooLarge, StorageFull, Conflict for another content than was chosen, and what stores raise.
         """
         left, brought = self._core.limits.run_data, list[dict[str, Any]]()
         for slot, thing in things.items():
+            if not thing.get("record"):  # kept before files of other sites were brought
+                raise Conflict(
+                    f"“{thing['title']}” lies at another site. Choose it again, so that its files are brought."
+                )
             said = {"slot": slot, "title": thing["title"], "uri": thing["uri"]}
-            if thing.get("record"):
-                with explained():
-                    said |= await self._copy(user, thing, folder / slot, left)
-                said["path"] = f"{slot}/{said['name']}"
-                left -= int(said["size"])
+            with explained():
+                said |= await self._copy(user, thing, folder / slot, left)
+            said["path"] = f"{slot}/{said['name']}"
+            left -= int(said["size"])
             brought.append(said)
         return brought
 
@@ -121,8 +124,7 @@ def with_brought(asked: Mapping[str, Any], brought: Sequence[Mapping[str, Any]])
     """Return what was asked for, with what each thing turned out to be: its name, its size and its checksum."""
     things = {slot: dict(thing) for slot, thing in asked.get("things", {}).items()}
     for said in brought:
-        if "path" in said:
-            things[said["slot"]] |= {name: said[name] for name in _BROUGHT}
+        things[said["slot"]] |= {name: said[name] for name in _BROUGHT}
     return {**asked, **({"things": things} if things else {})}
 
 
