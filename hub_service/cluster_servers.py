@@ -19,7 +19,6 @@ from urllib.parse import urlsplit, urlunsplit
 from jupyterhub.spawner import SpawnException
 from traitlets import Unicode, default
 
-from hub_service.containers import Containers
 from hub_service.settings import NOWHERE
 from hub_service.spawner import AppServers
 from vaas.errors import Forbidden
@@ -29,37 +28,25 @@ from vaas.executors.slurm import ENDS, seconds_until, why_waiting
 from vaas.jobs import read_tail
 from vaas.plans import Plan
 
-__all__ = ["BatchServers", "SlurmServers", "mixin_for"]
+__all__ = ["FAILED", "BatchServers", "SlurmServers"]
 
-_FAILED = "The server could not be started:"
+FAILED = "The server could not be started:"
 _ELSEWHERE = "Launches run on the cluster here. Choose it, or tell those who run this site."
 _NO_LAUNCHES = "No launches run here: the Hub’s spawner runs apps alone. Tell those who run this site."
 _DOWN = "The batch system does not take the job at the moment."
-#: Packages of spawners for which there is more to do.
-_WRAPPED = ("batchspawner", "dockerspawner")
 _STATE = re.compile(r"[A-Z_]+[| ]")
 #: Time, level and logger, which a person need not read.
 _LOG_HEAD = re.compile(r"^[\d:., -]+(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) [\w.]+: ")
 
 
-def mixin_for(cls: type[Any]) -> type[AppServers]:
-    """Return what makes this spawner run app servers; the spawner's own package is imported by who names it."""
-    named = {base.__name__ for base in cls.__mro__ if base.__module__.partition(".")[0] in _WRAPPED}
-    if "SlurmSpawner" in named:
-        return SlurmServers
-    if "DockerSpawner" in named:
-        return Containers
-    return BatchServers if "BatchSpawnerBase" in named else AppServers
-
-
 class BatchServers(AppServers):
-    """A mixin for the spawners of batchspawner, which run app servers; of launches only Slurm's knows enough.
+    """A mixin for the spawners of batchspawner, which run app servers; a batch system's own class starts launches.
 
     Nothing that anybody asks for reaches the job's script or a command: what is filled in is the site's, a plan's size,
     and an account that the system knows. Jobs run as the person; those of apps as one account of the site.
     """
 
-    #: Others than Slurm are not asked for a launch's size here, and HTCondor would show all its users the job's tokens.
+    #: Others than Slurm and HTCondor are not asked for a launch's size here.
     kinds: ClassVar[tuple[str, ...]] = (NOWHERE,)
 
     app_username = Unicode(help="The account of the system as which the jobs of apps run.").tag(config=True)
@@ -112,11 +99,13 @@ class BatchServers(AppServers):
         return shlex.join([self.cmd[0], "-P", "-m", "vaas.batched", *self.cmd, *self.get_args()])
 
     def prepare_launch(self, plan: Plan) -> None:
-        """Set what is started: on a node, in the home that the account has there, whatever ours is called here."""
+        """Set what is started: on a node, with the plan's size, in the home that the account has there."""
         if plan.kind not in self.kinds:
             words = _NO_LAUNCHES if NOWHERE in self.kinds else _ELSEWHERE
             raise SpawnException(words, reason="facility", status_code=400)
         super().prepare_launch(replace(plan, home=""))
+        size = plan.size
+        self.req_memory, self.req_nprocs = f"{max(1, size.memory >> 20)}M", str(max(1, math.ceil(size.cores)))
 
     async def submit_batch_script(self) -> Any:
         """Submit the job; batchspawner would fill in what the caller sent."""
@@ -165,7 +154,7 @@ class BatchServers(AppServers):
         last = await asyncio.to_thread(self._last_line)
         if not self.last_job[0]:
             return _DOWN
-        return f"{_FAILED} {last or 'its job ended without a word.'}"
+        return f"{FAILED} {last or 'its job ended without a word.'}"
 
     async def query_job_status(self) -> Any:
         """Ask how the job is doing, and keep the answer."""
@@ -173,6 +162,23 @@ class BatchServers(AppServers):
         if self.job_id:
             self.last_job = (str(self.job_id), str(self.job_status))
         return status
+
+    def waiting(self) -> tuple[str, float | None]:
+        """Return in words why the job waits, and for how many seconds more; "" and None where nobody knows."""
+        return "", None
+
+    async def progress(self) -> AsyncIterator[dict[str, Any]]:
+        """Say why the job waits and for how long, until it runs.
+
+        A launch's page has a place of its own for the estimate; who opens an app is shown the message alone.
+        """
+        while not self.state_isrunning():
+            why, seconds = self.waiting()
+            told = _queued(why, seconds if self.for_app else None)
+            estimate = {} if seconds is None else {"starts_in": round(seconds)}
+            yield {"progress": 10, "phase": "queued", "message": told, **estimate}
+            await asyncio.sleep(1)
+        yield {"progress": 40, "message": "It starts on the cluster."}
 
     async def ended(self) -> bool:
         """Tell whether the batch system says that the job is over; False while it does not answer."""
@@ -218,10 +224,9 @@ class SlurmServers(BatchServers):
     job_log = Unicode("{homedir}/jupyterhub_slurmspawner_{job_id}.log", help="Where a job's log is.").tag(config=True)
 
     def prepare_launch(self, plan: Plan) -> None:
-        """Ask for the size of the plan, in the partition that its facility is."""
+        """Ask for the time and the GPUs of the plan, too, in the partition that its facility is."""
         super().prepare_launch(plan)
         size = plan.size
-        self.req_memory, self.req_nprocs = f"{max(1, size.memory >> 20)}M", str(max(1, math.ceil(size.cores)))
         self.req_runtime = str(math.ceil(size.seconds / 60)) if size.seconds else ""
         if size.gpus:
             self.req_gres = f"gpu:{size.gpus}"
@@ -240,23 +245,14 @@ class SlurmServers(BatchServers):
             return refused
         end = ENDS.get(self.last_job[1].partition("|")[0])
         if end and end.state == "cancelled":
-            return f"{_FAILED} its job was cancelled on the cluster."
-        return f"{_FAILED} {end.message}" if end and end.message else await super().why_failed(said)
+            return f"{FAILED} its job was cancelled on the cluster."
+        return f"{FAILED} {end.message}" if end and end.message else await super().why_failed(said)
 
-    async def progress(self) -> AsyncIterator[dict[str, Any]]:
-        """Say why the job waits and for how long, until it runs.
-
-        A launch's page has a place of its own for the estimate; who opens an app is shown the message alone.
-        """
-        while not self.state_isrunning():
-            _, _, told = str(self.job_status or "").partition("|")
-            reason, _, start = told.partition("|")
-            seconds = seconds_until(start.partition("|")[0])
-            told = _queued(why_waiting(reason), seconds if self.for_app else None)
-            estimate = {} if seconds is None else {"starts_in": round(seconds)}
-            yield {"progress": 10, "phase": "queued", "message": told, **estimate}
-            await asyncio.sleep(1)
-        yield {"progress": 40, "message": "It starts on the cluster."}
+    def waiting(self) -> tuple[str, float | None]:
+        """Return what Slurm says."""
+        _, _, told = str(self.job_status or "").partition("|")
+        reason, _, start = told.partition("|")
+        return why_waiting(reason), seconds_until(start.partition("|")[0])
 
 
 def _queued(why: str, seconds: float | None) -> str:

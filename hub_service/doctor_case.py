@@ -12,12 +12,12 @@ from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
 
 from hub_service.checks import Check
-from hub_service.cluster_servers import mixin_for
 from hub_service.hub_config import spawner_of
 from hub_service.launches import launch_kinds
 from hub_service.running import Note, is_held
 from hub_service.settings import Settings
 from hub_service.spawner import with_app_servers
+from hub_service.wrapped import mixin_for
 from vaas.errors import Invalid
 
 __all__ = ["Case", "Look"]

@@ -18,7 +18,6 @@ from traitlets import import_item
 from traitlets.config import Config
 
 from hub_service.accounts import APP_GROUP, CUSTOM_SCOPES, ORIGIN, with_app_accounts
-from hub_service.cluster_servers import mixin_for
 from hub_service.demo_authenticator import DemoAuthenticator
 from hub_service.demo_people import ADMIN, GROUPS, PEOPLE
 from hub_service.environments import environments_folder, for_app_servers, way_to_index
@@ -27,6 +26,7 @@ from hub_service.isolation import require, sandbox_environ
 from hub_service.launches import launch_kinds
 from hub_service.settings import ROOT, Settings, find_node
 from hub_service.spawner import AppProcess, token_scopes, with_app_servers
+from hub_service.wrapped import mixin_for
 from vaas.db.seal import ensure_secret
 from vaas.errors import Invalid
 from vaas.executors.programs import CONFIGURED_BY

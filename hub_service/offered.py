@@ -27,7 +27,7 @@ _NOT_YET = "It is not connected to this portal yet."
 _NOTHING_HERE = "Nothing can be started on this machine. The people who run this portal know more."
 #: Where launches are, as is said of why they are not elsewhere.
 _AT = {"local": "on its own machine"}
-_APPS_ALONE = "the Hub's spawner runs app servers alone. Of batchspawner's, that of Slurm starts launches, too."
+_APPS_ALONE = "the Hub's spawner runs app servers alone. Of batchspawner's, Slurm's and HTCondor's start launches."
 
 
 def default_offering(settings: Settings, *, room: tuple[int, int] | None = None) -> Offering:

@@ -94,10 +94,10 @@ class Pool:
     @property
     def prefix(self) -> tuple[str, ...]:
         """What runs a command as ``{owner}``, where HTCondor is."""
-        return (*self._inside, "runuser", "-u", "{owner}", "--")
+        return (*self.inside, "runuser", "-u", "{owner}", "--")
 
     @property
-    def _inside(self) -> tuple[str, ...]:
+    def inside(self) -> tuple[str, ...]:
         """What runs a command where HTCondor is: the daemons' own root is the tree."""
         assert self._master
         return ("nsenter", f"--target={self._master.pid}", "--mount", "--root") if self._tree else ()
@@ -136,7 +136,7 @@ class Pool:
     def command(self, *command: str) -> str:
         """Run one of HTCondor's programs as root and return what it says."""
         done = subprocess.run(
-            [*self._inside, *command], env=os.environ | self.environ, capture_output=True, text=True, timeout=30
+            [*self.inside, *command], env=os.environ | self.environ, capture_output=True, text=True, timeout=30
         )
         if "Couldn't find/remove all jobs" in done.stderr:
             raise NoJobs

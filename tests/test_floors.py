@@ -106,6 +106,7 @@ AREAS = {
     "vaas.http": "http",
     "vaas.wires": "wires",
     "vaas.batched": "wires",
+    "vaas.pooled": "wires",
     "vaas.machine": "machine",
     "vaas.portal": "portal",
     "vaas.stores": "stores",

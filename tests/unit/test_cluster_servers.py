@@ -12,18 +12,22 @@ import pytest
 from dockerspawner import DockerSpawner
 from jupyterhub.spawner import SimpleLocalProcessSpawner, Spawner, SpawnException
 from kubespawner import KubeSpawner
+from traitlets import TraitError
 from traitlets.config import Config
 
-from hub_service.cluster_servers import BatchServers, SlurmServers, mixin_for
+from hub_service.cluster_servers import BatchServers, SlurmServers
+from hub_service.condor_servers import CondorServers
 from hub_service.containers import Containers
 from hub_service.hub_config import configure
 from hub_service.pods import with_pods
 from hub_service.settings import Settings
 from hub_service.spawner import AppServers, with_app_servers
+from hub_service.wrapped import mixin_for
 from vaas.launching import Environment, Size
 from vaas.plans import Plan
 
 SLURM = with_app_servers(batchspawner.SlurmSpawner, mixin_for(batchspawner.SlurmSpawner))
+CONDOR = with_app_servers(batchspawner.CondorSpawner, mixin_for(batchspawner.CondorSpawner))
 
 
 @pytest.mark.parametrize(
@@ -32,7 +36,7 @@ SLURM = with_app_servers(batchspawner.SlurmSpawner, mixin_for(batchspawner.Slurm
         (batchspawner.SlurmSpawner, SlurmServers),
         (type("OfASite", (batchspawner.SlurmSpawner,), {}), SlurmServers),
         (batchspawner.PBSSpawner, BatchServers),
-        (batchspawner.CondorSpawner, BatchServers),
+        (batchspawner.CondorSpawner, CondorServers),
         (DockerSpawner, Containers),
         (SimpleLocalProcessSpawner, AppServers),
     ],
@@ -46,7 +50,7 @@ def test_each_spawner_is_wrapped_by_what_it_is(spawner: type[Any], mixin: type[A
     [
         (batchspawner.SlurmSpawner, ("slurm",)),
         (batchspawner.PBSSpawner, ("nowhere",)),
-        (batchspawner.CondorSpawner, ("nowhere",)),
+        (batchspawner.CondorSpawner, ("htcondor",)),
         (DockerSpawner, ("docker",)),
         (with_pods(with_app_servers(KubeSpawner)), ("kubernetes",)),
         (SimpleLocalProcessSpawner, ("local",)),
@@ -123,10 +127,54 @@ def test_a_launch_on_a_node_is_in_the_home_that_its_account_has_there() -> None:
 
 @pytest.mark.parametrize("kind", ["slurm", "htcondor"])
 def test_a_spawner_that_is_not_asked_for_sizes_starts_no_launch(kind: str) -> None:
-    spawner = with_app_servers(batchspawner.CondorSpawner, mixin_for(batchspawner.CondorSpawner))(plan_key_file="")
+    spawner = with_app_servers(batchspawner.PBSSpawner, mixin_for(batchspawner.PBSSpawner))(plan_key_file="")
     plan = Plan("/user/ada/l0/", 1e12, "pool", kind, Environment("e", "E", "python", "/p"), Size("s", "S"))
     with pytest.raises(SpawnException, match="No launches run here"):
         spawner.prepare_launch(plan)
+
+
+@pytest.mark.parametrize(
+    ("said", "state", "words"),
+    [
+        ('[{"JobStatus": 1}]', "pending", "It waits until a machine is free."),
+        ('[{"JobStatus": 5, "HoldReasonCode": 1, "HoldReason": "by ada"}]', "pending", "It is held back: by ada"),
+        ('[{"JobStatus": 5, "HoldReasonCode": 16}]', "pending", "It waits until a machine is free."),
+        ('[{"JobStatus": 2}]', "running", ""),
+        ('[{"JobStatus": 3}]', "running", ""),  # it is being removed, and still there
+        ('[{"JobStatus": 6}]', "running", ""),
+        ('[{"JobStatus": 5, "HoldReasonCode": 34}]', "over", "more memory than its size has"),
+        ('[{"JobStatus": 5, "HoldReasonCode": 6, "HoldReason": "cannot start"}]', "over", "held back: cannot start"),
+        ('[{"JobStatus": 4, "ExitCode": 0}]', "over", ""),
+        ("", "over", ""),
+        ("[]", "over", ""),
+        ("Error: Can't find address of schedd", "unknown", ""),
+        ("-- Failed to fetch ads from: <127.0.0.1:9618>", "unknown", ""),
+        ("sudo: a password is required", "unknown", ""),
+    ],
+)
+def test_only_htcondors_own_word_ends_a_server(said: str, state: str, words: str) -> None:
+    spawner = CONDOR(job_id="42", job_status=said)
+    found = {
+        "pending": spawner.state_ispending(),
+        "running": spawner.state_isrunning(),
+        "unknown": spawner.state_isunknown(),
+    }
+    assert [name for name, is_so in found.items() if is_so] == ([state] if state != "over" else [])
+    assert words in spawner.waiting()[0]
+
+
+@pytest.mark.parametrize(("seconds", "runtime"), [(90, "150"), (0, "")])
+def test_a_launch_in_a_pool_asks_for_its_size_and_a_minute_more(seconds: int, runtime: str) -> None:
+    spawner = CONDOR(plan_key_file="")
+    environment, size = Environment("e", "E", "python", "/p"), Size("s", "S", 1.5, 3 << 30, 2, seconds)
+    spawner.prepare_launch(Plan("/user/ada/l0/", 1e12, "pool", "htcondor", environment, size))
+    asked = (spawner.req_memory, spawner.req_nprocs, spawner.req_runtime, spawner.req_ngpus)
+    assert asked == ("3072M", "2", runtime, "2")
+
+
+def test_a_time_that_the_pool_would_not_understand_is_refused() -> None:
+    with pytest.raises(TraitError, match="write seconds"):
+        CONDOR(req_runtime="12:00:00")
 
 
 @pytest.mark.parametrize(

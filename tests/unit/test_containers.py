@@ -19,9 +19,9 @@ import pytest
 from dockerspawner import DockerSpawner
 from jupyterhub.spawner import SpawnException
 
-from hub_service.cluster_servers import mixin_for
 from hub_service.containers import Containers
 from hub_service.spawner import with_app_servers
+from hub_service.wrapped import mixin_for
 from vaas.db.seal import ensure_secret
 from vaas.launching import Environment, Size
 from vaas.orders import ORDER, read_order

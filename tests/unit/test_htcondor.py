@@ -12,7 +12,7 @@ from hub_service.settings import Settings
 from vaas.errors import Invalid
 from vaas.executors.base import Job
 from vaas.executors.clusters import Ref
-from vaas.executors.htcondor import HtcondorExecutor, Pool, _state
+from vaas.executors.htcondor import HtcondorExecutor, Pool, state_of
 from vaas.launching import Environment, Size
 
 FOLDER = Path("/srv/jobs")
@@ -40,7 +40,7 @@ JOB = Job("r1", "ada", "T", FOLDER / "r1", Environment("a", "A", "python", "/p")
     ],
 )
 def test_each_number_is_a_state(status: int, more: dict[str, object], state: str) -> None:
-    found = _state({"JobStatus": status, **more})
+    found = state_of({"JobStatus": status, **more})
     assert found.state == state
     if "HoldReason" in more:
         assert found.message == "It is held back: via condor_hold (by user ada)"

@@ -6,7 +6,7 @@ import asyncio
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pwd import struct_passwd
@@ -18,7 +18,7 @@ from vaas.executors.base import Job, JobState
 from vaas.executors.clusters import ClusterExecutor, Ref, Shared, is_ours
 from vaas.prose import clean_text, shorten
 
-__all__ = ["HtcondorExecutor", "Pool"]
+__all__ = ["ASKED", "HtcondorExecutor", "Pool", "described", "state_of"]
 
 #: The script that HTCondor starts. It cannot take one from its input, and shows everybody the environment of a job.
 _SCRIPT = "start.sh"
@@ -27,7 +27,8 @@ _MARK = "VaasJob"
 #: For how many days a job that is over stays in the queue, where the site keeps no history.
 _KEPT = 10
 _HELD_BY = ("HoldReason", "HoldReasonCode", "HoldReasonSubCode")
-_ASKED = ("ClusterId", "JobStatus", "ExitCode", "ExitBySignal", *_HELD_BY)
+#: What is read of a job's description.
+ASKED = ("ClusterId", "JobStatus", "ExitCode", "ExitBySignal", *_HELD_BY)
 #: HTCondor's numbers for how a job is doing.
 _IDLE, _RUNNING, _REMOVED, _COMPLETED, _HELD, _HANDING_BACK, _SUSPENDED = range(1, 8)
 #: Who holds it back: a condition in its own description, or the machine.
@@ -80,9 +81,9 @@ class HtcondorExecutor(ClusterExecutor):
         if found := await self._ads(job.owner, "condor_q", job.number):
             # It is marked at once, and stays in the queue until all of it has ended.
             going = found.get("JobStatus") == _REMOVED
-            return JobState("running", "It is being ended.") if going else _state(found)
+            return JobState("running", "It is being ended.") if going else state_of(found)
         found = await self._ads(job.owner, "condor_history", "-limit", "1", job.number)
-        return _state(found) if found else None
+        return state_of(found) if found else None
 
     async def _end(self, job: Ref) -> None:
         await self._run(job.owner, ["condor_rm", job.number])
@@ -94,7 +95,7 @@ class HtcondorExecutor(ClusterExecutor):
 
     async def _ads(self, owner: str, program: str, *asked: str) -> Mapping[str, Any] | None:
         """Return the first description that fits, None when there is none."""
-        said = await self._run(owner, [program, *asked, "-json", "-attributes", ",".join(_ASKED)])
+        said = await self._run(owner, [program, *asked, "-json", "-attributes", ",".join(ASKED)])
         try:
             found = json.loads(said or "[]")
             return dict(found[0]) if found else None
@@ -104,37 +105,53 @@ class HtcondorExecutor(ClusterExecutor):
             ) from error
 
     def _described(self, job: Job) -> str:
-        """Return the job's description, one thing a line."""
-        folder, size = str(job.folder), job.size
-        if any(character in folder for character in "$\n\r\"'"):
-            raise Invalid("This job cannot be run here.", log_message=f"{folder} cannot stand in a description.")
+        """Return the job's description."""
+        size = job.size
         asked = {
-            "universe": "vanilla",
-            "executable": f"{folder}/{_SCRIPT}",
-            "initialdir": folder,
             "output": jobs.LOG,
             "error": jobs.LOG,
-            "should_transfer_files": "NO",
-            "getenv": "False",
             "request_cpus": str(max(1, math.ceil(size.cores))),
             "request_memory": f"{max(1, size.memory >> 20)}MB",
             "request_gpus": str(size.gpus) if size.gpus else "",
-            # HTCondor's own allowed_execute_duration does not hold for what begins in the second of its shadow.
-            "periodic_hold": f"JobStatus == 2 && time() - JobCurrentStartDate > {size.seconds}" if size.seconds else "",
-            "periodic_hold_reason": '"It ran for too long."' if size.seconds else "",
-            "periodic_hold_subcode": str(_TIME_IS_UP) if size.seconds else "",
-            # One that was begun is not begun again behind our back.
-            "requirements": "NumJobStarts == 0",
-            "periodic_remove": "JobStatus == 1 && NumJobStarts > 0",
             "leave_in_queue": f"JobStatus == 4 && time() - EnteredCurrentStatus < {_KEPT * 86_400}",
             f"+{_MARK}": f'"{job.id}"',
         }
-        lines = [f"{name} = {value}" for name, value in asked.items() if value]
-        return "\n".join([*lines, *self._lines, "queue", ""])
+        return described(job.folder / _SCRIPT, job.folder, asked, seconds=size.seconds, lines=self._lines)
 
 
-def _state(found: Mapping[str, Any]) -> JobState:
-    """Return what HTCondor's numbers say."""
+def described(script: Path, folder: Path, asked: Mapping[str, str], *, seconds: int, lines: Sequence[str] = ()) -> str:
+    """Return the description of a job that runs the script once in the folder, one thing a line.
+
+    Everybody in the pool can read it: what nobody may know stands in the script.
+
+    Raises
+    ------
+    Invalid
+        A path would mean something in it.
+    """
+    for path in (str(script), str(folder)):
+        if any(character in path for character in "$\n\r\"'"):
+            raise Invalid("This job cannot be run here.", log_message=f"{path} cannot stand in a description.")
+    all_of_it = {
+        "universe": "vanilla",
+        "executable": str(script),
+        "initialdir": str(folder),
+        "should_transfer_files": "NO",
+        "getenv": "False",
+        # HTCondor's own allowed_execute_duration does not hold for what begins in the second of its shadow.
+        "periodic_hold": f"JobStatus == 2 && time() - JobCurrentStartDate > {seconds}" if seconds else "",
+        "periodic_hold_reason": '"It ran for too long."' if seconds else "",
+        "periodic_hold_subcode": str(_TIME_IS_UP) if seconds else "",
+        # One that was begun is not begun again behind our back.
+        "requirements": "NumJobStarts == 0",
+        "periodic_remove": "JobStatus == 1 && NumJobStarts > 0",
+        **asked,
+    }
+    return "\n".join([*(f"{name} = {value}" for name, value in all_of_it.items() if value), *lines, "queue", ""])
+
+
+def state_of(found: Mapping[str, Any]) -> JobState:
+    """Return what HTCondor's numbers in a job's description say."""
     status, code = found.get("JobStatus"), found.get("HoldReasonCode")
     if status == _HELD and code != _SPOOLING:
         if end := _ENDS.get(code) or _ENDS.get((code, found.get("HoldReasonSubCode"))):
