@@ -186,7 +186,7 @@ def test_jupyterlab_knows_where_its_files_are_published(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str, store: str
 ) -> None:
     monkeypatch.setenv("VAAS_PORTAL_PUBLIC_URL", "https://vaas.example.org/services/vaas/")
-    prepare(replace(ORDERED, home=home), tmp_path)
+    prepare(replace(ORDERED, home=home, environment=replace(PYTHON, where=sys.executable)), tmp_path)
     told = json.loads((tmp_path / "config" / "labconfig" / "page_config.json").read_bytes())
     assert told["vaasFiles"] == "https://vaas.example.org/services/vaas/files/"
     assert (told["vaasStore"], told["vaasShared"]) == (store, ["everyone"])
