@@ -254,16 +254,16 @@ def test_a_check_that_ran_nothing_has_no_figures(cells: int, said: str) -> None:
     [
         ([["sea"], ["sky"]], True),
         ([["sea"], []], False),
-        ([None], False),
+        ([()], False),
         ([["sea"], "closed"], True),
         (["closed"], False),
     ],
 )
 def test_where_every_environment_lacks_something_a_way_to_have_it_is_named(missing: list[Any], *, said: bool) -> None:
     lacking = [
-        {"value": {"id": "e", "title": "E"}, "missing": None, "why_not": "It is not there."}
+        {"value": {"id": "e", "title": "E"}, "unread": (), "missing": (), "why_not": "It is not there."}
         if each == "closed"
-        else {"value": {"id": "e", "title": "E"}, "missing": each, "why_not": ""}
+        else {"value": {"id": "e", "title": "E"}, "unread": (), "missing": each, "why_not": ""}
         for each in missing
     ]
     place = {"facility": {"id": "here"}, "environments": lacking, "environment": "e"}
