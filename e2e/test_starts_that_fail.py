@@ -49,8 +49,11 @@ def broken(tmp_path_factory: pytest.TempPathFactory, program: Path) -> Iterator[
 
 
 def _write(program: Path, script: str) -> None:
-    program.write_text(f"#!/bin/sh\n{script}\n")
-    program.chmod(0o755)
+    # Put in its place whole: the one before may be starting at this moment.
+    new = program.with_suffix(".new")
+    new.write_text(f"#!/bin/sh\n{script}\n")
+    new.chmod(0o755)
+    new.replace(program)
 
 
 @pytest.fixture

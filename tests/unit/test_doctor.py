@@ -332,14 +332,17 @@ def test_a_data_folder_of_another_account_is_told_as_that(capsys: pytest.Capture
         at = case(Path(others))
         data = made(at)
         data.chmod(0)
+        # Who starts it has to see the programs that it is made of.
+        seen = all(folder.stat().st_mode & 0o005 == 0o005 for folder in Path(control.__file__).parents)
+        commands = ("status", "down", "up") if seen else ("status", "down")
         with as_a_plain_user():
             found = look("Data folder", at)
-            codes = [control.main([command, "--data", str(data)]) for command in ("status", "down", "up")]
+            codes = [control.main([command, "--data", str(data)]) for command in commands]
             nowhere = look("Data folder", case(Path("/proc/1")))
         data.chmod(0o700)
     assert found.state == BAD and "Do this as the account that runs the portal" in found.text
     told = capsys.readouterr().err.splitlines()
-    assert codes == [2, 2, 2] and len(told) == 3
+    assert codes == [2] * len(commands) and len(told) == len(commands)
     assert all(str(data) in line and "Do this as the account that runs the portal" in line for line in told)
     assert nowhere.state == BAD and "may not write into /proc/1" in nowhere.text
 
