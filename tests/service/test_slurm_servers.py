@@ -163,8 +163,9 @@ async def test_a_launch_knows_the_time_that_its_partition_gives_by_default(
 
 
 def test_a_launch_behind_a_full_cluster_has_the_schedulers_estimate(launches: Launches, slurm: Cluster) -> None:
-    slurm.command("scancel", "--partition=main,brief")
-    until(lambda: not slurm.jobs(), seconds=90, what="an empty cluster")
+    for partition in ("main", "brief"):
+        slurm.command("scancel", f"--partition={partition}")
+    until(lambda: not slurm.jobs(), seconds=40, what=lambda: f"an empty cluster: {slurm.jobs('%i %P %u %T %r')}")
     size = ("--ntasks=32", "--mem=100", "--time=10", "--output=/dev/null")
     blocker = slurm.command("sbatch", "--parsable", *size, "--wrap=sleep 600")
     until(lambda: slurm.jobs("%i %T").count(f"{blocker} RUNNING"), seconds=20, what="the cluster to be full")
