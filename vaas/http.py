@@ -25,9 +25,9 @@ from vaas.addresses import AddressRules, check_url, follow, is_localhost
 from vaas.errors import Invalid, TooLarge, Unavailable, VaasError
 from vaas.events import happens
 
-__all__ = ["Body", "FileBody", "Http", "Response", "Stream", "internal_http"]
+__all__ = ["Body", "REDIRECTS", "FileBody", "Http", "Response", "Stream", "internal_http"]
 
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 3
 #: Chunks (of 64 kB) that may wait for a slow reader before the server is held back.
 _WAITING_CHUNKS = 4
@@ -184,7 +184,7 @@ class Http:
             try:
                 await exchange.head()
                 location = exchange.headers.get("location", "")
-                if exchange.status not in _REDIRECTS or not location or not redirects:
+                if exchange.status not in REDIRECTS or not location or not redirects:
                     yield Stream(exchange.status, exchange.headers, target.netloc, exchange.chunks)
                     return
             finally:

@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from vaas.catalogs.base import Catalog, Page, Record
 from vaas.catalogs.foreign import area, ask, each, get, moment, number, prose, span, text, texts, turned
-from vaas.catalogs.linked import MOST_FILES, Linked, LinkedFiles, checksum_of, link
+from vaas.catalogs.linked import MOST_FILES, Linked, check_count, checksum_of, link, linked_files
 from vaas.catalogs.lucene import unknown, written
 from vaas.errors import NotFound
 from vaas.http import Http
@@ -79,12 +79,9 @@ class CkanCatalog(Catalog):
         """Return what holds the files of a dataset: those that the portal keeps itself, and those that it links to."""
         answer = await self._ask(f"package_show?{urlencode({'id': record_id})}", one=True)
         listed = list(each(get(answer, "result", "resources"), MOST_FILES + 1))
-        if len(listed) > MOST_FILES:
-            raise NotFound(f"It has more than {MOST_FILES} files, and so many are not brought here.")
+        check_count(len(listed))
         found = [file for resource in listed if (file := _file(resource))]
-        if not found:
-            raise NotFound(f"{self.title} has no files of it that can be had.")
-        return LinkedFiles(self.title, found, at=self._url, http=self._http)
+        return linked_files(self.title, found, at=self._url, http=self._http)
 
     async def _ask(self, action: str, *, one: bool = False) -> Mapping[str, Any]:
         url = f"{self._url}/api/3/action/{action}"

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 
 from vaas.catalogs.base import Catalog, Page, Record
 from vaas.catalogs.foreign import area, ask, each, get, moment, number, span, text, texts, turned
-from vaas.catalogs.linked import MOST_FILES, Linked, LinkedFiles, checksum_of, link
+from vaas.catalogs.linked import MOST_FILES, Linked, check_count, checksum_of, link, linked_files
 from vaas.catalogs.lucene import unknown, written
 from vaas.errors import NotFound
 from vaas.http import Http
@@ -84,12 +84,9 @@ class InvenioCatalog(Catalog):
         if not entries and count:
             entries = get(await self._ask(f"{path}/files", one=True), "entries")
         listed = [*entries.values()] if isinstance(entries, Mapping) else [*each(entries, MOST_FILES + 1)]
-        if max(count, len(listed)) > MOST_FILES:
-            raise NotFound(f"It has more than {MOST_FILES} files, and so many are not brought here.")
+        check_count(max(count, len(listed)))
         found = [file for entry in listed if (file := self._file(path, entry))]
-        if not found:
-            raise NotFound(f"{self.title} has no files of it that can be had.")
-        return LinkedFiles(self.title, found, at=self._url, http=self._http)
+        return linked_files(self.title, found, at=self._url, http=self._http)
 
     def _file(self, path: str, entry: object) -> Linked | None:
         """Return the file; where the repository does not say its address, it is where its REST API has it."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +15,12 @@ from urllib.parse import urljoin, urlsplit
 
 from vaas.addresses import check_url
 from vaas.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge, Unavailable, VaasError
-from vaas.http import Http, Stream
+from vaas.http import REDIRECTS, Http, Stream
 from vaas.model import Entry
 from vaas.prose import clean_text
 from vaas.stores.base import Counted, Piece, Store, check_path, uncounted
 
-__all__ = ["MOST_FILES", "Linked", "LinkedFiles", "checksum_of", "link", "name_of"]
+__all__ = ["MOST_FILES", "Linked", "LinkedFiles", "check_count", "checksum_of", "link", "linked_files", "name_of"]
 
 #: A record with more files than that is not brought here; half of it would be worse than none.
 MOST_FILES = 500
@@ -30,7 +30,6 @@ _FILE_BYTES, _LONGEST = 10_000_000_000, 180
 _HOPS, _SILENCE = 5, 20.0
 #: Where each piece has to be read from the file's start, it begins at most so many bytes after it.
 _MOST_SKIPPED = 8_000_000
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PAGES, _PAGE_ENDS = ("text/html", "application/xhtml"), (".html", ".htm", ".xhtml")
 #: A checksum's kind without hyphens → what Python calls it; those of any length say nothing.
 _KINDS = {name.replace("_", ""): name for name in hashlib.algorithms_guaranteed if not name.startswith("shake")}
@@ -66,6 +65,19 @@ def link(name: object, url: object, *, size: int | None = None, checksum: str = 
     except Invalid:
         return None
     return Linked(name_of(name), address, size, checksum)
+
+
+def linked_files(title: str, files: Sequence[Linked], *, at: str, http: Http) -> LinkedFiles:
+    """Return what holds these files. Raises NotFound where there are none."""
+    if not files:
+        raise NotFound(f"{title} has no files of it that can be had.")
+    return LinkedFiles(title, files, at=at, http=http)
+
+
+def check_count(count: int) -> None:
+    """Raise NotFound for a record with more files than are brought."""
+    if count > MOST_FILES:
+        raise NotFound(f"It has more than {MOST_FILES} files, and so many are not brought here.")
 
 
 def name_of(text: str) -> str:
@@ -104,9 +116,9 @@ class LinkedFiles(Store):
 
     def __init__(self, title: str, files: Iterable[Linked], *, at: str, http: Http) -> None:
         self.title = title
+        self._files = _named(files)
         self._own, self._http = check_url(at)[:2], http
         self._others = http if http.trusts(at) else http.public()
-        self._files = _named(files)
 
     async def list(self, path: str) -> tuple[Entry, ...]:
         """Return the files, by name without regard to case."""
@@ -203,7 +215,7 @@ class LinkedFiles(Store):
                 raise self._explained(file, error) from error
             try:
                 location = answer.headers.get("location", "")
-                if answer.status not in _REDIRECTS or not location:
+                if answer.status not in REDIRECTS or not location:
                     yield answer
                     return
             finally:

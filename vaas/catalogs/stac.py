@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from vaas.catalogs.base import Catalog, Page, Record
 from vaas.catalogs.foreign import ask, box, each, get, moment, number, prose, text, texts, turned
-from vaas.catalogs.linked import MOST_FILES, Linked, LinkedFiles, checksum_of, link
+from vaas.catalogs.linked import Linked, LinkedFiles, check_count, checksum_of, link
 from vaas.errors import NotFound
 from vaas.http import Http
 from vaas.model import Visitor
@@ -81,8 +81,7 @@ class StacCatalog(Catalog):
         assets = get(said, "assets")
         listed = [each for each in assets.values() if _is_file(each)] if isinstance(assets, Mapping) else []
         data = [each for each in listed if "data" in texts(get(each, "roles"))]
-        if len(listed) > MOST_FILES:
-            raise NotFound(f"It has more than {MOST_FILES} files, and so many are not brought here.")
+        check_count(len(listed))
         found = [file for asset in data or listed if (file := _file(asset, f"{at}/"))]
         if not found:
             raise NotFound("Its files are those of its items, one for each scene: choose them where it is.")
