@@ -15,7 +15,19 @@ from traitlets import TraitError, Unicode, validate
 
 from hub_service.cluster_servers import FAILED, BatchServers
 from vaas.errors import Invalid
-from vaas.executors.htcondor import ASKED, described, state_of
+from vaas.executors.htcondor import (
+    ASKED,
+    HANDING_BACK,
+    HELD,
+    IDLE,
+    REMOVED,
+    RUNNING,
+    SUSPENDED,
+    described,
+    first_of,
+    number_in,
+    state_of,
+)
 from vaas.plans import Plan
 
 __all__ = ["CondorServers"]
@@ -24,8 +36,8 @@ __all__ = ["CondorServers"]
 _FOLDER = ".vaas-jobs"
 #: A launch ends by itself when its time is up, and says so; so many seconds later the pool ends what did not.
 _LATER = 60
-#: HTCondor's numbers for a job that is held back, for one that is being removed, and for those on a machine.
-_IDLE, _REMOVED, _HELD, _ON_A_MACHINE = 1, 3, 5, (2, 3, 6, 7)
+#: How a job is doing that a machine has.
+_ON_A_MACHINE = (RUNNING, REMOVED, HANDING_BACK, SUSPENDED)
 #: It is held back for a while: by who may release it, or as it was submitted. For all else it ends.
 _FOR_A_WHILE = (1, 15, 16)
 _GONE = "Couldn't find/remove all jobs"
@@ -94,7 +106,7 @@ class CondorServers(BatchServers):
         except Invalid as error:
             self.log.error("%s", error.log_message)
             raise SpawnException(error.message, reason="batch", status_code=500) from error
-        number = (await self._pooled(handed)).rpartition("\n")[2].partition(".")[0].strip()
+        number = number_in(await self._pooled(handed))
         self.job_id = number if number.isdecimal() else ""
         return self.job_id
 
@@ -121,8 +133,8 @@ class CondorServers(BatchServers):
     def state_ispending(self) -> bool:
         """Tell whether the job waits."""
         found = self._told() or {}
-        held = found.get("JobStatus") == _HELD and found.get("HoldReasonCode") in _FOR_A_WHILE
-        return held or found.get("JobStatus") == _IDLE
+        held = found.get("JobStatus") == HELD and found.get("HoldReasonCode") in _FOR_A_WHILE
+        return held or found.get("JobStatus") == IDLE
 
     def state_isrunning(self) -> bool:
         """Tell whether a machine has the job, also while it ends."""
@@ -147,9 +159,9 @@ class CondorServers(BatchServers):
         if number:
             found = _first(last) or _first(await self._remembered(number)) or {}
             end = state_of(found)
-            if found.get("JobStatus") == _REMOVED:
+            if found.get("JobStatus") == REMOVED:
                 return f"{FAILED} its job was removed from the pool."
-            if found.get("JobStatus") == _HELD and end.message:
+            if found.get("JobStatus") == HELD and end.message:
                 return f"{FAILED} {end.message}"
         return await super().why_failed(said)
 
@@ -207,8 +219,6 @@ class CondorServers(BatchServers):
 
 def _first(said: str) -> Mapping[str, Any] | None:
     """Return the first description in an answer of HTCondor's, {} for none, None where that is no answer."""
-    try:
-        found = json.loads(said or "[]")
-        return dict(found[0]) if found else {}
-    except (ValueError, TypeError, KeyError):
-        return None
+    with contextlib.suppress(ValueError):
+        return first_of(said) or {}
+    return None

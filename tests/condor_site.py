@@ -10,6 +10,7 @@ from hub_service.condor_servers import CondorServers
 from hub_service.settings import ROOT, Settings
 from tests.condor import Pool
 from tests.portal_fixture import RunningPortal, app_python
+from tests.slurm import filled
 
 __all__ = ["on_condor"]
 
@@ -21,13 +22,8 @@ def _site_config(settings: Settings, pool: Pool, *, apps_as: str) -> str:
             " ".join(pool.prefix).replace("{owner}", "{username}")
         ),
         '"4096M"': '"500M"',
-        '"vaas-apps"': repr(apps_as),
-        '"https://vaas.example.org/services/vaas/"': repr(settings.portal_internal_url),
-        '"https://vaas.example.org"': repr(f"http://127.0.0.1:{settings.hub_port}"),
     }
-    for theirs, value in ours.items():
-        assert theirs in shown, f"docs/jobs.md shows no {theirs}"
-        shown = shown.replace(theirs, value)
+    shown = filled(shown, ours, settings, apps_as=apps_as)
     asks = " ".join((*pool.inside, CondorServers.batch_host_cmd.default_value))
     return (
         f"c = get_config()\n{shown}\nc.CondorServers.batch_host_cmd = {asks!r}\n"

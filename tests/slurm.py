@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psutil
@@ -21,7 +21,7 @@ import pytest
 from hub_service.settings import ROOT, Settings
 from tests.portal_fixture import app_python, free_ports, until
 
-__all__ = ["Cluster", "a_cluster", "a_person", "pythons", "readable", "site_config"]
+__all__ = ["Cluster", "a_cluster", "a_person", "filled", "pythons", "readable", "site_config"]
 
 _PROGRAMS = (
     "munged",
@@ -220,19 +220,27 @@ def readable(folder: Path) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def site_config(settings: Settings, *, apps_as: str) -> str:
-    """Return the configuration that ``docs/slurm.md`` shows, with what differs from site to site filled in."""
-    page = (ROOT / "docs" / "slurm.md").read_text()
-    shown = page.partition("```python\n")[2].partition("```")[0]
-    ours = {
-        '"sudo -n -E -u {username} --"': '"runuser -u {username} --"',
-        '"interactive"': '"main"',
+def filled(shown: str, ours: Mapping[str, str], settings: Settings, *, apps_as: str) -> str:
+    """Return a configuration that a page shows, with what is ours, and where Hub and portal are, in its places."""
+    places = {
+        **ours,
         '"vaas-apps"': repr(apps_as),
         '"https://vaas.example.org/services/vaas/"': repr(settings.portal_internal_url),
         '"https://vaas.example.org"': repr(f"http://127.0.0.1:{settings.hub_port}"),
     }
-    for theirs, value in ours.items():
-        assert theirs in shown, f"docs/slurm.md shows no {theirs}"
+    for theirs, value in places.items():
+        assert theirs in shown, f"The page shows no {theirs}"
         shown = shown.replace(theirs, value)
+    return shown
+
+
+def site_config(settings: Settings, *, apps_as: str) -> str:
+    """Return the configuration that ``docs/slurm.md`` shows, with what differs from site to site filled in."""
+    page = (ROOT / "docs" / "slurm.md").read_text()
+    ours = {
+        '"sudo -n -E -u {username} --"': '"runuser -u {username} --"',
+        '"interactive"': '"main"',
+    }
+    shown = filled(page.partition("```python\n")[2].partition("```")[0], ours, settings, apps_as=apps_as)
     # Nothing of the tests listens but on loopback.
     return f"{shown}\nc.BatchServers.listen = '127.0.0.1'\nc.SlurmSpawner.startup_poll_interval = 0.2\n"

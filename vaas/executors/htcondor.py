@@ -18,7 +18,10 @@ from vaas.executors.base import Job, JobState
 from vaas.executors.clusters import ClusterExecutor, Ref, Shared, is_ours
 from vaas.prose import clean_text, shorten
 
-__all__ = ["ASKED", "HtcondorExecutor", "Pool", "described", "state_of"]
+__all__ = [
+    *("ASKED", "HANDING_BACK", "HELD", "IDLE", "REMOVED", "RUNNING", "SUSPENDED"),
+    *("HtcondorExecutor", "Pool", "described", "first_of", "number_in", "state_of"),
+]
 
 #: The script that HTCondor starts. It cannot take one from its input, and shows everybody the environment of a job.
 _SCRIPT = "start.sh"
@@ -30,7 +33,7 @@ _HELD_BY = ("HoldReason", "HoldReasonCode", "HoldReasonSubCode")
 #: What is read of a job's description.
 ASKED = ("ClusterId", "JobStatus", "ExitCode", "ExitBySignal", *_HELD_BY)
 #: HTCondor's numbers for how a job is doing.
-_IDLE, _RUNNING, _REMOVED, _COMPLETED, _HELD, _HANDING_BACK, _SUSPENDED = range(1, 8)
+IDLE, RUNNING, REMOVED, COMPLETED, HELD, HANDING_BACK, SUSPENDED = range(1, 8)
 #: Who holds it back: a condition in its own description, or the machine.
 _BY_ITSELF, _BY_MACHINE = 3, 21
 _MEMORY = "It needed more memory than its size has. Choose a larger one."
@@ -72,7 +75,7 @@ class HtcondorExecutor(ClusterExecutor):
             await asyncio.to_thread(_write, job.folder / _SCRIPT, self._script(job))
         await self._give(job.folder, owner)
         said = await self._run(owner.pw_name, ["condor_submit", "-terse", "-"], described)
-        number = said.rpartition("\n")[2].partition(".")[0].strip()
+        number = number_in(said)
         if not number.isdecimal():
             raise Unavailable("The batch system does not answer as it should.", log_message=f"condor_submit: {said}")
         return number
@@ -80,7 +83,7 @@ class HtcondorExecutor(ClusterExecutor):
     async def _told(self, job: Ref) -> JobState | None:
         if found := await self._ads(job.owner, "condor_q", job.number):
             # It is marked at once, and stays in the queue until all of it has ended.
-            going = found.get("JobStatus") == _REMOVED
+            going = found.get("JobStatus") == REMOVED
             return JobState("running", "It is being ended.") if going else state_of(found)
         found = await self._ads(job.owner, "condor_history", "-limit", "1", job.number)
         return state_of(found) if found else None
@@ -97,9 +100,8 @@ class HtcondorExecutor(ClusterExecutor):
         """Return the first description that fits, None when there is none."""
         said = await self._run(owner, [program, *asked, "-json", "-attributes", ",".join(ASKED)])
         try:
-            found = json.loads(said or "[]")
-            return dict(found[0]) if found else None
-        except (ValueError, TypeError, KeyError) as error:
+            return first_of(said)
+        except ValueError as error:
             raise Unavailable(
                 "The batch system does not answer as it should.", log_message=f"{program}: {said[:500]}"
             ) from error
@@ -150,19 +152,33 @@ def described(script: Path, folder: Path, asked: Mapping[str, str], *, seconds: 
     return "\n".join([*(f"{name} = {value}" for name, value in all_of_it.items() if value), *lines, "queue", ""])
 
 
+def number_in(said: str) -> str:
+    """Return the number of the job of which condor_submit says that it has it."""
+    return said.rpartition("\n")[2].partition(".")[0].strip()
+
+
+def first_of(said: str) -> Mapping[str, Any] | None:
+    """Return the first description in an answer as JSON, None for none. Raises ValueError for what is no answer."""
+    try:
+        found = json.loads(said or "[]")
+        return dict(found[0]) if found else None
+    except (TypeError, KeyError) as error:
+        raise ValueError("These are no descriptions.") from error
+
+
 def state_of(found: Mapping[str, Any]) -> JobState:
     """Return what HTCondor's numbers in a job's description say."""
     status, code = found.get("JobStatus"), found.get("HoldReasonCode")
-    if status == _HELD and code != _SPOOLING:
+    if status == HELD and code != _SPOOLING:
         if end := _ENDS.get(code) or _ENDS.get((code, found.get("HoldReasonSubCode"))):
             return JobState("failed", end)
         reason = shorten(" ".join(clean_text(str(found.get("HoldReason", ""))).split()), 200)
         return JobState("queued", f"It is held back: {reason}" if reason else "It is held back.")
-    if status == _COMPLETED:
+    if status == COMPLETED:
         return JobState("done" if found.get("ExitCode") == 0 and not found.get("ExitBySignal") else "failed")
-    if status == _REMOVED:
+    if status == REMOVED:
         return JobState("cancelled")
-    waits = status in {_IDLE, _HELD}
+    waits = status in {IDLE, HELD}
     return JobState("queued", "It waits until a machine is free.") if waits else JobState("running")
 
 
