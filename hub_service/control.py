@@ -128,12 +128,13 @@ def index(settings: Settings, args: argparse.Namespace, environ: Mapping[str, st
 
 
 def _check_database(settings: Settings, environ: Mapping[str, str]) -> None:
+    """Find that a database elsewhere does not answer. Raises Invalid, with what to do."""
     if not environ.get("VAAS_DATABASE_URL"):
         return
     # For this alone: it takes half a second to import.
-    from hub_service.database import check_database
+    from hub_service.database import revisions
 
-    check_database(settings, environ)
+    revisions(settings, environ)
 
 
 def doctor(args: argparse.Namespace, environ: Mapping[str, str]) -> int:

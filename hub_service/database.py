@@ -9,7 +9,7 @@ from vaas.db.seal import Seal
 from vaas.db.sql import SqlDatabase
 from vaas.errors import Invalid, Unavailable
 
-__all__ = ["check_database", "open_database", "revisions"]
+__all__ = ["open_database", "revisions"]
 
 _LIKE = "Write it like postgresql+psycopg://name:password@host/database."
 
@@ -45,9 +45,3 @@ def revisions(settings: Settings, environ: Mapping[str, str]) -> tuple[str, str]
         raise Invalid(f"{error.log_message.rstrip('.')}. {cure}") from error
     finally:
         database.close()
-
-
-def check_database(settings: Settings, environ: Mapping[str, str]) -> None:
-    """Find that a database elsewhere does not answer. Raises Invalid, with what to do."""
-    if environ.get("VAAS_DATABASE_URL"):
-        revisions(settings, environ)

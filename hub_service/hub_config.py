@@ -276,10 +276,8 @@ def launches(c: Config, settings: Settings, environ: Mapping[str, str]) -> None:
     lab = c.Launches
     ensure_secret(settings.secrets / "tickets")
     lab.plan_key_file = str(settings.secrets / "tickets")
-    lab.homes_root, lab.shared_root = (
-        str(settings.data / "homes"),
-        lab.get("shared_root") or str(settings.data / "shared"),
-    )
+    lab.homes_root = str(settings.data / "homes")
+    lab.shared_root = lab.get("shared_root") or str(settings.data / "shared")
     lab.made_root = lab.get("made_root") or str(environments_folder(settings))
     lab.lab_cmd = lab.get("lab_cmd") or [str(settings.lab_python), "-P", "-s", "-m", "vaas.lab"]
     lab.image_python = lab.get("image_python") or str(settings.app_python)

@@ -7,6 +7,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
@@ -18,8 +19,11 @@ from vaas.errors import Forbidden, Invalid, Unavailable, VaasError
 from vaas.http import Http, internal_http
 from vaas.prose import clean_text
 
-__all__ = ["Client", "add_portal", "completed", "of", "of_anybody", "say"]
+__all__ = ["IN_A_STORE", "RUN_PAGE", "Client", "add_portal", "completed", "of", "of_anybody", "say"]
 
+#: How a notebook is named that lies in a store, and the address of a run's page.
+IN_A_STORE = re.compile(r"([A-Za-z0-9_-]{1,60}):(.+\.ipynb)")
+RUN_PAGE = re.compile(r"https?://.+/runs/([a-z0-9]{12})/?")
 _WHERE = "VAAS_TOKEN or --token-file"
 #: Answers of a front or a proxy behind which the portal is being started again.
 _NOT_NOW = frozenset({502, 503, 504})

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vaas import cli_client
-from vaas.cli_client import Client, say
+from vaas.cli_client import RUN_PAGE, Client, say
 from vaas.errors import Invalid
 
 __all__ = ["add_launch", "run_launch"]
@@ -18,7 +18,6 @@ _OF = re.compile(
     r"app:(?P<app>.+)|basket:(?P<basket>.+)|run:(?P<run>.+)|(?P<store>[A-Za-z0-9_-]{1,60}):(?P<path>.+\.ipynb)"
 )
 _ID = re.compile(r"(?:.*/launches/)?([a-z0-9]{12})/?")
-_RUN_PAGE = re.compile(r"https?://.+/runs/([a-z0-9]{12})/?")
 _OVER = frozenset({"ready", "stopped", "failed"})
 
 
@@ -64,7 +63,7 @@ async def _launch(options: argparse.Namespace, every: float) -> int:
 
 def _asked(what: str) -> dict[str, str]:
     """Return how the portal names what is launched."""
-    found = _OF.fullmatch(_RUN_PAGE.sub(r"run:\1", what))
+    found = _OF.fullmatch(RUN_PAGE.sub(r"run:\1", what))
     if found is None:
         raise Invalid(f"{what} is no app:SLUG, no STORE:PATH of a notebook (.ipynb), no run:ID and no basket:ID.")
     return {name: value for name, value in found.groupdict().items() if value}

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vaas import cli_client
-from vaas.cli_client import Client
+from vaas.cli_client import IN_A_STORE, RUN_PAGE, Client
 from vaas.client.errors import PortalError
 from vaas.errors import Invalid, VaasError
 from vaas.locks import LOCK
@@ -30,8 +30,7 @@ _OPENS = {
     "warm": "quickly (warm): a few sessions that have run it are kept ready",
     "cold": "slowly (cold): it runs for each visitor",
 }
-_STORED = re.compile(r"([A-Za-z0-9_-]{1,60}):(?!//)(.+\.ipynb)")
-_RUN = re.compile(r"run:(.+)|https?://.+/runs/([a-z0-9]{12})/?")
+_RUN = re.compile(r"run:(.+)")
 #: So many seconds are waited for the word on that, besides those that the notebook takes.
 _A_WHILE = 20.0
 
@@ -137,11 +136,12 @@ async def _publish(options: argparse.Namespace) -> int:
 
 def _asked(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     """Return where a draft is asked for, and of what: a run's result, a notebook of a store, or files that are sent."""
-    if run := _RUN.fullmatch(options.path):
+    if run := _RUN.fullmatch(RUN_PAGE.sub(r"run:\1", options.path)):
         if options.include or options.notebook or options.update:
             raise Invalid("What came of a run is taken as it is: leave out --include, --notebook and --update.")
-        return "drafts", {"run": run[1] or run[2], "shares": options.shares_data}
-    if (found := _STORED.fullmatch(options.path)) and not Path(options.path).exists():
+        return "drafts", {"run": run[1], "shares": options.shares_data}
+    found = IN_A_STORE.fullmatch(options.path)
+    if found and not found[2].startswith("//") and not Path(options.path).exists():
         if options.notebook or options.update:
             raise Invalid("A notebook that is there already knows which app it is: leave out --notebook and --update.")
         folder = PurePosixPath(found[2]).parent

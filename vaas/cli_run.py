@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from vaas import cli_client
-from vaas.cli_client import Client, say
+from vaas.cli_client import IN_A_STORE, Client, say
 from vaas.errors import Invalid
 from vaas.launching import ENDED
 from vaas.prose import clean_text
@@ -21,7 +21,6 @@ from vaas.series import decoded
 
 __all__ = ["add_run", "run_run"]
 
-_IN_A_STORE = re.compile(r"([A-Za-z0-9_-]{1,60}):(.+\.ipynb)")
 _FILE = re.compile(r"(?!store:)([A-Za-z0-9_-]{1,60}):/*(.+)")
 _LAST_LINES = 20
 _HOME = "home"
@@ -92,7 +91,7 @@ async def _asked(client: Client, notebook: str, include: Sequence[Path]) -> dict
     path = Path(notebook)
     if not path.exists() and notebook.startswith("app:"):
         return {"app": notebook.removeprefix("app:")}
-    found = _IN_A_STORE.fullmatch(notebook)
+    found = IN_A_STORE.fullmatch(notebook)
     if found and not path.exists():
         return {"store": found[1], "path": found[2]}
     if path.suffix != ".ipynb":

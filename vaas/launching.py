@@ -100,10 +100,11 @@ class Facility:
         Whether it takes launches, and whether it takes runs.
     about:
         What else there is to know: "description", "hardware", "technology", "storage", "status" and "note" are told;
-        "profile" is what its spawner or batch system calls it (Slurm: the partition), and is not; "silent" is why it
-        does not answer at this moment, and nobody writes it.
+        "profile" is what its spawner or batch system calls it (Slurm: the partition), and is not.
     environments_shared:
         Whether what is made of notebooks' own packages lies there at the same path, though it is another machine.
+    silent:
+        Why it does not answer at this moment, in words; "" where it does, or nobody asks.
     """
 
     id: str
@@ -117,6 +118,7 @@ class Facility:
     batch: bool = True
     about: Mapping[str, Any] = field(default_factory=dict)
     environments_shared: bool = False
+    silent: str = ""
 
     @property
     def profile(self) -> str:

@@ -180,7 +180,7 @@ def test_among_equals_the_data_decides_then_the_sites_order() -> None:
 
 
 def test_a_place_that_does_not_answer_can_be_chosen_and_is_suggested_behind_all_others() -> None:
-    silent = replace(FAR, about={"silent": "It does not answer."})
+    silent = replace(FAR, silent="It does not answer.")
     lacks = Needs(modules=frozenset({"sklearn"}))
     found = choices(offering(silent, replace(HERE, environments=("basic",))), lacks, ADA)
     assert named(found) == ["here basic small", "here basic large", "far full large"]

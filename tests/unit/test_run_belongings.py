@@ -333,6 +333,14 @@ async def test_the_command_launches_a_result_by_its_id_or_its_page_and_says_how_
     assert [now.launch.asked["run"] for now in launching.known(ME)] == [run.id] * 2
 
 
+async def checked(world: World) -> None:
+    """Let the check of ada's only draft end well, when nothing else goes on any more."""
+    with world.core.database.begin() as records:
+        (draft,) = records.drafts.of("ada")
+    await world.settle()
+    world.report(draft)
+
+
 async def test_a_result_is_published_from_the_command_line(
     world: World, site: str, running: Running, stage: Stage, capsys: pytest.CaptureFixture[str], monkeypatch: Patch
 ) -> None:
@@ -347,10 +355,7 @@ async def test_a_result_is_published_from_the_command_line(
     going = asyncio.create_task(publish(site, f"{site}runs/{run.id}/", "--shares-data", "--network", "example.org"))
     while not drafts_of(world):
         await asyncio.sleep(0.02)
-    with world.core.database.begin() as records:
-        (draft,) = records.drafts.of("ada")
-    await world.settle()
-    world.report(draft)
+    await checked(world)
     assert await going == 0
     (app,) = [listed.app for listed in world.portal.gallery.apps(ME, Query()) if listed.app.owner == "ada"]
     files = {file.path for file in world.core.version(app).snapshot.files}
@@ -370,10 +375,7 @@ async def test_a_notebook_of_a_store_is_published_from_the_command_line(
     going = asyncio.create_task(publish(site, "home:lab/sea.ipynb", "--include", "sea.csv", "--title", "Sea"))
     while not (drafts_of(world) or going.done()):
         await asyncio.sleep(0.02)
-    with world.core.database.begin() as records:
-        (draft,) = records.drafts.of("ada")
-    await world.settle()
-    world.report(draft)
+    await checked(world)
     assert await going == 0
     (app,) = [listed.app for listed in world.portal.gallery.apps(ME, Query()) if listed.app.title == "Sea"]
     assert {file.path for file in world.core.version(app).snapshot.files} == {"sea.ipynb", "sea.csv"}

@@ -237,7 +237,7 @@ async def test_a_batch_system_that_does_not_answer_is_not_suggested_before_other
     world: World, running: Running
 ) -> None:
     here = world.core.offering.facilities[0]
-    far = replace(here, id="far", about={"silent": "It does not answer."})
+    far = replace(here, id="far", silent="It does not answer.")
     world.core.offering = replace(world.core.offering, facilities=(far, here))
     assert [each.facility.id for each in (await running.form(ME, PLAIN)).choices] == ["here", "far"]
     assert (await running.start(ME, PLAIN, facility="far")).facility == "far", "it waits until the system is back"

@@ -200,12 +200,11 @@ class Core:
 
     @property
     def offered(self) -> Offering:
-        """The offering with what is known at this moment of the places: "silent" of those that do not answer."""
+        """The offering with what is known at this moment of the places: why some are silent."""
         if not any(self.silent(each.kind) for each in self.offering.facilities):
             return self.offering
         facilities = tuple(
-            replace(each, about={**each.about, "silent": _SILENT}) if self.silent(each.kind) else each
-            for each in self.offering.facilities
+            replace(each, silent=_SILENT) if self.silent(each.kind) else each for each in self.offering.facilities
         )
         return replace(self.offering, facilities=facilities)
 

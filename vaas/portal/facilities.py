@@ -148,8 +148,8 @@ class Facilities:
         broken = [f"“{each.title}”" for each in found if each.state == "broken"]
         if broken and len(broken) == len(found):
             return {"state": "down", "text": "None of its environments can be used at the moment."}
-        if silent := str(facility.about.get("silent", "")):
-            return {"state": "limited", "text": silent}
+        if facility.silent:
+            return {"state": "limited", "text": facility.silent}
         if broken:
             return {"state": "limited", "text": f"Not to be used at the moment: {', '.join(broken)}."}
         return {"state": "up", "text": note}

@@ -9,12 +9,13 @@ from typing import Any
 
 from vaas.errors import Forbidden, Invalid
 from vaas.given import as_given
+from vaas.launching import Launch
 from vaas.model import ServerName, Visitor
 from vaas.portal.core import Core, version_server
 from vaas.slug import ACCOUNT_PREFIX
 from vaas.tickets import derive_proof_key, verify
 
-__all__ = ["Giving"]
+__all__ = ["Giving", "given_to"]
 
 #: How long it is kept, in seconds: until its person has chosen where to launch.
 _SECONDS = 1800.0
@@ -80,8 +81,7 @@ class Giving:
             launch = records.launches.get(launch_id)
         if launch is None or (launch.owner, launch.asked.get("app")) != (visitor.name, slug):
             return {}
-        given = launch.asked.get("given")
-        return given if isinstance(given, Mapping) else {}
+        return given_to(launch)
 
     async def _launcher(self, server: ServerName, proof: str) -> tuple[Visitor, str]:
         """Return who came to the server, and its app's id."""
@@ -108,3 +108,9 @@ class Giving:
         for id in own[:-_EACH]:
             del kept[id]
         self._kept = dict(list(kept.items())[-_ALL:])
+
+
+def given_to(launch: Launch) -> Mapping[str, Any]:
+    """Return what went along to a launch from a running app, {} for nothing."""
+    given = launch.asked.get("given")
+    return given if isinstance(given, Mapping) else {}

@@ -288,7 +288,7 @@ def _worth(choice: Choice, needs: Needs) -> tuple[bool, bool, float, bool, bool,
     """Return what it is sorted by, the least first."""
     missing = _PERHAPS if choice.missing is None else len(choice.missing) + len(choice.unread)
     foreign = choice.environment.kind != _OWN and choice.environment.id != needs.environment
-    silent = "silent" in choice.facility.about
+    silent = bool(choice.facility.silent)
     return not choice.possible, silent, missing, foreign, choice.tight, choice.copied, choice.unsized
 
 

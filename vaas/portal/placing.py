@@ -24,6 +24,7 @@ from vaas.portal.core import Core
 from vaas.portal.drafts import Drafts
 from vaas.portal.environments import Environments
 from vaas.portal.gathering import fetch, is_chosen
+from vaas.portal.giving import given_to
 from vaas.portal.offering import modules_in
 from vaas.portal.placed import clean_placed
 from vaas.portal.reading import Reading
@@ -84,7 +85,7 @@ class Placing:
             "notebook": notebook,
             "files": [asdict(file) for file in snapshot.files] if snapshot else [],
             "things": [self._told(each, where[each.thing.id], visitor, here, public_url) for each in things],
-            "given": _given(launch),
+            "given": dict(given_to(launch)),
             "environment": {
                 name: getattr(environment, name) if environment else "" for name in ("id", "title", "kind", "where")
             },
@@ -207,15 +208,16 @@ class Placing:
             async with turns:
                 return await self._one(held, visitor)
 
-        asked = {each.thing.id: asyncio.create_task(look(each)) for each in things}
+        asked = [asyncio.create_task(look(each)) for each in things]
         if asked:
-            await asyncio.wait(asked.values(), timeout=_PATIENCE)
-        for task in asked.values():
+            await asyncio.wait(asked, timeout=_PATIENCE)
+        for task in asked:
             task.cancel()
-        await asyncio.gather(*asked.values(), return_exceptions=True)
-        there = {each.thing.id: _Where(_name(each.thing)) for each in things}
-        late = {id: _Where(there[id].name, why="" if there[id].name else _SILENT) for id in asked}
-        return {**there, **late, **{id: task.result() for id, task in asked.items() if not task.cancelled()}}
+        await asyncio.gather(*asked, return_exceptions=True)
+        return {
+            each.thing.id: _late(each.thing) if task.cancelled() else task.result()
+            for each, task in zip(things, asked, strict=True)
+        }
 
     async def _one(self, held: Held, visitor: Visitor) -> _Where:
         thing, name, how = held.thing, _name(held.thing), held.thing.access.get("how")
@@ -267,6 +269,12 @@ def _name(thing: Thing) -> str:
     return _path(thing).rpartition("/")[2]
 
 
+def _late(thing: Thing) -> _Where:
+    """Return where a thing is of which nobody could say it in time: what lies in a store is asked for again."""
+    name = _name(thing)
+    return _Where(name, why="" if name else _SILENT)
+
+
 def _id(server: ServerName) -> str:
     launch_id = server.name[1:]
     return launch_id if launch_server(launch_id) == server.name else ""
@@ -280,12 +288,6 @@ def _moved(launch: Launch, folder: str, notebook: str, *, wanted: str) -> Launch
     """Return the launch with where it says that it works, if it was told so, or to the same without a number."""
     same = folder == wanted or (wanted and re.fullmatch(rf"{re.escape(wanted)}-[0-9]{{1,3}}", folder))
     return replace(launch, folder=folder, notebook=notebook) if notebook and same else launch
-
-
-def _given(launch: Launch) -> dict[str, Any]:
-    """Return what travels along from a running app."""
-    given = launch.asked.get("given")
-    return dict(given) if isinstance(given, Mapping) else {}
 
 
 def _readers(environment: Environment | None) -> list[str] | None:

@@ -16,7 +16,7 @@ from vaas.portal.baskets import Baskets
 from vaas.portal.core import Core
 from vaas.portal.run_folders import explained
 from vaas.portal.run_forms import STORE
-from vaas.portal.whereabouts import brought_from, folder_name, store_of, thing_at
+from vaas.portal.whereabouts import brought_from, folder_name, thing_at
 from vaas.stores.base import Store, check_path
 
 __all__ = ["Things", "digest_of_folder", "with_brought"]
@@ -49,12 +49,10 @@ class Things:
             basket, _, thing = said.rpartition("/")
             held = (await self._baskets.thing(visitor, basket, thing)).thing
             kept = {"title": held.title, "uri": held.uri, "checksum": held.checksum, "size": held.size}
-            if held.access.get("how") == "http":
-                _, path = await thing_at(self._core, visitor, held)
-                return {**kept, "catalog": held.catalog, "record": held.record, "path": path}
-            if held.access.get("how") == "store":
-                path = str(held.access["via"]["path"])
-                store = self._store(visitor.user, held.title, held.record, path)
+            if (how := held.access.get("how")) in {"http", "store"}:
+                store, path = await thing_at(self._core, visitor, held)
+                if how == "http":
+                    return {**kept, "catalog": held.catalog, "record": held.record, "path": path}
                 await _entry(store, path)
                 return {**kept, "record": held.record, "store": store.id, "path": path}
         except VaasError as error:
@@ -112,12 +110,6 @@ class Things:
         if wanted.startswith("sha256:") and wanted.removeprefix("sha256:") != sha.hexdigest():
             raise Conflict(f"“{thing['title']}” is not what it was when it was chosen. Choose it again.")
         return {"name": name, "size": size, "sha256": sha.hexdigest()}
-
-    def _store(self, user: User | None, title: str, record: str, path: str) -> Store:
-        store = store_of(self._core.stores, user, record=record, path=path) if user else None
-        if store is None:
-            raise NotFound(f"“{title}” is not among your files any more.")
-        return store
 
 
 def with_brought(asked: Mapping[str, Any], brought: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
