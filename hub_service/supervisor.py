@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,6 +41,7 @@ class Child:
         self._began = 0.0
         self._due = 0.0
         self._quick_deaths = 0
+        self._long = _LOG_BYTES
 
     @property
     def process(self) -> Process:
@@ -55,6 +57,7 @@ class Child:
             return "started"
         code = self._process.poll()
         if code is None:
+            self._turn_log()
             return ""
         self._process = None
         self._quick_deaths = self._quick_deaths + 1 if now - self._began < 60 else 0
@@ -76,8 +79,7 @@ class Child:
         self._process = None
 
     def _start(self, now: float) -> None:
-        if self.log.exists() and self.log.stat().st_size > _LOG_BYTES:
-            self.log.replace(self.log.with_name(f"{self.log.name}.1"))
+        self._turn_log()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command,
@@ -90,6 +92,22 @@ class Child:
             )
         self._began = now
         logging.info("%s started as process %d", self.name, self._process.pid)
+
+    def _turn_log(self) -> None:
+        """Keep a log that has grown long as the one before, and begin it anew; no-op while it is short."""
+        size = self.log.stat().st_size if self.log.exists() else 0
+        if size <= self._long:
+            return
+        before = self.log.with_name(f"{self.log.name}.1")
+        try:
+            before.unlink(missing_ok=True)
+            # Copied, not renamed: what runs has this file open, and goes on at its end, wherever that is.
+            shutil.copyfile(self.log, before)
+            os.truncate(self.log, 0)
+            self._long = _LOG_BYTES
+        except OSError as error:
+            logging.warning("%s cannot be kept as %s: %s", self.log, before.name, error)
+            self._long = size + _LOG_BYTES
 
 
 class Supervisor:
