@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,7 @@ from playwright.sync_api import expect
 
 from e2e.people import Person, Site
 from e2e.test_handing_a_basket import puts_into_basket, shot
+from tests.portal_fixture import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.hub]
 _PATIENCE = 90_000
@@ -23,6 +25,7 @@ def emil(site: Site) -> Iterator[Person]:
     for thing in site.portal.get(f"{api}baskets/current", token=token).json()["things"]:
         site.portal.request("DELETE", f"{api}baskets/current/things/{thing['id']}", token=token)
     yield emil
+    shutil.rmtree(site.portal.data / "homes" / "emil" / "deep.zarr", ignore_errors=True)
     emil.page.goto("about:blank")  # JupyterLab complains of a server that goes
     for launch in site.portal.get(f"{api}launches", token=token).json()["launches"]:
         site.portal.request("DELETE", f"{api}launches/{launch['id']}", token=token)
@@ -50,3 +53,28 @@ def test_two_data_sets_of_a_search_are_there_in_jupyterlab(emil: Person) -> None
     expect(said).to_be_visible(timeout=_PATIENCE)
     expect(said).to_contain_text("'iris.csv': 150")
     shot(emil, "basket-lab")
+
+
+def test_other_data_order_the_places_anew_and_what_was_chosen_stays(emil: Person) -> None:
+    portal, token = emil.site.portal, emil.site.portal.token_for("emil")
+    group = portal.data / "homes" / "emil" / "deep.zarr"
+    group.mkdir()
+    (group / ".zgroup").write_text('{"zarr_format": 2}')
+    said = {"catalog": "here", "record": "file:home-emil/deep.zarr"}
+    address = f"/services/vaas/api/records/here/{said['record']}"
+    until(lambda: portal.get(address, token=token).status_code == 200, seconds=60, what="it to be found")
+    portal.request("POST", "/services/vaas/api/baskets/current/things", token=token, json=said).raise_for_status()
+    emil.goes("apps/penguins/launch")
+    lacks = emil.page.get_by_role("group", name="Where it runs").get_by_text("lacks a reader for Zarr")
+    expect(lacks).to_have_count(0)
+    emil.page.get_by_label("Size").select_option("large")
+    basket = emil.page.get_by_label("Data that goes along")
+    basket.focus()
+    basket.select_option("current")
+    expect(lacks).to_have_count(1)
+    expect(emil.page.get_by_role("status").filter(has_text="What reads this data best comes first.")).to_be_attached()
+    expect(emil.page.get_by_label("Size")).to_have_value("large")
+    expect(basket).to_be_focused()
+    emil.pictures("launch-reads-not")
+    basket.select_option("")
+    expect(lacks).to_have_count(0)

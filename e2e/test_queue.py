@@ -19,7 +19,9 @@ _OPEN = 60_000
 def small(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Site]:
     """Return a portal of our own, whose apps take two visits each."""
     data = tmp_path_factory.mktemp("small") / "data"
-    with running(data, app_python=app_python(), environ={"VAAS_LIMIT_VISITS": "2"}) as portal:
+    with running(
+        data, app_python=app_python(), environ={"VAAS_LIMIT_VISITS": "2", "VAAS_LIMIT_LOST_AFTER": "10"}
+    ) as portal:
         site = Site(portal, browser)
         yield site
         site.close()
