@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
+from weakref import WeakValueDictionary
 
 from vaas.backends.base import Lent, OwnServer, OwnServers
 from vaas.db.base import Records
@@ -41,6 +42,8 @@ class Launching:
 
     def __init__(self, core: Core, baskets: Baskets, *, given: Given = lambda _visitor, _slug, _id: {}) -> None:
         self._core, self._forms, self._environments = core, Forms(core, baskets, given), Environments(core)
+        #: Of each person one start after the other: until the Hub knows of one, nobody can count it.
+        self._turns = WeakValueDictionary[str, asyncio.Lock]()
 
     def offered(self, visitor: Visitor) -> bool:
         """Tell whether the visitor can launch anything here."""
@@ -252,8 +255,9 @@ class Launching:
     async def _start_now(self, lent: Lent, launch: Launch, plan: Plan) -> Launch:
         signed = sign_plan(plan, master=self._core.master_key)
         try:
-            await self._check_running(lent, launch)
-            await self._servers.start(lent, launch_server(launch.id), title=launch.title, plan=signed)
+            async with self._turns.setdefault(lent.user.name, asyncio.Lock()):
+                await self._check_running(lent, launch)
+                await self._servers.start(lent, launch_server(launch.id), title=launch.title, plan=signed)
         except Unavailable as error:
             why = error.message
             return self._change(launch, lambda now: replace(now, state="failed", error=why))
@@ -284,7 +288,7 @@ class Launching:
 
     async def _check_running(self, lent: Lent, launch: Launch) -> None:
         most, mine = self._core.limits.running_each, (launch.created, launch.id)
-        others = [each for each in await self._look(lent, but=launch.id) if each.alive]
+        others = [each for each in await self._look(lent, but=launch.id) if each.alive or each.serves]
         # Of several that are asked for at once the first have the right of way.
         ahead = [each for each in others if each.phase != "asked" or (each.launch.created, each.launch.id) < mine]
         if len(ahead) >= most:
