@@ -14,7 +14,8 @@ from tests.portal_parts import ADA, World
 from vaas.backends.base import Lent, OwnServer
 from vaas.errors import Conflict
 from vaas.launching import Launch, launch_server
-from vaas.model import ServerName, Visitor
+from vaas.model import ServerName, Snapshot, Visitor
+from vaas.portal.launch_forms import Forms
 
 pytestmark = pytest.mark.attack
 AS_ADA, LENT = Visitor(ADA), Lent(ADA, "ada's own")
@@ -59,6 +60,35 @@ async def test_who_starts_old_launches_behind_new_ones_has_no_more_than_may_run(
     done = await asyncio.gather(first, second, return_exceptions=True)
     assert [type(each) for each in done] == [Launch, Conflict]
     assert [name for name, _, _ in labs.plans] == [launch_server(new.id)]
+
+
+async def test_no_more_is_prepared_at_once_than_may_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To copy what belongs to a result takes minutes, and so much disk as a draft may have."""
+
+    async def never(*_: object, **__: object) -> Snapshot:
+        await asyncio.Event().wait()
+        raise AssertionError("not reached")
+
+    world.core.offering, world.core.own_servers = OFFERING, Labs()
+    world.put(ADA, "tides.ipynb", notebook("x = 1"))
+    world.limit(running_each=1)
+    monkeypatch.setattr(Forms, "lacks", lambda *_: True)
+    monkeypatch.setattr(Forms, "complete", never)
+    launching = world.portal.launching
+    old = await launching.ask(AS_ADA, NOTEBOOK)
+    await launching.stop(LENT, old.id)
+    world.clock.forward(seconds=1)
+    new = await launching.begin(LENT, (await launching.ask(AS_ADA, NOTEBOOK)).id)
+    assert new.progress["preparing"]
+    try:
+        with pytest.raises(Conflict, match="Stop one of them"):
+            await launching.start_again(LENT, old.id)
+        await launching.stop(LENT, new.id)
+        assert (await launching.start_again(LENT, old.id)).progress["preparing"]
+    finally:
+        for each in (old, new):
+            await launching.stop(LENT, each.id)
+        await world.settle()
 
 
 @pytest.mark.parametrize("said", [{"state": "failed", "error": "It is over."}, {"state": "stopped", "ended": "time"}])
