@@ -208,7 +208,9 @@ class BatchServers(AppServers):
         if not self.job_log or not number:
             return ""
         path = Path(str(self.job_log).format(homedir=self.req_homedir, job_id=number))
-        lines = [line.strip() for line in read_tail(path, most=4000).splitlines() if line.strip()]
+        # A folder on the way there may be a link that the person has laid: to the log of somebody else.
+        told = read_tail(path, most=4000, owner=self.account.pw_uid)
+        lines = [line.strip() for line in told.splitlines() if line.strip()]
         return _LOG_HEAD.sub("", lines[-1])[:300] if lines else ""
 
 

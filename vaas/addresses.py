@@ -31,7 +31,7 @@ def check_url(url: str) -> SplitResult:
         It is not http or https, has no host, or holds a user name, a password or a character that cannot be.
     """
     text = url.strip()
-    if "\\" in text or any(ord(c) < 32 or ord(c) == 127 for c in text):
+    if "\\" in text or any(ord(c) < 32 or ord(c) == 127 or "\ud800" <= c <= "\udfff" for c in text):
         raise Invalid("This web address holds characters that cannot be used.")
     try:
         parts = urlsplit(text)

@@ -13,11 +13,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vaas import cli_client
-from vaas.cli_client import IN_A_STORE, RUN_PAGE, Client
+from vaas.cli_client import IN_A_STORE, RUN_PAGE, Client, say
 from vaas.client.errors import PortalError
 from vaas.errors import Invalid, VaasError
 from vaas.locks import LOCK
-from vaas.network import connects, parse, text_of
+from vaas.network import connects, entry_of, parse, text_of
 from vaas.requirements import FILES
 from vaas.slug import check_slug
 
@@ -104,7 +104,7 @@ def run_publish(options: argparse.Namespace) -> int:
     try:
         return asyncio.run(_publish(options))
     except VaasError as error:
-        print(f"vaas publish: {error}", file=sys.stderr)
+        say(f"vaas publish: {error}", error=True)
     except OSError as error:
         print(f"vaas publish: {error.filename or 'The system says'}: {error.strerror or error}.", file=sys.stderr)
     return 2
@@ -125,12 +125,12 @@ async def _publish(options: argparse.Namespace) -> int:
     if options.check_only or not (report.get("ok") or options.anyway):
         await client.call("DELETE", f"drafts/{draft['id']}")
         if not report.get("ok"):
-            print("Not published. Mend the notebook, or say --anyway.", file=sys.stderr)
+            say("Not published. Mend the notebook, or say --anyway.", error=True)
         return 0 if report.get("ok") else 1
     app = await client.call("POST", f"drafts/{draft['id']}/publish", publication)
-    print(f"Published: {app['url']}")
+    say(f"Published: {app['url']}")
     if "link" in app:
-        print(f"Link for anyone: {app['link']['url']}")
+        say(f"Link for anyone: {app['link']['url']}")
     return 0
 
 
@@ -150,7 +150,7 @@ def _asked(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
         return "drafts", {"store": found[1], "path": found[2], **beside}
     files, notebook = _collect(Path(options.path), options.include, options.notebook)
     encoded = {path: base64.b64encode(data).decode() for path, data in files.items()}
-    print(f"Sending {len(files)} file{'s' if len(files) != 1 else ''}…")
+    say(f"Sending {len(files)} file{'s' if len(files) != 1 else ''}…")
     return "uploads", {"files": encoded, "notebook": notebook, "slug": options.update}
 
 
@@ -188,7 +188,7 @@ async def _await_check(client: Client, draft_id: str) -> Mapping[str, Any]:
             return report
         line = _told(draft["progress"])
         if line != shown:
-            print(line)
+            say(line)
         shown = line
         await asyncio.sleep(0.5)
 
@@ -213,37 +213,37 @@ async def _await_opens(client: Client, draft_id: str, report: Mapping[str, Any])
 def _print_opens(opens: Mapping[str, Any]) -> None:
     if opens:
         but = ", with exceptions" if opens["mode"] == "instant" and opens.get("why") else ""
-        print(f"It opens {_OPENS[opens['mode']]}{but}.")
+        say(f"It opens {_OPENS[opens['mode']]}{but}.")
     for why in opens.get("why", []):
-        print(f"? {why}")
+        say(f"? {why}")
 
 
 def _print_report(report: Mapping[str, Any]) -> None:
     if report.get("ok"):
         peak = report.get("peak_bytes", 0) / 1e6
-        print(f"The check passed: {report.get('seconds', 0):.1f} s, {peak:.0f} MB at most.")
+        say(f"The check passed: {report.get('seconds', 0):.1f} s, {peak:.0f} MB at most.")
     for problem in report.get("problems", []):
-        print(f"! {problem['text']} {problem['fix']}")
+        say(f"! {problem['text']} {problem['fix']}")
     for error in report.get("errors", []):
-        print(f"! Cell {error['cell']}: {error['name']}: {error['message']}\n{error['traceback']}")
+        say(f"! Cell {error['cell']}: {error['name']}: {error['message']}\n{error['traceback']}")
     for missing in report.get("missing_files", []):
-        print(f"? It reads {missing['path']}, which is not included.")
+        say(f"? It reads {missing['path']}, which is not included.")
     for hint in report.get("hints", []):
-        print(f"? {hint['text']} {hint['fix']}")
+        say(f"? {hint['text']} {hint['fix']}")
     for host in sorted({address["host"] for address in report.get("addresses", [])}):
-        print(f"? It uses the outside address {host}.")
+        say(f"? It uses the outside address {host}.")
     for secret in report.get("secrets", []):
         place = secret.get("file") or f"Cell {secret['cell']}"
-        print(f"? {place} looks as if it held a secret: {secret['kind']}.")
+        say(f"? {place} looks as if it held a secret: {secret['kind']}.")
 
 
 def _print_closed(report: Mapping[str, Any], network: Sequence[str]) -> None:
     found = report.get("addresses", [])
-    hosts = sorted(
-        {one["host"] for one in found if one.get("how") == "connects" and not connects(network, one["host"])}
-    )
+    closed = {one["host"] for one in found if one.get("how") == "connects" and not connects(network, one["host"])}
+    # What is no host may be a command to the shell into which the line is copied.
+    hosts = sorted({entry for host in closed for entry in entry_of(host)})
     if hosts:
-        print(f'! It may not reach what it connects to. To allow it: --network "{" ".join([*network, *hosts])}"')
+        say(f'! It may not reach what it connects to. To allow it: --network "{" ".join([*network, *hosts])}"')
 
 
 def _collect(path: Path, include: list[Path], notebook: str) -> tuple[dict[str, bytes], str]:

@@ -103,15 +103,30 @@ class Content:
 
         Raises StorageFull.
         """
-        try:
-            aside = tempfile.TemporaryDirectory(dir=self.root, prefix=_BEGUN)
-        except OSError as error:
-            raise explain(error) from error
-        with aside as folder:
+        with self._begun() as folder:
             begun = Content(Path(folder))
             yield begun
             for file in begun.root.glob("??/*"):
                 _move(file, self._place(file.name))
+
+    @contextlib.asynccontextmanager
+    async def aside(self) -> AsyncIterator[Path]:
+        """Yield an empty folder, which goes when it is left, with however many files: others go on meanwhile.
+
+        Raises StorageFull.
+        """
+        made = self._begun()
+        try:
+            yield Path(made.name)
+        finally:
+            await asyncio.to_thread(made.cleanup)
+
+    def _begun(self) -> tempfile.TemporaryDirectory[str]:
+        """Make a folder for what is not whole yet. Raises StorageFull."""
+        try:
+            return tempfile.TemporaryDirectory(dir=self.root, prefix=_BEGUN)
+        except OSError as error:
+            raise explain(error) from error
 
     def remove_leftovers(self, *, seconds: float) -> int:
         """Remove what a process began that has ended meanwhile: untouched for so long; return how many those were."""

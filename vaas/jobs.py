@@ -80,10 +80,10 @@ def read_json(path: Path, *, most: int = _STATUS_BYTES) -> dict[str, Any]:
     return said if isinstance(said, dict) else {}
 
 
-def read_tail(path: Path, *, most: int) -> str:
-    """Return the end of a text file, whole lines where there are some; "" when it is not there."""
+def read_tail(path: Path, *, most: int, owner: int | None = None) -> str:
+    """Return the end of a text file, whole lines where there are some; "" when it is not there, or not the owner's."""
     try:
-        data = _bytes(path, most, end=True)
+        data = _bytes(path, most, end=True, owner=owner)
     except OSError:
         return ""
     text = data.decode(errors="replace")
@@ -152,12 +152,14 @@ def mark_of(pid: int) -> str:
     return "" if told[0] in {b"Z", b"X"} else f"{boot}:{told[19].decode()}"
 
 
-def _bytes(path: Path, most: int, *, end: bool = False) -> bytes:
+def _bytes(path: Path, most: int, *, end: bool = False, owner: int | None = None) -> bytes:
     descriptor = os.open(path, _READ)
     with os.fdopen(descriptor, "rb") as file:
         known = os.fstat(descriptor)
         if not stat.S_ISREG(known.st_mode):
             raise OSError(f"{path.name} is no file")
+        if owner not in {None, known.st_uid}:
+            raise OSError(f"{path.name} is somebody else's")
         if end:
             file.seek(max(0, known.st_size - most))
         return file.read(most)

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from vaas.errors import Invalid
 
-__all__ = ["ALL", "MOST", "NOTHING", "connects", "parse", "permits", "text_of", "within", "words"]
+__all__ = ["ALL", "MOST", "NOTHING", "connects", "entry_of", "parse", "permits", "text_of", "within", "words"]
 
 NOTHING: tuple[str, ...] = ()
 ALL = ("*",)
@@ -49,6 +49,15 @@ def parse(text: str) -> tuple[str, ...]:
     if len(entries) > MOST:
         raise Invalid(f"An app can name {MOST} hosts at most. Use *.example.org for many at once.", field="network")
     return entries
+
+
+def entry_of(host: str) -> tuple[str, ...]:
+    """Return the entry for a host of a report, which comes from where foreign code runs; none if it is no host."""
+    try:
+        entries = parse(host)
+    except Invalid:
+        return NOTHING
+    return NOTHING if entries == ALL or len(entries) != 1 else entries
 
 
 def text_of(network: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from hub_service.handlers.base import Page
 from vaas.errors import Invalid
 from vaas.model import Draft
-from vaas.network import ALL, NOTHING, connects, parse, text_of, within
+from vaas.network import ALL, NOTHING, connects, entry_of, parse, text_of, within
 
 __all__ = ["network_in_form", "network_in_json", "shown", "wanted"]
 
@@ -59,17 +59,8 @@ def wanted(draft: Draft, *, site: Iterable[str]) -> dict[str, Any]:
     left = within(draft.network, most)
     found = draft.report.get("addresses") or []
     hosts = dict.fromkeys(one["host"] for one in found if one.get("how") == "connects" and one.get("host"))
-    missing = {host: _entry(host) for host in hosts if not connects(left, host)}
+    missing = {host: entry_of(host) for host in hosts if not connects(left, host)}
     can = [host for host, entry in missing.items() if entry and draft.network != ALL and within(entry, most)]
     closed = [host for host, entry in missing.items() if entry and host not in can]
     both = dict.fromkeys([*draft.network, *(missing[host][0] for host in can)])
     return {"hosts": can, "closed": closed, "network": text_of(both), "asked": text_of(draft.network)}
-
-
-def _entry(host: str) -> tuple[str, ...]:
-    """Return the entry for a host of a report, which comes from where foreign code runs; none if it is no host."""
-    try:
-        entries = parse(host)
-    except Invalid:
-        return NOTHING
-    return NOTHING if entries == ALL or len(entries) != 1 else entries

@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+from markdown_it import MarkdownIt
 
+from hub_service.portals import rebuilt
 from tests.catalog_site import Repository, repository
-from tests.portal_parts import ADA
+from tests.portal_parts import ADA, World
 from tests.searchable import Searchable
 from tests.servers import raw
-from tests.unit.test_carrying import AS_BOB, FOLDER, TIDES, TOKEN, found, launch, placed, put, states, there
+from tests.unit.test_carrying import AS_ADA, AS_BOB, FOLDER, TIDES, TOKEN, found, launch, placed, put, states, there
 from tests.unit.test_handlers import client, site
 from tests.unit.test_lab_placing import Shelf, failed, home, place, shelf, whole
 from tests.unit.test_linked import all_of, files
+from vaas.catalogs import linked
+from vaas.catalogs.invenio import InvenioCatalog
 from vaas.catalogs.linked import MOST_FILES, Linked, LinkedFiles, name_of
-from vaas.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge
+from vaas.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge, Unavailable
 from vaas.http import Http
+from vaas.lab.cell import overview
+from vaas.lab.manifest import Manifest, Thing
 from vaas.launching import launch_server
+from vaas.model import Entry
 from vaas.parcels import END, part
+from vaas.portal import reading
+from vaas.portal.carrying import Carrying
+from vaas.portal.facilities import Alone, Facilities, Neighbour
+from vaas.portal.reading import Reading
+from vaas.query import parse
+from vaas.stores.base import Piece
 from vaas.stores.folder import FolderStore
 
 __all__ = ["found", "home", "shelf", "site", "there"]
@@ -36,7 +52,15 @@ def repo(there: Repository) -> Repository:
 
 @pytest.mark.parametrize(
     "address",
-    ["file:///etc/passwd", "ftp://example.org/x", "http://user:secret@example.org/x", "javascript:x", "", 7],
+    [
+        "file:///etc/passwd",
+        "ftp://example.org/x",
+        "http://user:secret@example.org/x",
+        "javascript:x",
+        "https://example.org/\ud800",
+        "",
+        7,
+    ],
 )
 async def test_addresses_that_are_none_are_left_out(repo: Repository, address: object) -> None:
     repo.lies["a.csv"] = {"links": {"content": address}}
@@ -198,3 +222,149 @@ def test_no_file_of_a_parcel_leaves_its_folder(shelf: Shelf, home: Path, path: s
     place(shelf, home)
     assert "leads elsewhere" in failed(shelf)
     assert [each for each in home.parent.rglob("*") if each.name in {"x.csv", "x", "a.csv"}] == []
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"id": "half \ud800"},
+        {"metadata": {"title": "x", "locations": {"features": [{"geometry": {"coordinates": [10**400, 1]}}]}}},
+        {"metadata": {"title": "x", "dates": [{"type": {"id": ["valid"]}, "date": "2000"}]}},
+    ],
+    ids=["half a character", "a number without end", "a list for a word"],
+)
+async def test_a_record_that_lies_hides_no_other(repo: Repository, lie: dict[str, Any]) -> None:
+    hits = [{**repo.record("one"), **lie}, repo.record("two")]
+    repo.pages["/api/records"] = (200, {}, json.dumps({"hits": {"hits": hits, "total": 2}}).encode())
+    catalog = InvenioCatalog("c", "C", repo.url, http=Http(allowed_private=[repo.url[7:]]))
+    found = await catalog.search(parse("x"), visitor=AS_BOB, limit=10)
+    assert [each.id for each in found.records][-1:] == ["two"]
+
+
+async def test_no_word_of_another_portal_takes_the_page_of_facilities_away(world: World, site: str) -> None:
+    word = "half \ud800 <b>a</b> character\0"
+    facility = {"id": word, "title": word, "kind": word, "description": word, "environments": [word], "sizes": [word]}
+    facility |= {"hardware": {"processor": word, "cores": 1e17}, "technology": [word], "status": {"text": word}}
+    named = [{"id": word, "title": word, "language": {"name": word, "version": word}}]
+    said = {"site": {"name": word, "description": word}, "facilities": [facility], "environments": named}
+
+    class Stranger(Alone):
+        def known(self) -> tuple[Neighbour, ...]:
+            return (
+                Neighbour("Stranger", "https://stranger.example/", "answers", said=rebuilt({**said, "sizes": named})),
+            )
+
+    world.portal.facilities = Facilities(world.core, neighbours=Stranger())
+    async with client(site, "ada") as ada:
+        page = await ada.get("facilities")
+        assert page.status_code == 200 and "half" in page.text and "<b>" not in page.text
+        assert (await ada.get("api/facilities?all=1")).status_code == 200
+
+
+async def lies_in_a_basket(found: Searchable, path: str, kind: str) -> tuple[str, str]:
+    """Put what lies at ada's path into her basket; return the basket's id, and the thing's."""
+    found.put(path, "user:ada", type=kind)
+    basket = await put(found, f"file:p/{path}", catalog="here")
+    (held,) = (await found.portal.baskets.look(AS_ADA, basket)).things
+    return basket, held.thing.id
+
+
+def carrying(found: Searchable) -> Carrying:
+    core, baskets = found.world.core, found.portal.baskets
+    return Carrying(core, baskets, Reading(core, baskets))
+
+
+async def test_a_folder_without_an_end_is_no_endless_walk(found: Searchable, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = list[str]()
+
+    async def inner(_: FolderStore, path: str) -> tuple[Entry, ...]:
+        looked.append(path)
+        assert len(looked) < 100, "nobody comes back from there"
+        return (Entry(f"{path}/a", folder=True),)
+
+    found.world.put(ADA, "cube/a", "x")
+    found.world.limit(draft_files=20)
+    where = await lies_in_a_basket(found, "cube", "folder")
+    monkeypatch.setattr(FolderStore, "here", False)
+    monkeypatch.setattr(FolderStore, "list", inner)
+    with pytest.raises(TooLarge, match="more than 20 files and folders"):
+        await anext(carrying(found).parcel(AS_ADA, *where))
+
+
+async def test_who_goes_away_has_had_copied_what_was_copied(found: Searchable) -> None:
+    """A folder is copied before its first byte is sent: who leaves then, again and again, is stopped as who stays."""
+    found.world.put(ADA, "cube/a", "x" * 900_000)
+    found.world.limit(basket_read=1_000_000)
+    where, carries = await lies_in_a_basket(found, "cube", "folder"), carrying(found)
+    with pytest.raises(TooLarge, match="Today you have"):
+        for _ in range(10):
+            parts = carries.parcel(AS_ADA, *where)
+            for _ in range(2):
+                await anext(parts)
+            await parts.aclose()
+
+
+async def test_a_folder_of_very_many_files_holds_up_nobody(found: Searchable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To find a hundred thousand, or to remove them, takes more than a second, in which nobody else is answered."""
+    threads = list[threading.Thread]()
+
+    def watch(cls: type[Any], name: str) -> None:
+        before = getattr(cls, name)
+
+        def watched(*asked: Any, **more: Any) -> Any:
+            threads.append(threading.current_thread())
+            return before(*asked, **more)
+
+        monkeypatch.setattr(cls, name, watched)
+
+    found.world.put(ADA, "cube/a", "x")
+    where = await lies_in_a_basket(found, "cube", "folder")
+    watch(Path, "rglob")
+    watch(tempfile.TemporaryDirectory, "cleanup")
+    assert [each async for each in carrying(found).parcel(AS_ADA, *where)][-1] == part(END)
+    assert len(threads) == 2 and threading.main_thread() not in threads
+
+
+async def test_who_sends_a_file_byte_by_byte_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/csv\r\nContent-Length: 1000\r\n\r\n")
+        while True:
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+    monkeypatch.setattr(linked, "_SILENCE", 0.2)
+    async with raw(talk) as port, asyncio.timeout(5):
+        place = f"http://127.0.0.1:{port}"
+        store = LinkedFiles("C", [Linked("x", f"{place}/x")], at=place, http=Http(allowed_private=[place[7:]]))
+        with pytest.raises(Unavailable, match="does not come from where"):
+            await all_of(store, "x")
+
+
+async def test_a_store_that_does_not_come_to_an_end_takes_no_place_for_long(
+    found: Searchable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(*_: object) -> Piece:
+        await asyncio.Event().wait()
+        raise AssertionError("not reached")
+
+    found.world.put(ADA, "a.csv", "x")
+    where = await lies_in_a_basket(found, "a.csv", "data")
+    for name, value in (("here", False), ("piece", never)):
+        monkeypatch.setattr(FolderStore, name, value)
+    monkeypatch.setattr(reading, "_SECONDS", 0.05)
+    reads = Reading(found.world.core, found.portal.baskets)
+    async with asyncio.timeout(5):
+        for _ in range(5):
+            with pytest.raises(Unavailable, match="too slowly"):
+                await reads.piece(AS_ADA, *where, offset=0, size=1)
+
+
+@pytest.mark.parametrize("failed", [{}, {"0": "It is gone."}], ids=["fetched", "not fetched"])
+def test_no_name_of_a_file_is_markdown_beside_the_notebook(failed: dict[str, str]) -> None:
+    name = name_of("`[sign in](mailto:x@evil.example)<img src=x>``.csv")
+    manifest = Manifest("id", "Waves", "Launches/Waves", "", things=(Thing("0", "Tides", name),))
+    shown = MarkdownIt("commonmark").render(
+        overview(manifest, {"0": f"data/{name}"}, failed=failed, notebook="Notebook.ipynb")
+    )
+    assert "sign in" in shown and "<a " not in shown and "<img" not in shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -11,6 +12,7 @@ import batchspawner
 import psutil
 import pytest
 
+from hub_service.cluster_servers import BatchServers
 from hub_service.spawner import with_app_servers
 from hub_service.wrapped import mixin_for
 from tests.condor import Pool
@@ -76,3 +78,23 @@ async def test_a_job_that_says_that_it_runs_elsewhere_leads_the_proxy_nowhere(
     assert spawner.state_gethost() == "127.0.0.1"
     # A job of that number in the hands of somebody else is another one.
     assert f'splitUserName(RemoteOwner)[0] == "{condor_person}"' in (tmp_path / "asked").read_text()
+
+
+async def test_no_link_in_a_home_shows_the_log_of_somebody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Hub may read all logs, and whose programs say which number a job has is the person."""
+    theirs, home = tmp_path / "theirs", tmp_path / "home"
+    for folder in (theirs, home):
+        folder.mkdir()
+    (theirs / "7.log").write_text("what is secret\n")
+    (home / ".vaas-jobs").symlink_to(theirs)
+    person = SimpleNamespace(pw_name="sam", pw_dir=str(home), pw_uid=os.getuid() + 1)
+    monkeypatch.setattr(BatchServers, "account", property(lambda _: person))
+    spawner = with_app_servers(batchspawner.CondorSpawner, mixin_for(batchspawner.CondorSpawner))(
+        user=SimpleNamespace(name="sam"), exec_prefix="", batch_history_cmd="true {job_id}", req_homedir=str(home)
+    )
+    spawner.last_job = ("7", "")
+    assert await spawner.why_failed("") == "The server could not be started: its job ended without a word."
+    person.pw_uid = os.getuid()
+    assert await spawner.why_failed("") == "The server could not be started: what is secret"

@@ -436,6 +436,10 @@ async def test_a_file_that_is_changed_while_a_piece_is_read_is_none() -> None:
             await at(port).piece("file.bin", 0, 3)
 
 
+#: Under another name for tests that are told a status.
+file_in_a_listing = status
+
+
 class TestBringing:
     """A folder of this machine that is sent to an account."""
 
@@ -459,6 +463,8 @@ class TestBringing:
         def answer(request: HTTPServerRequest) -> tuple[int, dict[str, str], bytes]:
             asked.append((request.method or "", request.path))
             code = {"PROPFIND": 404, "DELETE": 204, refused: status}.get(request.method or "", 201)
+            if request.method == "PROPFIND" and "/.vaas-" in request.path:
+                return 207, {}, listing(file_in_a_listing(f"{request.path}a"))
             return code, {}, b""
 
         async with web(answer) as port:

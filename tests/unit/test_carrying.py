@@ -25,6 +25,7 @@ from vaas.lab.portal import PortalClient
 from vaas.launching import Launch, launch_server
 from vaas.model import Visitor
 from vaas.portal import Portal
+from vaas.portal.whereabouts import folder_name
 
 AS_ADA, AS_BOB = Visitor(ADA), Visitor(BOB)
 TIDES = b"year,level\n2000,1\n" * 10_000
@@ -117,7 +118,7 @@ async def test_a_folder_that_is_not_mounted_comes_with_what_it_says_of_itself(
     folder = tmp_path / "home" / FOLDER / "data" / "cube"
     assert sorted(str(each.relative_to(folder)) for each in folder.rglob("*")) == [".zgroup", "t", "t/.zarray", "t/0"]
     assert next(iter(last["things"].values())) == {"done": 6, "of": 6, "state": "done", "message": ""}
-    assert [*found.world.core.content.root.glob("tmp*")] == [], "what was copied for it is gone"
+    assert [*found.world.core.content.root.glob(".pending-*")] == [], "what was copied for it is gone"
 
 
 async def test_what_cannot_be_had_is_named_with_its_page_and_why(
@@ -183,3 +184,8 @@ async def test_apps_read_a_record_of_one_file_as_any_other(found: Searchable, th
     assert (piece.data, piece.size) == (b"2000,1\n", len(TIDES))
     with pytest.raises(Invalid, match="several files"):
         await found.portal.reading.piece(AS_ADA, basket, two[1], offset=0, size=7)
+
+
+def test_a_folder_is_called_so_that_every_disk_takes_it() -> None:
+    assert len(folder_name("𐍈" * 200).encode()) <= 200 and folder_name("𐍈 ").strip() == "𐍈"
+    assert folder_name("..") == folder_name("\ud800") == "Notebook"

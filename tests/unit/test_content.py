@@ -330,3 +330,13 @@ def test_what_a_process_began_that_is_gone_is_removed_and_nothing_else(content: 
         os.utime(begun, (0, 0))
     assert content.remove_leftovers(seconds=3600) == 1
     assert left(content) == [kept] and not list(content.root.glob(".pending-*"))
+
+
+async def test_what_is_put_aside_goes_and_is_known_as_begun(content: Content) -> None:
+    async with content.aside() as aside:
+        (aside / "half").write_bytes(b"1")
+        assert content.remove_leftovers(seconds=3600) == 0
+    assert not aside.exists()
+    async with content.aside() as aside:
+        os.utime(aside, (0, 0))
+        assert content.remove_leftovers(seconds=3600) == 1, "as if its process had died"

@@ -747,3 +747,4 @@ def test_folders_are_called_after_title_and_day() -> None:
     assert folder_name(replace(run, title=' ../a/b\x00 "c" ‮ ')) == "a b c 2026-03-01"
     assert folder_name(replace(run, title="...")) == "Run 2026-03-01"
     assert len(folder_name(replace(run, title="x" * 900))) < 100
+    assert len(folder_name(replace(run, title="😀" * 900)).encode()) < 240

@@ -86,7 +86,9 @@ def text(value: object, most: int = _LONGEST) -> str:
     """Return a text of at most so many characters, without markup; "" for anything else."""
     if not isinstance(value, str):
         return ""
-    plain = html.unescape(_MARKUP.sub(" ", value[: 8 * most]))
+    # Half a character can stand in no address, and on no page.
+    whole = value[: 8 * most].encode(errors="replace").decode()
+    plain = html.unescape(_MARKUP.sub(" ", whole))
     return shorten(" ".join(clean_text(plain).split()), most)
 
 
@@ -165,6 +167,7 @@ def box(value: object) -> tuple[float, float, float, float] | None:
         numbers = [*numbers[:2], *numbers[3:5]]
     if len(numbers) != 4:
         return None
-    west, south, east, north = (float(each) for each in numbers)
+    west, south, east, north = numbers
     fits = -180 <= west <= 180 and -180 <= east <= 180 and -90 <= south <= north <= 90
-    return (west, south, east, north) if fits else None
+    # Before, a whole number may be too large for that.
+    return (float(west), float(south), float(east), float(north)) if fits else None

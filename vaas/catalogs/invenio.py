@@ -141,7 +141,7 @@ def _licence(rights: object) -> str:
 
 def _time(said: object) -> tuple[datetime | None, datetime | None]:
     """Return the time that the data are about."""
-    spans = {get(one, "type", "id"): span(get(one, "date")) for one in each(get(said, "dates"))}
+    spans = {text(get(one, "type", "id")): span(get(one, "date")) for one in each(get(said, "dates"))}
     return next((spans[kind] for kind in _ABOUT if kind in spans), (None, None))
 
 

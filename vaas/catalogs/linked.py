@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ MOST_FILES = 500
 _FILE_BYTES, _LONGEST = 10_000_000_000, 180
 #: How often one address may send on to the next, and how long nothing may come (seconds).
 _HOPS, _SILENCE = 5, 20.0
+#: Bytes a second below which a file does not come at all: what reads it would be of no use to others meanwhile.
+_SLOWEST = 10_000
 #: Where each piece has to be read from the file's start, it begins at most so many bytes after it.
 _MOST_SKIPPED = 8_000_000
 _PAGES, _PAGE_ENDS = ("text/html", "application/xhtml"), (".html", ".htm", ".xhtml")
@@ -233,8 +236,12 @@ class LinkedFiles(Store):
         return target.geturl()
 
     async def _bytes(self, file: Linked, answer: Stream) -> AsyncGenerator[bytes, None]:
+        began, size = time.monotonic(), 0
         try:
             async for chunk in answer.chunks():
+                size += len(chunk)
+                if time.monotonic() - began > _SILENCE + size / _SLOWEST:
+                    raise Unavailable("", log_message="It comes too slowly.")
                 yield chunk
         except VaasError as error:
             raise self._explained(file, error) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -119,8 +120,8 @@ def _data_lines(manifest: Manifest, places: Mapping[str, str]) -> list[str]:
 
 def _here(thing: Thing, place: str, failed: str, modules: Collection[str] | None) -> list[str]:
     if failed:
-        return [f"**It could not be fetched.** {_plain(failed)}", f"It is to be `{place}`."]
-    return [f"`{place}`", _fenced(_loading(thing, place, modules))]
+        return [f"**It could not be fetched.** {_plain(failed)}", f"It is to be {_code(place)}."]
+    return [_code(place), _fenced(_loading(thing, place, modules))]
 
 
 def _loading(thing: Thing, place: str, modules: Collection[str] | None) -> str:
@@ -132,6 +133,12 @@ def _loading(thing: Thing, place: str, modules: Collection[str] | None) -> str:
 
 def _fenced(code: str) -> str:
     return f"```python\n{code}\n```"
+
+
+def _code(text: str) -> str:
+    """Return foreign words as code within a line: between more backticks than are in them."""
+    marks = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{marks}{text}{marks}" if marks == "`" else f"{marks} {text} {marks}"
 
 
 def _plain(text: str) -> str:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from vaas.content import explain
 from vaas.errors import TooLarge, Unavailable, VaasError
@@ -17,6 +15,7 @@ from vaas.parcels import END, part
 from vaas.portal.baskets import Baskets
 from vaas.portal.core import Core
 from vaas.portal.reading import Reading
+from vaas.portal.run_things import files_below
 from vaas.portal.whereabouts import thing_at
 from vaas.stores.base import Store
 
@@ -58,7 +57,7 @@ class Carrying:
             self._check(known, f"“{thing.title}”")
             self._reading.count(visitor, "", ahead=known)
             yield part({"size": known})
-            parts = self._copied(store, path) if copied else self._read(store, files)
+            parts = self._copied(visitor, store, path) if copied else self._read(store, files)
             try:
                 async with aclosing(self._within(visitor, parts, thing.title)) as carried:
                     async for each in carried:
@@ -73,8 +72,8 @@ class Carrying:
             return [_File("", entry)]
         found, folders, most = list[_File](), [entry.path], self._core.limits.draft_files
         strip = len(entry.path) + 1 if entry.path else 0
-        while folders:
-            for each in await store.list(folders.pop()):
+        for folder in folders:  # and those that are found in them: one may lie in itself, without an end
+            for each in await store.list(folder):
                 if each.folder:
                     folders.append(each.path)
                 else:
@@ -92,11 +91,15 @@ class Carrying:
                 async for chunk in chunks:
                     yield part({}, chunk), len(chunk)
 
-    async def _copied(self, store: Store, path: str) -> AsyncGenerator[tuple[bytes, int], None]:
-        """Copy a folder of this machine first, so that what it says of itself comes along although it is hidden."""
-        with tempfile.TemporaryDirectory(dir=self._core.content.root) as aside:
-            folder = Path(aside) / "folder"
-            taking = asyncio.ensure_future(store.take(path, folder, limit=self._core.limits.basket_read))
+    async def _copied(self, visitor: Visitor, store: Store, path: str) -> AsyncGenerator[tuple[bytes, int], None]:
+        """Copy a folder of this machine first, so that what it says of itself comes along although it is hidden.
+
+        It is counted here: for who goes away meanwhile it is copied all the same.
+        """
+        sizes, most = list[int](), self._core.limits.basket_read
+        async with self._core.content.aside() as aside:
+            folder = aside / "folder"
+            taking = asyncio.ensure_future(store.take(path, folder, limit=most, told=sizes.append))
             try:
                 while not taking.done():
                     await asyncio.wait({taking}, timeout=_BEAT)
@@ -106,12 +109,15 @@ class Carrying:
                 raise explain(error) from error
             finally:
                 await _ended(taking)
+                with suppress(TooLarge):
+                    self._reading.count(visitor, "", sum(sizes))
+            self._reading.count(visitor, "")  # and refused, where it was too much
             yield part({"size": size}), 0
-            for file in sorted(each for each in folder.rglob("*") if each.is_file()):
+            for file in await asyncio.to_thread(files_below, folder):
                 yield part({"file": file.relative_to(folder).as_posix(), "checksum": ""}), 0
                 with file.open("rb") as opened:
                     while chunk := await asyncio.to_thread(opened.read, _CHUNK):
-                        yield part({}, chunk), len(chunk)
+                        yield part({}, chunk), 0
 
     async def _within(
         self, visitor: Visitor, parts: AsyncGenerator[tuple[bytes, int], None], title: str

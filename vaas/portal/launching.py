@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
+from weakref import WeakValueDictionary
 
 from vaas.backends.base import Lent, OwnServer, OwnServers
 from vaas.db.base import Records
@@ -41,6 +42,8 @@ class Launching:
 
     def __init__(self, core: Core, baskets: Baskets, *, given: Given = lambda _visitor, _slug, _id: {}) -> None:
         self._core, self._forms, self._environments = core, Forms(core, baskets, given), Environments(core)
+        #: Of each person one start after the other: until the Hub knows of one, nobody can count it.
+        self._turns = WeakValueDictionary[str, asyncio.Lock]()
 
     def offered(self, visitor: Visitor) -> bool:
         """Tell whether the visitor can launch anything here."""
@@ -177,12 +180,13 @@ class Launching:
         makes = snapshot and plan.environment.kind == "lock" and plan.environment.state != "ready"
         if not makes and not self._forms.lacks(launch.asked):
             return await self._start_now(lent, launch, plan)
-        with suppress(Unavailable):  # it is looked again when it is about to start
-            await self._check_running(lent, launch)
         # Known by a word of its own: who stops it and starts it again may do so before this one has ended.
         begun: dict[str, Any] = {"preparing": self._core.new_id(), "message": "Looking for what it needs."}
         begun |= {COPYING: 0} if self._forms.lacks(launch.asked) else {}
-        launch = self._change(launch, lambda now: replace(now, progress=begun))
+        async with self._turn(lent):
+            with suppress(Unavailable):  # it is looked again when it is about to start
+                await self._check_running(lent, launch)
+            launch = self._change(launch, lambda now: replace(now, progress=begun))
         self._core.spawn(self._start_later(lent, launch))
         return launch
 
@@ -252,8 +256,9 @@ class Launching:
     async def _start_now(self, lent: Lent, launch: Launch, plan: Plan) -> Launch:
         signed = sign_plan(plan, master=self._core.master_key)
         try:
-            await self._check_running(lent, launch)
-            await self._servers.start(lent, launch_server(launch.id), title=launch.title, plan=signed)
+            async with self._turn(lent):
+                await self._check_running(lent, launch)
+                await self._servers.start(lent, launch_server(launch.id), title=launch.title, plan=signed)
         except Unavailable as error:
             why = error.message
             return self._change(launch, lambda now: replace(now, state="failed", error=why))
@@ -284,13 +289,16 @@ class Launching:
 
     async def _check_running(self, lent: Lent, launch: Launch) -> None:
         most, mine = self._core.limits.running_each, (launch.created, launch.id)
-        others = [each for each in await self._look(lent, but=launch.id) if each.alive]
+        others = [each for each in await self._look(lent, but=launch.id) if each.alive or each.serves]
         # Of several that are asked for at once the first have the right of way.
-        ahead = [each for each in others if each.phase != "asked" or (each.launch.created, each.launch.id) < mine]
+        ahead = [each for each in others if _has_its_place(each) or (each.launch.created, each.launch.id) < mine]
         if len(ahead) >= most:
             raise Conflict(
                 f"{len(ahead)} servers of yours run already, as many as one may have. Stop one of them first."
             )
+
+    def _turn(self, lent: Lent) -> asyncio.Lock:
+        return self._turns.setdefault(lent.user.name, asyncio.Lock())
 
     async def _look(self, lent: Lent, *, but: str = "") -> list[Standing]:
         with self._core.database.begin() as records:
@@ -328,3 +336,8 @@ class Launching:
         if launch is None or launch.owner != user.name:
             raise NotFound("There is no such launch.")
         return launch
+
+
+def _has_its_place(now: Standing) -> bool:
+    """Tell whether it counts for all others: what is only asked for lets pass what was asked for before."""
+    return now.phase != "asked" or bool(now.launch.progress.get("preparing"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from vaas.errors import Invalid
@@ -37,7 +38,8 @@ def clean_placed(said: Mapping[str, Any], *, known: Mapping[str, Any]) -> dict[s
     if "percent" in said:
         found["percent"] = int(min(100, _number(said["percent"])))
     if isinstance(said.get("things"), Mapping):
-        found["things"] = {**found.get("things", {}), **_things(said["things"])}
+        things = {**found.get("things", {}), **_things(said["things"])}
+        found["things"] = dict(islice(things.items(), _MOST_THINGS))
     if isinstance(said.get("use"), Mapping):
         memory, cpu = (_number(said["use"].get(name)) for name in ("memory", "cpu"))
         found["use"] = {"memory": int(memory), "cpu": round(cpu, 2)}

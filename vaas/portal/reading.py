@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-from vaas.errors import Invalid, TooLarge
+from vaas.errors import Invalid, TooLarge, Unavailable
 from vaas.keeping import Thing
 from vaas.model import Entry, Visitor
 from vaas.portal.baskets import Baskets
@@ -21,6 +24,8 @@ MOST = 2_000_000
 _LEAST = 64_000
 #: So many are read at once, and so many of them for one person.
 _AT_ONCE, _EACH = 4, 2
+#: So many seconds one piece may take from elsewhere: a place that sends it byte by byte holds nobody up.
+_SECONDS = 60.0
 #: A person may read as much as so many visits, in a day.
 _VISITS = 5
 #: Of so many visits and people it is kept how much they have read.
@@ -54,16 +59,19 @@ class Reading:
             It is nothing that can be read here.
         TooLarge
             The visit or the person has read as much as one may, or would with all of this file.
+        Unavailable
+            Its store does not answer, or too slowly.
         """
         thing = (await self._baskets.thing(visitor, basket_id, thing_id)).thing
         store, path = await thing_at(self._core, visitor, thing)
 
         async def read(_: int) -> Piece:
-            entry = await self._file(store, path, thing)
-            # One that has no size may be one whose store does not say it.
-            wanted = max(0, min(size, MOST, entry.size - offset)) if entry.size else min(size, MOST)
-            self.count(visitor, visit, wanted, ahead=0 if offset else entry.size)
-            piece = await store.piece(path, offset, wanted, entry)
+            async with _in_time(store, thing):
+                entry = await self._file(store, path, thing)
+                # One that has no size may be one whose store does not say it.
+                wanted = max(0, min(size, MOST, entry.size - offset)) if entry.size else min(size, MOST)
+                self.count(visitor, visit, wanted, ahead=0 if offset else entry.size)
+                piece = await store.piece(path, offset, wanted, entry)
             if piece.skipped:
                 self.count(visitor, visit, piece.skipped)
             return piece
@@ -96,3 +104,12 @@ class Reading:
             self._read[reader] = before + _LEAST  # nothing is read of what is refused at its start
         if max(read, before + ahead) > most:
             raise TooLarge(f"{who} read {before // 1_000_000} MB of baskets, and {most // 1_000_000} MB is the most.")
+
+
+@asynccontextmanager
+async def _in_time(store: Store, thing: Thing) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(None if store.here else _SECONDS):
+            yield
+    except TimeoutError as error:
+        raise Unavailable(f"“{thing.title}” comes too slowly. Try again later.") from error

@@ -7,7 +7,6 @@ published of the result and a launch of it.
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, replace
@@ -21,7 +20,7 @@ from vaas.errors import Conflict, NotFound, TooLarge
 from vaas.launching import Offering, Run
 from vaas.model import Draft, Entry, File, Snapshot, User, Visitor
 from vaas.portal.core import Core
-from vaas.portal.run_things import digest_of_folder
+from vaas.portal.run_things import digest_of_folder, files_below
 from vaas.portal.whereabouts import brought_from, store_of
 from vaas.stores.base import Counted, Store
 
@@ -184,14 +183,14 @@ class Belongings:
     ) -> tuple[str, list[File]]:
         """Keep the files of a folder, taken as for the run; return its checksum, too."""
         files, limits = list[File](), self._core.limits
-        with tempfile.TemporaryDirectory(dir=content.root) as aside:
-            folder = Path(aside) / "folder"
+        async with content.aside() as aside:
+            folder = aside / "folder"
             try:
                 await store.take(entry.path, folder, limit=int(thing["size"]), told=counted)
             except OSError as error:
                 raise explain(error) from error
             digest = await asyncio.to_thread(digest_of_folder, folder)
-            for each in sorted(found for found in folder.rglob("*") if found.is_file()):
+            for each in await asyncio.to_thread(files_below, folder):
                 async with aclosing(_chunks(each)) as chunks:
                     kept = await content.add_stream(chunks, limit=limits.draft_bytes)
                 files.append(File(f"{path}/{each.relative_to(folder)}", *kept))

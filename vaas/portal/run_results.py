@@ -27,7 +27,8 @@ _log = logging.getLogger("vaas")
 #: The folder of all results in a person's store.
 _TOP = "Runs"
 _MOST_SAME = 1000
-_LONGEST = 80
+#: Characters of a folder's name, and bytes: of some letters each has four, and a name on a disk has 255.
+_LONGEST, _BYTES = 80, 200
 _WORDS = {"done": "is done", "failed": "failed", "cancelled": "was cancelled"}
 
 
@@ -143,8 +144,9 @@ class Results:
 def folder_name(run: Run) -> str:
     """Return what the folder of its results is called: by title and day."""
     title = "".join(" " if c in '/\\:*?"<>|' else c for c in clean_text(run.title))
-    title = " ".join(title.split()).strip(". ")[:_LONGEST].strip()
-    return f"{title or 'Run'} {run.created:%Y-%m-%d}"
+    title = " ".join(title.split()).strip(". ")[:_LONGEST]
+    short = title.encode(errors="replace")[:_BYTES].decode(errors="ignore").strip()
+    return f"{short or 'Run'} {run.created:%Y-%m-%d}"
 
 
 async def _is_of(store: Store, path: str, run: Run) -> bool:

@@ -19,7 +19,7 @@ from vaas.portal.run_forms import STORE
 from vaas.portal.whereabouts import brought_from, folder_name, thing_at
 from vaas.stores.base import Store, check_path
 
-__all__ = ["Things", "digest_of_folder", "with_brought"]
+__all__ = ["Things", "digest_of_folder", "files_below", "with_brought"]
 
 #: What is kept of a thing once it was brought.
 _BROUGHT = ("name", "size", "sha256")
@@ -120,10 +120,15 @@ def with_brought(asked: Mapping[str, Any], brought: Sequence[Mapping[str, Any]])
     return {**asked, **({"things": things} if things else {})}
 
 
+def files_below(folder: Path) -> list[Path]:
+    """Return all files below a folder in their order; of very many that takes a while, in a thread."""
+    return sorted(each for each in folder.rglob("*") if each.is_file())
+
+
 def digest_of_folder(folder: Path) -> str:
     """Return the checksum of all that is in a folder: of the paths in it, and of the bytes."""
     whole = hashlib.sha256()
-    for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+    for path in files_below(folder):
         with path.open("rb") as file:
             inner = hashlib.file_digest(file, "sha256").hexdigest()
         whole.update(os.fsencode(f"{path.relative_to(folder)}\0{inner}\n"))

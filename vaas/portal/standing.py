@@ -59,6 +59,8 @@ class Standing:
         When something was last done in it.
     starts_in:
         The batch system's estimate in seconds, None where there is none.
+    serves:
+        Whether the Hub has a server of it, whatever the launch says of itself.
     """
 
     launch: Launch
@@ -68,6 +70,7 @@ class Standing:
     url: str = ""
     used: datetime | None = None
     starts_in: float | None = None
+    serves: bool = False
 
     @property
     def alive(self) -> bool:
@@ -157,7 +160,7 @@ def standing(launch: Launch, server: OwnServer) -> Standing:
     elif phase == "asked" and COPYING in launch.progress:
         percent = _done({"percent": launch.progress[COPYING]}) // 2
     url = f"{server.url}lab{_opened(launch)}" if phase == "ready" and server.url else ""
-    return Standing(launch, phase, percent, _message(launch, phase, server), url, server.used, server.starts_in)
+    return Standing(launch, phase, percent, _message(launch, phase, server), url, server.used, server.starts_in, runs)
 
 
 def _running(launch: Launch, phase: str) -> Launch:

@@ -18,6 +18,8 @@ from vaas.stores.base import Store, StoreSource
 
 __all__ = ["brought_from", "folder_name", "record_at", "store_of", "thing_at"]
 
+#: Characters of a folder's name, and bytes: of some letters each has four, and a name on a disk has 255.
+_LONGEST, _BYTES = 80, 200
 _NO_FILE = "“{title}” is no file: it can be opened at {uri}"
 
 
@@ -78,4 +80,5 @@ async def brought_from(core: Core, user: User, thing: Mapping[str, Any]) -> tupl
 def folder_name(title: str) -> str:
     """Return a title as a folder is called: one part of a path that is not hidden."""
     kept = re.sub(r"[^\w .,()+-]+", " ", clean_text(title))
-    return " ".join(kept.split())[:80].strip(" .") or "Notebook"
+    short = " ".join(kept.split())[:_LONGEST].encode()[:_BYTES].decode(errors="ignore")
+    return short.strip(" .") or "Notebook"

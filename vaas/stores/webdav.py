@@ -7,7 +7,7 @@ import base64
 import contextlib
 import os
 import secrets
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -151,10 +151,17 @@ class WebdavStore(Store):
         hidden = f"{above}{slash}.vaas-{secrets.token_hex(8)}.tmp"
         try:
             await self._check_change((await self._make(hidden)).status, path)
+            folders, sizes = [hidden], list[int]()
             for name, is_folder in await asyncio.to_thread(contained, folder):
                 to = f"{hidden}/{name}"
-                answer = await (self._make(to) if is_folder else self._send(to, folder, name))
+                if is_folder:
+                    answer = await self._make(to)
+                    folders.append(to)
+                else:
+                    answer, size = await self._send(to, folder, name)
+                    sizes.append(size)
                 self._check(answer.status, f"{path}/{name}", {200, 201, 204})
+            await self._check_whole(path, folders, sizes)
             moved = {"Destination": self._url(path), "Overwrite": "F"}
             answer = await self._request("MOVE", self._url(hidden) + "/", path, moved, None)
             if answer.status == 412:
@@ -167,11 +174,26 @@ class WebdavStore(Store):
     async def _make(self, path: str) -> Response:
         return await self._request("MKCOL", self._url(path) + "/", path, {}, b"")
 
-    async def _send(self, path: str, folder: Path, name: str) -> Response:
+    async def _check_whole(self, path: str, folders: Iterable[str], sizes: Iterable[int]) -> None:
+        """Raise Unavailable where the server has not all that it took: nobody else keeps it then.
+
+        Names are not compared: some servers write them in another way.
+        """
+        kept = [
+            entry.size
+            for at in folders
+            for entry in await self._propfind(at, "1")
+            if not entry.folder and entry.path.count("/") == at.count("/") + 1
+        ]
+        if sorted(kept) != sorted(sizes):
+            raise Unavailable(f"“{self.title}” has not kept all of “{path}”.")
+
+    async def _send(self, path: str, folder: Path, name: str) -> tuple[Response, int]:
+        """Send a file; return the answer, and how large it was."""
         with await asyncio.to_thread(opened, folder, name) as file:
             body = FileBody(file, os.fstat(file.fileno()).st_size)
             headers, seconds = {"Content-Type": "application/octet-stream"}, 60 + body.size / _UPLOAD_BYTES_PER_SECOND
-            return await self._request("PUT", self._url(path), path, headers, body, seconds=seconds)
+            return await self._request("PUT", self._url(path), path, headers, body, seconds=seconds), body.size
 
     async def _remove(self, path: str) -> None:
         """Delete what was not brought to its end; a server that is gone keeps it, under its hidden name."""
