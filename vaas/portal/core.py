@@ -106,6 +106,8 @@ class Limits:
     runs_queued: int = 500
     runs_kept: int = 1_000
     series_runs: int = 200
+    #: E-mails that tell of one person's runs in a day: whom they are sent to may not have asked.
+    emails_each: int = 50
     #: How long one may take where its size does not say, how many bytes of data are brought for it, and how many it
     #: writes; for how many days results that cannot be put into a store are kept.
     run_seconds: int = 86_400

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -57,6 +58,8 @@ class Results:
         self._core, self._spool, self.post = core, spool, post
         #: What became of the last e-mail of this process; None: there was none.
         self.sent: Sent | None = None
+        #: How many were sent for whom, and on which day.
+        self._told, self._day = Counter[str](), core.now().date()
 
     async def bring(self, run: Run) -> Run:
         """Return the run that is over with the folder in which its results are.
@@ -108,9 +111,20 @@ class Results:
             if not all(each.over for each in same):
                 return
             said, error, page = _all_ended(run.series_title, same), "", f"runs/series/{run.series}"
+        if not self._may_tell(run):
+            return
         look = f"Look at it: {self._core.public_url}{page}"
-        lines = [said, *([error] if error else []), look, "", "You asked the portal to tell you."]
+        lines = [said, *([error] if error else []), look, "", f"{run.owner} asked the portal to tell this address."]
         self._core.spawn(self._send(self.post, address, said, "\n".join(lines)))
+
+    def _may_tell(self, run: Run) -> bool:
+        """Count an e-mail for the run's owner; False where there were as many today as may be."""
+        if self._day != self._core.now().date():
+            self._told, self._day = Counter(), self._core.now().date()
+        self._told[run.owner] += 1
+        if self._told[run.owner] == self._core.limits.emails_each + 1:
+            _log.warning("No more e-mails are sent today for runs of %s", run.owner)
+        return self._told[run.owner] <= self._core.limits.emails_each
 
     async def _send(self, post: Post, address: str, subject: str, text: str) -> None:
         try:
