@@ -25,7 +25,9 @@ def emil(site: Site) -> Iterator[Person]:
     for thing in site.portal.get(f"{api}baskets/current", token=token).json()["things"]:
         site.portal.request("DELETE", f"{api}baskets/current/things/{thing['id']}", token=token)
     yield emil
-    shutil.rmtree(site.portal.data / "homes" / "emil" / "deep.zarr", ignore_errors=True)
+    home = site.portal.data / "homes" / "emil"
+    shutil.rmtree(home / "deep.zarr", ignore_errors=True)
+    (home / "plain.ipynb").unlink(missing_ok=True)
     emil.page.goto("about:blank")  # JupyterLab complains of a server that goes
     for launch in site.portal.get(f"{api}launches", token=token).json()["launches"]:
         site.portal.request("DELETE", f"{api}launches/{launch['id']}", token=token)
@@ -57,6 +59,7 @@ def test_two_data_sets_of_a_search_are_there_in_jupyterlab(emil: Person) -> None
 
 def test_other_data_order_the_places_anew_and_what_was_chosen_stays(emil: Person) -> None:
     portal, token = emil.site.portal, emil.site.portal.token_for("emil")
+    emil.keeps("plain.ipynb", "x = 1")
     group = portal.data / "homes" / "emil" / "deep.zarr"
     group.mkdir()
     (group / ".zgroup").write_text('{"zarr_format": 2}')
@@ -64,7 +67,7 @@ def test_other_data_order_the_places_anew_and_what_was_chosen_stays(emil: Person
     address = f"/services/vaas/api/records/here/{said['record']}"
     until(lambda: portal.get(address, token=token).status_code == 200, seconds=60, what="it to be found")
     portal.request("POST", "/services/vaas/api/baskets/current/things", token=token, json=said).raise_for_status()
-    emil.goes("apps/penguins/launch")
+    emil.goes("launch?store=home&path=plain.ipynb")
     lacks = emil.page.get_by_role("group", name="Where it runs").get_by_text("lacks a reader for Zarr")
     expect(lacks).to_have_count(0)
     emil.page.get_by_label("Size").select_option("large")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import email
 import time
 from dataclasses import replace
+from email import policy
 from pathlib import Path
 
 import pytest
 
+from hub_service.post import post
+from tests.mail import mailbox
 from tests.notebooks import notebook
 from tests.portal_parts import ADA, World
 from tests.run_parts import runs_of
@@ -56,3 +60,21 @@ def test_many_long_values_are_no_way_to_fill_the_database() -> None:
     assert len(filled(fields, {"p0": "x" * 19_000, "p1": "y" * 19_000})) == 2
     with pytest.raises(Invalid, match="together"):
         filled(fields, {each.name: "x" * 19_000 for each in fields})
+
+
+async def test_nobodys_runs_fill_a_mailbox_and_it_reads_who_asked(world: World, tmp_path: Path) -> None:
+    world.put(ADA, "plain.ipynb", notebook("x = 1"))
+    world.limit(emails_each=2)
+    with mailbox() as box:
+        server = f"smtp://127.0.0.1:{box.port}"
+        said = {"VAAS_SMTP": server, "VAAS_SMTP_FROM": "portal@example.org", "VAAS_SMTP_TO": "example.org"}
+        running = runs_of(world, tmp_path, executor=Stage(), post=post(said))
+        for day in range(2):
+            for _ in range(4):
+                run = await running.start(Visitor(ADA), PLAIN, email="bob@example.org")
+                await running._queue._fail(run, "It failed.")
+                await world.settle()
+            assert len(box.letters) == 2 + 2 * day
+            world.clock.forward(days=1)
+    letter = email.message_from_string(box.letters[0][1], policy=policy.default)
+    assert "ada asked the portal to tell this address." in letter.get_content()

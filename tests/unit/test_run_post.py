@@ -97,23 +97,6 @@ async def test_it_is_no_way_to_write_to_strangers(world: World, tmp_path: Path, 
     assert refused.value.field == "email"
 
 
-@pytest.mark.attack
-async def test_nobodys_runs_fill_a_mailbox_and_it_reads_who_asked(world: World, tmp_path: Path) -> None:
-    world.put(ADA, "plain.ipynb", notebook("x = 1"))
-    world.limit(emails_each=2)
-    with mailbox() as box:
-        running = runs_of(world, tmp_path, post=post(said(box.port)))
-        for day in range(2):
-            for _ in range(4):
-                run = await running.start(ME, PLAIN, email="bob@example.org")
-                await running._queue._fail(run, "It failed.")
-                await world.settle()
-            assert len(box.letters) == 2 + 2 * day
-            world.clock.forward(days=1)
-    letter = email.message_from_string(box.letters[0][1], policy=policy.default)
-    assert "ada asked the portal to tell this address." in letter.get_content()
-
-
 async def test_a_portal_that_sends_none_says_so(world: World, tmp_path: Path) -> None:
     world.put(ADA, "plain.ipynb", notebook("x = 1"))
     with pytest.raises(Invalid, match="sends no e-mail"):
