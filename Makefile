@@ -47,9 +47,10 @@ test-env: check-python
 	$(call link,test app lab)
 
 # By files and in their order: those with a browser come last, since its event loop bears no other beside it.
+# How many at once is said in conftest.py.
 test: test-env check-system lint
 	@VAAS_APP_PYTHON="$(APP_PYTHON)" VAAS_LAB_PYTHON="$(LAB_PYTHON)" .venvs/test/bin/python -m pytest \
-	  -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	  -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 attack: test-env check-system
 	@VAAS_APP_PYTHON="$(APP_PYTHON)" VAAS_LAB_PYTHON="$(LAB_PYTHON)" .venvs/test/bin/python -m pytest -m attack $(PYTEST_ARGS)

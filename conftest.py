@@ -14,6 +14,11 @@ from tests.slurm import Cluster, a_cluster, a_person
 from tests.slurm_jobs import CondorJobs, Jobs
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Tests wait more than they compute: one more at a time than there are cores (e2e takes turns), four at most."""
+    return min((os.cpu_count() or 1) + 1, 4)
+
+
 @pytest.fixture(autouse=True)
 def own_umask() -> Iterator[None]:
     """Take back what a program that ran in this process made of it: files of later tests would be for us alone."""

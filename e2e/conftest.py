@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
+import time
 from collections.abc import Iterator
+from typing import IO
 
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
@@ -14,6 +19,28 @@ _QUIET = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def turn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Wait for a core: a browser keeps one busy, and people's patience is what these tests are about."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        yield
+        return
+    folder = tmp_path_factory.getbasetemp().parent  # of all workers of this run
+    with contextlib.ExitStack() as stack:
+        cores = [stack.enter_context((folder / f"core-{n}").open("w")) for n in range(os.cpu_count() or 1)]
+        while not any(_taken(core) for core in cores):
+            time.sleep(0.1)
+        yield
+
+
+def _taken(core: IO[str]) -> bool:
+    try:
+        fcntl.flock(core, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @pytest.fixture(scope="session")

@@ -25,8 +25,8 @@ from vaas.prose import clean_text
 __all__ = ["Progress", "index", "slowest"]
 
 _LOOK = 0.2
-#: A portal that starts says within so many seconds that it follows.
-_PATIENCE = 60.0
+#: A portal that starts, or takes in very many changes, says within so many seconds that it follows.
+_PATIENCE = 240.0
 
 
 def index(settings: Settings, args: argparse.Namespace, environ: Mapping[str, str]) -> int:

@@ -22,7 +22,7 @@ from tests.unit.test_frames import message, text, v1
 from vaas.runtime.frames import V1
 
 pytestmark = pytest.mark.app
-QUICK = {"heartbeat": 0.2, "lost_after": 1, "connect_within": 1.5, "unreachable": 1.5, "visits": 3, "cell_seconds": 2}
+QUICK = {"heartbeat": 0.2, "lost_after": 1, "connect_within": 1.5, "visits": 3, "cell_seconds": 2}
 Start = Callable[..., Awaitable[tuple[PortalStub, AppProcess, Visitor]]]
 
 
@@ -173,7 +173,7 @@ async def test_idle_time_is_told_when_nobody_is_there(start: Start) -> None:
 
 
 async def test_without_the_portal_visits_end_and_none_begin_until_it_is_back(start: Start) -> None:
-    portal, app, visitor = await start()
+    portal, app, visitor = await start(unreachable=1.5)
     socket = await (await visitor.page()).connect()
     portal.away = True
     assert await closed(socket) == 4403

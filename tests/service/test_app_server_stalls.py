@@ -184,7 +184,7 @@ async def test_a_kernel_whose_command_does_not_exist_is_told_at_once(start: Star
 
 
 async def test_a_portal_that_goes_away_while_a_page_is_prepared_ends_it(start: Start) -> None:
-    portal, app, visitor = await start("import time; time.sleep(600)", cell_seconds=900)
+    portal, app, visitor = await start("import time; time.sleep(600)", cell_seconds=900, unreachable=1.5)
     loading = asyncio.ensure_future(visitor.ask())
     assert await soon(lambda: app.kernels)
     portal.away = True
@@ -193,7 +193,7 @@ async def test_a_portal_that_goes_away_while_a_page_is_prepared_ends_it(start: S
 
 
 async def test_incidents_wait_for_a_portal_that_is_away(start: Start) -> None:
-    portal, app, visitor = await start(unreachable=60)
+    portal, app, visitor = await start()
     await visitor.page()
     portal.away = True
     app.kernels[0].kill()
