@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from vaas.machine.processes import temporary_of
 from vaas.runtime.excess import Lookout
 from vaas.runtime.sandbox import Bounds
 
@@ -58,6 +59,13 @@ def test_too_many_processes_at_two_looks_in_a_row_are_too_many(tree: tuple[int, 
     assert {name: each.kind for name, each in lookout.look({"template": template, "visit": visit}).items()} == {
         "visit": "processes"
     }
+
+
+def test_what_a_visit_leaves_that_is_being_ended_is_not_its_templates(tree: tuple[int, int]) -> None:
+    template, visit = tree
+    lookout, place = Lookout(Bounds(memory=100_000_000)), temporary_of(visit)
+    assert lookout.look({"template": template}, {"visit": place}) == {}
+    assert set(lookout.look({"template": template}, {"another": place + 1})) == {"template"}
 
 
 def test_who_had_nearly_all_its_memory_is_remembered_when_it_has_died(tree: tuple[int, int]) -> None:

@@ -56,7 +56,7 @@ class Lookout:
         running:
             Their first processes.
         places:
-            Of forks in places of their own, the device of the temporary folder.
+            Of forks in places of their own, the device of the temporary folder; of those that are being ended, too.
         """
         if not running or sys.platform != "linux":
             return {}
@@ -115,5 +115,8 @@ def _families(running: Mapping[str, int], places: Mapping[str, int]) -> dict[str
         for pid in family:
             # One that is gone by now was anybody's.
             if device := temporary_of(pid):
-                families[owners.get(device, kernel)].append(pid)
+                owner = owners.get(device, kernel)
+                # What a kernel has left that is being ended is killed: it counts for no other, its template least.
+                if owner in families:
+                    families[owner].append(pid)
     return families

@@ -268,16 +268,27 @@ def _end_all_in(monitor: int, device: int, others: Set[int]) -> None:
     The system gives what a fork leaves to a process that it comes from. So it is below none of the ``others``: forks
     that have places of their own.
     """
+    halted = set[int]()
     for _ in range(_ROUNDS if device else 0):
-        below = children_of(monitor)
-        for pid in below:
-            below += [child for child in children_of(pid) if child not in others]
-        if not any([_end_in(device, pid) for pid in below]):
+        # Who stands still starts no others: a bomb is faster than we are.
+        new = [pid for pid in _below(monitor, others) if pid not in halted and _tell_in(device, pid, signal.SIGSTOP)]
+        if not new:
+            break
+        halted.update(new)
+    for _ in range(_ROUNDS if device else 0):
+        if not any([_tell_in(device, pid, signal.SIGKILL) for pid in _below(monitor, others)]):
             return
 
 
-def _end_in(device: int, pid: int) -> bool:
-    """Kill the process if it is in the place; tell whether it was."""
+def _below(monitor: int, others: Set[int]) -> list[int]:
+    below = children_of(monitor)
+    for pid in below:
+        below += [child for child in children_of(pid) if child not in others]
+    return below
+
+
+def _tell_in(device: int, pid: int, signum: int) -> bool:
+    """Send the signal to the process if it is in the place; tell whether it was."""
     try:
         process = Forked(pid, inner=0)
     except OSError:
@@ -285,7 +296,7 @@ def _end_in(device: int, pid: int) -> bool:
     try:
         there = temporary_of(pid) == device and not process.gone
         if there:
-            process.kill()
+            process.send_signal(signum)
         return there
     finally:
         process.close()

@@ -317,7 +317,8 @@ class Kernels:
     def _running(self) -> tuple[dict[str, int], dict[str, int]]:
         kernels = {kernel_id: self.mapping.get_kernel(kernel_id) for kernel_id in self.mapping.list_kernel_ids()}
         running = {kernel_id: kernel.provisioner.pid for kernel_id, kernel in kernels.items() if kernel.has_kernel}
-        return running, {kernel_id: kernels[kernel_id].device for kernel_id in running if kernels[kernel_id].device}
+        # Those of kernels that are being ended, too: what is left in there is nobody else's.
+        return running, {kernel_id: kernel.device for kernel_id, kernel in kernels.items() if kernel.device}
 
     def model(self, kernel_id: str) -> dict[str, Any]:
         """Return what Jupyter's API says of a kernel."""
