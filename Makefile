@@ -29,6 +29,7 @@ help:
 	@echo "make attack  the attacks alone; make attack-proof takes each defence out and sees its attacks get through"
 	@echo "make lint    ruff and mypy alone"
 	@echo "make bench   measure, side by side with others; prints JSON (BENCH=bench/soak.py names one; half an hour)"
+	@echo "make condor-root  as root: a tree with HTCondor, with which make test runs its tests, too"
 	@echo "make clean   stop, and remove the environments and caches (not ./data)"
 
 up: check-python

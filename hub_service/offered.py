@@ -133,11 +133,12 @@ def _too_large(facility: Facility, offering: Offering, room: tuple[int, int]) ->
         return []
     sizes = [size for size in map(offering.size, facility.sizes) if size and not _fits(size, room)]
     has = f"this machine has {room[0]} cores and {room[1] / _GB:.1f} GB of memory."
-    return [f"Size “{size.id}” is not offered at “{facility.id}”: {has}" for size in sizes]
+    none = "no GPU is let into the walls of what runs on this machine."
+    return [f"Size “{size.id}” is not offered at “{facility.id}”: {none if size.gpus else has}" for size in sizes]
 
 
 def _fits(size: Size, room: tuple[int, int]) -> bool:
-    return size.cores <= room[0] and size.memory <= room[1]
+    return size.cores <= room[0] and size.memory <= room[1] and not size.gpus
 
 
 def _fitting(facility: Facility, offering: Offering, room: tuple[int, int]) -> Facility:

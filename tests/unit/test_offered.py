@@ -84,13 +84,19 @@ def test_large_is_more_than_small_or_is_not_there() -> None:
 
 
 def test_what_this_machine_does_not_have_is_not_offered_on_it() -> None:
-    sizes = (Size("s", "S", 2, GB), Size("cores", "C", 3, GB), Size("memory", "M", 1, 9 * GB))
+    sizes = (
+        Size("s", "S", 2, GB),
+        Size("cores", "C", 3, GB),
+        Size("memory", "M", 1, 9 * GB),
+        Size("gpu", "G", 1, GB, gpus=1),
+    )
     ids = tuple(size.id for size in sizes)
     here, far = Facility("here", "Here", "local", (), ids), Facility("far", "Far", "slurm", (), ids)
     offering, can = Offering((here, far), (), sizes), Able(None, frozenset({"local", "slurm"}), room=(2, 8 * GB))
     assert [each.sizes for each in connected(offering, can).facilities] == [("s",), ids]
     said = " ".join(gaps(offering, can))
     assert "“cores” is not offered at “here”" in said and "“memory” is not offered" in said and "far" not in said
+    assert "“gpu” is not offered at “here”: no GPU" in said
     none = connected(Offering((here,), (), sizes), replace(LOCAL, room=(1, GB // 2))).facilities[0]
     assert none.about["status"] == "down" and "smaller than each size" in none.about["note"]
 
