@@ -30,6 +30,7 @@ def turn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     folder = tmp_path_factory.getbasetemp().parent  # of all workers of this run
     with contextlib.ExitStack() as stack:
         cores = [stack.enter_context((folder / f"core-{n}").open("w")) for n in range(os.cpu_count() or 1)]
+        time.sleep(0.5)  # who waits already goes first
         while not any(_taken(core) for core in cores):
             time.sleep(0.1)
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import pytest
 from playwright.sync_api import expect
 
 from e2e.people import Person
+from tests.launched import Launches
 from tests.portal_fixture import RunningPortal, until
 from vaas.launching import launch_server
 
@@ -84,6 +86,13 @@ def test_ten_launch_the_same_app_at_once_and_each_works_on_a_copy_of_their_own(p
         return pupils.portal.get(server, host=f"{who}.vaas.localhost", token=pupils.tokens[who]).status_code
 
     assert pupils.all(works) == [200] * 9
+
+    def computes(who: str) -> str:
+        (launch,) = pupils.launches(who)
+        theirs = Launches(pupils.portal, who)
+        return asyncio.run(theirs.run(theirs.known(launch["id"]), "import os; print(os.listdir())"))
+
+    assert all("world-map.ipynb" in said for said in pupils.all(computes))
     copies = [list((pupils.portal.data / "homes" / who).glob("Launches/*/world-map.ipynb")) for who in pupils.names]
     assert [len(each) for each in copies] == [1] * 9
     sam.goes("servers")

@@ -61,8 +61,12 @@ class Launches:
 
     def get(self, launch: Launch) -> Launch:
         """Return what the portal knows of it now."""
+        return self.known(launch.id)
+
+    def known(self, launch_id: str) -> Launch:
+        """Return the launch that was asked for elsewhere."""
         with self._database.begin() as records:
-            found = records.launches.get(launch.id)
+            found = records.launches.get(launch_id)
         assert found is not None
         return found
 

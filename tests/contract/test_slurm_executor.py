@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.executor import ExecutorContract
+from tests.contract.executor import ExecutorContract, job_of, over
+from tests.run_parts import SMALL
 from tests.slurm_jobs import Jobs
 from vaas.executors.base import Executor
+from vaas.launching import Size
 
 
 class TestSlurmExecutor(ExecutorContract):
@@ -27,4 +29,9 @@ class TestSlurmExecutor(ExecutorContract):
         return slurm_jobs.with_lab(slurm_jobs.folder)
 
     async def test_its_time_has_an_end(self, executor: Executor, spool: Path) -> None:
-        pytest.skip("Slurm counts whole minutes and looks twice in one: tests/unit/test_slurm_words.py has its words.")
+        """Slurm counts whole minutes, and looks twice in one."""
+        size = Size("short", "Short", 1, SMALL.memory, seconds=60)
+        ref = await executor.submit(job_of(spool, "import time; time.sleep(600)", size=size))
+        state = await over(executor, ref, seconds=240)
+        assert state.state == "failed" and "longer than" in state.message, state
+        await executor.forget(ref)

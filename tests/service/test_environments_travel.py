@@ -27,6 +27,13 @@ LESSON = (
 )
 
 
+#: The files beside a notebook that ask for packages.
+FILES = {
+    "requirements.txt": "tiny==1.0\n",
+    "pyproject.toml": '[project]\nname = "lesson"\nversion = "1"\ndependencies = ["tiny==1.0"]\n',
+}
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """Return a portal with an index of its own."""
@@ -54,10 +61,7 @@ def said(place: Place, app: dict[str, Any]) -> str:
 def launched(place: Place, made: dict[str, Any]) -> tuple[Launches, Launch]:
     """Return the launch that was asked for, and what looks at it."""
     launches = Launches(place.portal, "ada")
-    with launches._database.begin() as records:
-        launch = records.launches.get(made["id"])
-    assert launch is not None
-    return launches, launch
+    return launches, launches.known(made["id"])
 
 
 def over(place: Place, run: dict[str, Any]) -> dict[str, Any]:
@@ -98,11 +102,13 @@ def test_a_run_of_it_has_them_too_made_again_where_they_are_lost(place: Place, a
     assert (about["kind"], about["digest"], about["packages"]["tiny"]) == ("lock", app["lock"], "1.0")
 
 
-async def test_a_notebook_of_ones_own_has_what_the_file_beside_it_asks_for(place: Place) -> None:
-    home = place.portal.data / "homes" / "ada" / "own"
-    write_notebook(home / "lesson.ipynb", LESSON)
-    (home / "requirements.txt").write_text("tiny==1.0\n")
-    asked = {"store": "home", "path": "own/lesson.ipynb"}
+@pytest.mark.parametrize("file", FILES)
+async def test_a_notebook_of_ones_own_has_what_the_file_beside_it_asks_for(place: Place, file: str) -> None:
+    kind = file.rpartition(".")[2]
+    home = place.portal.data / "homes" / "ada" / kind
+    write_notebook(home / f"{kind}.ipynb", LESSON)
+    (home / file).write_text(FILES[file])
+    asked = {"store": "home", "path": f"{kind}/{kind}.ipynb"}
     run = call(place.portal, "POST", "runs", place.token, asked)
     made = call(place.portal, "POST", "launches", place.token, asked)
     assert run["environment"] == made["environment"] == "beside"
@@ -111,7 +117,7 @@ async def test_a_notebook_of_ones_own_has_what_the_file_beside_it_asks_for(place
         until(lambda: launches.ready(launch), seconds=90, what=lambda: f"the launch\n{launches.said(launch)}")
         said = await launches.run(launch, LESSON)
         ended = over(place, run)
-        (log,) = (place.portal.data / "homes" / "ada" / "Runs").glob("lesson*/log.txt")
+        (log,) = (place.portal.data / "homes" / "ada" / "Runs").glob(f"{kind}*/log.txt")
         assert (ended["state"], log.read_text()) == ("done", said), ended
     finally:
         call(place.portal, "DELETE", f"launches/{launch.id}", place.token)
