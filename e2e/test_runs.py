@@ -72,6 +72,31 @@ def test_from_the_form_to_the_result(site: Site, ada: Person) -> None:
     expect(ada.page.get_by_role("heading", name=re.compile("^Publish “"))).to_be_visible()
 
 
+def test_a_result_is_shared_and_seen_and_no_longer(site: Site, ada: Person, sam: Person) -> None:
+    path = keeps_waves(ada, "from IPython.display import HTML\nHTML(f'<h2>{n} waves</h2>')")
+    address = starts(ada, path, n="4")
+    share = ada.page.get_by_role("region", name="Share the result")
+    expect(share).to_be_visible(timeout=SLOW)
+    share.get_by_label("Add a person").fill("sma")
+    share.get_by_label("Add a person").press("Enter")
+    expect(ada.page.get_by_role("alert")).to_contain_text("Nobody here is called “sma”")
+    share.get_by_label("Add a person").fill("sam")
+    share.get_by_label("Add a person").press("Enter")
+    expect(share.get_by_role("button", name="Remove sam")).to_be_visible()
+    ada.pictures("run-shared")
+    sam.page.goto(address)
+    expect(sam.page.get_by_text("A result that ada shares with you")).to_be_visible()
+    expect(sam.page.frame_locator("iframe").get_by_text("4 waves")).to_be_visible()
+    sam.pictures("run-seen")
+    with sam.page.expect_download() as download:
+        sam.page.get_by_role("link", name="Download the notebook").click()
+    assert "4 waves" in download.value.path().read_text()
+    share.get_by_role("button", name="Remove sam").click()
+    expect(share.get_by_role("button", name="Remove sam")).to_have_count(0)
+    sam.page.goto(address)
+    expect(sam.page.get_by_text("There is no such run.")).to_be_visible()
+
+
 def test_a_table_with_a_wrong_row_starts_nothing_until_it_is_mended(site: Site, ada: Person) -> None:
     path = keeps_waves(ada, "if n == 2:\n    raise ValueError('two is odd')")
     ada.goes(f"runs/new?store=home&path={path}")

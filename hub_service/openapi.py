@@ -89,6 +89,7 @@ _BODIES: dict[tuple[str, str], dict[str, Any]] = {
     },
     ("post", "api/runs"): _RUN,
     ("post", "api/runs/series"): {**_RUN, "table": {"type": "array", "items": {"type": "object"}}},
+    ("patch", "api/runs/{run}"): {"shared_with": {"type": "array", "items": {"type": "string"}}},
     ("post", "api/runs/{run}/repeat"): {"values": {"type": "object"}},
     ("post", "api/schedules"): {
         **_RUN,

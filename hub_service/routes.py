@@ -137,6 +137,7 @@ PAGES = (
     Route("runs/{run}/events", "signed-in", run_pages.RunEvents),
     Route("runs/{run}/log", "signed-in", run_pages.RunLog),
     Route("runs/{run}/result", "signed-in", run_pages.RunResult),
+    Route("runs/{run}/notebook", "signed-in", run_pages.RunNotebook),
     Route("schedules/{schedule}", "signed-in", runs.SchedulePage),
     Route("wake/{account}", "anyone", apps.Wake),
     Route("proxy-errors/{status}", "anyone", apps.ProxyError),

@@ -51,6 +51,7 @@ def run_json(run: Run, *, base: str) -> dict[str, Any]:
         "progress": {name: run.progress[name] for name in _PROGRESS if name in run.progress},
         "words": "" if run.over else progress_words(run),
         "result": result if run.result_store else None,
+        "shared_with": list(run.shared_with),
         "url": f"{base}runs/{run.id}/",
     }
 

@@ -195,6 +195,8 @@ class Run:
         The folder with the executed notebook, its outputs and a page of the result; "" until they are there.
     series, schedule:
         The ids of the table of values and of the schedule that it is one of, or "".
+    shared_with:
+        Who else may see the result: people, groups, everyone who can sign in.
     """
 
     id: str
@@ -217,6 +219,7 @@ class Run:
     result_path: str = ""
     series: str = ""
     schedule: str = ""
+    shared_with: tuple[str, ...] = ()
 
     @property
     def over(self) -> bool:

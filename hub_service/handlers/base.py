@@ -313,6 +313,15 @@ class Api(Base):
             raise errors.Invalid(f"“{name}” must be a string.")
         return value
 
+    def strings(self, name: str) -> tuple[str, ...] | None:
+        """Return a list of strings of the body, None without it. Raises Invalid for another type."""
+        value = self.json.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise errors.Invalid(f"“{name}” must be a list of strings.")
+        return tuple(value)
+
     def flag(self, name: str) -> bool | None:
         """Return a boolean of the body, None without it. Raises Invalid for another type."""
         value = self.json.get(name)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from hub_service.handlers.base import Api
 from hub_service.handlers.sharing import access_named
 from hub_service.kept_json import basket_json, baskets_json, request_json, requests_json, saved_json
@@ -59,15 +57,15 @@ class BasketJson(_Basket):
 
     async def patch(self, basket: str) -> None:
         """Give it another ``name``, or make ``shared_with`` the only people and groups that may look into it."""
-        name, shared = self.json.get("name"), self.json.get("shared_with")
+        name, shared = self.json.get("name"), self.strings("shared_with")
         if name is None and shared is None:
             raise Invalid("Say “name” or “shared_with”.")
-        subjects, basket = _strings("shared_with", [] if shared is None else shared), named(basket)
+        basket = named(basket)
         if name is not None:
             look = await self.portal.baskets.rename(self.visitor, self.text("name"), basket_id=basket)
             basket = look.basket.id
         if shared is not None:
-            look = await self.portal.baskets.share(self.visitor, basket, subjects)
+            look = await self.portal.baskets.share(self.visitor, basket, shared)
         self.tell(look)
 
     async def delete(self, basket: str) -> None:
@@ -155,9 +153,3 @@ class RequestJson(Api):
         """Take one's own back."""
         self.portal.requests.withdraw(self.visitor, request)
         self.set_status(204)
-
-
-def _strings(name: str, value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise Invalid(f"“{name}” must be a list of strings.")
-    return tuple(value)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from hub_service.handlers.base import Page
 from hub_service.handlers.keeping import named
-from hub_service.handlers.sharing import access_named
+from hub_service.handlers.sharing import access_named, subject_added
 from hub_service.kept_json import thing_json
 from vaas.errors import Invalid, VaasError
-from vaas.model import SIGNED_IN
 from vaas.policy import subject_title
 
 __all__ = ["AskPage", "BasketAppsPage", "BasketPage", "RequestsPage"]
@@ -78,8 +77,7 @@ class BasketPage(Page):
         return "", "The basket is deleted."
 
     async def _share(self, basket: str) -> tuple[str, str]:
-        who, name = self.get_body_argument("who", ""), self.get_body_argument("subject", "").strip()
-        subject = SIGNED_IN if who == "signed-in" else f"{'group' if who == 'group' else 'user'}:{name}"
+        subject = subject_added(self)
         before = (await self.portal.baskets.look(self.visitor, basket)).basket.shared_with
         await self.portal.baskets.share(self.visitor, basket, [*before, subject])
         return basket, f"Shared with {subject_title(subject)}."

@@ -7,13 +7,15 @@ from urllib.parse import quote
 
 from hub_service.handlers.apps import EventStream
 from hub_service.handlers.base import Page
+from hub_service.handlers.sharing import subject_added
 from hub_service.run_form import size_title, text_of
 from hub_service.run_json import progress_words, result_url
 from vaas.errors import Conflict, Invalid, NotFound, TooLarge, Unavailable, VaasError
 from vaas.jobs import RESULT
 from vaas.launching import Run
+from vaas.policy import subject_title
 
-__all__ = ["RunEvents", "RunLog", "RunPage", "RunResult"]
+__all__ = ["RunEvents", "RunLog", "RunNotebook", "RunPage", "RunResult"]
 
 #: Bytes of a result's page that are shown.
 _RESULT_BYTES = 30_000_000
@@ -30,15 +32,20 @@ class RunPage(Page):
         return f"'self' {super().frames}"
 
     async def get(self, run_id: str) -> None:
-        """Show it, with the end of its log."""
-        run = self.portal.running.run(self.visitor, run_id)
+        """Show it, with the end of its log; to those with whom its result is shared, that alone."""
+        run = self.portal.showing.run(self.visitor, run_id)
+        if run.owner != self.person.name:
+            there = await self.portal.showing.there(self.visitor, run_id)
+            context = {"run": run, "page": there, "parameters": _values(run), "things": list(run.things.items())}
+            self.show("result.html", title=run.title, context=context)
+            return
         offering = self.portal.environments.offering(run.asked, run.snapshot)
         found, notebook, page = await self._there(run)
         ready = notebook and run.state == "done"
         context = {
             "run": run,
             "log": await self._written(run_id),
-            "values": [(name, text_of(value)) for name, value in run.parameters.items()],
+            "parameters": _values(run),
             "things": list(run.things.items()),
             "words": progress_words(run),
             "places": [offering.facility(run.facility), offering.environment(run.environment)],
@@ -53,17 +60,20 @@ class RunPage(Page):
             "launches": notebook and self.portal.launching.offered(self.visitor),
             "along": self.portal.belongings.data(self.person, run) if ready else (),
             "again_url": f"{self.base}runs/new?again={run.id}",
+            **(await self._sharing(run) if found and run.over else {}),
         }
         self.show("run.html", title=run.title, context=context)
 
     async def post(self, run_id: str) -> None:
-        """Cancel it, run the same once more, publish what came of it, or take it off the list."""
+        """Cancel it, run the same once more, publish or share what came of it, or take it off the list."""
         running, do = self.portal.running, self.get_body_argument("do", "")
         if do == "cancel":
             await running.cancel(self.visitor, run_id)
             self.done(f"runs/{run_id}/")  # its page says how far that is
         elif do == "publish":
             await self._publish(run_id)
+        elif do in {"share", "unshare"}:
+            await self._share(run_id, do)
         elif do == "repeat":
             self.done(f"runs/{(await running.repeat(self.visitor, run_id)).id}/")
         elif do == "forget":
@@ -83,6 +93,26 @@ class RunPage(Page):
             await self.get(run_id)
             return
         self.done(f"drafts/{draft.id}/")
+
+    async def _sharing(self, run: Run) -> dict[str, object]:
+        """Return what the form shows by which its owner shares the result."""
+        directory = self.portal.core.directory
+        shared = [(subject, subject_title(subject)) for subject in run.shared_with]
+        return {"people": await directory.people(), "groups": await directory.groups(), "shared": shared}
+
+    async def _share(self, run_id: str, do: str) -> None:
+        before = self.portal.running.run(self.visitor, run_id).shared_with
+        subject = subject_added(self) if do == "share" else self.get_body_argument("subject")
+        after = [*before, subject] if do == "share" else [each for each in before if each != subject]
+        try:
+            await self.portal.showing.share(self.visitor, run_id, after)
+        except (Invalid, Conflict) as error:
+            error.field = "subject"
+            self.fail_form(error)
+            await self.get(run_id)
+            return
+        said = "Shared with" if do == "share" else "No longer shared with"
+        self.done(f"runs/{run_id}/", f"{said} {subject_title(subject)}.")
 
     async def _written(self, run_id: str) -> str:
         try:
@@ -152,11 +182,7 @@ class RunResult(Page):
 
     async def get(self, run_id: str) -> None:
         """Send it. Outside of the frame on the run's page it is a file, and no page at our address."""
-        run = self.portal.running.run(self.visitor, run_id)
-        if not run.result_store:
-            raise NotFound("There is no page of a result.")
-        store = self.portal.drafts.store(self.person, run.result_store)
-        data = await store.read(f"{run.result_path}/{RESULT}", limit=_RESULT_BYTES)
+        data = await self.portal.showing.page(self.visitor, run_id)
         # No site's policy that is wider: what is in the page, a notebook said.
         inside = "img-src data:; font-src data:; style-src 'unsafe-inline'"
         self.set_header(
@@ -166,9 +192,24 @@ class RunResult(Page):
         self.clear_header("Origin-Agent-Cluster")
         framed = [self.request.headers.get(f"Sec-Fetch-{name}") for name in ("Dest", "Site")]
         if framed != ["iframe", "same-origin"]:
-            self.set_header("Content-Disposition", f'attachment; filename="result-{run.id}.html"')
+            self.set_header("Content-Disposition", f'attachment; filename="result-{run_id}.html"')
         self.set_header("Content-Type", "text/html; charset=utf-8")
         self.finish(data)
+
+
+class RunNotebook(Page):
+    """The executed notebook of a run, as a file."""
+
+    async def get(self, run_id: str) -> None:
+        """Send it."""
+        data = await self.portal.showing.notebook(self.visitor, run_id)
+        self.set_header("Content-Disposition", f'attachment; filename="result-{run_id}.ipynb"')
+        self.set_header("Content-Type", "application/x-ipynb+json")
+        self.finish(data)
+
+
+def _values(run: Run) -> list[tuple[str, str]]:
+    return [(name, text_of(value)) for name, value in run.parameters.items()]
 
 
 def _took(run: Run, now: datetime) -> int | None:

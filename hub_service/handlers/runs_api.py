@@ -119,6 +119,14 @@ class RunJson(_Starting):
         """Send it: its state (queued, running, done, failed, cancelled), the cell it is at, where its result is."""
         self.reply(self.told(self.portal.running.run(self.visitor, run_id)))
 
+    async def patch(self, run_id: str) -> None:
+        """Make ``shared_with`` the only people and groups that may see its result, and send it."""
+        self.portal.running.run(self.visitor, run_id)  # whose it is not is told nothing else
+        subjects = self.strings("shared_with")
+        if subjects is None:
+            raise Invalid('Say “shared_with”: a list such as ["user:emil", "group:physics"].')
+        self.reply(self.told(await self.portal.showing.share(self.visitor, run_id, subjects)))
+
     def delete(self, run_id: str) -> None:
         """Take it off the list, when it is over; its result stays in the store."""
         self.portal.running.forget(self.visitor, run_id)

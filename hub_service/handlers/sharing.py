@@ -9,7 +9,7 @@ from vaas.errors import Invalid, VaasError
 from vaas.model import EVERYONE, SIGNED_IN, Access, Grant
 from vaas.policy import subject_title
 
-__all__ = ["ComparePage", "SharePage", "VersionsPage", "access_named"]
+__all__ = ["ComparePage", "SharePage", "VersionsPage", "access_named", "subject_added"]
 
 
 def access_named(name: str) -> Access:
@@ -17,6 +17,12 @@ def access_named(name: str) -> Access:
     if name not in Access.__members__:
         raise Invalid("Access is VIEW, READ or WRITE.")
     return Access[name]
+
+
+def subject_added(page: Page) -> str:
+    """Return whom a form adds to those with whom something is shared."""
+    who, name = page.get_body_argument("who", ""), page.get_body_argument("subject", "").strip()
+    return SIGNED_IN if who == "signed-in" else f"{'group' if who == 'group' else 'user'}:{name}"
 
 
 class SharePage(Page):

@@ -104,3 +104,29 @@ async def test_who_may_not_read_the_app_any_more_gets_its_files_through_no_resul
         assert (await bob.post(f"runs/{run.id}/", data={"do": "publish"})).status_code == 403
         await world.portal.sharing.grant(AS_ADA, app.slug, subject="user:bob", access=Access.READ)
         assert (await bob.post(f"runs/{run.id}/", data={"do": "publish"})).status_code == 303
+
+
+async def test_with_whom_a_result_is_shared_gets_nothing_else_of_the_run(
+    ada: httpx.AsyncClient, world: World, site: str
+) -> None:
+    run = ended(world, await started(world, name="mine"))
+    await world.portal.showing.share(AS_ADA, run.id, ["user:bob"])
+    shown = {"runs/{run}/", "runs/{run}/result", "runs/{run}/notebook"}
+    async with client(site, "bob") as bob:
+        for method, path in ROUTES:
+            if "{run}" not in path or (method == "get" and path in shown):
+                continue
+            sent = {"data": {"do": "share", "subject": "eve"}} if method == "post" and "api" not in path else {}
+            answer = await bob.request(method, path.format(run=run.id), **sent)
+            assert answer.status_code == 404, (method, path, answer.status_code)
+        assert (await bob.get("api/stores/home/files/Runs/Waves/result.html")).status_code == 404
+    assert world.portal.running.run(AS_ADA, run.id).shared_with == ("user:bob",)
+
+
+async def test_a_result_is_seen_by_nobody_else(ada: httpx.AsyncClient, world: World, site: str) -> None:
+    run = ended(world, await started(world))
+    await world.portal.showing.share(AS_ADA, run.id, ["user:bob"])
+    for who in ("eve", "root"):
+        async with client(site, who) as other:
+            for end in ("", "result", "notebook"):
+                assert (await other.get(f"runs/{run.id}/{end}")).status_code == 404, (who, end)

@@ -153,6 +153,7 @@ def _stored(kept: Run | Schedule) -> dict[str, Any]:
 
 def _loaded(row: Mapping[str, Any]) -> dict[str, Any]:
     found = {name: value for name, value in row.items() if name not in {"hash", "notebook", "files"}}
+    found |= {"shared_with": tuple(row["shared_with"])} if "shared_with" in row else {}
     return {"parameters": {}, **found, "snapshot": _snapshot(row)}
 
 

@@ -368,6 +368,7 @@ runs = Table(
     Column("result_store", Words(60), nullable=False),
     Column("series", Words(20), nullable=False, index=True),
     Column("schedule", Words(20), nullable=False),
+    Column("shared_with", JSON, nullable=False),
     Column("created", Moment, nullable=False),
     Column("started", Moment),
     Column("ended", Moment),

@@ -33,6 +33,7 @@ from vaas.portal.running import Running, without_executors
 from vaas.portal.saved import Saved
 from vaas.portal.servers import Servers
 from vaas.portal.sharing import Sharing
+from vaas.portal.showing import Showing
 from vaas.portal.speaking import Speaking
 from vaas.portal.sweeping import Sweeping
 from vaas.portal.versions import Versions
@@ -88,9 +89,9 @@ class Portal:
         self.choosing = Choosing(core)
         self.versions = Versions(core)
         self.sharing = Sharing(core)
+        self.showing = Showing(core, self.sharing)
         self.opening = Opening(core)
-        self.copies = Copies(core)
-        self.servers = Servers(core)
+        self.copies, self.servers = Copies(core), Servers(core)
         self.speaking = Speaking(core)
         self.giving = Giving(core)
         self.incidents = Incidents(core)

@@ -13,7 +13,7 @@ from vaas.catalogs.base import Record
 from vaas.db.base import Records
 from vaas.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable, VaasError
 from vaas.keeping import Basket, Thing
-from vaas.model import EVERYONE, Visitor
+from vaas.model import Visitor
 from vaas.portal.core import Core
 from vaas.portal.finding import Finding
 from vaas.portal.keeping import one_line, person_of
@@ -156,15 +156,9 @@ class Baskets:
 
     async def share(self, visitor: Visitor, basket_id: str, subjects: Iterable[str]) -> Look:
         """Let these subjects look into it and nobody else: people, groups, everyone who can sign in. Raises Invalid."""
-        said = tuple(dict.fromkeys(subjects))
         with self._core.database.begin() as records:
             before = self._own(records, visitor, basket_id).shared_with
-        if len(said) > self._core.limits.basket_subjects:
-            raise Invalid(f"Name {self._core.limits.basket_subjects} people and groups at most, or a group of them.")
-        wanted = tuple(dict.fromkeys([await self._sharing.named(subject) for subject in said]))
-        if EVERYONE in wanted:
-            raise Invalid("A collection can be shared with everyone who can sign in, not with strangers.")
-        await self._sharing.check_known(subject for subject in wanted if subject not in before)
+        wanted = await self._sharing.circle(subjects, before=before, what="A collection")
         with self._core.database.begin() as records:
             basket = self._own(records, visitor, basket_id)
             if wanted and not basket.name:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import timedelta
 
 from vaas import policy
@@ -116,6 +116,20 @@ class Sharing:
         if await self._core.directory.user(subject) is not None:
             return f"user:{subject}"
         return f"group:{subject}" if subject in await self._core.directory.groups() else check_subject(subject)
+
+    async def circle(self, subjects: Iterable[str], *, before: Collection[str], what: str) -> tuple[str, ...]:
+        """Return those who are meant, each once, to see a thing of somebody's: people, groups, all who can sign in.
+
+        Who was in it ``before`` stays, also when nobody knows them any more. Raises Invalid.
+        """
+        said, most = tuple(dict.fromkeys(subjects)), self._core.limits.basket_subjects
+        if len(said) > most:
+            raise Invalid(f"Name {most} people and groups at most, or a group of them.")
+        wanted = tuple(dict.fromkeys([await self.named(subject) for subject in said]))
+        if EVERYONE in wanted:
+            raise Invalid(f"{what} can be shared with everyone who can sign in, not with strangers.")
+        await self.check_known(subject for subject in wanted if subject not in before)
+        return wanted
 
     async def check_known(self, subjects: Iterable[str]) -> None:
         """Raise Invalid when one of the subjects is a person or a group that the Hub does not know."""
