@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -137,6 +138,7 @@ def ended(world: World, run: Run, **changed: Any) -> Run:
     """Let the run end well, with a result in the home."""
     world.put(ADA, "Runs/Waves/waves.ipynb", notebook("1"))
     world.put(ADA, "Runs/Waves/result.html", f"<h1>Result</h1>{HOSTILE}")
+    world.put(ADA, "Runs/Waves/run.json", json.dumps({"run": run.id}))
     now = world.clock()
     said = {"state": "done", "started": now - timedelta(seconds=75), "ended": now, "result_store": "home"}
     return becomes(world, run, **{**said, "result_path": "Runs/Waves", **changed})

@@ -35,9 +35,7 @@ class RunPage(Page):
         """Show it, with the end of its log; to those with whom its result is shared, that alone."""
         run = self.portal.showing.run(self.visitor, run_id)
         if run.owner != self.person.name:
-            there = await self.portal.showing.there(self.visitor, run_id)
-            context = {"run": run, "page": there, "parameters": _values(run), "things": list(run.things.items())}
-            self.show("result.html", title=run.title, context=context)
+            await self._show_to_others(run)
             return
         offering = self.portal.environments.offering(run.asked, run.snapshot)
         found, notebook, page = await self._there(run)
@@ -60,7 +58,7 @@ class RunPage(Page):
             "launches": notebook and self.portal.launching.offered(self.visitor),
             "along": self.portal.belongings.data(self.person, run) if ready else (),
             "again_url": f"{self.base}runs/new?again={run.id}",
-            **(await self._sharing(run) if found and run.over else {}),
+            **(await self._sharing(run) if run.shared_with or (found and run.over) else {}),
         }
         self.show("run.html", title=run.title, context=context)
 
@@ -94,6 +92,12 @@ class RunPage(Page):
             return
         self.done(f"drafts/{draft.id}/")
 
+    async def _show_to_others(self, run: Run) -> None:
+        page, notebook = await self.portal.showing.there(self.visitor, run.id)
+        said = {"parameters": _values(run), "things": list(run.things.items())}
+        self.nav = ""  # it is none of theirs
+        self.show("result.html", title=run.title, context={"run": run, "page": page, "notebook": notebook, **said})
+
     async def _sharing(self, run: Run) -> dict[str, object]:
         """Return what the form shows by which its owner shares the result."""
         directory = self.portal.core.directory
@@ -101,11 +105,12 @@ class RunPage(Page):
         return {"people": await directory.people(), "groups": await directory.groups(), "shared": shared}
 
     async def _share(self, run_id: str, do: str) -> None:
-        before = self.portal.running.run(self.visitor, run_id).shared_with
         subject = subject_added(self) if do == "share" else self.get_body_argument("subject")
-        after = [*before, subject] if do == "share" else [each for each in before if each != subject]
         try:
-            await self.portal.showing.share(self.visitor, run_id, after)
+            if do == "share":
+                await self.portal.showing.add(self.visitor, run_id, subject)
+            else:
+                self.portal.showing.drop(self.visitor, run_id, subject)
         except (Invalid, Conflict) as error:
             error.field = "subject"
             self.fail_form(error)

@@ -189,22 +189,39 @@ class TestSecret:
         assert len(found) == 16 and len(set(found)) == 1
 
 
+def inserted(made: SqlDatabase, table: str, names: str, dates: str) -> None:
+    """Put a row into the table as it is at this version."""
+    row = dict.fromkeys(names.split(), "x") | {"files": "[]", "parameters": "{}", "asked": "{}", "progress": "{}"}
+    row |= dict.fromkeys(dates.split(), "2026-03-01 12:00:00.000000")
+    if table == "schedules":
+        del row["progress"]
+    columns = ", ".join(f'"{name}"' for name in row)
+    with made._engine.begin() as connection:
+        text = f"INSERT INTO {table} ({columns}) VALUES ({', '.join('?' * len(row))})"
+        connection.exec_driver_sql(text, tuple(row.values()))
+
+
 def test_schedules_from_before_there_were_zones_are_in_utc(tmp_path: Path) -> None:
     made = SqlDatabase(f"sqlite:///{tmp_path / 'old.sqlite'}", seal=Seal(b"seal"))
     made.upgrade(to="0009")
-    names = ("id", "owner", "title", "environment", "size", "facility", "hash", "notebook", "cron")
-    texts = dict.fromkeys(names, "x") | {"files": "[]", "parameters": "{}", "asked": "{}"}
-    moments = dict.fromkeys(("created", "until", "due"), "2026-03-01 12:00:00.000000")
-    row = texts | moments
-    with made._engine.begin() as connection:
-        columns = ", ".join(f'"{name}"' for name in row)
-        connection.exec_driver_sql(
-            f"INSERT INTO schedules ({columns}) VALUES ({', '.join('?' * len(row))})", tuple(row.values())
-        )
+    names = "id owner title environment size facility hash notebook cron"
+    inserted(made, "schedules", names, "created until due")
     made.upgrade()
     with made.begin() as records:
         kept = records.schedules.get("x")
         assert kept is not None and (kept.zone, kept.cron) == ("UTC", "x")
+    made.close()
+
+
+def test_results_from_before_they_could_be_shared_are_shared_with_nobody(tmp_path: Path) -> None:
+    made = SqlDatabase(f"sqlite:///{tmp_path / 'old.sqlite'}", seal=Seal(b"seal"))
+    made.upgrade(to="0010")
+    names = "id owner title environment size facility hash notebook ref error result_path state result_store series"
+    inserted(made, "runs", f"{names} schedule", "created started ended")
+    made.upgrade()
+    with made.begin() as records:
+        kept = records.runs.get("x")
+        assert kept is not None and (kept.shared_with, kept.result_path) == ((), "x")
     made.close()
 
 

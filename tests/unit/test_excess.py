@@ -7,11 +7,13 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from vaas.machine.processes import temporary_of
+from vaas.machine.processes import memory_of, temporary_of
 from vaas.runtime.excess import Lookout
 from vaas.runtime.sandbox import Bounds
 
@@ -66,6 +68,29 @@ def test_what_a_visit_leaves_that_is_being_ended_is_not_its_templates(tree: tupl
     lookout, place = Lookout(Bounds(memory=100_000_000)), temporary_of(visit)
     assert lookout.look({"template": template}, {"visit": place}) == {}
     assert set(lookout.look({"template": template}, {"another": place + 1})) == {"template"}
+
+
+def test_a_process_whose_first_thread_has_ended_is_seen_all_the_same() -> None:
+    code = (
+        "import ctypes, threading, time\n"
+        "taken = bytearray(b'x') * 150_000_000\n"
+        "threading.Thread(target=time.sleep, args=(60,)).start()\n"
+        "print('begun', flush=True)\n"
+        "ctypes.CDLL(None).pthread_exit(None)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None and process.stdout.readline() == "begun\n"
+            state = Path(f"/proc/{process.pid}/stat")
+            for _ in range(200):
+                if b") Z" in state.read_bytes():
+                    break
+                time.sleep(0.05)
+            assert b") Z" in state.read_bytes(), "its first thread goes on"
+            assert temporary_of(process.pid) == os.lstat("/tmp").st_dev
+            assert memory_of([process.pid], more_than=-1) > 100_000_000
+        finally:
+            process.kill()
 
 
 def test_who_had_nearly_all_its_memory_is_remembered_when_it_has_died(tree: tuple[int, int]) -> None:

@@ -83,3 +83,56 @@ async def test_repeated_it_is_shared_with_nobody(ada: httpx.AsyncClient, world: 
     shared = await world.portal.showing.share(AS_ADA, run.id, ["user:bob", "bob", "group:physics"])
     assert shared.shared_with == ("user:bob", "group:physics")
     assert (await world.portal.running.repeat(AS_ADA, run.id)).shared_with == ()
+
+
+async def test_another_runs_result_in_the_same_place_is_not_shown(
+    ada: httpx.AsyncClient, world: World, site: str
+) -> None:
+    run = ended(world, await started(world))
+    await world.portal.showing.share(AS_ADA, run.id, ["user:bob"])
+    ended(world, await started(world))  # lies where the first was
+    async with client(site, "bob") as bob:
+        assert "<iframe" not in (await bob.get(f"runs/{run.id}/")).text
+        for end in ("result", "notebook"):
+            answer = await bob.get(f"runs/{run.id}/{end}")
+            assert answer.status_code == 404 and "Runs/Waves" not in answer.text
+
+
+async def test_of_a_job_that_was_killed_there_is_the_notebook(ada: httpx.AsyncClient, world: World, site: str) -> None:
+    run = ended(world, await started(world), state="failed")
+    (world.homes / ADA.name / "Runs" / "Waves" / "result.html").unlink()
+    await world.portal.showing.add(AS_ADA, run.id, "user:bob")
+    async with client(site, "bob") as bob:
+        seen = (await bob.get(f"runs/{run.id}/")).text
+        assert "The notebook did not run to its end" in seen and "Download the notebook" in seen
+        assert "<iframe" not in seen and "Download as a page" not in seen and "has moved" not in seen
+
+
+async def test_sharing_ends_while_the_files_cannot_be_found(ada: httpx.AsyncClient, world: World) -> None:
+    run = ended(world, await started(world))
+    await world.portal.showing.share(AS_ADA, run.id, ["user:bob", "user:eve"])
+    (world.homes / ADA.name / "Runs").rename(world.homes / ADA.name / "Elsewhere")
+    assert "Share the result" in (await ada.get(f"runs/{run.id}/")).text
+    await ada.post(f"runs/{run.id}/", data={"do": "unshare", "subject": "user:bob"})
+    assert world.portal.running.run(AS_ADA, run.id).shared_with == ("user:eve",)
+
+
+async def test_what_is_taken_back_stays_so_whatever_else_is_done(ada: httpx.AsyncClient, world: World) -> None:
+    """As two tabs of the owner's do at once, and the page that takes note of what was seen."""
+    run = ended(world, await started(world))
+    await world.portal.showing.share(AS_ADA, run.id, ["user:eve"])
+    asked = world.core.directory.user
+
+    async def slowly(name: str) -> object:
+        world.core.directory.user = asked  # type: ignore[method-assign]
+        world.portal.showing.drop(AS_ADA, run.id, "user:eve")
+        return await asked(name)
+
+    world.core.directory.user = slowly  # type: ignore[method-assign, assignment]
+    await world.portal.showing.add(AS_ADA, run.id, "user:bob")
+    world.portal.running.seen(AS_ADA)
+    kept = world.portal.running.run(AS_ADA, run.id)
+    assert kept.shared_with == ("user:bob",) and kept.progress["seen"]
+    world.portal.running.forget(AS_ADA, run.id)
+    with pytest.raises(NotFound):
+        world.portal.showing.drop(AS_ADA, run.id, "user:bob")

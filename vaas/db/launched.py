@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 from datetime import datetime
+from typing import Any
 
 from vaas.launching import Launch, Run, Schedule
 from vaas.model import Snapshot
@@ -69,6 +70,10 @@ class Runs(ABC):
     @abstractmethod
     def move(self, run: Run, *, before: Collection[str]) -> bool:
         """Replace it if its state is one of ``before`` at this moment; return whether it was."""
+
+    @abstractmethod
+    def note(self, run_id: str, **columns: Any) -> bool:
+        """Write these of one that is over, and nothing else of it; return whether there is one."""
 
     @abstractmethod
     def remove(self, run_id: str) -> None:

@@ -99,6 +99,12 @@ class Runs(SqlRows, launched.Runs):
         same = sa.and_(t.c.id == run.id, t.c.state.in_(before))
         return bool(self._c.execute(sa.update(t).where(same).values(**_stored(run))).rowcount)
 
+    def note(self, run_id: str, **columns: Any) -> bool:
+        """Write these of one that is over, and nothing else of it; return whether there is one."""
+        t = schema.runs
+        over = sa.and_(t.c.id == run_id, t.c.state.in_(tuple(ENDED)))
+        return bool(self._c.execute(sa.update(t).where(over).values(**columns)).rowcount)
+
     def remove(self, run_id: str) -> None:
         """Remove it; no-op when there is none."""
         self._c.execute(sa.delete(schema.runs).where(schema.runs.c.id == run_id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -88,11 +89,11 @@ def namespace_of(pid: int) -> str:
 
 def temporary_of(pid: int) -> int:
     """Return the device of the temporary folder that the process sees; 0 for one that is gone."""
-    try:
-        # No link is followed: it would lead through our own files.
-        return os.lstat(f"/proc/{pid}/root/tmp").st_dev
-    except OSError:
-        return 0
+    for place in _told_at(pid):
+        with contextlib.suppress(OSError):
+            # No link is followed: it would lead through our own files.
+            return os.lstat(f"{place}/root/tmp").st_dev
+    return 0
 
 
 def threads_of(pid: int) -> int:
@@ -145,11 +146,22 @@ def _temporary(pid: int, folders: Iterable[str]) -> Iterator[os.statvfs_result]:
             yield told
 
 
+def _told_at(pid: int) -> Iterator[str]:
+    """Yield where the system tells of the process: when its first thread has ended, only at the others."""
+    yield f"/proc/{pid}"
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            yield f"/proc/{pid}/task/{thread}"
+
+
 def _status(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/status").read_text(errors="replace")
-    except OSError:
-        return ""
+    told = ""
+    for place in _told_at(pid):
+        with contextlib.suppress(OSError):
+            told = Path(f"{place}/status").read_text(errors="replace")
+        if "VmPTE" in told:
+            break
+    return told
 
 
 def _proportional(pid: int) -> int:

@@ -22,7 +22,7 @@ from vaas.portal.run_folders import Spool, about
 from vaas.prose import clean_text
 from vaas.stores.base import Store
 
-__all__ = ["Post", "Results", "Sent", "folder_name"]
+__all__ = ["Post", "Results", "Sent", "folder_name", "is_of"]
 
 _log = logging.getLogger("vaas")
 #: The folder of all results in a person's store.
@@ -148,7 +148,7 @@ class Results:
                 await store.bring(path, result)
             except Conflict:
                 # Brought already, by a process that ended before it could say so.
-                if await _is_of(store, path, run):
+                if await is_of(store, path, run):
                     return path
                 continue
             return path
@@ -163,7 +163,8 @@ def folder_name(run: Run) -> str:
     return f"{short or 'Run'} {run.created:%Y-%m-%d}"
 
 
-async def _is_of(store: Store, path: str, run: Run) -> bool:
+async def is_of(store: Store, path: str, run: Run) -> bool:
+    """Tell whether the folder in the store is that of the run's result: another may lie there by now."""
     try:
         said = json.loads(await store.read(f"{path}/{housekeeping.ABOUT}", limit=housekeeping.MOST_ABOUT))
     except (VaasError, ValueError, RecursionError):

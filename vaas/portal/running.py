@@ -45,7 +45,7 @@ _SWEEP = 600.0
 
 
 class Running:
-    """The runs of each person; nobody else sees them.
+    """The runs of each person; nobody else sees them, but for results that are shared (:mod:`vaas.portal.showing`).
 
     ``asked`` says which notebook: {"app": slug}, or {"store": id, "path": path}. ``values`` are by the name of the
     parameter, as JSON's types or as a form sends them: text is read as the parameter's kind. ``things`` fill slots, by
@@ -251,7 +251,7 @@ class Running:
             for run_id in records.runs.unseen(visitor.name, since=self._core.now() - _NEWS):
                 run = records.runs.get(run_id)
                 if run is not None:
-                    records.runs.save(replace(run, progress={**run.progress, "seen": True}))
+                    records.runs.note(run_id, progress={**run.progress, "seen": True})
 
     async def schedule(
         self,

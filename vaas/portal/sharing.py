@@ -47,7 +47,7 @@ class Sharing:
     async def grant(self, visitor: Visitor, slug: str, *, subject: str, access: Access) -> Grant:
         """Give ``subject`` that access instead of what it held. Raises Invalid for a person or group unknown here."""
         self._core.see(visitor, slug, "grant")
-        await self.check_known([check_subject(subject)])
+        await self.check_known([check_subject(subject)], instead=", or make a link instead")
         with self._core.database.begin() as records:
             app, grant = self.grant_in(records, visitor, slug, subject=subject, access=access)
         self._core.poke_app(app)
@@ -131,13 +131,11 @@ class Sharing:
         await self.check_known(subject for subject in wanted if subject not in before)
         return wanted
 
-    async def check_known(self, subjects: Iterable[str]) -> None:
-        """Raise Invalid when one of the subjects is a person or a group that the Hub does not know."""
+    async def check_known(self, subjects: Iterable[str], *, instead: str = "") -> None:
+        """Raise Invalid, with what to do ``instead``, when the Hub does not know one that is a person or a group."""
         for subject in subjects:
             kind, _, name = subject.partition(":")
             if kind == "user" and await self._core.directory.user(name) is None:
-                raise Invalid(
-                    f"Nobody here is called “{name}”. Check the spelling, or make a link instead.", field=_FIELD[kind]
-                )
+                raise Invalid(f"Nobody here is called “{name}”. Check the spelling{instead}.", field=_FIELD[kind])
             if kind == "group" and name not in await self._core.directory.groups():
                 raise Invalid(f"There is no group called “{name}” here.", field=_FIELD[kind])

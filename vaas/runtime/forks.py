@@ -275,8 +275,12 @@ def _end_all_in(monitor: int, device: int, others: Set[int]) -> None:
         if not new:
             break
         halted.update(new)
+    empty = 0
     for _ in range(_ROUNDS if device else 0):
-        if not any([_tell_in(device, pid, signal.SIGKILL) for pid in _below(monitor, others)]):
+        # Children first: the system wakes those whose parent has ended. Who changes parents is missed once, not twice.
+        below = reversed(_below(monitor, others))
+        empty = 0 if any([_tell_in(device, pid, signal.SIGKILL) for pid in below]) else empty + 1
+        if empty == 2:
             return
 
 
