@@ -8,7 +8,7 @@ import itertools
 import os
 import select
 import signal
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,11 +40,10 @@ _ROUNDS = 20
 class Forked:
     """A forked process, with the face of a ``subprocess.Popen``: somebody else is its parent.
 
-    ``inner`` is its number in its sandbox, by which its end is told; ``apart``, whether it has a place of its own.
+    ``inner`` is its number in its sandbox, by which its end is told.
     """
 
     stdin = stdout = stderr = None
-    apart = False
 
     def __init__(self, pid: int, *, inner: int) -> None:
         self.pid, self.inner = pid, inner
@@ -189,7 +188,6 @@ class ForkedKernelManager(ConfinedKernelManager):
                 raise ProcessLookupError("It has ended.")
         except (OSError, TypeError, ValueError) as error:
             raise Unavailable("The app's kernel could not be started.", log_message=f"No fork: {error}") from error
-        process.apart = bool(self._place)
         self.provisioner.process, self.provisioner.pid, self.provisioner.pgid = process, process.pid, None
         self.frozen.children[process.inner] = process
 
@@ -243,10 +241,7 @@ class ForkedKernelManager(ConfinedKernelManager):
             self._process.close()
         if self._place:
             place, self._place = self._place, 0
-            others = {fork.pid for fork in self.frozen.children.values() if fork.apart and not fork.gone}
-            await asyncio.get_running_loop().run_in_executor(
-                None, _end_all_in, self.frozen.monitor, self.device, others
-            )
+            await asyncio.get_running_loop().run_in_executor(None, _end_all_in, self.device)
             with contextlib.suppress(Unavailable):
                 self.frozen.warden.send({"drop": place})
 
@@ -262,33 +257,27 @@ def _changed(env: dict[str, str], sandboxed: bool) -> dict[str, str]:
     return {} if sandboxed else {name: env[name] for name in env if name == "HOME" or name == "TMPDIR" or "XDG" in name}
 
 
-def _end_all_in(monitor: int, device: int, others: Set[int]) -> None:
-    """Kill what a fork has started and left in its place: it is known by its temporary folder.
+def _end_all_in(device: int) -> None:
+    """Kill what a fork has started and left in its place: its temporary folder is that of nobody else.
 
-    The system gives what a fork leaves to a process that it comes from. So it is below none of the ``others``: forks
-    that have places of their own.
+    All processes are looked at: of one whose children end meanwhile, Linux tells not all of them.
     """
     halted = set[int]()
     for _ in range(_ROUNDS if device else 0):
         # Who stands still starts no others: a bomb is faster than we are.
-        new = [pid for pid in _below(monitor, others) if pid not in halted and _tell_in(device, pid, signal.SIGSTOP)]
+        new = [pid for pid in _all_in(device) if pid not in halted and _tell_in(device, pid, signal.SIGSTOP)]
         if not new:
             break
         halted.update(new)
-    empty = 0
-    for _ in range(_ROUNDS if device else 0):
-        # Children first: the system wakes those whose parent has ended. Who changes parents is missed once, not twice.
-        below = reversed(_below(monitor, others))
-        empty = 0 if any([_tell_in(device, pid, signal.SIGKILL) for pid in below]) else empty + 1
-        if empty == 2:
+    for _ in range(_ROUNDS if halted else 0):
+        if not any([_tell_in(device, pid, signal.SIGKILL) for pid in _all_in(device)]):
             return
 
 
-def _below(monitor: int, others: Set[int]) -> list[int]:
-    below = children_of(monitor)
-    for pid in below:
-        below += [child for child in children_of(pid) if child not in others]
-    return below
+def _all_in(device: int) -> list[int]:
+    """Return those that are there, the youngest first: the system wakes who stands still when their parent ends."""
+    all_there_are = sorted((int(name) for name in os.listdir("/proc") if name.isdecimal()), reverse=True)
+    return [pid for pid in all_there_are if temporary_of(pid) == device]
 
 
 def _tell_in(device: int, pid: int, signum: int) -> bool:

@@ -323,6 +323,7 @@ class AppServer:
                 self.break_off(pages[kernel_id], Trouble(why, excess.kind, excess.text))
             else:
                 # It was kept ready. Whoever keeps it sees that it is gone.
+                log.warning("Kept for visits, %s: %s", kernel_id, excess.text)
                 self._keep(self.kernels.stop(kernel_id, now=True))
 
     def _end_stuck(self) -> None:
