@@ -14,11 +14,9 @@ from vaas.errors import Conflict, Invalid, NotFound, TooLarge, Unavailable, Vaas
 from vaas.jobs import RESULT
 from vaas.launching import Run
 from vaas.policy import subject_title
+from vaas.portal.showing import MOST_SHOWN
 
 __all__ = ["RunEvents", "RunLog", "RunNotebook", "RunPage", "RunResult"]
-
-#: Bytes of a result's page that are shown.
-_RESULT_BYTES = 30_000_000
 
 
 class RunPage(Page):
@@ -137,7 +135,7 @@ class RunPage(Page):
         return (
             True,
             run.executed in sizes,
-            sizes.get(f"{run.result_path}/{RESULT}", _RESULT_BYTES + 1) <= _RESULT_BYTES,
+            sizes.get(f"{run.result_path}/{RESULT}", MOST_SHOWN + 1) <= MOST_SHOWN,
         )
 
 

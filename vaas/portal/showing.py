@@ -16,10 +16,10 @@ from vaas.portal.run_results import is_of
 from vaas.portal.sharing import Sharing
 from vaas.stores.base import Store
 
-__all__ = ["Showing"]
+__all__ = ["MOST_SHOWN", "Showing"]
 
 #: Bytes of a page or of a notebook that are sent.
-_MOST = 30_000_000
+MOST_SHOWN = 30_000_000
 
 
 class Showing:
@@ -69,7 +69,7 @@ class Showing:
             found = await (await self._store(run)).list(run.result_path)
         except VaasError:
             return False, False
-        shown = {each.path for each in found if each.size <= _MOST}
+        shown = {each.path for each in found if each.size <= MOST_SHOWN}
         return _page(run) in shown, run.executed in shown
 
     async def page(self, visitor: Visitor, run_id: str) -> bytes:
@@ -84,7 +84,7 @@ class Showing:
 
     async def _read(self, visitor: Visitor, run: Run, path: str) -> bytes:
         try:
-            return await (await self._store(run)).read(path, limit=_MOST)
+            return await (await self._store(run)).read(path, limit=MOST_SHOWN)
         except VaasError as error:
             if run.owner == visitor.name:
                 raise
