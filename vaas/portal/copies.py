@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from vaas.errors import Conflict, NotFound
+from vaas.errors import Conflict
 from vaas.model import User, Visitor
 from vaas.portal.core import Core
 from vaas.stores.base import Store, check_path
@@ -28,9 +28,7 @@ class Copies:
         with self._core.database.begin() as records:
             versions = records.versions.of(app.id)
         version = next(version for version in versions if version.snapshot.hash == app.version)
-        store = next((store for store in self._core.stores.of(user) if store.id == store_id), None)
-        if store is None:
-            raise NotFound("You have no such place for files.")
+        store = self._core.store(user, store_id)
         target = await _new_folder(store, check_path(folder) or app.slug)
         made = {target}
         for file in version.snapshot.files:

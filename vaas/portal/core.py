@@ -240,6 +240,13 @@ class Core:
             )
         return network
 
+    def store(self, user: User, store_id: str) -> Store:
+        """Return the person's store. Raises NotFound."""
+        found = next((store for store in self.stores.of(user) if store.id == store_id), None)
+        if found is None:
+            raise NotFound("You have no such place for files.")
+        return found
+
     def new_id(self, length: int = 12) -> str:
         """Return a random id of small letters and digits."""
         return "".join(secrets.choice(_ID_LETTERS) for _ in range(length))

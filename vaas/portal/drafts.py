@@ -228,10 +228,7 @@ class Drafts:
 
     def store(self, user: User, store_id: str) -> Store:
         """Return the person's store. Raises NotFound."""
-        found = next((store for store in self._core.stores.of(user) if store.id == store_id), None)
-        if found is None:
-            raise NotFound("You have no such place for files.")
-        return found
+        return self._core.store(user, store_id)
 
     def _own(self, records: Records, user: User, draft_id: str) -> Draft:
         draft = records.drafts.get(draft_id)

@@ -94,11 +94,10 @@ class Showing:
     async def _store(self, run: Run) -> Store:
         """Return the owner's store with the result: they have opened this folder, and it alone, to who looks."""
         owner = await self._core.directory.user(run.owner) if run.result_store else None
-        stores = self._core.stores.of(owner) if owner else []
-        found = next((store for store in stores if store.id == run.result_store), None)
-        if found is None or not await is_of(found, run.result_path, run):
+        store = self._core.store(owner, run.result_store) if owner else None
+        if store is None or not await is_of(store, run.result_path, run):
             raise NotFound("There is no page of a result.")
-        return found
+        return store
 
     def _look(self, visitor: Visitor, run_id: str) -> Run:
         with self._core.database.begin() as records:
