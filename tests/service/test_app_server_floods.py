@@ -62,7 +62,7 @@ async def measured(app: AppProcess) -> AsyncIterator[Peak]:
         "while FLOOD: print('x' * 1000)",
         "while FLOOD: display(HTML('x' * 10**6))",
         "import ipywidgets\nout = ipywidgets.Output()\nwith out:\n    while FLOOD: print('x' * 1000)",
-        "import ipywidgets\nout = ipywidgets.Output()\nwith out:\n    while FLOOD: display(HTML('x' * 10**4))",
+        "import ipywidgets\nout = ipywidgets.Output()\nwith out:\n    while FLOOD: display(HTML('x' * 10**5))",
         "import ipywidgets\nbox = ipywidgets.Text()\nwhile FLOOD: box.value = str(os.urandom(10**5))",
         "handle = display('', display_id=True)\nwhile FLOOD: handle.update(HTML('x' * 10**5))",
         "import sys\nwhile FLOOD: print('x' * 1000, file=sys.stderr)",
