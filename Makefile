@@ -12,6 +12,7 @@ PIP := -m pip --quiet --disable-pip-version-check --no-input install --no-deps
 
 # An environment is rebuilt when its lock file, the project file or the place of this folder changes.
 key = $(shell { pwd; cat $(1) pyproject.toml; } | cksum | cut -d" " -f1)
+UV := .venvs/uv/.ready-$(call key,requirements/uv.lock)
 HUB := .venvs/hub/.ready-$(call key,requirements/hub.lock)
 APP := .venvs/app/.ready-$(call key,requirements/app.lock)
 LAB := .venvs/lab/.ready-$(call key,requirements/lab.lock)
@@ -88,34 +89,40 @@ condor-root: .venvs/condor/usr/sbin/condor_master
 
 # Made for every platform at once. rfc3987-syntax is left out: optional to all who name it, and importing it
 # costs each server start more than a second.
-locks:
-	@for name in hub app lab test node bench cluster; do \
+locks: $(UV)
+	@for name in hub uv app lab test node bench cluster; do \
 	  echo "Locking $$name…"; \
-	  (cd requirements && uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	  (cd requirements && ../.venvs/uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-header --no-emit-index-url --no-emit-find-links \
 	    --no-emit-package rfc3987-syntax --no-emit-package lark $$name.in -o $$name.lock) || exit 1; \
 	done
-	@cd requirements && uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	@cd requirements && ../.venvs/uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	  --no-header --no-emit-index-url --no-emit-find-links stock.in -o stock.lock
 	@cd hub_service/proxy && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
 
-$(HUB): requirements/hub.lock
-	$(call install,hub,half a minute)
+$(HUB): requirements/hub.lock $(UV)
+	$(call install,hub,a moment)
 
-$(APP): requirements/app.lock
+$(APP): requirements/app.lock $(UV)
 	$(call install,app,about a minute)
 
-$(LAB): requirements/lab.lock
+$(LAB): requirements/lab.lock $(UV)
 	$(call install,lab,half a minute)
 
-$(TEST): requirements/test.lock
-	$(call install,test,about a minute)
+$(TEST): requirements/test.lock $(UV)
+	$(call install,test,half a minute)
 
-$(STOCK): requirements/stock.lock
+$(STOCK): requirements/stock.lock $(UV)
 	$(call install,stock,a moment)
 
-$(PANEL): requirements/bench.lock
+$(PANEL): requirements/bench.lock $(UV)
 	$(call install,bench,half a minute)
+
+# What installs the others, in a third of the time that pip takes.
+$(UV): requirements/uv.lock
+	@rm -rf .venvs/uv && $(PYTHON) -m venv .venvs/uv || $(call fail,$(no_venv))
+	@.venvs/uv/bin/python $(PIP) --require-hashes -r requirements/uv.lock || $(call fail,$(no_packages))
+	@touch $@
 
 # Node.js from the system where it is new enough, else the one in requirements/node.lock beside the proxy.
 $(PROXY): hub_service/proxy/package-lock.json requirements/node.lock
@@ -145,8 +152,10 @@ check-python:
 # What the tests need of the system: a browser, and bubblewrap for the sandbox of kernels. For root where there is apt
 # also Slurm, which the tests start for themselves; the services that Debian would start for it stay off.
 check-system:
-	@wanted=""; \
-	[ -n "$$VAAS_CHROMIUM" ] || command -v chromium chromium-browser google-chrome >/dev/null 2>&1 || wanted="chromium"; \
+	@wanted="chromium-headless-shell"; \
+	for name in $${VAAS_CHROMIUM:-chromium-headless-shell chromium chromium-browser google-chrome}; do \
+	  command -v "$$name" >/dev/null 2>&1 && wanted=""; \
+	done; \
 	[ "$$(uname)" != Linux ] || command -v bwrap >/dev/null 2>&1 || wanted="$$wanted bubblewrap"; \
 	if [ -z "$$wanted" ]; then exit 0; fi; \
 	echo "Installing for the tests: $$wanted…"; \
@@ -165,12 +174,14 @@ check-system:
 	{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
 	    slurm-wlm munge >/dev/null 2>&1; } </dev/null || echo "  It cannot be installed: the tests of Slurm are skipped."
 
-# $(1): environment, $(2): how long it takes.
+# $(1): environment, $(2): how long it takes. From where pip would fetch; what uv does not find there, pip may.
 define install
 	@echo "Installing the $(1) environment ($(2))…"
 	@rm -rf .venvs/$(1) && $(PYTHON) -m venv .venvs/$(1) || $(call fail,$(no_venv))
-	@began=$$(date +%s); .venvs/$(1)/bin/python $(PIP) --require-hashes -r requirements/$(1).lock \
-	  || $(call fail,$(no_packages)); \
+	@began=$$(date +%s); index="$$(.venvs/uv/bin/python -m pip config get global.index-url 2>/dev/null)"; \
+	UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$index}}" .venvs/uv/bin/uv pip install --quiet \
+	  --python .venvs/$(1)/bin/python --no-deps --require-hashes --compile-bytecode -r requirements/$(1).lock 2>/dev/null \
+	  || .venvs/$(1)/bin/python $(PIP) --require-hashes -r requirements/$(1).lock || $(call fail,$(no_packages)); \
 	echo "  The $(1) environment is there, after $$(($$(date +%s) - began)) s."
 	@touch $@
 endef
