@@ -296,13 +296,24 @@ async def test_a_stopped_server_leaves_neither_kernels_nor_files(start: Start, t
 
 
 async def test_kernels_of_a_killed_server_end_by_themselves(start: Start) -> None:
-    _, app, visitor = await start()
+    _, app, visitor = await start("import matplotlib")
     await (await visitor.page()).connect()
     left = app.processes
     assert left
     app.process.kill()
     # What makes the list of fonts gives way to everybody, and may not even have begun.
     assert await soon(lambda: not any(map(psutil.Process.is_running, left)))
+
+
+@pytest.mark.parametrize("draws", [True, False])
+async def test_the_list_of_fonts_is_made_for_an_app_that_draws_and_for_no_other(
+    start: Start, tmp_path: Path, *, draws: bool
+) -> None:
+    _, _, visitor = await start("import matplotlib" if draws else "import math")
+    await visitor.page()
+    assert bool(list(tmp_path.glob("vaas-*/shared/matplotlib*"))) == draws
+    if draws:  # niced, it may not have begun
+        assert await soon(lambda: list(tmp_path.glob("vaas-*/shared/matplotlib/fontlist-*.json")), within=60)
 
 
 async def test_the_check_is_run_and_reported_while_the_server_serves(tmp_path: Path) -> None:

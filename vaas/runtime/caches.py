@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
-__all__ = ["FontCache"]
+__all__ = ["FontCache", "draws"]
 
 #: On Linux it ends with its server (PR_SET_PDEATHSIG), even one that was killed.
 _SCRIPT = """
@@ -22,9 +23,16 @@ import matplotlib.font_manager
 os.rename(os.environ["MPLCONFIGDIR"], {to!r})
 """
 
+#: Who draws with matplotlib names one of them. Where a library does it unseen, each kernel makes the list for itself.
+_DRAWS = re.compile(rb"matplotlib|pylab|pyplot|seaborn|cartopy|plotnine|\.plot\b|\.hist\b")
+#: More of one file is not looked through, in bytes.
+_MOST_READ = 5_000_000
+
 
 class FontCache:
     """Makes the list once for all kernels of a server, in the background, by the library alone.
+
+    It takes most of a second of a processor, which apps that draw with something else do not spend.
 
     Kernels get copies: one that they could write would let one visit's kernel change what another's reads.
     """
@@ -32,16 +40,18 @@ class FontCache:
     #: The folder that matplotlib looks in, below a kernel's home.
     PLACE = ".config/matplotlib"
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, *, code: Path) -> None:
+        self._folder, self._code = folder, code
+        self._asked = False
         self._process: subprocess.Popen[bytes] | None = None
 
     def copies(self) -> dict[str, str]:
         """Return what to copy into a kernel's home; nothing while it is not made yet, which the first call begins."""
         if self._process is not None:
             self._process.poll()  # else it would stay as a zombie when it is done
-        elif importlib.util.find_spec("matplotlib") is not None:
+        elif not self._asked and importlib.util.find_spec("matplotlib") is not None and draws(self._code):
             self._begin()
+        self._asked = True
         try:
             names = [name for name in os.listdir(self._folder) if name.startswith("fontlist-")]
         except FileNotFoundError:
@@ -66,3 +76,14 @@ class FontCache:
             stderr=subprocess.DEVNULL,
             cwd="/",
         )
+
+
+def draws(folder: Path) -> bool:
+    """Tell whether a notebook or module that lies there names matplotlib, or a library that draws with it."""
+    code = (path for path in folder.iterdir() if path.suffix in {".ipynb", ".py"} and path.is_file())
+    return any(_DRAWS.search(_beginning(path)) for path in code)
+
+
+def _beginning(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_MOST_READ)

@@ -101,7 +101,7 @@ class Kernels:
         for made in (self._homes, self._shared, self._connections):
             made.mkdir(mode=0o700)
         self._shared.chmod(0o755)
-        self._fonts = FontCache(self._shared / "matplotlib")
+        self._fonts = FontCache(self._shared / "matplotlib", code=self._cwd)
         view = replace(confinement.view, read=(*confinement.view.read, folder / "content", self._shared))
         self._confinement = replace(confinement, view=view)
         self._lookout = Lookout(confinement.bounds)
