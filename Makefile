@@ -100,22 +100,22 @@ locks: $(UV)
 	  --no-header --no-emit-index-url --no-emit-find-links stock.in -o stock.lock
 	@cd hub_service/proxy && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
 
-$(HUB): requirements/hub.lock $(UV)
+$(HUB): requirements/hub.lock | $(UV)
 	$(call install,hub,a moment)
 
-$(APP): requirements/app.lock $(UV)
+$(APP): requirements/app.lock | $(UV)
 	$(call install,app,about a minute)
 
-$(LAB): requirements/lab.lock $(UV)
+$(LAB): requirements/lab.lock | $(UV)
 	$(call install,lab,half a minute)
 
-$(TEST): requirements/test.lock $(UV)
+$(TEST): requirements/test.lock | $(UV)
 	$(call install,test,half a minute)
 
-$(STOCK): requirements/stock.lock $(UV)
+$(STOCK): requirements/stock.lock | $(UV)
 	$(call install,stock,a moment)
 
-$(PANEL): requirements/bench.lock $(UV)
+$(PANEL): requirements/bench.lock | $(UV)
 	$(call install,bench,half a minute)
 
 # What installs the others, in a third of the time that pip takes.
