@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 import json
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -52,6 +53,7 @@ def hub(request: HTTPServerRequest) -> tuple[int, dict[str, str], bytes]:
     return (200, {}, json.dumps(model).encode()) if name else (404, {}, b"{}")
 
 
+@functools.cache
 def templates() -> Environment:
     """Return the portal's own templates, with the shortest words in the place of those that many tests look at."""
     short = DictLoader({"error.html": "{{ text }}", "asleep.html": "{{ way }}", "gallery.html": "({{ notice }})"})

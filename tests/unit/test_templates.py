@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -44,6 +45,7 @@ PAGES = [
 ]
 
 
+@functools.cache
 def environment(folder: str) -> jinja2.Environment:
     """Return Jinja as the portal sets it up, with stand-ins for its filters."""
     found = jinja2.Environment(
