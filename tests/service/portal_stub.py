@@ -223,7 +223,7 @@ class Visitor:
             body=body if body is not None else ("" if method in {"POST", "PUT", "PATCH"} else None),
             headers={**({"Cookie": f"{COOKIE}={self.cookie}"} if self.cookie else {}), **(headers or {})},
             follow_redirects=False,
-            request_timeout=120,
+            request_timeout=60,
             allow_nonstandard_methods=True,
         )
         return await self._http.fetch(request, raise_error=False)

@@ -285,7 +285,7 @@ async def test_a_long_first_run_is_not_waited_for(start: Start) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_stopped_server_leaves_neither_kernels_nor_files(start: Start, tmp_path: Path, number: int) -> None:
-    _, app, visitor = await start("import subprocess; subprocess.Popen(['sleep', '600'])")
+    _, app, visitor = await start("import matplotlib, subprocess; subprocess.Popen(['sleep', '600'])")
     await visitor.page()
     left = app.processes
     assert len(left) >= 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from vaas.runtime.caches import draws
         ("a.ipynb", "import matplotlib.pyplot as plt", True),
         ("a.ipynb", "table.plot(x='year')", True),
         ("a.ipynb", "table.hist()", True),
+        ("a.ipynb", "table.boxplot()", True),
         ("helper.py", "from pylab import *", True),
         ("a.ipynb", "import plotly.express as px", False),
         ("notes.txt", "matplotlib", False),
@@ -25,3 +27,19 @@ def test_an_app_draws_whose_code_names_it(tmp_path: Path, name: str, text: str, 
     (tmp_path / "sub.py").mkdir()
     (tmp_path / name).write_text(text)
     assert draws(tmp_path) is expected
+
+
+def test_whoever_cannot_be_looked_at_may_draw(tmp_path: Path) -> None:
+    assert draws(tmp_path / "gone") is True
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.py")
+    (tmp_path / "broken.py").symlink_to(tmp_path / "gone")
+    assert draws(tmp_path) is False
+
+
+def test_more_than_is_looked_through_may_draw(tmp_path: Path) -> None:
+    for number in range(5):
+        (tmp_path / f"{number}.py").write_bytes(b"#" * 2_000_000)
+    assert draws(tmp_path) is True

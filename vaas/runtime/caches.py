@@ -1,4 +1,4 @@
-"""What is costly to make anew in each kernel's empty home: matplotlib's list of the system's fonts takes seconds."""
+"""What is costly to make anew in each kernel's empty home: matplotlib's list of the system's fonts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 
 __all__ = ["FontCache", "draws"]
@@ -24,9 +25,9 @@ os.rename(os.environ["MPLCONFIGDIR"], {to!r})
 """
 
 #: Who draws with matplotlib names one of them. Where a library does it unseen, each kernel makes the list for itself.
-_DRAWS = re.compile(rb"matplotlib|pylab|pyplot|seaborn|cartopy|plotnine|\.plot\b|\.hist\b")
-#: More of one file is not looked through, in bytes.
-_MOST_READ = 5_000_000
+_DRAWS = re.compile(rb"matplotlib|pylab|pyplot|seaborn|cartopy|plotnine|\.(?:plot|hist|boxplot)\b")
+#: So much is looked through, in bytes of one file and of all, and in files.
+_MOST_OF_ONE, _MOST_READ, _MOST_FILES = 2_000_000, 8_000_000, 1000
 
 
 class FontCache:
@@ -46,12 +47,13 @@ class FontCache:
         self._process: subprocess.Popen[bytes] | None = None
 
     def copies(self) -> dict[str, str]:
-        """Return what to copy into a kernel's home; nothing while it is not made yet, which the first call begins."""
+        """Return what to copy into a kernel's home; nothing while it is not made, which the first call may begin."""
         if self._process is not None:
             self._process.poll()  # else it would stay as a zombie when it is done
-        elif not self._asked and importlib.util.find_spec("matplotlib") is not None and draws(self._code):
-            self._begin()
-        self._asked = True
+        elif not self._asked:
+            self._asked = True
+            if importlib.util.find_spec("matplotlib") is not None and draws(self._code):
+                self._begin()
         try:
             names = [name for name in os.listdir(self._folder) if name.startswith("fontlist-")]
         except FileNotFoundError:
@@ -79,11 +81,23 @@ class FontCache:
 
 
 def draws(folder: Path) -> bool:
-    """Tell whether a notebook or module that lies there names matplotlib, or a library that draws with it."""
-    code = (path for path in folder.iterdir() if path.suffix in {".ipynb", ".py"} and path.is_file())
-    return any(_DRAWS.search(_beginning(path)) for path in code)
+    """Tell whether a notebook or module that lies there names matplotlib, or a library that draws with it.
+
+    Where that is too much to look through, or nobody may, it may do so.
+    """
+    left = _MOST_READ
+    try:
+        for path in islice(folder.iterdir(), _MOST_FILES):
+            if path.suffix in {".ipynb", ".py"} and path.is_file():
+                text = _beginning(path)
+                left -= len(text)
+                if left < 0 or _DRAWS.search(text):
+                    return True
+    except OSError:
+        return True
+    return False
 
 
 def _beginning(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(_MOST_READ)
+        return file.read(_MOST_OF_ONE)
