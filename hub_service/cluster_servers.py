@@ -10,7 +10,7 @@ import pwd
 import re
 import shlex
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -55,6 +55,8 @@ class BatchServers(AppServers):
 
     #: Number and state of the job as they were last seen; batchspawner forgets those of a job that is over.
     last_job = ("", "")
+    #: The job that is on its way to the batch system, or has been: its number is known when this is done.
+    _submitting: asyncio.Future[Any] | None = None
 
     @property
     def account(self) -> pwd.struct_passwd:
@@ -108,14 +110,24 @@ class BatchServers(AppServers):
         self.req_memory, self.req_nprocs = f"{max(1, size.memory >> 20)}M", str(max(1, math.ceil(size.cores)))
 
     async def submit_batch_script(self) -> Any:
-        """Submit the job; batchspawner would fill in what the caller sent."""
+        """Submit the job, to the end even when the start is given up: else nobody would know its number."""
+        self._submitting = _to_the_end(self._submit())
+        return await asyncio.shield(self._submitting)
+
+    async def _submit(self) -> Any:
+        # batchspawner would fill in what the caller sent.
         self.user_options: dict[str, Any] = {}
         self.req_keepvars = ",".join(self.get_env())
         return await super().submit_batch_script()
 
     async def run_command(self, cmd: str, input: str | None = None, env: dict[str, str] | None = None) -> Any:
-        """Run one of the batch system's programs with nothing of the Hub's environment: it runs as the person."""
-        return await super().run_command(cmd, input=input, env=bare_environment(os.environ) | (env or {}))
+        """Run one of the batch system's programs with nothing of the Hub's environment: it runs as the person.
+
+        Who is cancelled meanwhile hears so. batchspawner would take it for an answer, that there is no such job, and
+        forget one that is there.
+        """
+        given = bare_environment(os.environ) | (env or {})
+        return await asyncio.shield(_to_the_end(super().run_command(cmd, input=input, env=given)))
 
     async def start(self) -> Any:
         """Submit the job and return when its server listens.
@@ -142,7 +154,9 @@ class BatchServers(AppServers):
         return address
 
     async def stop(self, now: bool = False) -> Any:
-        """End the job; one that is not known is none."""
+        """End the job, one that is just being submitted too; one that is not known is none."""
+        if self._submitting is not None:
+            await asyncio.wait({self._submitting})
         return await super().stop(now=now) if self.job_id else None
 
     async def poll(self) -> Any:
@@ -255,6 +269,13 @@ class SlurmServers(BatchServers):
         _, _, told = str(self.job_status or "").partition("|")
         reason, _, start = told.partition("|")
         return why_waiting(reason), seconds_until(start.partition("|")[0])
+
+
+def _to_the_end(work: Coroutine[Any, Any, Any]) -> asyncio.Future[Any]:
+    """Let it go on though nobody may wait for it any more; how it fails is of no interest then."""
+    going = asyncio.ensure_future(work)
+    going.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return going
 
 
 def _queued(why: str, seconds: float | None) -> str:

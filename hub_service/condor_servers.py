@@ -98,9 +98,9 @@ class CondorServers(BatchServers):
         """Tell how the job is doing as the others do."""
         return await super().poll()
 
-    async def submit_batch_script(self) -> Any:
-        """Submit the job; environment and command are in a script that nobody but the person can read."""
-        # Nothing of batchspawner's way: it would write the environment into the log of a Hub that is looked at closely.
+    async def _submit(self) -> Any:
+        # Environment and command are in a script that nobody but the person can read. Nothing of batchspawner's way: it
+        # would write the environment into the log of a Hub that is looked at closely.
         try:
             handed = json.dumps({"script": self._script_text(), "description": self._described()})
         except Invalid as error:

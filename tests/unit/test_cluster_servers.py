@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Coroutine
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -220,3 +222,37 @@ async def test_a_launch_that_waits_has_its_estimate_in_seconds() -> None:
 )
 async def test_a_cluster_that_is_gone_takes_no_job_and_refuses_none(said: str, words: str) -> None:
     assert await SLURM().why_failed(f"sbatch: error: Batch job submission failed: {said}") == words
+
+
+def quick(**commands: str) -> Any:
+    """Return a spawner whose batch system is these commands of a shell."""
+    known = {"req_username": "ada", "req_homedir": "/home/ada", "user": SimpleNamespace(name="ada"), "exec_prefix": ""}
+    return SLURM(**known, **commands)
+
+
+async def given_up(work: Coroutine[Any, Any, Any]) -> None:
+    """Cancel it while it waits for a command."""
+    going = asyncio.ensure_future(work)
+    await asyncio.sleep(0.2)
+    going.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await going
+
+
+async def test_a_start_that_is_given_up_while_it_asks_does_not_forget_its_job() -> None:
+    spawner = quick(job_id="42", batch_query_cmd="sleep 1; false")
+    await given_up(spawner.query_job_status())
+    assert spawner.job_id == "42"
+
+
+async def test_a_job_that_is_being_submitted_when_its_start_is_given_up_is_ended(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(SLURM, "get_env", lambda self: {})
+    monkeypatch.setattr(SLURM, "cmd_formatted_for_batch", lambda self: "true")
+    ended = tmp_path / "ended"
+    spawner = quick(batch_submit_cmd="sleep 1; echo 43", batch_cancel_cmd=f"echo {{job_id}} >>{ended}")
+    await given_up(spawner.submit_batch_script())
+    assert not spawner.job_id
+    await spawner.stop(now=True)
+    assert ended.read_text() == "43\n"
