@@ -234,7 +234,7 @@ class FilesJson(Api):
 
     async def get(self, store_id: str, path: str = "") -> None:
         """Send a folder's entries, or with ``?content=1`` a file's bytes."""
-        store = self.portal.drafts.store(self.person, store_id)
+        store = self.portal.core.store(self.person, store_id)
         path = check_path(path)
         if self.get_query_argument("content", "") != "1":
             self.reply([entry_json(entry) for entry in await store.list(path)])
@@ -251,7 +251,7 @@ class FilesJson(Api):
 
         With ``?parents=1`` the folders in which it is to lie are made where they are not there.
         """
-        store = self.portal.drafts.store(self.person, store_id)
+        store = self.portal.core.store(self.person, store_id)
         if self.get_query_argument("parents", "") == "1":
             await ensure_parents(store, check_path(path))
         expected = self.request.headers.get("If-Match")

@@ -24,7 +24,7 @@ class FilesPage(Page):
         stores = self.portal.core.stores.of(self.person)
         if not store_id and not stores:
             raise NotFound("You have no place for files yet. Connect one first.")
-        store = self.portal.drafts.store(self.person, store_id) if store_id else stores[0]
+        store = self.portal.core.store(self.person, store_id) if store_id else stores[0]
         path = check_path(path)
         if path.endswith(".ipynb"):
             await self._show_notebook(store, path)

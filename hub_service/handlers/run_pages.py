@@ -128,7 +128,7 @@ class RunPage(Page):
         if not run.result_store:
             return False, False, False
         try:
-            store = self.portal.drafts.store(self.person, run.result_store)
+            store = self.portal.core.store(self.person, run.result_store)
             sizes = {entry.path: entry.size for entry in await store.list(run.result_path)}
         except VaasError:
             return False, False, False

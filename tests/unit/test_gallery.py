@@ -211,7 +211,7 @@ class TestDemo:
             assert not {"app.json", "cover.png"} & set(names)
             assert sum(map(len, world.portal.servers.content(world.server(found.app, 1)))) > 1000
             author = User(found.app.owner)
-            home = world.portal.drafts.store(author, "home")
+            home = world.portal.core.store(author, "home")
             draft = await world.portal.drafts.begin(author, home.id, found.app.origin_path)
             assert draft.app_id == found.app.id
 

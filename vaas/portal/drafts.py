@@ -53,7 +53,7 @@ class Drafts:
         self, user: User, store_id: str, path: str
     ) -> tuple[Store, notebook.Notebook, list[Entry], set[str]]:
         """Return the store, the notebook, what lies in its folder, and which of that it seems to need."""
-        store = self.store(user, store_id)
+        store = self._core.store(user, store_id)
         data = await store.read(check_path(path), limit=self._core.limits.notebook_bytes)
         parsed = await asyncio.to_thread(notebook.parse, data, name=path.rpartition("/")[2])
         folder = path.rpartition("/")[0]
@@ -225,10 +225,6 @@ class Drafts:
             for draft in old:
                 self._drop(records, draft)
         return len(old)
-
-    def store(self, user: User, store_id: str) -> Store:
-        """Return the person's store. Raises NotFound."""
-        return self._core.store(user, store_id)
 
     def _own(self, records: Records, user: User, draft_id: str) -> Draft:
         draft = records.drafts.get(draft_id)

@@ -54,7 +54,7 @@ class Sources:
         if slug := str(asked.get("app", "")):
             return await self._of_app(visitor, slug)
         path = check_path(str(asked.get("path", "")))
-        store = self._drafts.store(user, str(asked.get("store", "")))
+        store = self._core.store(user, str(asked.get("store", "")))
         data = await store.read(path, limit=self._core.limits.notebook_bytes)
         parsed = await asyncio.to_thread(notebook.parse, data, name=path.rpartition("/")[2])
         return Source(parsed.title, data, path.rpartition("/")[2], {"store": store.id, "path": path})
@@ -63,7 +63,7 @@ class Sources:
         """Return the notebook with what says which packages it needs, for who does not fetch the whole."""
         if source.snapshot is not None:
             return source
-        store = self._drafts.store(self.person(visitor), str(source.kept["store"]))
+        store = self._core.store(self.person(visitor), str(source.kept["store"]))
         return replace(source, beside=await Environments(self._core).beside(store, str(source.kept["path"])))
 
     async def whole(self, visitor: Visitor, source: Source) -> Snapshot:
@@ -92,7 +92,7 @@ class Sources:
         """Return the names of what lies beside a notebook in a store, where it can be told; nothing for an app's."""
         if source.snapshot is not None:
             return ()
-        store = self._drafts.store(self.person(visitor), str(source.kept["store"]))
+        store = self._core.store(self.person(visitor), str(source.kept["store"]))
         try:
             found = await store.list(str(source.kept["path"]).rpartition("/")[0])
         except VaasError:
@@ -124,7 +124,7 @@ class Sources:
 
     async def _files(self, visitor: Visitor, source: Source, found: Sequence[Mapping[str, Any]]) -> set[str]:
         """Return which of the defaults name files beside the notebook."""
-        store = self._drafts.store(self.person(visitor), str(source.kept["store"]))
+        store = self._core.store(self.person(visitor), str(source.kept["store"]))
         folder = str(source.kept["path"]).rpartition("/")[0]
         there = set()
         for name in {each["default"].removeprefix("./") for each in found if isinstance(each.get("default"), str)}:
