@@ -10,6 +10,7 @@ import pytest
 
 from hub_service.running import app_servers
 from tests.portal_fixture import RunningPortal, until
+from tests.published import Browser, token_of
 
 pytestmark = pytest.mark.hub
 ACCOUNT = "app-abcdefgh1234"
@@ -80,11 +81,10 @@ def test_a_person_who_is_called_like_an_app_stays_a_person(hub_with_stand_ins: R
 
 @pytest.mark.parametrize(("name", "enters"), [("ada", True), (ACCOUNT, False), ("mallory", False)])
 def test_nobody_signs_in_as_an_app(hub_with_stand_ins: RunningPortal, account: str, name: str, enters: bool) -> None:
-    host = {"Host": f"vaas.localhost:{hub_with_stand_ins.settings.port}"}
-    with httpx.Client(base_url=f"http://127.0.0.1:{hub_with_stand_ins.settings.port}", headers=host) as browser:
-        page = browser.get("/hub/login", headers={"Sec-Fetch-Mode": "navigate"})
-        form = {"username": name, "password": "demo", "_xsrf": page.cookies["_xsrf"]}
-        answer = browser.post("/hub/login", data=form)
+    # As browsers do: the form's token counts only with its cookie.
+    with Browser(hub_with_stand_ins) as browser:
+        form = {"username": name, "password": "demo", "_xsrf": token_of(browser.get("/hub/login"))}
+        answer = browser.post("/hub/login", data=form, headers={"Origin": browser.origin}, follow_redirects=False)
     assert ("__Host-jupyterhub-hub-login" in answer.cookies) is enters
     assert answer.status_code == (302 if enters else 403)
 
