@@ -110,9 +110,9 @@ class CondorServers(BatchServers):
         self.job_id = number if number.isdecimal() else ""
         return self.job_id
 
-    async def query_job_status(self) -> Any:
-        """Ask how the job is doing; of one that is over nothing stays, neither in the queue nor in the home."""
-        status = await super().query_job_status()
+    async def _ask(self) -> Any:
+        # Of a job that is over nothing stays, neither in the queue nor in the home.
+        status = await super()._ask()
         if status.name == "NOTFOUND" and self.job_id:
             with contextlib.suppress(RuntimeError):
                 await (self.cancel_batch_job() if self._told() else self._pooled("{}"))

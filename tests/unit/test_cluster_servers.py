@@ -254,5 +254,39 @@ async def test_a_job_that_is_being_submitted_when_its_start_is_given_up_is_ended
     spawner = quick(batch_submit_cmd="sleep 1; echo 43", batch_cancel_cmd=f"echo {{job_id}} >>{ended}")
     await given_up(spawner.submit_batch_script())
     assert not spawner.job_id
+    assert await spawner.poll() is None  # else the Hub would not stop it
     await spawner.stop(now=True)
     assert ended.read_text() == "43\n"
+
+
+async def test_a_submission_that_hangs_holds_nobody_up_and_its_job_is_ended_when_its_number_comes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(SLURM, "get_env", lambda self: {})
+    monkeypatch.setattr(SLURM, "cmd_formatted_for_batch", lambda self: "true")
+    mount, ended = tmp_path / "mount", tmp_path / "ended"
+    hangs = f"until test -e {mount}; do sleep 0.1; done; echo 43"
+    spawner = quick(batch_submit_cmd=hangs, batch_cancel_cmd=f"echo {{job_id}} >>{ended}", patience=0.2)
+    await given_up(spawner.submit_batch_script())
+    await spawner.stop(now=True)
+    spawner.clear_state()  # as the Hub does then
+    with pytest.raises(SpawnException) as refused:
+        await spawner.start()
+    assert (refused.value.status_code, ended.exists()) == (503, False)
+    mount.touch()
+    async with asyncio.timeout(20):
+        while not ended.exists() or not ended.read_text():
+            await asyncio.sleep(0.05)
+    assert ended.read_text() == "43\n"
+
+
+async def test_a_batch_system_that_hangs_is_asked_once_and_its_job_is_not_forgotten(tmp_path: Path) -> None:
+    mount, asked = tmp_path / "mount", tmp_path / "asked"
+    hangs = f"echo {{job_id}} >>{asked}; until test -e {mount}; do sleep 0.1; done; echo 'RUNNING|None|N/A| n1'"
+    spawner = quick(job_id="42", batch_query_cmd=hangs, patience=0.2)
+    assert [await spawner.poll() for _ in range(3)] == [None, None, None]
+    assert (spawner.job_id, asked.read_text()) == ("42", "42\n")
+    mount.touch()
+    spawner.patience = 20
+    assert (await spawner.query_job_status()).name == "RUNNING"
+    assert asked.read_text() == "42\n"
