@@ -5,25 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-import os
 import pwd
 import re
 import shlex
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit, urlunsplit
 
 from jupyterhub.spawner import SpawnException
-from traitlets import Float, Unicode, default
+from traitlets import Unicode, default
 
+from hub_service.batch_jobs import BatchJobs
 from hub_service.settings import NOWHERE
-from hub_service.spawner import AppServers
 from vaas.errors import Forbidden
 from vaas.executors.accounts import account_of
-from vaas.executors.programs import bare_environment, refusal
+from vaas.executors.programs import refusal
 from vaas.executors.slurm import ENDS, seconds_until, why_waiting
 from vaas.jobs import read_tail
 from vaas.plans import Plan
@@ -37,11 +36,9 @@ _DOWN = "The batch system does not take the job at the moment."
 _STATE = re.compile(r"[A-Z_]+[| ]")
 #: Time, level and logger, which a person need not read.
 _LOG_HEAD = re.compile(r"^[\d:., -]+(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) [\w.]+: ")
-#: What goes on though nobody waits for it: the event loop alone would let go of it.
-_GOING: set[asyncio.Future[Any]] = set()
 
 
-class BatchServers(AppServers):
+class BatchServers(BatchJobs):
     """A mixin for the spawners of batchspawner, which run app servers; a batch system's own class starts launches.
 
     Nothing that anybody asks for reaches the job's script or a command: what is filled in is the site's, a plan's size,
@@ -55,16 +52,8 @@ class BatchServers(AppServers):
     listen = Unicode("0.0.0.0", help="The address at which a server listens on its node.").tag(config=True)
     job_log = Unicode(help="Where the log of a job is, with {homedir} and {job_id}; empty: not read.").tag(config=True)
 
-    patience = Float(60, help="For how many seconds the batch system may keep silent before the Hub goes on.").tag(
-        config=True
-    )
-
     #: Number and state of the job as they were last seen; batchspawner forgets those of a job that is over.
     last_job = ("", "")
-    #: The job that is on its way to the batch system, or has been: its number is known when this is done.
-    _submitting: asyncio.Future[Any] | None = None
-    #: The question how the job is doing that was asked last.
-    _asking: asyncio.Future[Any] | None = None
 
     @property
     def account(self) -> pwd.struct_passwd:
@@ -117,26 +106,6 @@ class BatchServers(AppServers):
         size = plan.size
         self.req_memory, self.req_nprocs = f"{max(1, size.memory >> 20)}M", str(max(1, math.ceil(size.cores)))
 
-    async def submit_batch_script(self) -> Any:
-        """Submit the job, to the end even when the start is given up: else nobody would know its number."""
-        self._submitting = _to_the_end(self._submit())
-        return await asyncio.shield(self._submitting)
-
-    async def _submit(self) -> Any:
-        # batchspawner would fill in what the caller sent.
-        self.user_options: dict[str, Any] = {}
-        self.req_keepvars = ",".join(self.get_env())
-        return await super().submit_batch_script()
-
-    async def run_command(self, cmd: str, input: str | None = None, env: dict[str, str] | None = None) -> Any:
-        """Run one of the batch system's programs with nothing of the Hub's environment: it runs as the person.
-
-        Who is cancelled meanwhile hears so. batchspawner would take it for an answer, that there is no such job, and
-        forget one that is there.
-        """
-        given = bare_environment(os.environ) | (env or {})
-        return await asyncio.shield(_to_the_end(super().run_command(cmd, input=input, env=given)))
-
     async def start(self) -> Any:
         """Submit the job and return when its server listens.
 
@@ -145,10 +114,6 @@ class BatchServers(AppServers):
         SpawnException
             The batch system does not take it, or it ended before; the message says why.
         """
-        if self._is_submitting():
-            # One before this, which was given up and has no number yet.
-            raise SpawnException(_DOWN, reason="batch", status_code=503)
-        self._asking = None
         account, self.last_job = self.account, ("", "")
         self.req_username, self.req_homedir = account.pw_name, account.pw_dir
         starting = asyncio.ensure_future(super().start())
@@ -165,30 +130,6 @@ class BatchServers(AppServers):
             starting.cancel()
         return address
 
-    async def stop(self, now: bool = False) -> Any:
-        """End the job, one that is just being submitted too; one that is not known is none.
-
-        Where a program of the batch system hangs, the Hub need not: the job is ended when that program goes on.
-        """
-        ending = _to_the_end(self._end(now))
-        _, late = await asyncio.wait({ending}, timeout=self.patience)
-        if not late:
-            return ending.result()
-        self.log.error("The batch system is silent. The job %s of %s is ended later.", self.job_id, self._log_name)
-        return None
-
-    def _is_submitting(self) -> bool:
-        return self._submitting is not None and not self._submitting.done()
-
-    async def _end(self, now: bool) -> Any:
-        if self._submitting is not None:
-            await asyncio.wait({self._submitting})
-        return await super().stop(now=now) if self.job_id else None
-
-    async def poll(self) -> Any:
-        """Tell how the job is doing as the spawner does; one without a number yet is there, or nobody would end it."""
-        return None if self._is_submitting() else await super().poll()
-
     async def why_failed(self, said: str) -> str:
         """Return in words why the job did not become a server; ``said`` is what the batch system's programs wrote."""
         last = await asyncio.to_thread(self._last_line)
@@ -197,20 +138,7 @@ class BatchServers(AppServers):
         return f"{FAILED} {last or 'its job ended without a word.'}"
 
     async def query_job_status(self) -> Any:
-        """Ask how the job is doing, and keep the answer; UNKNOWN while there is none.
-
-        It is not asked again before it has answered: programs that hang, as on a mount that is gone, would heap up.
-        """
-        if self._asking is None or self._asking.done():
-            self._asking = _to_the_end(self._ask())
-        _, late = await asyncio.wait({self._asking}, timeout=self.patience)
-        if not late:
-            return self._asking.result()
-        from batchspawner.batchspawner import JobStatus  # only where a site's spawner is one of its
-
-        return JobStatus.UNKNOWN
-
-    async def _ask(self) -> Any:
+        """Ask how the job is doing, and keep the answer."""
         status = await super().query_job_status()
         if self.job_id:
             self.last_job = (str(self.job_id), str(self.job_status))
@@ -272,6 +200,12 @@ class SlurmServers(BatchServers):
 
     kinds = ("slurm",)
 
+    batch_submit_cmd = Unicode("sbatch --parsable --job-name={job_name}", help="It prints the job's number.").tag(
+        config=True
+    )
+    batch_end_named_cmd = Unicode(
+        "scancel --name={job_name} --user={username}", help="Ends a job whose number is not known."
+    ).tag(config=True)
     batch_query_cmd = Unicode(
         "squeue --noheader --states=all --jobs={job_id} --format='%T|%r|%S| %B'",
         help="State, reason, start, and behind a blank the host; of jobs that are over, too.",
@@ -308,15 +242,6 @@ class SlurmServers(BatchServers):
         _, _, told = str(self.job_status or "").partition("|")
         reason, _, start = told.partition("|")
         return why_waiting(reason), seconds_until(start.partition("|")[0])
-
-
-def _to_the_end(work: Coroutine[Any, Any, Any]) -> asyncio.Future[Any]:
-    """Let it go on though nobody may wait for it any more; how it fails is of no interest then."""
-    going = asyncio.ensure_future(work)
-    _GOING.add(going)
-    going.add_done_callback(_GOING.discard)
-    going.add_done_callback(lambda done: done.cancelled() or done.exception())
-    return going
 
 
 def _queued(why: str, seconds: float | None) -> str:

@@ -20,6 +20,7 @@ from vaas.executors.htcondor import (
     HANDING_BACK,
     HELD,
     IDLE,
+    MARK,
     REMOVED,
     RUNNING,
     SUSPENDED,
@@ -54,6 +55,9 @@ class CondorServers(BatchServers):
 
     kinds = ("htcondor",)
 
+    batch_end_named_cmd = Unicode(
+        f"condor_rm -constraint '{MARK} == \"{{job_name}}\"'", help="Ends a job whose number is not known."
+    ).tag(config=True)
     batch_query_cmd = Unicode(
         f"condor_q {{job_id}} -json -attributes {','.join(ASKED)}", help="What the queue says of a job."
     ).tag(config=True)
@@ -91,8 +95,11 @@ class CondorServers(BatchServers):
             self.host = None
 
     async def stop(self, now: bool = False) -> Any:
-        """End the job as the others do; the Hub wants the three verbs in each class."""
-        return await super().stop(now=now)
+        """End the job as the others do; of one whose number is not known its script is taken away, too."""
+        await super().stop(now=now)
+        if self.req_job_name and not self.job_id:
+            with contextlib.suppress(RuntimeError):
+                await self._pooled("{}")
 
     async def poll(self) -> Any:
         """Tell how the job is doing as the others do."""
@@ -101,18 +108,22 @@ class CondorServers(BatchServers):
     async def _submit(self) -> Any:
         # Environment and command are in a script that nobody but the person can read. Nothing of batchspawner's way: it
         # would write the environment into the log of a Hub that is looked at closely.
+        self._keep()
         try:
             handed = json.dumps({"script": self._script_text(), "description": self._described()})
         except Invalid as error:
             self.log.error("%s", error.log_message)
+            self.req_job_name = ""
             raise SpawnException(error.message, reason="batch", status_code=500) from error
-        number = number_in(await self._pooled(handed))
-        self.job_id = number if number.isdecimal() else ""
-        return self.job_id
+        await self._handed_over(self._pooled(handed))
 
-    async def _ask(self) -> Any:
-        # Of a job that is over nothing stays, neither in the queue nor in the home.
-        status = await super()._ask()
+    def parse_job_id(self, output: str) -> str:
+        """Return the job's number. Raises ValueError when there is none."""
+        return str(int(number_in(output)))
+
+    async def query_job_status(self) -> Any:
+        """Ask how the job is doing; of one that is over nothing stays, neither in the queue nor in the home."""
+        status = await super().query_job_status()
         if status.name == "NOTFOUND" and self.job_id:
             with contextlib.suppress(RuntimeError):
                 await (self.cancel_batch_job() if self._told() else self._pooled("{}"))
@@ -167,7 +178,7 @@ class CondorServers(BatchServers):
 
     @property
     def _script(self) -> Path:
-        return Path(self.account.pw_dir) / _FOLDER / f"{self.name}.sh"
+        return Path(self.account.pw_dir) / _FOLDER / f"{self.req_job_name}.sh"
 
     def _script_text(self) -> str:
         """Return what the job runs; it removes itself, since it runs once."""
@@ -183,6 +194,7 @@ class CondorServers(BatchServers):
             "request_cpus": str(self.req_nprocs or "1"),
             "request_memory": str(self.req_memory),
             "request_gpus": str(self.req_ngpus),
+            f"+{MARK}": f'"{self.req_job_name}"',
         }
         lines = str(self.req_options).splitlines()
         return described(self._script, self._script.parents[1], asked, seconds=int(self.req_runtime or 0), lines=lines)

@@ -35,12 +35,13 @@ def test_nobody_in_the_pool_reads_a_launchs_token_or_writes_its_description(
         plan = launches.plan(launch, kind="htcondor", size=Size("huge", "Huge", 64, 600_000_000))
         sent = {name: "+Evil = 1" for name in ("options", "req_options", "batch_script", "memory")}
         launches.ask(launch, {"plan": plan, **sent}).raise_for_status()
-        script = condor.folder / condor_person / ".vaas-jobs" / f"l{launch.id}.sh"
+        folder = condor.folder / condor_person / ".vaas-jobs"
 
         def shown() -> str:
             return condor.command("condor_q", "-long", "-allusers")
 
-        until(lambda: str(script) in shown(), seconds=30, what=lambda: launches.said(launch))
+        until(lambda: f"{folder}/vaas-" in shown(), seconds=30, what=lambda: launches.said(launch))
+        (script,) = folder.glob("*.sh")
         token = re.findall(r"export JUPYTERHUB_API_TOKEN=(\w+)", script.read_text())[0]
         assert token not in shown() and "Evil" not in shown()
         # Also where its folder is open to all.

@@ -8,14 +8,18 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import batchspawner
 import pytest
 
+from hub_service.spawner import with_app_servers
+from hub_service.wrapped import mixin_for
 from tests.condor import Pool
 from tests.condor_site import on_condor
 from tests.launched import Launches
-from tests.portal_fixture import until
+from tests.portal_fixture import lab_python, until
 from vaas.launching import Environment, Size
 
 pytestmark = [pytest.mark.hub, pytest.mark.app]
@@ -107,3 +111,28 @@ def test_a_start_that_fails_says_why(launches: Launches, condor: Pool) -> None:
     )
     assert "could not be started" in launches.said(launch)
     until(lambda: _jobs(condor) == [], seconds=20, what="the queue to be empty")
+
+
+async def test_a_job_whose_number_got_lost_is_ended_by_its_name(
+    condor: Pool, condor_person: str, scripts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in condor.environ.items():
+        monkeypatch.setenv(name, value)
+    spawner = with_app_servers(batchspawner.CondorSpawner, mixin_for(batchspawner.CondorSpawner))(
+        user=SimpleNamespace(name=condor_person, url=f"/user/{condor_person}"),
+        lab_cmd=[str(lab_python())],
+        exec_prefix=" ".join(condor.prefix).replace("{owner}", "{username}"),
+        req_nprocs="64",
+        req_memory="100M",
+    )
+    monkeypatch.setattr(type(spawner), "get_env", lambda self: {})
+    monkeypatch.setattr(type(spawner), "cmd_formatted_for_batch", lambda self: "true")
+    monkeypatch.setattr(type(spawner), "parse_job_id", lambda self, said: int(""))
+    monkeypatch.setattr(type(spawner), "again", ())
+    with pytest.raises(RuntimeError, match="no number"):
+        await spawner.submit_batch_script()
+    assert len(_jobs(condor)) == 1 and len(list(scripts.glob("*.sh"))) == 1
+    assert await spawner.poll() is None
+    await spawner.stop()
+    until(lambda: _jobs(condor) == [], seconds=20, what="the job to end")
+    assert not list(scripts.glob("*.sh"))

@@ -7,16 +7,20 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
+import batchspawner
 import httpx
 import pytest
 
+from hub_service.spawner import with_app_servers
+from hub_service.wrapped import mixin_for
 from tests.launched import Launches
 from tests.portal_fixture import RunningPortal, app_python, until
 from tests.published import Browser, publish
 from tests.slurm import Cluster, a_person, site_config
-from vaas.launching import Size
+from vaas.launching import Launch, Size
 
 pytestmark = [pytest.mark.hub, pytest.mark.app]
 
@@ -130,6 +134,12 @@ def launches(on_slurm: RunningPortal, slurm_person: str) -> Launches:
     return Launches(on_slurm, slurm_person)
 
 
+def told(launches: Launches, launch: Launch) -> dict[str, Any]:
+    """Return what the portal's REST says of a launch."""
+    answer = launches.portal.request("GET", f"/services/vaas/api/launches/{launch.id}", token=launches.token)
+    return dict(answer.raise_for_status().json())
+
+
 async def test_a_launch_is_a_job_of_the_person_in_their_own_home(
     launches: Launches, slurm: Cluster, slurm_person: str
 ) -> None:
@@ -162,6 +172,48 @@ async def test_a_launch_knows_the_time_that_its_partition_gives_by_default(
     until(lambda: _running(slurm, slurm_person) == [], seconds=20, what="the job to end")
 
 
+def test_a_hub_that_dies_while_a_job_waits_leaves_none_behind(
+    launches: Launches, slurm: Cluster, slurm_person: str
+) -> None:
+    slurm.command("scontrol", "update", "PartitionName=main", "State=DOWN")
+    try:
+        launch = launches.new(app="world-map", title="Waits")
+        launches.ask(launch, {"plan": launches.plan(launch, kind="slurm")}).raise_for_status()
+        waits = f"{slurm_person} PENDING"
+        until(lambda: waits in slurm.jobs("%u %T"), seconds=30, what=lambda: launches.said(launch))
+        note = launches.portal.note
+        os.kill(note.hub.pid, signal.SIGKILL)
+        until(lambda: waits not in slurm.jobs("%u %T"), seconds=90, what="the job to end")
+        until(lambda: told(launches, launch)["state"] == "failed", seconds=60, what=lambda: told(launches, launch))
+        assert told(launches, launch)["error"].startswith("It ended before JupyterLab was ready")
+    finally:
+        slurm.command("scontrol", "update", "PartitionName=main", "State=UP")
+
+
+async def test_a_job_whose_number_got_lost_is_ended_by_its_name(
+    slurm: Cluster, slurm_person: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in slurm.environ.items():
+        monkeypatch.setenv(name, value)
+    spawner = with_app_servers(batchspawner.SlurmSpawner, mixin_for(batchspawner.SlurmSpawner))(
+        user=SimpleNamespace(name=slurm_person, url=f"/user/{slurm_person}"),
+        exec_prefix="runuser -u {username} --",
+        batch_submit_cmd="sbatch --job-name={job_name} --output=/dev/null --wrap='sleep 600' >/dev/null",
+    )
+    monkeypatch.setattr(type(spawner), "get_env", lambda self: {})
+    monkeypatch.setattr(type(spawner), "cmd_formatted_for_batch", lambda self: "true")
+    monkeypatch.setattr(type(spawner), "again", ())
+    with pytest.raises(RuntimeError, match="no number"):
+        await spawner.submit_batch_script()
+    ours = f"{slurm_person} {spawner.req_job_name}"
+    assert ours in slurm.jobs("%u %j")
+    assert await spawner.poll() is None
+    await spawner.stop()
+    until(lambda: ours not in slurm.jobs("%u %j"), seconds=20, what="the job to end")
+    # Where there is none of the name any more, that is no failure.
+    assert await spawner.run_command(spawner._ending()) == ""
+
+
 def test_a_launch_behind_a_full_cluster_has_the_schedulers_estimate(launches: Launches, slurm: Cluster) -> None:
     for partition in ("main", "brief"):
         slurm.command("scancel", f"--partition={partition}")
@@ -172,18 +224,13 @@ def test_a_launch_behind_a_full_cluster_has_the_schedulers_estimate(launches: La
     launch = launches.new(app="world-map", title="In the queue")
     launches.ask(launch, {"plan": launches.plan(launch, kind="slurm")}).raise_for_status()
 
-    def told() -> dict[str, Any]:
-        path = f"/services/vaas/api/launches/{launch.id}"
-        answer = launches.portal.request("GET", path, token=launches.token)
-        return dict(answer.raise_for_status().json())
-
     try:
-        until(lambda: told()["starts_in"], seconds=30, what=lambda: f"the estimate: {told()}")
-        waits = told()
+        until(lambda: told(launches, launch)["starts_in"], seconds=30, what=lambda: told(launches, launch))
+        waits = told(launches, launch)
         assert waits["state"] == "queued" and 400 < waits["starts_in"] <= 660
         assert waits["message"].startswith("In the queue of the cluster.") and "It should begin" not in waits["message"]
     finally:
         slurm.command("scancel", blocker)
     until(lambda: launches.ready(launch), seconds=40, what=lambda: launches.said(launch))
-    assert told()["starts_in"] is None
+    assert told(launches, launch)["starts_in"] is None
     launches.stop(launch)

@@ -29,6 +29,7 @@ from vaas.launching import Environment, Size
 from vaas.plans import Plan
 
 SLURM = with_app_servers(batchspawner.SlurmSpawner, mixin_for(batchspawner.SlurmSpawner))
+PBS = with_app_servers(batchspawner.PBSSpawner, mixin_for(batchspawner.PBSSpawner))
 CONDOR = with_app_servers(batchspawner.CondorSpawner, mixin_for(batchspawner.CondorSpawner))
 
 
@@ -224,10 +225,18 @@ async def test_a_cluster_that_is_gone_takes_no_job_and_refuses_none(said: str, w
     assert await SLURM().why_failed(f"sbatch: error: Batch job submission failed: {said}") == words
 
 
-def quick(**commands: str) -> Any:
+def quick(kind: Any = SLURM, **commands: Any) -> Any:
     """Return a spawner whose batch system is these commands of a shell."""
-    known = {"req_username": "ada", "req_homedir": "/home/ada", "user": SimpleNamespace(name="ada"), "exec_prefix": ""}
-    return SLURM(**known, **commands)
+    person = SimpleNamespace(name="ada", url="/user/ada")
+    known = {"req_username": "ada", "req_homedir": "/home/ada", "user": person, "exec_prefix": ""}
+    return kind(**known, **commands)
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers that need nothing to be submitted."""
+    monkeypatch.setattr(BatchServers, "get_env", lambda self: {"JUPYTERHUB_API_TOKEN": "secret"})
+    monkeypatch.setattr(BatchServers, "cmd_formatted_for_batch", lambda self: "true")
 
 
 async def given_up(work: Coroutine[Any, Any, Any]) -> None:
@@ -239,54 +248,129 @@ async def given_up(work: Coroutine[Any, Any, Any]) -> None:
         await going
 
 
+async def stopped_by_the_hub(spawner: Any) -> None:
+    """Stop it in the Hub's order, which forgets the job whatever comes of it."""
+    if await spawner.poll() is None:
+        await spawner.stop()
+    spawner.clear_state()
+
+
+def written(path: Path) -> list[str]:
+    """Return the lines that commands have written there."""
+    return path.read_text().split() if path.exists() else []
+
+
+async def until_written(path: Path, lines: int) -> list[str]:
+    """Wait until commands have written so many lines there."""
+    async with asyncio.timeout(30):
+        while len(written(path)) < lines:
+            await asyncio.sleep(0.05)
+    return written(path)
+
+
 async def test_a_start_that_is_given_up_while_it_asks_does_not_forget_its_job() -> None:
     spawner = quick(job_id="42", batch_query_cmd="sleep 1; false")
-    await given_up(spawner.query_job_status())
+    await given_up(spawner.poll())
     assert spawner.job_id == "42"
 
 
-async def test_a_job_that_is_being_submitted_when_its_start_is_given_up_is_ended(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(SLURM, "get_env", lambda self: {})
-    monkeypatch.setattr(SLURM, "cmd_formatted_for_batch", lambda self: "true")
+@pytest.mark.usefixtures("bare")
+async def test_a_job_that_is_being_submitted_when_its_start_is_given_up_is_ended(tmp_path: Path) -> None:
     ended = tmp_path / "ended"
     spawner = quick(batch_submit_cmd="sleep 1; echo 43", batch_cancel_cmd=f"echo {{job_id}} >>{ended}")
     await given_up(spawner.submit_batch_script())
     assert not spawner.job_id
-    assert await spawner.poll() is None  # else the Hub would not stop it
-    await spawner.stop(now=True)
-    assert ended.read_text() == "43\n"
+    await stopped_by_the_hub(spawner)
+    assert written(ended) == ["43"]
 
 
-async def test_a_submission_that_hangs_holds_nobody_up_and_its_job_is_ended_when_its_number_comes(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize(
+    "submitting",
+    [
+        "echo Socket timed out on send/recv operation >&2; exit 1",
+        "echo Thank you",
+        "sleep 60",
+        "exit 1",
+        "no-such-program",
+    ],
+)
+async def test_a_job_whose_number_nobody_knows_is_ended_by_its_name_now_and_later(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, submitting: str
 ) -> None:
-    monkeypatch.setattr(SLURM, "get_env", lambda self: {})
-    monkeypatch.setattr(SLURM, "cmd_formatted_for_batch", lambda self: "true")
-    mount, ended = tmp_path / "mount", tmp_path / "ended"
-    hangs = f"until test -e {mount}; do sleep 0.1; done; echo 43"
-    spawner = quick(batch_submit_cmd=hangs, batch_cancel_cmd=f"echo {{job_id}} >>{ended}", patience=0.2)
-    await given_up(spawner.submit_batch_script())
-    await spawner.stop(now=True)
-    spawner.clear_state()  # as the Hub does then
-    with pytest.raises(SpawnException) as refused:
-        await spawner.start()
-    assert (refused.value.status_code, ended.exists()) == (503, False)
-    mount.touch()
-    async with asyncio.timeout(20):
-        while not ended.exists() or not ended.read_text():
-            await asyncio.sleep(0.05)
-    assert ended.read_text() == "43\n"
+    ended = tmp_path / "ended"
+    monkeypatch.setattr(SLURM, "again", (0.1, 0.1))
+    spawner = quick(batch_submit_cmd=submitting, batch_end_named_cmd=f"echo {{job_name}} >>{ended}", patience=0.5)
+    with pytest.raises(RuntimeError):
+        await spawner.submit_batch_script()
+    name = spawner.req_job_name
+    await stopped_by_the_hub(spawner)
+    assert name and await until_written(ended, 3) == [name] * 3
 
 
-async def test_a_batch_system_that_hangs_is_asked_once_and_its_job_is_not_forgotten(tmp_path: Path) -> None:
-    mount, asked = tmp_path / "mount", tmp_path / "asked"
-    hangs = f"echo {{job_id}} >>{asked}; until test -e {mount}; do sleep 0.1; done; echo 'RUNNING|None|N/A| n1'"
-    spawner = quick(job_id="42", batch_query_cmd=hangs, patience=0.2)
-    assert [await spawner.poll() for _ in range(3)] == [None, None, None]
-    assert (spawner.job_id, asked.read_text()) == ("42", "42\n")
-    mount.touch()
-    spawner.patience = 20
-    assert (await spawner.query_job_status()).name == "RUNNING"
-    assert asked.read_text() == "42\n"
+@pytest.mark.usefixtures("bare")
+async def test_a_job_that_was_refused_is_not_looked_for(tmp_path: Path) -> None:
+    ended = tmp_path / "ended"
+    refused = "sbatch: error: Batch job submission failed: Invalid account"
+    spawner = quick(batch_submit_cmd=f"echo {refused} >&2; exit 1", batch_end_named_cmd=f"echo >>{ended}")
+    with pytest.raises(RuntimeError, match="Invalid account"):
+        await spawner.submit_batch_script()
+    await stopped_by_the_hub(spawner)
+    assert not ended.exists()
+
+
+async def test_a_job_that_cannot_be_ended_is_ended_later(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    tried = tmp_path / "tried"
+    monkeypatch.setattr(SLURM, "again", (0.1, 0.1, 0.1))
+    fails_twice = f"echo {{job_id}} >>{tried}; test $(wc -l <{tried}) -gt 2"
+    spawner = quick(job_id="42", batch_query_cmd="echo 'RUNNING|None|N/A| n1'", batch_cancel_cmd=fails_twice)
+    await stopped_by_the_hub(spawner)
+    assert await until_written(tried, 3) == ["42"] * 3
+    await asyncio.sleep(0.5)
+    assert len(written(tried)) == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "command"),
+    [
+        (SLURM, "exit 1"),
+        (SLURM, "kill -9 $$"),
+        (SLURM, "sleep 60"),
+        (SLURM, "no-such-program"),
+        (CONDOR, "exit 1"),
+        (CONDOR, "sleep 60"),
+        (PBS, "sleep 60"),
+        (PBS, "exit 1"),
+    ],
+)
+async def test_a_batch_system_that_gives_no_answer_ends_no_server(kind: Any, command: str) -> None:
+    spawner = quick(kind, job_id="42", batch_query_cmd=command, patience=0.3)
+    assert await spawner.poll() is None
+    assert spawner.job_id == "42"
+
+
+async def test_a_program_that_takes_too_long_is_killed_with_what_it_started(tmp_path: Path) -> None:
+    going_on = tmp_path / "going-on"
+    spawner = quick(patience=0.5)
+    with pytest.raises(RuntimeError, match="does not answer"):
+        await spawner.run_command(f"(sleep 2; touch {going_on}) & wait")
+    await asyncio.sleep(2.5)
+    assert not going_on.exists()
+
+
+@pytest.mark.usefixtures("bare")
+async def test_a_hub_that_is_ended_meanwhile_knows_its_job_again_and_tells_no_log_its_token(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    kept = SimpleNamespace(state=None, server=None)
+    ended = tmp_path / "ended"
+    caplog.set_level("DEBUG")
+    spawner = quick(batch_submit_cmd="sleep 60", patience=0.3, db=SimpleNamespace(commit=lambda: None))
+    spawner.orm_spawner = kept
+    with pytest.raises(RuntimeError):
+        await spawner.submit_batch_script()
+    again = quick(batch_end_named_cmd=f"echo {{job_name}} >>{ended}")
+    again.load_state(kept.state)
+    await stopped_by_the_hub(again)
+    assert written(ended)[0] == spawner.req_job_name
+    assert "secret" not in caplog.text

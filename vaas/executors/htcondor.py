@@ -19,14 +19,14 @@ from vaas.executors.clusters import ClusterExecutor, Ref, Shared, is_ours
 from vaas.prose import clean_text, shorten
 
 __all__ = [
-    *("ASKED", "HANDING_BACK", "HELD", "IDLE", "REMOVED", "RUNNING", "SUSPENDED"),
+    *("ASKED", "HANDING_BACK", "HELD", "IDLE", "MARK", "REMOVED", "RUNNING", "SUSPENDED"),
     *("HtcondorExecutor", "Pool", "described", "first_of", "number_in", "state_of"),
 ]
 
 #: The script that HTCondor starts. It cannot take one from its input, and shows everybody the environment of a job.
 _SCRIPT = "start.sh"
 #: What we call a job in its description; HTCondor's own names of jobs can be given twice.
-_MARK = "VaasJob"
+MARK = "VaasJob"
 #: For how many days a job that is over stays in the queue, where the site keeps no history.
 _KEPT = 10
 _HELD_BY = ("HoldReason", "HoldReasonCode", "HoldReasonSubCode")
@@ -62,10 +62,8 @@ class HtcondorExecutor(ClusterExecutor):
         self._lines = pool.lines
 
     async def _number(self, job: Job, owner: str) -> str | None:
-        found = await self._ads(owner, "condor_q", "-constraint", f'{_MARK} == "{job.id}"')
-        found = found or await self._ads(
-            owner, "condor_history", "-limit", "1", "-constraint", f'{_MARK} == "{job.id}"'
-        )
+        found = await self._ads(owner, "condor_q", "-constraint", f'{MARK} == "{job.id}"')
+        found = found or await self._ads(owner, "condor_history", "-limit", "1", "-constraint", f'{MARK} == "{job.id}"')
         return str(found["ClusterId"]) if found else None
 
     async def _handed_over(self, job: Job, owner: struct_passwd) -> str:
@@ -116,7 +114,7 @@ class HtcondorExecutor(ClusterExecutor):
             "request_memory": f"{max(1, size.memory >> 20)}MB",
             "request_gpus": str(size.gpus) if size.gpus else "",
             "leave_in_queue": f"JobStatus == 4 && time() - EnteredCurrentStatus < {_KEPT * 86_400}",
-            f"+{_MARK}": f'"{job.id}"',
+            f"+{MARK}": f'"{job.id}"',
         }
         return described(job.folder / _SCRIPT, job.folder, asked, seconds=size.seconds, lines=self._lines)
 

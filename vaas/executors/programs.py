@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import shlex
+import signal
 from asyncio.subprocess import PIPE
 from collections.abc import Mapping, Sequence
 
 from vaas.errors import Unavailable
 
-__all__ = ["CONFIGURED_BY", "NoAccounting", "Silent", "Unknown", "answer_of", "bare_environment", "refusal"]
+__all__ = [
+    *("CONFIGURED_BY", "NoAccounting", "Silent", "Unknown"),
+    *("answer_of", "bare_environment", "refusal", "said_by"),
+]
 
 #: Variables that tell these programs where their configuration is, at sites where it is not in the usual place.
 CONFIGURED_BY = ("SLURM_CONF", "CONDOR_CONFIG")
@@ -24,6 +29,8 @@ _SILENT = re.compile(
     r"(?i)unable to contact|timed out|zero bytes|connection refused|munge|failed to (?:fetch|connect)"
     r"|can't (?:find address|connect)"
 )
+#: What a shell says of a program that it does not find, or cannot start.
+_NOT_STARTED = (126, 127)
 _REFUSED = re.compile(r"Batch job submission failed: (?!Unable to contact|Socket timed out|Zero Bytes)(.{1,200})")
 
 
@@ -54,25 +61,56 @@ async def answer_of(command: Sequence[str], given: str = "", *, seconds: float) 
     Silent
         It cannot be started, does not end, or the batch system does not answer it.
     """
+    code, said, problem = await said_by(command, given, seconds=seconds)
+    if code:
+        raise _problem(problem[-2000:], shlex.join(command))
+    return said
+
+
+async def said_by(
+    command: Sequence[str], given: str = "", *, seconds: float, environ: Mapping[str, str] | None = None
+) -> tuple[int, str, str]:
+    """Run a program and return its exit code, what it wrote, and what it complained of.
+
+    One that takes longer is killed with all that it started. What sudo started for somebody else cannot be, by an
+    account that is not root: nobody waits for it any more.
+
+    Raises
+    ------
+    Silent
+        It cannot be started, or does not end.
+    """
     called = shlex.join(command)
-    environ = bare_environment(os.environ)
+    given_environ = bare_environment(os.environ) if environ is None else environ
+    # By a shell, since whoever starts a process waits until its program is found: on a mount that hangs, for ever.
+    started = ["/bin/sh", "-c", 'exec "$@"', "sh", *command]
     try:
         process = await asyncio.create_subprocess_exec(
-            *command, env=environ, cwd="/", stdin=PIPE, stdout=PIPE, stderr=PIPE
+            *started, env=given_environ, cwd="/", stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True
         )
     except OSError as error:
         raise Silent(_DOWN, log_message=f"{called}: {error}") from error
     try:
         async with asyncio.timeout(seconds):
-            out, problem = await process.communicate(given.encode())
+            said = await process.communicate(given.encode())
     except TimeoutError as error:
         raise Silent(_DOWN, log_message=f"{called} does not end.") from error
     finally:
         if process.returncode is None:
-            process.kill()
-    if process.returncode:
-        raise _problem(problem.decode(errors="replace").strip()[-2000:], called)
-    return out.decode(errors="replace").strip()
+            await _kill(process)
+    out, problem = (each.decode(errors="replace").strip() for each in said)
+    if process.returncode in _NOT_STARTED:
+        raise Silent(_DOWN, log_message=f"{called}: {problem[-2000:]}")
+    return process.returncode or 0, out, problem
+
+
+async def _kill(process: asyncio.subprocess.Process) -> None:
+    """End it with all that it started; what may not be ended, or does not, is let go of."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(1):
+            await process.wait()
 
 
 def refusal(said: str) -> str:

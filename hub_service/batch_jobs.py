@@ -1,0 +1,189 @@
+"""The job behind a server of a batch system: handed over once, never forgotten while it may be there, and ended."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import secrets
+from collections.abc import Coroutine
+from typing import Any, ClassVar
+
+from traitlets import Float, Unicode
+
+from hub_service.spawner import AppServers
+from vaas.executors.programs import Silent, bare_environment, refusal, said_by
+
+__all__ = ["BatchJobs"]
+
+#: What stands in place of an answer where there is none.
+_SILENT = "The batch system does not answer."
+#: What they say of a job that is over.
+_OVER = re.compile(r"Invalid job id|already completing or completed|Couldn't find/remove all jobs")
+#: What goes on though nobody waits for it: the event loop alone would let go of it.
+_GOING: set[asyncio.Future[Any]] = set()
+
+
+class BatchJobs(AppServers):
+    """A mixin for the spawners of batchspawner, whose own ways with a job lose some.
+
+    Each job has a name of its own, which is kept before it is handed over: by it a job is ended whose number nobody
+    knows, because its submission was given up, its answer got lost, or the Hub was ended.
+    """
+
+    patience = Float(60, help="For how many seconds each of the batch system's programs may run.").tag(config=True)
+    batch_end_named_cmd = Unicode(help="Ends the job called {job_name}, whose number is not known.").tag(config=True)
+    #: What the job is called that was handed over last, by us and anew each time; "" when there is none.
+    req_job_name = Unicode()
+
+    #: After so many seconds, one after the other, a job is ended again that could not be, or may be taken late.
+    again: ClassVar[tuple[float, ...]] = (10, 60, 600, 3600)
+    #: The job that is on its way to the batch system, or has been: its number is known when this is done.
+    _submitting: asyncio.Future[Any] | None = None
+
+    async def submit_batch_script(self) -> Any:
+        """Submit the job, to the end even when the start is given up: else nobody would know its number."""
+        self.req_job_name = f"vaas-{secrets.token_hex(8)}"
+        self._submitting = _to_the_end(self._submit())
+        return await asyncio.shield(self._submitting)
+
+    async def _submit(self) -> Any:
+        # Not batchspawner's way: it fills in what the caller sent, and writes the environment, with the server's token,
+        # into the log of a Hub that is looked at closely.
+        self._keep()
+        self.req_keepvars = ",".join(self.get_env())
+        script = await self._get_batch_script(**self.get_req_subvars(), cmd=self.cmd_formatted_for_batch())
+        await self._handed_over(self.run_command(self._command(self.batch_submit_cmd), script, self.get_env()))
+
+    async def _handed_over(self, submission: Coroutine[Any, Any, str]) -> None:
+        """Keep the number of the job; a job that was refused is none."""
+        try:
+            said = await submission
+        except RuntimeError as error:
+            if refusal(str(error)):
+                self.req_job_name = ""
+            raise
+        try:
+            self.job_id = self.parse_job_id(said)
+        except Exception as error:  # each spawner fails in its own way
+            raise RuntimeError(f"This is no number of a job: {said[:200]}") from error
+        finally:
+            self._keep()
+        self.log.info("Job %s is the server %s.", self.job_id, self._log_name)
+
+    def _keep(self) -> None:
+        """Save the job at once: a Hub that is ended while it waits would not know of it any more."""
+        if self.orm_spawner is not None:
+            self.orm_spawner.state = self.get_state()
+            self.db.commit()
+
+    def get_state(self) -> dict[str, Any]:
+        """Add what the job is called."""
+        return super().get_state() | ({"job_name": self.req_job_name} if self.req_job_name else {})
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Load it, too."""
+        super().load_state(state)
+        self.req_job_name = state.get("job_name", "")
+
+    def clear_state(self) -> None:
+        """Forget the job."""
+        super().clear_state()
+        self.req_job_name = ""
+
+    def _command(self, template: str, **more: str) -> str:
+        """Return a command line of the site's, as the person."""
+        from batchspawner.batchspawner import format_template  # only where a site's spawner is one of its
+
+        known = self.get_req_subvars() | more
+        return " ".join(format_template(each, **known) for each in (self.exec_prefix, template))
+
+    async def run_command(self, cmd: str, input: str | None = None, env: dict[str, str] | None = None) -> Any:
+        """Run one of the batch system's programs with nothing of the Hub's environment: it runs as the person.
+
+        Who is cancelled meanwhile hears so, and it goes on: batchspawner would take that for an answer, that there is
+        no such job, and forget one that is there.
+
+        Raises
+        ------
+        RuntimeError
+            It says that something is wrong, or nothing at all.
+        """
+        given = bare_environment(os.environ) | (env or {})
+        return await asyncio.shield(_to_the_end(self._said(cmd, input or "", given)))
+
+    async def _said(self, cmd: str, given: str, environ: dict[str, str]) -> str:
+        try:
+            code, said, problem = await said_by(["/bin/sh", "-c", cmd], given, seconds=self.patience, environ=environ)
+        except Silent as error:
+            self.log.error("%s", error.log_message)
+            raise RuntimeError(_SILENT) from error
+        if code:
+            self.log.error("%s: %s", cmd, problem)
+            raise RuntimeError(problem or _SILENT)
+        return said
+
+    async def stop(self, now: bool = False) -> Any:
+        """End the job, one that is just being submitted too; one that is not known is none.
+
+        The Hub forgets it whatever comes of this: what cannot be ended now, or may be taken late, is ended later.
+        """
+        if self._submitting is not None:
+            await asyncio.wait({self._submitting})
+        ending, known = self._ending(), bool(self.job_id)
+        if not ending:
+            return
+        try:
+            # The job is told, and looked at ten times whether it is over.
+            async with asyncio.timeout(self.patience + 15):
+                await (super().stop(now=now) if known else self.run_command(ending))
+            over = known
+        except TimeoutError:
+            over = known
+        except RuntimeError as error:
+            over = known and _is_over(error)
+        if not over:
+            self.log.error("The job of %s may be there still: %s is run again later.", self._log_name, ending)
+            _to_the_end(self._end_later(ending, known=known))
+
+    def _ending(self) -> str:
+        """Return the command line that ends the job, "" where there is none."""
+        if self.job_id:
+            return self._command(self.batch_cancel_cmd, job_id=str(self.job_id))
+        if self.req_job_name and self.batch_end_named_cmd:
+            return self._command(self.batch_end_named_cmd)
+        if self.req_job_name:
+            self.log.error("A job of %s may be in the queue, whose number is not known.", self._log_name)
+        return ""
+
+    async def _end_later(self, ending: str, *, known: bool) -> None:
+        for seconds in self.again:
+            await asyncio.sleep(seconds)
+            try:
+                await self.run_command(ending)
+                over = known
+            except RuntimeError as error:
+                over = known and _is_over(error)
+            if over:
+                return
+
+    async def poll(self) -> Any:
+        """Tell how the job is doing as the spawner does; one without a number is there, or the Hub would not end it."""
+        return None if self.req_job_name and not self.job_id else await super().poll()
+
+    def state_isunknown(self) -> Any:
+        """Tell whether the batch system did not answer."""
+        return self.job_status == _SILENT or super().state_isunknown()
+
+
+def _is_over(error: RuntimeError) -> bool:
+    return bool(_OVER.search(str(error)))
+
+
+def _to_the_end(work: Coroutine[Any, Any, Any]) -> asyncio.Future[Any]:
+    """Let it go on though nobody may wait for it any more; how it fails is of no interest then."""
+    going = asyncio.ensure_future(work)
+    _GOING.add(going)
+    going.add_done_callback(_GOING.discard)
+    going.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return going
