@@ -63,6 +63,15 @@ def test_an_allowed_site_shows_a_public_app_with_a_moving_widget(
     site.close()
 
 
+def _refused(visitor: Person) -> None:
+    """Wait until the browser has put its own page in the place of what may not be framed."""
+    for _ in range(150):
+        if any(frame.url.startswith("chrome-error:") for frame in visitor.page.frames):
+            return
+        visitor.page.wait_for_timeout(200)
+    raise AssertionError(f"nothing was refused: {[frame.url for frame in visitor.page.frames]}")
+
+
 @pytest.mark.attack
 @pytest.mark.parametrize("page", ["apps/{}/open", "wake/{}", ""])
 def test_a_site_that_is_not_allowed_shows_nothing_of_an_app(
@@ -75,7 +84,7 @@ def test_a_site_that_is_not_allowed_shows_nothing_of_an_app(
     account = re.findall(r"app-[a-z0-9]{12}", app)[0]
     address = {"apps/{}/open": public_app, "wake/{}": account}.get(page)
     frame = _shown(sites[1], visitor, f"{embedding.url}{page.format(address)}" if address else app)
-    visitor.page.wait_for_timeout(3000)
+    _refused(visitor)
     expect(frame.locator(".noUi-handle, main")).to_have_count(0)
     assert not [each.url for each in visitor.page.frames if "localhost" in each.url]
     site.close()
@@ -89,7 +98,7 @@ def test_an_allowed_site_frames_no_page_of_the_portal_but_the_door(
     site = Site(embedding, browser)
     visitor = site.visitor()
     frame = _shown(sites[0], visitor, f"{embedding.url}{page.format(public_app)}")
-    visitor.page.wait_for_timeout(1000)
+    _refused(visitor)
     expect(frame.locator("main")).to_have_count(0)
     assert not [each.url for each in visitor.page.frames if "localhost" in each.url]
     site.close()
@@ -108,7 +117,7 @@ def test_an_allowed_site_frames_no_question_about_a_basket(
     frame = _shown(sites[0], visitor, f"{embedding.url}apps/{slug}/open")
     expect(frame.get_by_text("0 things")).to_be_visible(timeout=60_000)
     frame = _shown(sites[0], visitor, f"{embedding.url}apps/{slug}/open?basket=current")
-    visitor.page.wait_for_timeout(1000)
+    _refused(visitor)
     expect(frame.locator("main")).to_have_count(0)
     assert not [each.url for each in visitor.page.frames if "localhost" in each.url]
     site.close()

@@ -52,7 +52,7 @@ def presses(page: Page, name: str) -> None:
 
 
 def test_one_click_leads_from_an_app_to_jupyterlab(site: Site, ada: Person) -> None:
-    told(site, delay=1.5)
+    told(site, delay=5)
     page = ada.page
     ada.goes("apps/penguins/")
     page.get_by_role("main").get_by_role("link", name="Launch in JupyterLab").click()
@@ -122,7 +122,7 @@ def test_a_failure_is_said_in_words_with_what_to_try(site: Site, ada: Person) ->
 
 
 def test_a_page_that_waits_shows_a_failure_and_a_list_what_has_changed(site: Site, ada: Person) -> None:
-    told(site, delay=2, late="The machine was switched off.")
+    told(site, delay=8, late="The machine was switched off.")
     ada.goes("apps/penguins/launch")
     presses(ada.page, "Launch in JupyterLab")
     other = ada.context.new_page()

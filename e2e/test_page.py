@@ -129,7 +129,7 @@ def test_a_connection_that_was_cut_comes_back_with_what_was_said_meanwhile(brows
         page = context.new_page()
         page.goto(app.url)
         page.get_by_role("button", name="go").click(timeout=_PATIENCE)
-        expect(page.get_by_text("tick 1", exact=True)).to_be_visible()
+        expect(page.get_by_text(re.compile("^tick [1-4]$"))).to_be_visible()
         app.cut()
         expect(page.get_by_text("tick 6", exact=True)).to_be_visible(timeout=_PATIENCE)
         context.close()

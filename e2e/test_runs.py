@@ -42,7 +42,7 @@ def test_from_the_form_to_the_result(site: Site, ada: Person) -> None:
         "import time\nfor i in range(n):\n    print('wave', i, flush=True)\n    time.sleep(0.5)",
         "from IPython.display import HTML\nHTML(f'<h2>{n} waves of the {name}</h2>')",
     )
-    starts(ada, path, n="5", name="north")
+    starts(ada, path, n="16", name="north")
     expect(ada.page.get_by_text(re.compile(r"Cell \d of \d is running"))).to_be_visible(timeout=SLOW)
     ada.pictures("run-running")
     ada.page.get_by_role("button", name="Cancel").focus()
@@ -50,11 +50,11 @@ def test_from_the_form_to_the_result(site: Site, ada: Person) -> None:
     expect(ada.page.get_by_role("main")).to_be_focused()  # the button is gone
     expect(ada.page.locator(".facts-values")).to_contain_text("north")
     result = ada.page.frame_locator("iframe")
-    expect(result.get_by_text("5 waves of the north")).to_be_visible()
+    expect(result.get_by_text("16 waves of the north")).to_be_visible()
     ada.pictures("run-done")
     with ada.page.expect_download() as download:
         ada.page.get_by_role("link", name="Download as a page").click()
-    assert "5 waves of the north" in download.value.path().read_text()
+    assert "16 waves of the north" in download.value.path().read_text()
     ada.page.get_by_role("link", name="Executed notebook").click()
     expect(ada.page.get_by_role("heading", name=path, exact=True)).to_be_visible()
     ada.goes("")

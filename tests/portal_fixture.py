@@ -7,7 +7,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ import httpx
 from hub_service.hub_config import PORTAL_SCOPES
 from hub_service.running import Note, portals
 from hub_service.settings import ROOT, Settings
+from tests.ports import free_ports
 
 __all__ = ["RunningPortal", "app_python", "chromium", "free_ports", "lab_python", "running", "stand_in_app", "until"]
 
@@ -174,15 +174,6 @@ def until(true: Callable[[], object], *, seconds: float, what: Callable[[], str]
         if time.monotonic() > deadline:
             raise TimeoutError(f"After {seconds:.0f} s still waiting for {what if isinstance(what, str) else what()}")
         time.sleep(0.1)
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that were free a moment ago."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def app_python() -> Path:

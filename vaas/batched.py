@@ -14,16 +14,22 @@ import urllib.request
 from collections.abc import Mapping
 from urllib.parse import urlsplit, urlunsplit
 
-__all__ = ["free_port", "main", "placed", "tell"]
+__all__ = ["main", "placed", "reserve", "tell"]
 
 _SECONDS = 30.0
 
 
-def free_port(host: str) -> int:
-    """Return a port that is free on the address where the server is going to listen."""
-    with socket.socket() as trial:
-        trial.bind((host, 0))
-        return int(trial.getsockname()[1])
+def reserve(host: str) -> socket.socket:
+    """Return a socket that keeps a free port on the address where the server is going to listen.
+
+    It never listens, and the server takes it along: until the server does, the system gives the port to nobody else.
+    Servers, which set ``SO_REUSEADDR``, can listen beside it.
+    """
+    kept = socket.socket()
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    kept.bind((host, 0))
+    kept.set_inheritable(True)
+    return kept
 
 
 def tell(environ: Mapping[str, str], port: int) -> None:
@@ -45,7 +51,8 @@ def placed(environ: Mapping[str, str], port: int) -> dict[str, str]:
 def main(argv: list[str]) -> int:
     """Become the command; the result is an exit code when that cannot be."""
     try:
-        port = free_port(urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"]).hostname or "")
+        kept = reserve(urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"]).hostname or "")
+        port = kept.getsockname()[1]
         tell(os.environ, port)
         os.execvpe(argv[0], argv, placed(os.environ, port))
     except KeyError as error:

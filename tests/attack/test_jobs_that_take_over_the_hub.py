@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,6 +47,10 @@ class Site:
         until(kept.exists, seconds=20, what=self.portal.log)
         return dict(line.split("=", 1) for line in kept.read_text().splitlines() if "=" in line)
 
+    def asked(self) -> int:
+        """Return how often the Hub has asked how jobs are doing."""
+        return self.seen.read_text().count("squeue")
+
     def says(self, server: dict[str, str], body: Any) -> int:
         """Send what the server says of itself, with its own token, and return the Hub's answer."""
         headers = {"Authorization": f"token {server['JUPYTERHUB_API_TOKEN']}"}
@@ -87,7 +90,8 @@ def test_a_job_that_sets_a_command_of_its_spawner_runs_nothing_in_the_hub(
     command = f"touch {tmp_path / 'taken'}; true"
     for body in ({sent: command}, {"port": 40000, sent: command}):
         assert site.says(server, body) == 400
-    time.sleep(0.8)  # meanwhile the Hub asks several times how the job is doing
+    asked = site.asked()
+    until(lambda: site.asked() > asked + 2, seconds=30, what="the Hub to ask how the job is doing")
     assert not (tmp_path / "taken").exists()
 
 

@@ -63,8 +63,13 @@ async def outside(asked: asyncio.Event | None = None) -> AsyncIterator[int]:
         yield server.sockets[0].getsockname()[1]
 
 
-async def found(folder: Path, cell: str, **options: Any) -> tuple[dict[str, Any], PortalStub, str]:
-    """Return what a notebook with this cell tells, the portal that it belongs to, and the server's log."""
+async def found(
+    folder: Path, cell: str, *, incidents: bool = False, **options: Any
+) -> tuple[dict[str, Any], PortalStub, str]:
+    """Return what a notebook with this cell tells, the portal that it belongs to, and the server's log.
+
+    Where there are ``incidents``, the portal has heard of them.
+    """
     stub = PortalStub(
         {"n.ipynb": notebook(SETUP, cell)},
         notebook="n.ipynb",
@@ -75,7 +80,7 @@ async def found(folder: Path, cell: str, **options: Any) -> tuple[dict[str, Any]
         visitor = Visitor(app, portal=portal)
         await visitor.enter()
         page = (await visitor.page()).html
-        await soon(lambda: any(beat.get("incidents") for beat in portal.heartbeats), within=1)
+        await soon(lambda: any(beat.get("incidents") for beat in portal.heartbeats), within=30 if incidents else 1)
         told = html.unescape(page.partition("told:")[2].partition(":told")[0])
         return json.loads(told), portal, app.text()
 
@@ -84,7 +89,8 @@ async def test_another_host_is_refused_and_the_owner_reads_which(tmp_path: Path)
     async with outside() as port:
         cell = f"tell(get=get('http://{HERE}:{port}/'), connect=through('{HERE}:{port}'), port=through('{HERE}:1'))"
         # The site trusts the place: nothing but the app's own list keeps it from there.
-        told, portal, log = await found(tmp_path, cell, network=("example.org",), network_trusted=(f"{HERE}:{port}",))
+        reach = {"network": ("example.org",), "network_trusted": (f"{HERE}:{port}",)}
+        told, portal, log = await found(tmp_path, cell, incidents=True, **reach)
     assert [answer for answer in told.values() if "from outside" in answer] == []
     assert all("403" in answer and "may not reach" in answer for answer in told.values()), told
     incidents = [incident for beat in portal.heartbeats for incident in beat["incidents"]]

@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import re
-import socket
 import struct
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from tornado.httpclient import AsyncHTTPClient
 from tornado.simple_httpclient import HTTPTimeoutError
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
+from tests.ports import free_ports
 from tests.service.portal_stub import PortalStub, app_python, running
 from tests.service.visiting import Site, Visiting, joined, soon
 
@@ -75,9 +75,7 @@ async def _voila(folder: Path, files: Mapping[str, bytes], name: str) -> AsyncIt
     for path, data in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(data)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     log = folder / "voila.log"
     environ = {**os.environ, "HOME": str(folder), "PLOTLY_RENDERER": "plotly_mimetype", "JUPYTER_PLATFORM_DIRS": "1"}
     with log.open("wb") as out:

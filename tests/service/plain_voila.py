@@ -15,9 +15,9 @@ from typing import Any
 
 import psutil
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
-from tornado.netutil import bind_sockets
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
+from tests.ports import free_ports
 from tests.service.portal_stub import REPOSITORY, app_python
 
 __all__ = ["OPTION", "Live", "PlainVoila", "plain_voila", "until"]
@@ -120,9 +120,7 @@ class Live:
 @asynccontextmanager
 async def plain_voila(target: Path, *options: str, folder: Path) -> AsyncIterator[PlainVoila]:
     """Serve a notebook, or a folder of them, until the end of the block; ``folder`` is for all that is written."""
-    (socket,) = bind_sockets(0, "127.0.0.1")[:1]
-    port = socket.getsockname()[1]
-    socket.close()
+    (port,) = free_ports(1)
     log = folder / "voila.log"
     temporary = folder / "tmp"
     temporary.mkdir()

@@ -25,6 +25,7 @@ from tornado.simple_httpclient import HTTPStreamClosedError
 from tornado.web import Application, HTTPError, RequestHandler
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
+from tests.ports import free_ports
 from tests.processes import command_of, runs
 from tests.tars import tar_of
 from vaas import tickets
@@ -322,9 +323,7 @@ async def running(
     portal: PortalStub, *, folder: Path, environ: Mapping[str, str] | None = None
 ) -> AsyncIterator[AppProcess]:
     """Start the app server as the Hub would, wait until it answers, and stop it in the end."""
-    (socket,) = bind_sockets(0, "127.0.0.1")[:1]
-    port = socket.getsockname()[1]
-    socket.close()
+    (port,) = free_ports(1)
     log = folder / f"app-{port}.log"
     with log.open("wb") as out:
         process = await asyncio.create_subprocess_exec(

@@ -58,10 +58,10 @@ def incidents(portal: PortalStub) -> list[dict[str, str]]:
 
 
 async def test_a_page_that_stands_still_while_its_kernel_is_idle_is_ended(start: Start) -> None:
-    portal, app, visitor = await start("1 + 1", LOSES_REPLIES, "'never'", stalled_after=2, cell_seconds=600)
+    portal, app, visitor = await start("1 + 1", LOSES_REPLIES, "'never'", stalled_after=4, cell_seconds=600)
     began = time.monotonic()
     answer = await visitor.ask()
-    assert 2 < time.monotonic() - began < 8
+    assert 4 < time.monotonic() - began < 30
     assert b'end("stalled")' in answer.body
     assert await soon(lambda: not app.kernels)
     assert await soon(lambda: incidents(portal))
@@ -74,14 +74,14 @@ async def test_a_page_that_stands_still_while_its_kernel_is_idle_is_ended(start:
 @pytest.mark.parametrize(
     "cell",
     [
-        "import time; time.sleep(5); print('here')",
-        "import asyncio; await asyncio.sleep(5); print('here')",
-        "import subprocess; subprocess.run(['sleep', '5']); print('here')",
+        "import time; time.sleep(10); print('here')",
+        "import asyncio; await asyncio.sleep(10); print('here')",
+        "import subprocess; subprocess.run(['sleep', '10']); print('here')",
     ],
     ids=["sleeps", "awaits", "waits for a process"],
 )
 async def test_a_cell_that_takes_long_is_no_stall(start: Start, cell: str) -> None:
-    portal, app, visitor = await start(cell, stalled_after=1, cell_seconds=60)
+    portal, app, visitor = await start(cell, stalled_after=3, cell_seconds=60)
     page = await visitor.page()
     assert "here" in page.html
     assert 'end("' not in page.html.partition("<main")[2]
@@ -96,26 +96,26 @@ from IPython.display import display
 out = ipywidgets.Output()
 session, socket = get_ipython().kernel.session, get_ipython().kernel.iopub_socket
 parent = session.msg("comm_msg")
-for _ in range(25):
+for _ in range(50):
     session.send(socket, "status", {"execution_state": "busy"}, parent=parent)
     session.send(socket, "status", {"execution_state": "idle"}, parent=parent)
     await asyncio.sleep(0.2)
 print("here")
 """
-    _, _, visitor = await start(cell, stalled_after=1, cell_seconds=60)
+    _, _, visitor = await start(cell, stalled_after=3, cell_seconds=60)
     assert "here" in (await visitor.page()).html
 
 
 async def test_a_stalled_page_is_found_though_a_thread_of_the_notebook_talks(start: Start) -> None:
     talks = "import threading, time\ndef talk():\n    while True:\n        print('.'); time.sleep(0.1)\n"
     cell = talks + "threading.Thread(target=talk, daemon=True).start()"
-    _, _, visitor = await start(cell, LOSES_REPLIES, "'never'", stalled_after=2, cell_seconds=600)
-    assert b'end("stalled")' in (await asyncio.wait_for(visitor.ask(), 20)).body
+    _, _, visitor = await start(cell, LOSES_REPLIES, "'never'", stalled_after=4, cell_seconds=600)
+    assert b'end("stalled")' in (await asyncio.wait_for(visitor.ask(), 40)).body
 
 
 async def test_a_cell_that_takes_too_long_is_stopped_and_the_kernel_is_free_again(start: Start) -> None:
     cells = ("print('before')", "print('shown so far')\nwhile True: pass", "print('never seen')")
-    portal, app, visitor = await start(*cells, connect_within=60)
+    portal, app, visitor = await start(*cells, connect_within=60, cell_seconds=2)
     page = await visitor.page()
     body = page.html.partition("<main")[2]
     assert "before" in body and "shown so far" in body and "This part took too long" in body
@@ -128,8 +128,8 @@ async def test_a_cell_that_takes_too_long_is_stopped_and_the_kernel_is_free_agai
 
 
 async def test_a_cell_that_cannot_be_stopped_ends_the_page(start: Start) -> None:
-    portal, app, visitor = await start("print('before')", IGNORES_INTERRUPTS)
-    answer = await asyncio.wait_for(visitor.ask(), 20)
+    portal, app, visitor = await start("print('before')", IGNORES_INTERRUPTS, cell_seconds=2)
+    answer = await asyncio.wait_for(visitor.ask(), 40)
     assert b'end("slow")' in answer.body
     assert await soon(lambda: not app.kernels)
     assert await soon(lambda: incidents(portal))
@@ -140,7 +140,7 @@ async def test_a_kernel_that_dies_while_the_page_is_prepared_is_told_at_once(sta
     portal, _, visitor = await start("import os; os.kill(os.getpid(), 9)", *["'never'"] * 20)
     began = time.monotonic()
     answer = await visitor.ask()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     assert b'end("died")' in answer.body
     assert await soon(lambda: incidents(portal))
     assert [told["kind"] for told in incidents(portal)] == ["died"]
@@ -158,7 +158,7 @@ async def test_a_kernel_that_ends_before_it_is_ready_is_told_at_once(start: Star
     portal, _, visitor = await start("1 + 1", kernel=kernel("import sys; sys.exit('no')"))
     began = time.monotonic()
     answer = await visitor.ask()
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 30
     assert b'end("died")' in answer.body
     assert await soon(lambda: incidents(portal))
 
@@ -167,7 +167,7 @@ async def test_a_kernel_that_is_never_ready_ends_the_page(start: Start, kernel: 
     portal, app, visitor = await start("1 + 1", kernel=kernel("import time; time.sleep(600)"), stalled_after=1)
     began = time.monotonic()
     answer = await visitor.ask()
-    assert 3 <= time.monotonic() - began < 8
+    assert 3 <= time.monotonic() - began < 30
     assert b'end("stalled")' in answer.body
     assert await soon(lambda: not app.kernels)
     assert await soon(lambda: incidents(portal))
@@ -176,7 +176,7 @@ async def test_a_kernel_that_is_never_ready_ends_the_page(start: Start, kernel: 
 
 async def test_a_kernel_whose_command_does_not_exist_is_told_at_once(start: Start, kernel: Kernel) -> None:
     portal, _, visitor = await start("1 + 1", kernel=kernel("", command="/nowhere/python"))
-    answer = await asyncio.wait_for(visitor.ask(), 10)
+    answer = await asyncio.wait_for(visitor.ask(), 30)
     # In a sandbox it is the sandbox that starts, and ends at once.
     assert b'end("died")' in answer.body or b'end("failed")' in answer.body
     assert b"/nowhere" not in answer.body
@@ -188,7 +188,7 @@ async def test_a_portal_that_goes_away_while_a_page_is_prepared_ends_it(start: S
     loading = asyncio.ensure_future(visitor.ask())
     assert await soon(lambda: app.kernels)
     portal.away = True
-    assert b'end("revoked")' in (await asyncio.wait_for(loading, 10)).body
+    assert b'end("revoked")' in (await asyncio.wait_for(loading, 30)).body
     assert await soon(lambda: not app.kernels)
 
 

@@ -162,13 +162,13 @@ async def test_a_page_that_was_loaded_again_gives_what_it_holds(site: Site) -> N
 async def test_a_kernel_that_works_keeps_nobody_from_launching(site: Site) -> None:
     visit = await site.visit("a=1", access=2)
     await visit.set("Depth", value=5)
-    text = json.dumps(["x", "import time; time.sleep(9)"])
+    text = json.dumps(["x", "import time; time.sleep(40)"])
     data = {"method": "update", "state": {"value": text}, "buffer_paths": []}
     await visit.send("comm_msg", {"comm_id": await visit.model("do"), "data": data}, wait=False)
     await asyncio.sleep(0.2)
     began = time.monotonic()
     assert (await launch(visit))[0] == 200
-    assert time.monotonic() - began < 8.5
+    assert time.monotonic() - began < 30
     # What the page's address said is known all the same.
     assert site.portal.given[-1]["given"] == {"query": "a=1"}
     await visit.leave()

@@ -291,7 +291,7 @@ async def test_progress_arrives_while_a_callback_works(either: Site) -> None:
     number = len(visit.heard)
 
     async def watch() -> None:
-        await visit.do("for n in range(3): print(f'step {n}', flush=True); slider.value = 500 + n; time.sleep(0.7)")
+        await visit.do("for n in range(3): print(f'step {n}', flush=True); slider.value = 500 + n; time.sleep(3)")
 
     work = asyncio.ensure_future(watch())
     while not work.done():

@@ -97,7 +97,7 @@ def test_a_hub_that_dies_finds_its_jobs_again(
     assert _opens(on_slurm, app)
     before, note = _running(slurm, apps_account), on_slurm.note
     os.kill(note.hub.pid, signal.SIGKILL)
-    until(lambda: on_slurm.note.hub.pid != note.hub.pid and on_slurm.answers(), seconds=30, what="the Hub")
+    until(lambda: on_slurm.note.hub.pid != note.hub.pid and on_slurm.answers(), seconds=60, what="the Hub")
     assert _opens(on_slurm, app)
     assert _running(slurm, apps_account) == before
     assert on_slurm.hub("DELETE", _server(on_slurm)).status_code in {202, 204}

@@ -10,6 +10,7 @@ import pytest
 from tests.notebooks import notebook
 from tests.own_servers import OFFERING, Labs
 from tests.portal_parts import ADA, World
+from tests.printed import until_said
 from vaas.cli_launch import add_launch, run_launch
 from vaas.launching import Launch, launch_server
 from vaas.model import Visitor
@@ -49,10 +50,10 @@ async def test_a_notebook_is_launched_followed_and_stopped(
     going = asyncio.create_task(launch(site, "home:lab/tides.ipynb", "--title", "Low tide", "--size", "large"))
     made = await begun(world)
     assert (made.title, made.size, made.asked) == ("Low tide", "large", {"store": "home", "path": "lab/tides.ipynb"})
-    await asyncio.sleep(0.3)
+    said = await until_said(capsys, "The server is being started.")
     labs.put("ada", launch_server(made.id), "ready")
     assert await going == 0
-    lines = capsys.readouterr().out.splitlines()
+    lines = (said + capsys.readouterr().out).splitlines()
     assert lines[0].startswith("Low tide: ") and lines[0].endswith(f"/launches/{made.id}/")
     assert "The server is being started." in lines and lines.count("The server is being started.") == 1
     assert lines[-1] == f"Ready. http://ada.vaas.localhost/user/ada/{launch_server(made.id)}/lab"

@@ -11,6 +11,7 @@ import pytest
 
 from tests.notebooks import write_notebook
 from tests.portal_parts import ADA, World
+from tests.printed import until_said
 from tests.run_desk import AS_ADA, CELLS, HOSTILE, ada, becomes, ended, kept
 from vaas.cli_run import add_run, run_run
 
@@ -44,10 +45,10 @@ async def test_a_notebook_there_is_run_and_followed(
     (one,) = kept(world)
     assert (one.title, one.parameters["n"], one.parameters["name"]) == ("Five", 5, "a=b")
     one = becomes(world, one, state="running", started=world.clock(), progress={"cell": 2, "of": 3})
-    await asyncio.sleep(0.3)
+    said = await until_said(capsys, "Cell 2 of 3 is running.")
     ended(world, one)
     assert await going == 0
-    lines = capsys.readouterr().out.splitlines()
+    lines = (said + capsys.readouterr().out).splitlines()
     assert lines[0].startswith("Five: ") and "Cell 2 of 3 is running." in lines
     assert lines[-1].startswith("Done. ") and lines[-1].endswith("/files/home/Runs/Waves")
 

@@ -82,7 +82,7 @@ async def test_a_silent_stream_is_given_up_and_a_slow_reader_is_not() -> None:
             async with internal_http().stream("GET", f"http://127.0.0.1:{port}/", seconds=0.2) as answer:
                 assert [chunk async for chunk in answer.chunks()]
         size = 0
-        async with internal_http().stream("GET", f"http://127.0.0.1:{good}/", seconds=0.2) as answer:
+        async with internal_http().stream("GET", f"http://127.0.0.1:{good}/", seconds=3) as answer:
             async for chunk in answer.chunks():
                 size += len(chunk)
                 await asyncio.sleep(0.03)

@@ -105,10 +105,10 @@ async def test_all_are_asked_at_once_and_who_is_silent_is_named(world: World) ->
         await asyncio.sleep(30)
 
     async with web(sends(SAID)) as good, raw(never) as slow, raw(never) as slower:
-        portals = others(good, slow, slower, free_ports(1)[0], patience=0.7)
+        portals = others(good, slow, slower, free_ports(1)[0], patience=3)
         began = time.monotonic()
         await portals.ask()
-        assert time.monotonic() - began < 2.5
+        assert time.monotonic() - began < 5.5
         states = [(each["state"], each["why"]) for each in valid(world, portals)]
     assert states[0] == ("answers", "")
     assert [state for state, _ in states[1:]] == ["silent"] * 3
