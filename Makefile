@@ -121,7 +121,8 @@ $(PANEL): requirements/bench.lock | $(UV)
 # What installs the others, in a third of the time that pip takes, which does it where uv is not to be had.
 $(UV): requirements/uv.lock
 	@rm -rf .venvs/uv && $(PYTHON) -m venv .venvs/uv || $(call fail,$(no_venv))
-	@.venvs/uv/bin/python $(PIP) --require-hashes -r requirements/uv.lock 2>/dev/null && touch $@ || true
+	@.venvs/uv/bin/python $(PIP) --require-hashes -r requirements/uv.lock 2>/dev/null || echo "  There is no uv: pip does it, which takes longer. To try again, remove .venvs/uv."
+	@touch $@
 
 # Node.js from the system where it is new enough, else the one in requirements/node.lock beside the proxy.
 $(PROXY): hub_service/proxy/package-lock.json requirements/node.lock
@@ -184,7 +185,7 @@ define install
 	index="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$(said install.index-url || said global.index-url)}}"; \
 	UV_DEFAULT_INDEX="$$index" .venvs/uv/bin/uv pip install --quiet --python .venvs/$(1)/bin/python --no-deps \
 	  --require-hashes --link-mode copy --compile-bytecode -r requirements/$(1).lock 2>/dev/null \
-	  || { echo "  uv cannot install the $(1) environment: pip does it, which takes longer…"; \
+	  || { echo "  pip installs the $(1) environment, which takes longer…"; \
 	    .venvs/$(1)/bin/python $(PIP) --require-hashes -r requirements/$(1).lock; } || $(call fail,$(no_packages)); \
 	echo "  The $(1) environment is there, after $$(($$(date +%s) - began)) s."
 	@touch $@

@@ -43,3 +43,12 @@ def test_more_than_is_looked_through_may_draw(tmp_path: Path) -> None:
     for number in range(5):
         (tmp_path / f"{number}.py").write_bytes(b"#" * 2_000_000)
     assert draws(tmp_path) is True
+
+
+def test_one_file_that_is_too_long_or_too_many_may_draw(tmp_path: Path) -> None:
+    for folder in ("long", "many"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "long" / "a.py").write_bytes(b"#" * 9_000_000)
+    for number in range(1001):
+        (tmp_path / "many" / f"{number}.txt").touch()
+    assert draws(tmp_path / "long") is True and draws(tmp_path / "many") is True

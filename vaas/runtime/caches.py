@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-from itertools import islice
 from pathlib import Path
 
 __all__ = ["FontCache", "draws"]
@@ -26,8 +25,8 @@ os.rename(os.environ["MPLCONFIGDIR"], {to!r})
 
 #: Who draws with matplotlib names one of them. Where a library does it unseen, each kernel makes the list for itself.
 _DRAWS = re.compile(rb"matplotlib|pylab|pyplot|seaborn|cartopy|plotnine|\.(?:plot|hist|boxplot)\b")
-#: So much is looked through, in bytes of one file and of all, and in files.
-_MOST_OF_ONE, _MOST_READ, _MOST_FILES = 2_000_000, 8_000_000, 1000
+#: So much is looked through, in bytes and in entries of a folder.
+_MOST_READ, _MOST_FILES = 8_000_000, 1000
 
 
 class FontCache:
@@ -87,17 +86,15 @@ def draws(folder: Path) -> bool:
     """
     left = _MOST_READ
     try:
-        for path in islice(folder.iterdir(), _MOST_FILES):
+        for number, path in enumerate(folder.iterdir()):
+            if number == _MOST_FILES:
+                return True
             if path.suffix in {".ipynb", ".py"} and path.is_file():
-                text = _beginning(path)
+                with path.open("rb") as file:
+                    text = file.read(left + 1)
                 left -= len(text)
                 if left < 0 or _DRAWS.search(text):
                     return True
     except OSError:
         return True
     return False
-
-
-def _beginning(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(_MOST_OF_ONE)
