@@ -40,6 +40,7 @@ def on_slurm(slurm: Cluster, slurm_person: str, tmp_path_factory: pytest.TempPat
             yield portal.start()
         finally:
             portal.stop()
+            slurm.end_all()
 
 
 @pytest.fixture

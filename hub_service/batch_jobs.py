@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import secrets
+from asyncio.subprocess import Process
 from collections.abc import Coroutine
 from typing import Any, ClassVar
 
 from traitlets import Float, Unicode
 
 from hub_service.spawner import AppServers
-from vaas.executors.programs import Silent, bare_environment, refusal, said_by
+from vaas.executors.programs import Hangs, Silent, bare_environment, is_over, refusal, said_by
 
 __all__ = ["BatchJobs"]
 
 #: What stands in place of an answer where there is none.
 _SILENT = "The batch system does not answer."
-#: What they say of a job that is over.
-_OVER = re.compile(r"Invalid job id|already completing or completed|Couldn't find/remove all jobs")
 #: What goes on though nobody waits for it: the event loop alone would let go of it.
 _GOING: set[asyncio.Future[Any]] = set()
 
@@ -32,18 +30,21 @@ class BatchJobs(AppServers):
     """
 
     patience = Float(60, help="For how many seconds each of the batch system's programs may run.").tag(config=True)
-    batch_end_named_cmd = Unicode(help="Ends the job called {job_name}, whose number is not known.").tag(config=True)
+    batch_end_named_cmd = Unicode(help="Ends the job called {vaas_name}, whose number is not known.").tag(config=True)
     #: What the job is called that was handed over last, by us and anew each time; "" when there is none.
-    req_job_name = Unicode()
-
+    req_vaas_name = Unicode()
+    #: The variable by which the batch system's own program hears how a job is to be called; "": there is none.
+    named_by: ClassVar[str] = ""
     #: After so many seconds, one after the other, a job is ended again that could not be, or may be taken late.
     again: ClassVar[tuple[float, ...]] = (10, 60, 600, 3600)
     #: The job that is on its way to the batch system, or has been: its number is known when this is done.
     _submitting: asyncio.Future[Any] | None = None
+    #: The program that did not end in time, and may run still.
+    _hangs: Process | None = None
 
     async def submit_batch_script(self) -> Any:
         """Submit the job, to the end even when the start is given up: else nobody would know its number."""
-        self.req_job_name = f"vaas-{secrets.token_hex(8)}"
+        self.req_vaas_name = f"vaas-{secrets.token_hex(8)}"
         self._submitting = _to_the_end(self._submit())
         return await asyncio.shield(self._submitting)
 
@@ -52,8 +53,10 @@ class BatchJobs(AppServers):
         # into the log of a Hub that is looked at closely.
         self._keep()
         self.req_keepvars = ",".join(self.get_env())
-        script = await self._get_batch_script(**self.get_req_subvars(), cmd=self.cmd_formatted_for_batch())
-        await self._handed_over(self.run_command(self._command(self.batch_submit_cmd), script, self.get_env()))
+        known = self.get_req_subvars() | {"cmd": self.cmd_formatted_for_batch()}
+        script = await self._get_batch_script(**known)
+        named = {self.named_by: self.req_vaas_name} if self.named_by else {}
+        await self._handed_over(self.run_command(self._command(self.batch_submit_cmd), script, self.get_env() | named))
 
     async def _handed_over(self, submission: Coroutine[Any, Any, str]) -> None:
         """Keep the number of the job; a job that was refused is none."""
@@ -61,7 +64,7 @@ class BatchJobs(AppServers):
             said = await submission
         except RuntimeError as error:
             if refusal(str(error)):
-                self.req_job_name = ""
+                self.req_vaas_name = ""
             raise
         try:
             self.job_id = self.parse_job_id(said)
@@ -79,17 +82,17 @@ class BatchJobs(AppServers):
 
     def get_state(self) -> dict[str, Any]:
         """Add what the job is called."""
-        return super().get_state() | ({"job_name": self.req_job_name} if self.req_job_name else {})
+        return super().get_state() | ({"job_name": self.req_vaas_name} if self.req_vaas_name else {})
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Load it, too."""
         super().load_state(state)
-        self.req_job_name = state.get("job_name", "")
+        self.req_vaas_name = state.get("job_name", "")
 
     def clear_state(self) -> None:
         """Forget the job."""
         super().clear_state()
-        self.req_job_name = ""
+        self.req_vaas_name = ""
 
     def _command(self, template: str, **more: str) -> str:
         """Return a command line of the site's, as the person."""
@@ -116,6 +119,7 @@ class BatchJobs(AppServers):
         try:
             code, said, problem = await said_by(["/bin/sh", "-c", cmd], given, seconds=self.patience, environ=environ)
         except Silent as error:
+            self._hangs = error.process if isinstance(error, Hangs) else None
             self.log.error("%s", error.log_message)
             raise RuntimeError(_SILENT) from error
         if code:
@@ -141,7 +145,7 @@ class BatchJobs(AppServers):
         except TimeoutError:
             over = known
         except RuntimeError as error:
-            over = known and _is_over(error)
+            over = known and is_over(str(error))
         if not over:
             self.log.error("The job of %s may be there still: %s is run again later.", self._log_name, ending)
             _to_the_end(self._end_later(ending, known=known))
@@ -150,9 +154,9 @@ class BatchJobs(AppServers):
         """Return the command line that ends the job, "" where there is none."""
         if self.job_id:
             return self._command(self.batch_cancel_cmd, job_id=str(self.job_id))
-        if self.req_job_name and self.batch_end_named_cmd:
+        if self.req_vaas_name and self.batch_end_named_cmd:
             return self._command(self.batch_end_named_cmd)
-        if self.req_job_name:
+        if self.req_vaas_name:
             self.log.error("A job of %s may be in the queue, whose number is not known.", self._log_name)
         return ""
 
@@ -163,21 +167,34 @@ class BatchJobs(AppServers):
                 await self.run_command(ending)
                 over = known
             except RuntimeError as error:
-                over = known and _is_over(error)
+                over = known and is_over(str(error))
             if over:
                 return
+        if known:
+            self.log.error("A job of %s was not ended. Do it by hand: %s", self._log_name, ending)
 
     async def poll(self) -> Any:
         """Tell how the job is doing as the spawner does; one without a number is there, or the Hub would not end it."""
-        return None if self.req_job_name and not self.job_id else await super().poll()
+        return None if self.req_vaas_name and not self.job_id else await super().poll()
+
+    async def query_job_status(self) -> Any:
+        """Ask how the job is doing; UNKNOWN where there is no answer, or none that the spawner can read.
+
+        It is not asked beside a program that hangs and cannot be killed: they would heap up.
+        """
+        from batchspawner.batchspawner import JobStatus  # only where a site's spawner is one of its
+
+        if self._hangs is not None and self._hangs.returncode is None:
+            return JobStatus.UNKNOWN
+        try:
+            return await super().query_job_status()
+        except Exception:  # each spawner fails in its own way
+            self.log.exception("Nobody can read how job %s is doing: %r", self.job_id, self.job_status)
+            return JobStatus.UNKNOWN
 
     def state_isunknown(self) -> Any:
         """Tell whether the batch system did not answer."""
         return self.job_status == _SILENT or super().state_isunknown()
-
-
-def _is_over(error: RuntimeError) -> bool:
-    return bool(_OVER.search(str(error)))
 
 
 def _to_the_end(work: Coroutine[Any, Any, Any]) -> asyncio.Future[Any]:

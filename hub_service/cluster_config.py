@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import Any
 
 from jupyterhub.auth import DummyAuthenticator
 from traitlets.config import Config
@@ -36,6 +35,8 @@ def configure_in_cluster(c: Config, settings: Settings, environ: Mapping[str, st
         Anybody could sign in as anybody, or the portal would not be found.
     """
     _check(c, settings)
+    # A pod has the packages of its image: what notebooks bring of their own does not lie there.
+    environ = {"VAAS_ENVIRONMENTS": "off", **environ}
     c.Spawner.start_timeout = c.Spawner.get("start_timeout") or _START_SECONDS
     c.Launches.launch_timeout = c.Launches.get("launch_timeout") or _LAUNCH_SECONDS
     hub_config.names(c, settings)
@@ -57,9 +58,7 @@ def _check(c: Config, settings: Settings) -> None:
 
 def _servers(c: Config, settings: Settings, environ: Mapping[str, str]) -> None:
     """Set how pods are made, and what the chart does otherwise than a Hub on one machine."""
-    keep: dict[str, Any] = {"cleanup_servers": c.JupyterHub.get("cleanup_servers", False)}
     hub_config.app_servers(c, settings, environ)
-    c.JupyterHub.update(keep)  # pods outlive the Hub's
     c.JupyterHub.spawner_class = with_pods(c.JupyterHub.spawner_class)
     # In their image, not in this one.
     path = "/opt/vaas/app/bin:/usr/local/bin:/usr/bin:/bin"

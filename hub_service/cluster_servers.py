@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit, urlunsplit
 
 from jupyterhub.spawner import SpawnException
-from traitlets import Unicode, default
+from traitlets import Integer, Unicode, default
 
 from hub_service.batch_jobs import BatchJobs
 from hub_service.settings import NOWHERE
@@ -33,6 +33,10 @@ FAILED = "The server could not be started:"
 _ELSEWHERE = "Launches run on the cluster here. Choose it, or tell those who run this site."
 _NO_LAUNCHES = "No launches run here: the Hub’s spawner runs apps alone. Tell those who run this site."
 _DOWN = "The batch system does not take the job at the moment."
+_TOO_LONG = (
+    "It waited in the queue of the cluster for longer than a start may take here. Try again when there is room, choose "
+    "a smaller size or another place, or run the notebook as a job, which waits for as long as it has to."
+)
 _STATE = re.compile(r"[A-Z_]+[| ]")
 #: Time, level and logger, which a person need not read.
 _LOG_HEAD = re.compile(r"^[\d:., -]+(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) [\w.]+: ")
@@ -50,10 +54,17 @@ class BatchServers(BatchJobs):
 
     app_username = Unicode(help="The account of the system as which the jobs of apps run.").tag(config=True)
     listen = Unicode("0.0.0.0", help="The address at which a server listens on its node.").tag(config=True)
+    queue_timeout = Integer(
+        86_400, help="For how many seconds the job of a launch may wait in the queue; its start counts from then on."
+    ).tag(config=True)
     job_log = Unicode(help="Where the log of a job is, with {homedir} and {job_id}; empty: not read.").tag(config=True)
 
     #: Number and state of the job as they were last seen; batchspawner forgets those of a job that is over.
     last_job = ("", "")
+    #: For how many seconds the start of a launch may take once its job runs; 0: all of it has the Hub's time.
+    _start_seconds = 0
+    #: When the job was seen to run.
+    _running_since: float | None = None
 
     @property
     def account(self) -> pwd.struct_passwd:
@@ -106,6 +117,13 @@ class BatchServers(BatchJobs):
         size = plan.size
         self.req_memory, self.req_nprocs = f"{max(1, size.memory >> 20)}M", str(max(1, math.ceil(size.cores)))
 
+    def allow_time(self) -> None:
+        """Give the start of a launch its time from when its job runs: in a queue it waits as long as the site says."""
+        if not self._start_seconds:
+            super().allow_time()
+            self._start_seconds = self.start_timeout
+        self.start_timeout = self.queue_timeout + self._start_seconds + 30
+
     async def start(self) -> Any:
         """Submit the job and return when its server listens.
 
@@ -114,13 +132,15 @@ class BatchServers(BatchJobs):
         SpawnException
             The batch system does not take it, or it ended before; the message says why.
         """
-        account, self.last_job = self.account, ("", "")
+        account, self.last_job, self._running_since = self.account, ("", ""), None
+        began = time.monotonic()
         self.req_username, self.req_homedir = account.pw_name, account.pw_dir
         starting = asyncio.ensure_future(super().start())
         try:
             while not starting.done():
                 await asyncio.wait({starting}, timeout=max(0.2, self.startup_poll_interval))
                 await self._going_on(starting)
+                self._in_time(began)
             address = starting.result()
             await self._listening(*address)
         except RuntimeError as error:
@@ -170,9 +190,21 @@ class BatchServers(BatchJobs):
         if not starting.done() and self.job_id and not self.port and self.state_isrunning() and await self.ended():
             raise RuntimeError("The job has ended.")
 
+    def _in_time(self, began: float) -> None:
+        """Raise when the job waits for too long, SpawnException, or its server takes too long to come, RuntimeError."""
+        now = time.monotonic()
+        if self._running_since is None and self.job_id and self.state_isrunning():
+            self._running_since = now
+        waits = self.queue_timeout if self._start_seconds else self.start_timeout - 2
+        if self._running_since is None and now - began > waits:
+            self.log.error("The job of %s waited for %d s.", self._log_name, waits)
+            raise SpawnException(_TOO_LONG, reason="queue", status_code=500)
+        if self._start_seconds and self._running_since is not None and now - self._running_since > self._start_seconds:
+            raise RuntimeError("The job runs and does not say where it listens.")
+
     async def _listening(self, host: str, port: int) -> None:
         """Wait until something listens there, a little less long than the Hub, which would give no reason."""
-        deadline = time.monotonic() + max(1, self.start_timeout - 2)
+        deadline = time.monotonic() + max(1, (self._start_seconds or self.start_timeout) - 2)
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError, TimeoutError):
                 async with asyncio.timeout(2):
@@ -199,12 +231,10 @@ class SlurmServers(BatchServers):
     """A mixin for batchspawner's SlurmSpawner, which asks Slurm more and says more of what it answers."""
 
     kinds = ("slurm",)
+    named_by = "SBATCH_JOB_NAME"
 
-    batch_submit_cmd = Unicode("sbatch --parsable --job-name={job_name}", help="It prints the job's number.").tag(
-        config=True
-    )
     batch_end_named_cmd = Unicode(
-        "scancel --name={job_name} --user={username}", help="Ends a job whose number is not known."
+        "scancel --name={vaas_name} --user={username}", help="Ends a job whose number is not known."
     ).tag(config=True)
     batch_query_cmd = Unicode(
         "squeue --noheader --states=all --jobs={job_id} --format='%T|%r|%S| %B'",

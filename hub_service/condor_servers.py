@@ -29,6 +29,7 @@ from vaas.executors.htcondor import (
     number_in,
     state_of,
 )
+from vaas.executors.programs import is_over
 from vaas.plans import Plan
 
 __all__ = ["CondorServers"]
@@ -41,7 +42,6 @@ _LATER = 60
 _ON_A_MACHINE = (RUNNING, REMOVED, HANDING_BACK, SUSPENDED)
 #: It is held back for a while: by who may release it, or as it was submitted. For all else it ends.
 _FOR_A_WHILE = (1, 15, 16)
-_GONE = "Couldn't find/remove all jobs"
 #: An address as HTCondor writes it: “<127.0.0.1:9618?…>”, “<[::1]:9618>”.
 _ADDRESS = re.compile(r"<\[?([0-9a-fA-F.:]+?)\]?:\d+[?>]")
 
@@ -56,7 +56,7 @@ class CondorServers(BatchServers):
     kinds = ("htcondor",)
 
     batch_end_named_cmd = Unicode(
-        f"condor_rm -constraint '{MARK} == \"{{job_name}}\"'", help="Ends a job whose number is not known."
+        f"condor_rm -constraint '{MARK} == \"{{vaas_name}}\"'", help="Ends a job whose number is not known."
     ).tag(config=True)
     batch_query_cmd = Unicode(
         f"condor_q {{job_id}} -json -attributes {','.join(ASKED)}", help="What the queue says of a job."
@@ -97,7 +97,7 @@ class CondorServers(BatchServers):
     async def stop(self, now: bool = False) -> Any:
         """End the job as the others do; of one whose number is not known its script is taken away, too."""
         await super().stop(now=now)
-        if self.req_job_name and not self.job_id:
+        if self.req_vaas_name and not self.job_id:
             with contextlib.suppress(RuntimeError):
                 await self._pooled("{}")
 
@@ -113,7 +113,7 @@ class CondorServers(BatchServers):
             handed = json.dumps({"script": self._script_text(), "description": self._described()})
         except Invalid as error:
             self.log.error("%s", error.log_message)
-            self.req_job_name = ""
+            self.req_vaas_name = ""
             raise SpawnException(error.message, reason="batch", status_code=500) from error
         await self._handed_over(self._pooled(handed))
 
@@ -137,7 +137,7 @@ class CondorServers(BatchServers):
         try:
             await super().cancel_batch_job()
         except RuntimeError as error:
-            if _GONE not in str(error):
+            if not is_over(str(error)):
                 raise
         await self._pooled("{}")
 
@@ -178,7 +178,7 @@ class CondorServers(BatchServers):
 
     @property
     def _script(self) -> Path:
-        return Path(self.account.pw_dir) / _FOLDER / f"{self.req_job_name}.sh"
+        return Path(self.account.pw_dir) / _FOLDER / f"{self.req_vaas_name}.sh"
 
     def _script_text(self) -> str:
         """Return what the job runs; it removes itself, since it runs once."""
@@ -194,7 +194,7 @@ class CondorServers(BatchServers):
             "request_cpus": str(self.req_nprocs or "1"),
             "request_memory": str(self.req_memory),
             "request_gpus": str(self.req_ngpus),
-            f"+{MARK}": f'"{self.req_job_name}"',
+            f"+{MARK}": f'"{self.req_vaas_name}"',
         }
         lines = str(self.req_options).splitlines()
         return described(self._script, self._script.parents[1], asked, seconds=int(self.req_runtime or 0), lines=lines)

@@ -246,8 +246,7 @@ def app_servers(c: Config, settings: Settings, environ: Mapping[str, str]) -> No
     c.JupyterHub.spawner_class = with_app_servers(chosen, mixin_for(chosen))
     c.JupyterHub.allow_named_servers = True
     c.JupyterHub.redirect_to_server = False
-    # "down" stops app servers; a Hub that is killed leaves them, and the next one adopts them.
-    c.JupyterHub.cleanup_servers = True
+    _what_outlives_the_hub(c, local=issubclass(chosen, LocalProcessSpawner))
     c.JupyterHub.cleanup_proxy = True
     # Answer "it starts" at once: the portal shows the progress.
     c.JupyterHub.tornado_settings = {**_given(c, "tornado_settings", dict), "slow_spawn_timeout": 0}
@@ -269,6 +268,14 @@ def app_servers(c: Config, settings: Settings, environ: Mapping[str, str]) -> No
     }
     launches(c, settings, environ)
     _local_processes(c, run=settings.run, logs=settings.logs)
+
+
+def _what_outlives_the_hub(c: Config, *, local: bool) -> None:
+    # "down" stops what runs on this machine; a Hub that is killed leaves it, and the next one adopts it. What runs
+    # elsewhere outlives the Hub, which may also have very many there that wait in a queue.
+    c.JupyterHub.cleanup_servers = c.JupyterHub.get("cleanup_servers", local)
+    if not local:
+        c.JupyterHub.concurrent_spawn_limit = c.JupyterHub.get("concurrent_spawn_limit", 0)
 
 
 def launches(c: Config, settings: Settings, environ: Mapping[str, str]) -> None:

@@ -40,3 +40,4 @@ def on_condor(pool: Pool, data: Path, *, apps_as: str) -> Iterator[RunningPortal
         yield portal.start()
     finally:
         portal.stop()
+        pool.end_all()

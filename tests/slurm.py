@@ -118,6 +118,10 @@ class Cluster:
         """Return a line for each job that waits or runs."""
         return self.command("squeue", "--noheader", f"--format={form}").splitlines()
 
+    def end_all(self) -> None:
+        """End all jobs: those of a portal outlive it."""
+        self.command("scancel", "--partition=main,brief,stopped")
+
     def log(self) -> str:
         """Return the ends of the logs."""
         files = sorted(self.folder.glob("*.out"))
@@ -126,7 +130,7 @@ class Cluster:
     def stop(self) -> None:
         """End all jobs and the cluster."""
         with contextlib.suppress(AssertionError, TimeoutError, subprocess.TimeoutExpired):
-            self.command("scancel", "--partition=main,brief,stopped")
+            self.end_all()
             until(lambda: not self.jobs(), seconds=10, what="the jobs to end")
         for name in ("slurmd", "slurmctld", "munged"):
             self._end(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,6 +47,21 @@ async def test_nobody_becomes_another_by_a_name(slurm_jobs: Jobs, owner: str, tm
 async def test_without_a_prefix_nobodys_job_runs_as_the_portal(slurm_jobs: Jobs) -> None:
     with pytest.raises(Forbidden):
         await SlurmExecutor(replace(slurm_jobs.place, prefix=()), slurm_jobs.kept).submit(slurm_jobs.job("id >who"))
+
+
+async def test_nobody_reads_the_log_or_the_files_of_anothers_job(slurm_jobs: Jobs) -> None:
+    job = slurm_jobs.job("echo 'what is mine'; echo mine >made; sleep 60")
+    job.folder.chmod(0o755)  # as a umask would leave it
+    slurm_jobs.folder.chmod(0o711)
+    ref = await slurm_jobs.executor.submit(job)
+    await slurm_jobs.until(ref, "running")
+    async with asyncio.timeout(20):
+        while "mine" not in await slurm_jobs.executor.log(ref, most=1000):
+            await asyncio.sleep(0.05)
+    with a_person(slurm_jobs.cluster.folder) as stranger:
+        for path in ("", "log", "made", "script"):
+            reads = ["runuser", "-u", stranger, "--", "ls" if not path else "cat", str(job.folder / path)]
+            assert subprocess.run(reads, capture_output=True).returncode, path
 
 
 async def test_nobody_ends_the_job_of_another(slurm_jobs: Jobs) -> None:

@@ -74,6 +74,7 @@ def site(slurm: Cluster, slurm_person: str, tmp_path_factory: pytest.TempPathFac
         yield Site(portal.start(), slurm, slurm_person, seen)
     finally:
         portal.stop()
+        slurm.end_all()
 
 
 @pytest.fixture(scope="module")

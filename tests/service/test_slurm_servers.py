@@ -42,6 +42,7 @@ def on_slurm(slurm: Cluster, apps_account: str, tmp_path_factory: pytest.TempPat
         yield portal.start()
     finally:
         portal.stop()
+        slurm.end_all()
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +103,18 @@ def test_a_hub_that_dies_finds_its_jobs_again(
     assert _running(slurm, apps_account) == before
     assert on_slurm.hub("DELETE", _server(on_slurm)).status_code in {202, 204}
     until(lambda: _running(slurm, apps_account) == [], seconds=20, what="the job to end")
+
+
+def test_a_portal_that_is_stopped_and_started_again_finds_its_jobs_too(
+    on_slurm: RunningPortal, app: dict[str, Any], slurm: Cluster, apps_account: str
+) -> None:
+    assert _opens(on_slurm, app)
+    before = _running(slurm, apps_account)
+    on_slurm.stop()
+    assert _running(slurm, apps_account) == before
+    on_slurm.start()
+    assert _opens(on_slurm, app)
+    assert _running(slurm, apps_account) == before
 
 
 def test_a_stopped_queue_is_said_and_what_ends_in_it_can_be_started_again(
@@ -198,14 +211,14 @@ async def test_a_job_whose_number_got_lost_is_ended_by_its_name(
     spawner = with_app_servers(batchspawner.SlurmSpawner, mixin_for(batchspawner.SlurmSpawner))(
         user=SimpleNamespace(name=slurm_person, url=f"/user/{slurm_person}"),
         exec_prefix="runuser -u {username} --",
-        batch_submit_cmd="sbatch --job-name={job_name} --output=/dev/null --wrap='sleep 600' >/dev/null",
+        batch_submit_cmd="sbatch --output=/dev/null --wrap='sleep 600' >/dev/null",
     )
     monkeypatch.setattr(type(spawner), "get_env", lambda self: {})
     monkeypatch.setattr(type(spawner), "cmd_formatted_for_batch", lambda self: "true")
     monkeypatch.setattr(type(spawner), "again", ())
     with pytest.raises(RuntimeError, match="no number"):
         await spawner.submit_batch_script()
-    ours = f"{slurm_person} {spawner.req_job_name}"
+    ours = f"{slurm_person} {spawner.req_vaas_name}"
     assert ours in slurm.jobs("%u %j")
     assert await spawner.poll() is None
     await spawner.stop()

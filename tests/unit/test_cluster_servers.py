@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import pwd
+import signal
+import time
 from collections.abc import Coroutine
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -10,6 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import batchspawner
+import psutil
 import pytest
 from dockerspawner import DockerSpawner
 from jupyterhub.spawner import SimpleLocalProcessSpawner, Spawner, SpawnException
@@ -25,6 +31,7 @@ from hub_service.pods import with_pods
 from hub_service.settings import Settings
 from hub_service.spawner import AppServers, with_app_servers
 from hub_service.wrapped import mixin_for
+from vaas.executors.programs import is_over
 from vaas.launching import Environment, Size
 from vaas.plans import Plan
 
@@ -269,7 +276,7 @@ async def until_written(path: Path, lines: int) -> list[str]:
 
 
 async def test_a_start_that_is_given_up_while_it_asks_does_not_forget_its_job() -> None:
-    spawner = quick(job_id="42", batch_query_cmd="sleep 1; false")
+    spawner = quick(job_id="42", batch_query_cmd="sleep 5; false")
     await given_up(spawner.poll())
     assert spawner.job_id == "42"
 
@@ -277,7 +284,7 @@ async def test_a_start_that_is_given_up_while_it_asks_does_not_forget_its_job() 
 @pytest.mark.usefixtures("bare")
 async def test_a_job_that_is_being_submitted_when_its_start_is_given_up_is_ended(tmp_path: Path) -> None:
     ended = tmp_path / "ended"
-    spawner = quick(batch_submit_cmd="sleep 1; echo 43", batch_cancel_cmd=f"echo {{job_id}} >>{ended}")
+    spawner = quick(batch_submit_cmd="sleep 5; echo 43", batch_cancel_cmd=f"echo {{job_id}} >>{ended}")
     await given_up(spawner.submit_batch_script())
     assert not spawner.job_id
     await stopped_by_the_hub(spawner)
@@ -300,10 +307,10 @@ async def test_a_job_whose_number_nobody_knows_is_ended_by_its_name_now_and_late
 ) -> None:
     ended = tmp_path / "ended"
     monkeypatch.setattr(SLURM, "again", (0.1, 0.1))
-    spawner = quick(batch_submit_cmd=submitting, batch_end_named_cmd=f"echo {{job_name}} >>{ended}", patience=0.5)
+    spawner = quick(batch_submit_cmd=submitting, batch_end_named_cmd=f"echo {{vaas_name}} >>{ended}", patience=0.5)
     with pytest.raises(RuntimeError):
         await spawner.submit_batch_script()
-    name = spawner.req_job_name
+    name, spawner.patience = spawner.req_vaas_name, 30
     await stopped_by_the_hub(spawner)
     assert name and await until_written(ended, 3) == [name] * 3
 
@@ -350,12 +357,96 @@ async def test_a_batch_system_that_gives_no_answer_ends_no_server(kind: Any, com
 
 
 async def test_a_program_that_takes_too_long_is_killed_with_what_it_started(tmp_path: Path) -> None:
-    going_on = tmp_path / "going-on"
-    spawner = quick(patience=0.5)
+    began, going_on = tmp_path / "began", tmp_path / "going-on"
+    spawner = quick(patience=3)
     with pytest.raises(RuntimeError, match="does not answer"):
-        await spawner.run_command(f"(sleep 2; touch {going_on}) & wait")
-    await asyncio.sleep(2.5)
+        await spawner.run_command(f"(touch {began}; sleep 6; touch {going_on}) & wait")
+    assert began.exists()
+    await asyncio.sleep(4)
     assert not going_on.exists()
+
+
+async def test_a_program_that_leaves_another_behind_has_answered() -> None:
+    assert await asyncio.wait_for(quick().run_command("sleep 60 & echo 43"), 20) == "43"
+
+
+async def test_nobody_is_asked_beside_a_program_that_hangs_and_may_not_be_killed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise PermissionError
+
+    kill, mount, asked = os.killpg, tmp_path / "mount", tmp_path / "asked"
+    monkeypatch.setattr(os, "killpg", refuse)
+    hangs = f"echo $$ >>{asked}; until test -e {mount}; do sleep 0.1; done; echo 'RUNNING|None|N/A| n1'"
+    spawner = quick(job_id="42", batch_query_cmd=hangs, patience=2)
+    try:
+        assert [await spawner.poll() for _ in range(3)] == [None, None, None]
+        (number,) = written(asked)
+        assert psutil.pid_exists(int(number))
+        mount.touch()
+        async with asyncio.timeout(30):
+            while (await spawner.query_job_status()).name != "RUNNING":
+                await asyncio.sleep(0.1)
+    finally:
+        for number in written(asked):
+            with contextlib.suppress(ProcessLookupError):
+                kill(int(number), signal.SIGKILL)
+
+
+async def test_a_pool_that_cannot_be_reached_ends_no_job_and_is_told_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tried = tmp_path / "tried"
+    monkeypatch.setattr(CONDOR, "again", (0.1,))
+    monkeypatch.setattr(CONDOR, "_pooled", lambda self, handed: asyncio.sleep(0))
+    said = "Failed to connect to schedd; Couldn't find/remove all jobs in cluster 42"
+    down = f'echo {{job_id}} >>{tried}; echo "{said}" >&2; exit 1'
+    spawner = quick(CONDOR, job_id="42", batch_query_cmd="exit 1", batch_cancel_cmd=down.replace("\\'", "'"))
+    await stopped_by_the_hub(spawner)
+    assert await until_written(tried, 2) == ["42", "42"]
+    gone = "Couldn't find/remove all jobs in cluster 42"
+    assert is_over(gone) and not is_over(f"Failed to connect to schedd\n{gone}")
+
+
+async def test_an_answer_that_a_spawner_cannot_read_ends_no_server() -> None:
+    grid = with_app_servers(batchspawner.GridengineSpawner, mixin_for(batchspawner.GridengineSpawner))
+    spawner = quick(grid, job_id="42", batch_query_cmd="echo no XML >&2; exit 1")
+    assert await spawner.poll() is None and spawner.job_id == "42"
+
+
+def waiting(state: str, **limits: Any) -> Any:
+    """Return the spawner of a launch whose job is in this state, for ever."""
+    spawner = quick(batch_submit_cmd="echo 43", batch_query_cmd=f"echo '{state}|None|N/A| n1'", **limits)
+    spawner.startup_poll_interval = 0.1
+    spawner.user.name = "app-abcdefgh1234"  # an app's server needs no plan
+    return spawner
+
+
+@pytest.mark.usefixtures("bare")
+async def test_the_time_of_a_launch_counts_from_when_its_job_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BatchServers, "account", property(lambda _: pwd.getpwuid(os.getuid())))
+    monkeypatch.setattr(SLURM, "name", "v1")
+    queued = waiting("PENDING", start_timeout=1, queue_timeout=3, launch_timeout=1)
+    queued.allow_time()
+    queued.allow_time()
+    assert queued.start_timeout > 3 + 1, "the Hub's own patience ends after ours"
+    began = time.monotonic()
+    with pytest.raises(SpawnException, match="waited in the queue"):
+        await queued.start()
+    assert time.monotonic() - began > 3
+    runs = waiting("RUNNING", start_timeout=1, queue_timeout=600, launch_timeout=1)
+    runs.allow_time()
+    with pytest.raises(SpawnException, match="could not be started"):
+        await runs.start()
+
+
+@pytest.mark.usefixtures("bare")
+async def test_an_app_that_waits_for_too_long_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BatchServers, "account", property(lambda _: pwd.getpwuid(os.getuid())))
+    monkeypatch.setattr(SLURM, "name", "v1")
+    with pytest.raises(SpawnException, match="waited in the queue"):
+        await waiting("PENDING", start_timeout=4).start()
 
 
 @pytest.mark.usefixtures("bare")
@@ -369,8 +460,8 @@ async def test_a_hub_that_is_ended_meanwhile_knows_its_job_again_and_tells_no_lo
     spawner.orm_spawner = kept
     with pytest.raises(RuntimeError):
         await spawner.submit_batch_script()
-    again = quick(batch_end_named_cmd=f"echo {{job_name}} >>{ended}")
+    again = quick(batch_end_named_cmd=f"echo {{vaas_name}} >>{ended}")
     again.load_state(kept.state)
     await stopped_by_the_hub(again)
-    assert written(ended)[0] == spawner.req_job_name
+    assert written(ended)[0] == spawner.req_vaas_name
     assert "secret" not in caplog.text

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,10 +18,12 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.notebooks import notebook
+from tests.portal_fixture import until
 from tests.tars import tar_of
 from vaas.errors import Invalid, NotFound, StorageFull
+from vaas.lab import placing as placing_module
 from vaas.lab.manifest import Thing
-from vaas.lab.placing import Placing
+from vaas.lab.placing import Placing, place_launch
 from vaas.lab.portal import PortalClient
 from vaas.lab.staging import where_mounted
 from vaas.parcels import END, part
@@ -42,6 +46,8 @@ class Shelf:
     parcels: dict[str, list[list[bytes]]] = field(default_factory=dict)
     etags: Iterator[str] = field(default_factory=lambda: iter(()))
     asked: list[str] = field(default_factory=list)
+    #: Bytes of things come once it is set.
+    gives: threading.Event = field(default_factory=threading.Event)
     url: str = ""
 
     def manifest(self) -> dict[str, Any]:
@@ -82,6 +88,7 @@ class Answer(BaseHTTPRequestHandler):
         elif name.endswith("/parcel"):
             self._send(b"".join(self.shelf.parcels[name.split("/")[1]].pop(0)))
         elif (data := self.shelf.things.get(name.removeprefix("things/"))) is not None:
+            self.shelf.gives.wait(30)
             said = {key: int(values[0]) for key, values in parse_qs(parts.query).items()}
             piece = data[said["offset"] : said["offset"] + said["size"]]
             self._send(piece, ETag=f'"{next(self.shelf.etags, "e")}"', **{"X-Size": str(len(data))})
@@ -108,6 +115,7 @@ class Answer(BaseHTTPRequestHandler):
 @pytest.fixture
 def shelf() -> Iterator[Shelf]:
     made = Shelf()
+    made.gives.set()
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Own", (Answer,), {"shelf": made}))
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     made.url = f"http://127.0.0.1:{server.server_port}/"
@@ -578,3 +586,59 @@ def test_an_empty_folder_is_one_and_what_a_killed_launch_left_is_in_nobodys_way(
     (left / "a.csv").write_text("half")
     place(shelf, home)
     assert (folder / "a.csv").read_bytes() == b"1" and not left.exists()
+
+
+@pytest.fixture
+def environ(shelf: Shelf, home: Path) -> Iterator[dict[str, str]]:
+    """Return what a launch is told whose JupyterLab listens."""
+    with socket.create_server(("127.0.0.1", 0)) as lab:
+        url = f"http://127.0.0.1:{lab.getsockname()[1]}/"
+        yield {
+            "VAAS_PORTAL_URL": shelf.url,
+            "JUPYTERHUB_API_TOKEN": "t",
+            "HOME": str(home),
+            "JUPYTERHUB_SERVICE_URL": url,
+        }
+
+
+def test_jupyterlab_is_opened_when_the_data_are_there(shelf: Shelf, home: Path, environ: dict[str, str]) -> None:
+    shelf.things = {ID: SHELF, OTHER: b"1"}
+    assert place_launch(environ, runs=lambda: True, ends=lambda: False) == ""
+    opened = next(post for post in shelf.posts if post["state"] == "ready")
+    assert [each["state"] for each in opened["things"].values()] == ["done", "done"]
+    assert opened["message"] == "Everything is there."
+    waited = [post for post in shelf.posts if post["step"] == "fetching"]
+    assert waited and {post["state"] for post in waited} == {"placing"}
+    assert "on its way" not in (home / FOLDER / "Data.md").read_text()
+
+
+def test_data_that_take_long_come_while_one_works(
+    shelf: Shelf, home: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(placing_module, "_DATA_FIRST", 0.2)
+    shelf.things = {ID: SHELF}
+    shelf.gives.clear()
+    with ThreadPoolExecutor() as pool:
+        placed = pool.submit(place_launch, environ, runs=lambda: True, ends=lambda: False)
+        until(lambda: any(post["state"] == "ready" for post in shelf.posts), seconds=20, what="JupyterLab to be opened")
+        assert shelf.posts[-1]["message"] == "Fetching the data."
+        assert "It is on its way" in (home / FOLDER / "Data.md").read_text()
+        shelf.gives.set()
+        assert placed.result(30) == ""
+    assert shelf.posts[-1]["message"] == "Everything is there."
+    assert "on its way" not in (home / FOLDER / "Data.md").read_text()
+
+
+def test_what_a_person_has_written_into_the_overview_stays(
+    shelf: Shelf, home: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(placing_module, "_DATA_FIRST", 0.2)
+    shelf.things = {ID: SHELF}
+    shelf.gives.clear()
+    with ThreadPoolExecutor() as pool:
+        placed = pool.submit(place_launch, environ, runs=lambda: True, ends=lambda: False)
+        until(lambda: any(post["state"] == "ready" for post in shelf.posts), seconds=20, what="JupyterLab to be opened")
+        (home / FOLDER / "Data.md").write_text("My notes")
+        shelf.gives.set()
+        assert placed.result(30) == ""
+    assert (home / FOLDER / "Data.md").read_text() == "My notes"

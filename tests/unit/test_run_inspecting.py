@@ -48,9 +48,34 @@ text = 'it''s'
     ]
 
 
+@pytest.mark.parametrize(("kernel", "language", "sign"), [("ir", "R", "<-"), ("julia-1.10", "julia", "=")])
+async def test_those_of_r_and_julia(inspect: Inspector, kernel: str, language: str, sign: str) -> None:
+    source = """
+# n = 1
+years <- 3L  # how many # of them
+rate <- -0.5
+colour <- "#ff0000"  # 'red'
+said <- 'it is "so"'
+deep <- TRUE
+names <- c("a", "b")
+made <- compute(3)
+if (x == 1) print(x)
+years == 4
+"""
+    found = await inspect(parameters(source.replace("<-", sign), kernel=kernel, language=language))
+    assert [(each["name"], each["default"], each["help"], each["is"]) for each in found] == [
+        ("years", 3, "how many # of them", True),
+        ("rate", -0.5, "", True),
+        ("colour", "#ff0000", "'red'", True),
+        ("said", 'it is "so"', "", True),
+        ("deep", True, "", True),
+        ("names", ["a", "b"], "", True),
+        ("made", None, "", False),
+    ]
+
+
 async def test_notebooks_without_parameters_and_in_other_languages_have_none(inspect: Inspector) -> None:
     assert await inspect(notebook("x = 1")) == []
-    assert await inspect(parameters("x <- 1", kernel="ir", language="R")) == []
     assert await inspect(parameters("x = 1", kernel="odd", language="klingon")) == []
 
 
@@ -69,11 +94,16 @@ async def test_notebooks_without_parameters_and_in_other_languages_have_none(ins
         "x = __import__('os').system('touch /tmp/never')",
         "__class__ = 1\nx.y = 2\n1 = 3\nlambda: 0 = 4",
         "x = '\ud800'",
+        "x <- " + "'a' " * 10_000,
+        "\n".join(f"x{n} <- '" + '\\\\"' * 900 for n in range(2_000)),
     ],
 )
-async def test_hostile_cells_take_no_time_and_run_nothing(inspect: Inspector, source: str) -> None:
+@pytest.mark.parametrize(("kernel", "language"), [("python3", "python"), ("ir", "R")])
+async def test_hostile_cells_take_no_time_and_run_nothing(
+    inspect: Inspector, source: str, kernel: str, language: str
+) -> None:
     began = time.monotonic()
-    data = notebook(code(source, tags=["parameters"]))
+    data = notebook(code(source, tags=["parameters"]), kernel=kernel, language=language)
     try:
         found = await inspect(data)
     except Invalid:

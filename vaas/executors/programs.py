@@ -8,14 +8,16 @@ import os
 import re
 import shlex
 import signal
-from asyncio.subprocess import PIPE
-from collections.abc import Mapping, Sequence
+from asyncio.subprocess import Process
+from collections.abc import Iterator, Mapping, Sequence
+from tempfile import TemporaryFile
+from typing import BinaryIO
 
 from vaas.errors import Unavailable
 
 __all__ = [
-    *("CONFIGURED_BY", "NoAccounting", "Silent", "Unknown"),
-    *("answer_of", "bare_environment", "refusal", "said_by"),
+    *("CONFIGURED_BY", "Hangs", "NoAccounting", "Silent", "Unknown"),
+    *("answer_of", "bare_environment", "is_over", "refusal", "said_by"),
 ]
 
 #: Variables that tell these programs where their configuration is, at sites where it is not in the usual place.
@@ -27,11 +29,11 @@ _UNKNOWN = re.compile(r"Invalid job id|already completing or completed|Couldn't 
 #: What their programs write when nothing stands behind them; not what one person alone may hear of their own account.
 _SILENT = re.compile(
     r"(?i)unable to contact|timed out|zero bytes|connection refused|munge|failed to (?:fetch|connect)"
-    r"|can't (?:find address|connect)"
+    r"|can't (?:find address|connect|send|read)|authenticat|receive failure|reset by peer|unspecified|permission denied"
 )
 #: What a shell says of a program that it does not find, or cannot start.
 _NOT_STARTED = (126, 127)
-_REFUSED = re.compile(r"Batch job submission failed: (?!Unable to contact|Socket timed out|Zero Bytes)(.{1,200})")
+_REFUSED = re.compile(r"Batch job submission failed: (.{1,200})")
 
 
 class Unknown(Unavailable):
@@ -40,6 +42,14 @@ class Unknown(Unavailable):
 
 class Silent(Unavailable):
     """The batch system does not answer, or not to us."""
+
+
+class Hangs(Silent):
+    """A program that did not end in time; ``process`` may run still, where it may not be killed."""
+
+    def __init__(self, message: str, *, log_message: str, process: Process) -> None:
+        super().__init__(message, log_message=log_message)
+        self.process = process
 
 
 class NoAccounting(Unavailable):
@@ -73,38 +83,48 @@ async def said_by(
     """Run a program and return its exit code, what it wrote, and what it complained of.
 
     One that takes longer is killed with all that it started. What sudo started for somebody else cannot be, by an
-    account that is not root: nobody waits for it any more.
+    account that is not root: it is let go of.
 
     Raises
     ------
+    Hangs
+        It does not end in time.
     Silent
-        It cannot be started, or does not end.
+        It cannot be started.
     """
     called = shlex.join(command)
-    given_environ = bare_environment(os.environ) if environ is None else environ
+    # No pipes, which stay open for as long as somebody has them whom we may not kill.
+    with _memory(given) as given_file, _memory() as out, _memory() as problem:
+        try:
+            process = await _started(command, environ, given_file, out, problem)
+        except OSError as error:
+            raise Silent(_DOWN, log_message=f"{called}: {error}") from error
+        try:
+            async with asyncio.timeout(seconds):
+                code = await process.wait()
+        except TimeoutError as error:
+            raise Hangs(_DOWN, log_message=f"{called} does not end.", process=process) from error
+        finally:
+            if process.returncode is None:
+                await _kill(process)
+        said, complaint = _read(out), _read(problem)
+    if code in _NOT_STARTED:
+        raise Silent(_DOWN, log_message=f"{called}: {complaint[-2000:]}")
+    return code, said, complaint
+
+
+async def _started(
+    command: Sequence[str], environ: Mapping[str, str] | None, given: BinaryIO, out: BinaryIO, problem: BinaryIO
+) -> Process:
+    environ = bare_environment(os.environ) if environ is None else environ
     # By a shell, since whoever starts a process waits until its program is found: on a mount that hangs, for ever.
     started = ["/bin/sh", "-c", 'exec "$@"', "sh", *command]
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *started, env=given_environ, cwd="/", stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True
-        )
-    except OSError as error:
-        raise Silent(_DOWN, log_message=f"{called}: {error}") from error
-    try:
-        async with asyncio.timeout(seconds):
-            said = await process.communicate(given.encode())
-    except TimeoutError as error:
-        raise Silent(_DOWN, log_message=f"{called} does not end.") from error
-    finally:
-        if process.returncode is None:
-            await _kill(process)
-    out, problem = (each.decode(errors="replace").strip() for each in said)
-    if process.returncode in _NOT_STARTED:
-        raise Silent(_DOWN, log_message=f"{called}: {problem[-2000:]}")
-    return process.returncode or 0, out, problem
+    return await asyncio.create_subprocess_exec(
+        *started, env=environ, cwd="/", start_new_session=True, stdin=given, stdout=out, stderr=problem
+    )
 
 
-async def _kill(process: asyncio.subprocess.Process) -> None:
+async def _kill(process: Process) -> None:
     """End it with all that it started; what may not be ended, or does not, is let go of."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
@@ -113,15 +133,37 @@ async def _kill(process: asyncio.subprocess.Process) -> None:
             await process.wait()
 
 
+@contextlib.contextmanager
+def _memory(text: str = "") -> Iterator[BinaryIO]:
+    """Give a file with this text that is on no disk, where the system has such."""
+    with os.fdopen(os.memfd_create("vaas"), "w+b") if hasattr(os, "memfd_create") else TemporaryFile() as file:
+        file.write(text.encode())
+        file.seek(0)
+        yield file
+
+
+def _read(file: BinaryIO) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace").strip()
+
+
+def is_over(said: str) -> bool:
+    """Tell whether a batch system's program says that there is no such job, or that it is over, and means it.
+
+    HTCondor's write the same where they reach nobody, and another complaint before it.
+    """
+    return bool(_UNKNOWN.search(said)) and not _SILENT.search(said)
+
+
 def refusal(said: str) -> str:
     """Return why Slurm does not take a job, by what sbatch wrote; "" where it was not even asked."""
     found = _REFUSED.search(said)
-    return f"The cluster does not take the job: {found[1]}." if found else ""
+    return f"The cluster does not take the job: {found[1]}." if found and not _SILENT.search(said) else ""
 
 
 def _problem(said: str, called: str) -> Unavailable:
     log_message = f"{called}: {said}"
-    if _UNKNOWN.search(said):
+    if is_over(said):
         return Unknown("The cluster knows nothing of this job.", log_message=log_message)
     if "accounting storage is disabled" in said:
         return NoAccounting(_DOWN, log_message=log_message)

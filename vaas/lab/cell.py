@@ -17,6 +17,7 @@ __all__ = ["TAG", "first_cell", "language_of", "overview", "with_cells"]
 
 #: What marks a cell that a launch has made.
 TAG = "vaas-launch"
+_COMING = "**It is on its way.** This file is written anew when everything is there: open it again to see."
 _HEAD = (
     "# Made by the launch: it says where everything is. Run it, change it, or delete it.",
     "# Data.md says more, also of what could not be fetched.",
@@ -36,7 +37,12 @@ def first_cell(manifest: Manifest, places: Mapping[str, str]) -> str:
 
 
 def overview(
-    manifest: Manifest, places: Mapping[str, str], *, failed: Mapping[str, str] = MappingProxyType({}), notebook: str
+    manifest: Manifest,
+    places: Mapping[str, str],
+    *,
+    failed: Mapping[str, str] = MappingProxyType({}),
+    coming: Collection[str] = (),
+    notebook: str,
 ) -> str:
     """Return the file that says where everything is and how to load it.
 
@@ -44,6 +50,8 @@ def overview(
     ----------
     failed:
         Why a thing could not be fetched, by its id.
+    coming:
+        The ids of things that are not there yet.
     notebook:
         Where the notebook is, from the home on.
     """
@@ -51,7 +59,8 @@ def overview(
     parts = [SIGN, f"# {title}", f"Environment: {_plain(manifest.environment.get('title', ''))}."]
     here = [each for each in manifest.things if each.id in places]
     for each in here:
-        parts += [f"## {_plain(each.title)}", *_here(each, places[each.id], failed.get(each.id, ""), manifest.modules)]
+        parts += [f"## {_plain(each.title)}", *([_COMING] if each.id in coming else [])]
+        parts += _here(each, places[each.id], failed.get(each.id, ""), manifest.modules)
     elsewhere = [each for each in manifest.things if each.id not in places]
     for each in elsewhere:
         parts += [f"## {_plain(each.title)}", f"It lies elsewhere: <{each.uri}>" if each.uri else "It lies elsewhere."]

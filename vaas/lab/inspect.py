@@ -1,7 +1,8 @@
 """Inspecting a notebook: ``python -m vaas.lab.inspect`` reads one and says which parameters it has, as JSON.
 
-Nothing of it is executed: papermill reads the cell with the tag "parameters" line by line. The notebook is foreign, so
-that this is a process of its own, with little time and memory.
+Nothing of it is executed: papermill reads the cell with the tag "parameters" line by line, and of R and Julia, which it
+writes but does not read, we do. The notebook is foreign, so that this is a process of its own, with little time and
+memory.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ _MEMORY, _SECONDS = 1_000_000_000, 10
 _MOST_CELL, _MOST_LINE, _MOST_SAID = 50_000, 2_000, 1_000
 _MOST = 100
 _NAME = re.compile(r"[A-Za-z_]\w{0,99}\Z")
+#: Name, value and comment of a line of R or Julia; a sign in a string begins no comment.
+_ASSIGNED = re.compile(
+    r"""\s*([A-Za-z_]\w{0,99})\s*(?:<-|=(?!=))\s*((?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^"'#])+)(?:#(.*))?\Z"""
+)
 #: "0.5" of another language's notebook is JSON as well.
 _WORDS = {"TRUE": True, "FALSE": False, "true": True, "false": False, "NULL": None, "nothing": None}
 
@@ -38,17 +43,34 @@ def parameters_of(data: bytes) -> list[dict[str, Any]]:
     if cell is None:
         return []
     from papermill.exceptions import PapermillException
-    from papermill.translators import papermill_translators
+    from papermill.translators import JuliaTranslator, RTranslator, papermill_translators
 
+    # What is longer than a person writes by hand could take a regular expression for ever.
+    lines = [line for line in cell.source[:_MOST_CELL].splitlines() if len(line) <= _MOST_LINE]
     try:
-        translator = papermill_translators.find_translator(parsed.kernel, parsed.language)
-        # What is longer than a person writes by hand could take a regular expression for ever.
-        lines = [line for line in cell.source[:_MOST_CELL].splitlines() if len(line) <= _MOST_LINE]
-        found = translator.inspect({"source": "\n".join(lines)})
+        language = "R" if parsed.language == "r" else parsed.language
+        translator = papermill_translators.find_translator(parsed.kernel, language)
+        if translator in {RTranslator, JuliaTranslator}:
+            found = [each for line in lines if (each := _assigned(line))]
+        else:
+            found = translator.inspect({"source": "\n".join(lines)})
     except (NotImplementedError, PapermillException):
         return []
     named = {each.name: each for each in found if _NAME.match(each.name)}
     return [_said(each) for each in list(named.values())[:_MOST]]
+
+
+def _assigned(line: str) -> Any:
+    """Return the parameter that a line of R or Julia sets, None where it sets none."""
+    from papermill.models import Parameter
+
+    found = _ASSIGNED.match(line)
+    if found is None:
+        return None
+    name, text, said = found[1], found[2].strip(), (found[3] or "").strip()
+    if vector := re.fullmatch(r"c\((.*)\)", text):  # of R
+        text = f"[{vector[1]}]"
+    return Parameter(name=name, inferred_type_name="None", default=re.sub(r"(?<=\d)L\b", "", text), help=said)
 
 
 def _said(found: Any) -> dict[str, Any]:

@@ -6,9 +6,11 @@ import contextlib
 import os
 import socket
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from vaas.errors import StorageFull, Unavailable, VaasError
@@ -24,10 +26,13 @@ from vaas.lab.working import Copy, begin_notebook, explained, place_copy, whole
 
 __all__ = ["Placing", "place_launch"]
 
+_FETCHING = "Fetching the data."
 #: So often a portal is asked that does not answer, with so many seconds between.
 _TRIES, _PAUSE = 5, 2.0
 #: So long (seconds) JupyterLab may take until it answers; where many start at once, the Hub's patience ends before.
 _START = 600.0
+#: So long (seconds) data are waited for before JupyterLab is opened; what takes longer comes while one works.
+_DATA_FIRST = 60.0
 
 
 class Placing:
@@ -41,6 +46,8 @@ class Placing:
         self._fetched: list[tuple[Thing, Path]] = []
         self._staging: Staging | None = None
         self._kept: Kept | None = None
+        #: How the fetching went, in words, and the file that says where everything is, as it was written last.
+        self._went, self._overview = "", ""
         #: Where each thing is or will be, from the notebook's folder on.
         self._found: dict[str, str] = {}
 
@@ -59,13 +66,13 @@ class Placing:
             with whole(copy):
                 begin_notebook(copy, manifest, self._found)
         if manifest.things or copy.new:
-            self._write_overview({})
+            self._write_overview(coming=[thing.id for thing, _ in self._fetched])
         self._progress.say(step="starting", message="JupyterLab is starting.")
 
     def ready(self) -> None:
         """Say that JupyterLab may be opened, and where."""
         assert self._copy is not None
-        message = "Fetching the data." if self._fetched else self._words(0)
+        message = self._went or (_FETCHING if self._fetched else self._words(0))
         self._progress.say(
             state="ready", step="ready", message=message, folder=self._copy.folder, notebook=self._copy.notebook
         )
@@ -73,13 +80,15 @@ class Placing:
     def fetch(self) -> None:
         """Fetch what has to be fetched."""
         assert self._staging is not None
+        if not self._fetched:
+            return
+        self._progress.say(step="fetching", message=_FETCHING)
         said = {thing.id: self._staging.stage(thing, path) for thing, path in self._fetched}
         failed = {id: why for id, why in said.items() if why}
-        if failed:
-            with contextlib.suppress(StorageFull, Unavailable):  # the portal says it all the same
-                self._write_overview(failed)
-        if said:
-            self._progress.say(step="done", message=self._words(len(failed)))
+        with contextlib.suppress(StorageFull, Unavailable):  # the portal says it all the same
+            self._write_overview(failed)
+        self._went = self._words(len(failed))
+        self._progress.say(step="done", message=self._went)
 
     def _words(self, failed: int) -> str:
         """Say how it went, when so many could not be fetched that were asked for."""
@@ -124,20 +133,23 @@ class Placing:
             return link / path.relative_to(self._shared)
         return path
 
-    def _write_overview(self, failed: Mapping[str, str]) -> None:
-        """Write it where nothing of this name is, or where this launch has written it."""
+    def _write_overview(self, failed: Mapping[str, str] = MappingProxyType({}), *, coming: Sequence[str] = ()) -> None:
+        """Write it where nothing of this name is, or what this launch has written there and nobody has changed."""
         assert self._manifest is not None and self._copy is not None and self._kept is not None
         path = self._copy.path / OVERVIEW
         if os.path.lexists(path) and not self._kept.get("overview"):
             return
+        if self._overview and _text_of(path) != self._overview:
+            return
         at = f"{self._copy.folder}/{self._copy.notebook}".strip("/")
-        text = overview(self._manifest, self._found, failed=failed, notebook=at)
+        text = overview(self._manifest, self._found, failed=failed, coming=coming, notebook=at)
         draft = path.with_name(f".{path.name}.tmp")
         with explained(f"“{OVERVIEW}”"):
             try:
                 draft.write_text(text, encoding="utf-8")
                 draft.replace(path)
                 self._kept.note(overview=OVERVIEW)
+                self._overview = text
             finally:
                 draft.unlink(missing_ok=True)
 
@@ -153,8 +165,10 @@ def place_launch(environ: Mapping[str, str], *, runs: Callable[[], bool], ends: 
     try:
         placing.copy()
         _wait(environ["JUPYTERHUB_SERVICE_URL"], runs)
+        fetching = _Fetching(placing)
+        fetching.join(_DATA_FIRST)
         placing.ready()
-        placing.fetch()
+        fetching.ended()
     except (VaasError, OSError) as error:
         if ends():
             return ""
@@ -163,6 +177,36 @@ def place_launch(environ: Mapping[str, str], *, runs: Callable[[], bool], ends: 
         placing.fail(failed)
         return failed
     return ""
+
+
+class _Fetching(threading.Thread):
+    """The data on their way, beside what else there is to do."""
+
+    def __init__(self, placing: Placing) -> None:
+        super().__init__(daemon=True)
+        self._placing = placing
+        self._error: VaasError | OSError | None = None
+        self.start()
+
+    def run(self) -> None:
+        """Fetch them."""
+        try:
+            self._placing.fetch()
+        except (VaasError, OSError) as error:
+            self._error = error
+
+    def ended(self) -> None:
+        """Wait until all are there. Raises what went wrong."""
+        self.join()
+        if self._error is not None:
+            raise self._error
+
+
+def _text_of(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return None
 
 
 def _wait(url: str, runs: Callable[[], bool]) -> None:

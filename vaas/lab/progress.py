@@ -18,12 +18,12 @@ _PAUSE = 0.4
 
 
 class Progress:
-    """What is known now; the portal hears of it by the same thread."""
+    """What is known now; the portal hears of it by the thread that says it."""
 
     def __init__(self, portal: PortalClient) -> None:
         self._portal, self._told = portal, 0.0
         self._said: dict[str, Any] = {"state": "placing", "percent": 0, "step": "", "message": "", "things": {}}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def expect(self, things: tuple[Thing, ...]) -> None:
         """Name what there is to fetch."""
@@ -40,18 +40,20 @@ class Progress:
     def say(self, *, state: str = "", step: str = "", message: str = "", error: str = "", **more: str) -> None:
         """Tell the portal at once."""
         said = {"state": state, "step": step, "message": message, "error": error} | more
-        self._said |= {name: value for name, value in said.items() if value}
-        if state == "ready":
-            self._said["percent"] = self._percent()
-        self._tell()
+        with self._lock:
+            self._said |= {name: value for name, value in said.items() if value}
+            if state == "ready":
+                self._said["percent"] = self._percent()
+            self._tell()
 
     def thing(self, id: str, *, done: int = 0, of: int = 0, state: str, message: str = "") -> None:
         """Note how far a thing is; who ends one says so at once."""
-        before = self._said["things"].get(id, {})
-        self._said["things"][id] = {"done": done, "of": of or before.get("of", 0), "state": state, "message": message}
-        self._said["percent"] = self._percent()
-        if state != "running" or time.monotonic() - self._told > _PAUSE:
-            self._tell()
+        with self._lock:
+            of = of or self._said["things"].get(id, {}).get("of", 0)
+            self._said["things"][id] = {"done": done, "of": of, "state": state, "message": message}
+            self._said["percent"] = self._percent()
+            if state != "running" or time.monotonic() - self._told > _PAUSE:
+                self._tell()
 
     def _percent(self) -> int:
         """Return how much of the bytes is there; what failed is not waited for."""
@@ -60,12 +62,11 @@ class Progress:
         return min(100, 100 * sum(min(each["done"], each["of"]) for each in things) // whole) if whole else 100
 
     def _tell(self) -> None:
-        with self._lock:
-            self._told = time.monotonic()
-            try:
-                self._portal.post(self._said)
-            except VaasError as error:
-                print(f"The portal hears nothing: {error.log_message}", file=sys.stderr, flush=True)
+        self._told = time.monotonic()
+        try:
+            self._portal.post(self._said)
+        except VaasError as error:
+            print(f"The portal hears nothing: {error.log_message}", file=sys.stderr, flush=True)
 
 
 def _missing(thing: Thing) -> str:

@@ -40,7 +40,10 @@ _THERE = frozenset({"done", "mounted"})
 #: What one waits for while what belongs to a result is copied, though it is no state of the launch's.
 COPYING = "copying"
 INTERRUPTED = "The portal was restarted while this was prepared. Nothing of it was kept. Try again: it begins anew."
-_VANISHED = "It ended before JupyterLab was ready, and nobody can tell why."
+_VANISHED = (
+    "It ended before JupyterLab was ready, and nobody can tell why. Perhaps it waited while the Hub began anew. "
+    "Start it again."
+)
 
 
 @dataclass(frozen=True)
@@ -175,8 +178,8 @@ def _running(launch: Launch, phase: str) -> Launch:
 
 
 def _still_copies(launch: Launch) -> bool:
-    """Tell whether the notebook is not there yet, though JupyterLab may be."""
-    return launch.state == "placing" and launch.progress.get("step") == "copying"
+    """Tell whether the notebook or its data are not there yet, though JupyterLab may be."""
+    return launch.state == "placing" and launch.progress.get("step") in {"copying", "fetching"}
 
 
 def _failed(launch: Launch, why: str) -> Launch:
