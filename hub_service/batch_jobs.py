@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import time
 from asyncio.subprocess import Process
 from collections.abc import Coroutine
 from typing import Any, ClassVar
@@ -18,6 +19,8 @@ __all__ = ["BatchJobs"]
 
 #: What stands in place of an answer where there is none.
 _SILENT = "The batch system does not answer."
+#: So long (seconds) nothing is asked beside a program that hangs.
+_BESIDE = 600.0
 #: What goes on though nobody waits for it: the event loop alone would let go of it.
 _GOING: set[asyncio.Future[Any]] = set()
 
@@ -39,8 +42,9 @@ class BatchJobs(AppServers):
     again: ClassVar[tuple[float, ...]] = (10, 60, 600, 3600)
     #: The job that is on its way to the batch system, or has been: its number is known when this is done.
     _submitting: asyncio.Future[Any] | None = None
-    #: The program that did not end in time, and may run still.
+    #: The program that did not end in time and may run still, and when that was.
     _hangs: Process | None = None
+    _hangs_since = 0.0
 
     async def submit_batch_script(self) -> Any:
         """Submit the job, to the end even when the start is given up: else nobody would know its number."""
@@ -119,7 +123,8 @@ class BatchJobs(AppServers):
         try:
             code, said, problem = await said_by(["/bin/sh", "-c", cmd], given, seconds=self.patience, environ=environ)
         except Silent as error:
-            self._hangs = error.process if isinstance(error, Hangs) else None
+            if isinstance(error, Hangs):
+                self._hangs, self._hangs_since = error.process, time.monotonic()
             self.log.error("%s", error.log_message)
             raise RuntimeError(_SILENT) from error
         if code:
@@ -180,11 +185,12 @@ class BatchJobs(AppServers):
     async def query_job_status(self) -> Any:
         """Ask how the job is doing; UNKNOWN where there is no answer, or none that the spawner can read.
 
-        It is not asked beside a program that hangs and cannot be killed: they would heap up.
+        For a while it is not asked beside a program that hangs and cannot be killed: they would heap up.
         """
         from batchspawner.batchspawner import JobStatus  # only where a site's spawner is one of its
 
-        if self._hangs is not None and self._hangs.returncode is None:
+        hangs = self._hangs is not None and self._hangs.returncode is None
+        if hangs and time.monotonic() - self._hangs_since < _BESIDE:
             return JobStatus.UNKNOWN
         try:
             return await super().query_job_status()

@@ -58,7 +58,9 @@ def _check(c: Config, settings: Settings) -> None:
 
 def _servers(c: Config, settings: Settings, environ: Mapping[str, str]) -> None:
     """Set how pods are made, and what the chart does otherwise than a Hub on one machine."""
+    keep = {"cleanup_servers": c.JupyterHub.get("cleanup_servers", False)}
     hub_config.app_servers(c, settings, environ)
+    c.JupyterHub.update(keep)  # pods outlive the Hub's
     c.JupyterHub.spawner_class = with_pods(c.JupyterHub.spawner_class)
     # In their image, not in this one.
     path = "/opt/vaas/app/bin:/usr/local/bin:/usr/bin:/bin"

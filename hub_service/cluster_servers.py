@@ -33,9 +33,10 @@ FAILED = "The server could not be started:"
 _ELSEWHERE = "Launches run on the cluster here. Choose it, or tell those who run this site."
 _NO_LAUNCHES = "No launches run here: the Hub’s spawner runs apps alone. Tell those who run this site."
 _DOWN = "The batch system does not take the job at the moment."
-_TOO_LONG = (
-    "It waited in the queue of the cluster for longer than a start may take here. Try again when there is room, choose "
-    "a smaller size or another place, or run the notebook as a job, which waits for as long as it has to."
+_TOO_LONG = "It waited in the queue of the cluster for longer than a start may take here."
+_INSTEAD = (
+    " Try again when there is room, choose a smaller size or another place, or run the notebook as a job, which waits "
+    "for as long as it has to."
 )
 _STATE = re.compile(r"[A-Z_]+[| ]")
 #: Time, level and logger, which a person need not read.
@@ -197,14 +198,18 @@ class BatchServers(BatchJobs):
             self._running_since = now
         waits = self.queue_timeout if self._start_seconds else self.start_timeout - 2
         if self._running_since is None and now - began > waits:
-            self.log.error("The job of %s waited for %d s.", self._log_name, waits)
-            raise SpawnException(_TOO_LONG, reason="queue", status_code=500)
+            self.log.error("The job %s of %s waited for %d s.", self.job_id, self._log_name, waits)
+            if not self.job_id:
+                raise RuntimeError("It has no number yet.")
+            words = _TOO_LONG + (_INSTEAD if self._start_seconds else "")
+            raise SpawnException(words, reason="queue", status_code=500)
         if self._start_seconds and self._running_since is not None and now - self._running_since > self._start_seconds:
             raise RuntimeError("The job runs and does not say where it listens.")
 
     async def _listening(self, host: str, port: int) -> None:
         """Wait until something listens there, a little less long than the Hub, which would give no reason."""
-        deadline = time.monotonic() + max(1, (self._start_seconds or self.start_timeout) - 2)
+        begun = self._running_since or time.monotonic()
+        deadline = max(time.monotonic() + 1, begun + (self._start_seconds or self.start_timeout) - 2)
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError, TimeoutError):
                 async with asyncio.timeout(2):

@@ -18,6 +18,7 @@ from traitlets import import_item
 from traitlets.config import Config
 
 from hub_service.accounts import APP_GROUP, CUSTOM_SCOPES, ORIGIN, with_app_accounts
+from hub_service.cluster_servers import BatchServers
 from hub_service.demo_authenticator import DemoAuthenticator
 from hub_service.demo_people import ADMIN, GROUPS, PEOPLE
 from hub_service.environments import environments_folder, for_app_servers, way_to_index
@@ -246,7 +247,7 @@ def app_servers(c: Config, settings: Settings, environ: Mapping[str, str]) -> No
     c.JupyterHub.spawner_class = with_app_servers(chosen, mixin_for(chosen))
     c.JupyterHub.allow_named_servers = True
     c.JupyterHub.redirect_to_server = False
-    _what_outlives_the_hub(c, local=issubclass(chosen, LocalProcessSpawner))
+    _what_outlives_the_hub(c, cluster=issubclass(mixin_for(chosen), BatchServers))
     c.JupyterHub.cleanup_proxy = True
     # Answer "it starts" at once: the portal shows the progress.
     c.JupyterHub.tornado_settings = {**_given(c, "tornado_settings", dict), "slow_spawn_timeout": 0}
@@ -270,11 +271,11 @@ def app_servers(c: Config, settings: Settings, environ: Mapping[str, str]) -> No
     _local_processes(c, run=settings.run, logs=settings.logs)
 
 
-def _what_outlives_the_hub(c: Config, *, local: bool) -> None:
-    # "down" stops what runs on this machine; a Hub that is killed leaves it, and the next one adopts it. What runs
-    # elsewhere outlives the Hub, which may also have very many there that wait in a queue.
-    c.JupyterHub.cleanup_servers = c.JupyterHub.get("cleanup_servers", local)
-    if not local:
+def _what_outlives_the_hub(c: Config, *, cluster: bool) -> None:
+    # "down" stops what runs here; a Hub that is killed leaves it, and the next one adopts it. Jobs of a cluster outlive
+    # the Hub, which may also have very many of them that wait in a queue.
+    c.JupyterHub.cleanup_servers = c.JupyterHub.get("cleanup_servers", False) if cluster else True
+    if cluster:
         c.JupyterHub.concurrent_spawn_limit = c.JupyterHub.get("concurrent_spawn_limit", 0)
 
 

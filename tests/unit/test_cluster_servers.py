@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import pwd
 import signal
@@ -407,6 +408,15 @@ async def test_a_pool_that_cannot_be_reached_ends_no_job_and_is_told_again(
     assert await until_written(tried, 2) == ["42", "42"]
     gone = "Couldn't find/remove all jobs in cluster 42"
     assert is_over(gone) and not is_over(f"Failed to connect to schedd\n{gone}")
+
+
+async def test_a_hub_without_room_for_another_file_ends_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(name: str) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "memfd_create", none_left)
+    spawner = quick(job_id="42", batch_query_cmd="echo 'RUNNING|None|N/A| n1'")
+    assert await spawner.poll() is None and spawner.job_id == "42"
 
 
 async def test_an_answer_that_a_spawner_cannot_read_ends_no_server() -> None:

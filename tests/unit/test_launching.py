@@ -364,18 +364,20 @@ class TestGoingOn:
         assert now.url == f"http://ada.vaas.localhost/user/ada/{name}/lab"
 
     @pytest.mark.parametrize("lost", [False, True], ids=["told", "the word is lost"])
-    async def test_it_is_ready_when_its_notebook_is_there(
-        self, world: World, launching: Launching, labs: Labs, lost: bool
+    @pytest.mark.parametrize("step", ["copying", "starting", "fetching"])
+    async def test_it_is_ready_when_its_notebook_and_its_data_are_there(
+        self, world: World, launching: Launching, labs: Labs, lost: bool, step: str
     ) -> None:
         launch = await launched(launching)
         name, placing = launch_server(launch.id), world.portal.placing
         server = ServerName("ada", name)
-        placing.progressed(server, {"state": "placing", "step": "copying", "message": "Copying the notebook."})
-        labs.put("ada", name, "ready", started=world.core.now() - timedelta(seconds=1))
+        placing.progressed(server, {"state": "placing", "step": step, "message": "It goes on."})
+        # The Hub counts the time in a queue, too.
+        labs.put("ada", name, "ready", started=world.core.now() - timedelta(hours=3))
         now = await launching.progress(LENT_ADA, launch.id)
-        assert (now.phase, now.message, now.url) == ("placing", "Copying the notebook.", "")
+        assert (now.phase, now.message, now.url) == ("placing", "It goes on.", "")
         if lost:
-            labs.put("ada", name, "ready", started=world.core.now() - timedelta(minutes=3))
+            world.clock.forward(minutes=3)
         else:
             placing.progressed(server, {"state": "ready", "step": "ready", "folder": "work", "notebook": "tides.ipynb"})
         now = await launching.progress(LENT_ADA, launch.id)

@@ -52,22 +52,27 @@ text = 'it''s'
 async def test_those_of_r_and_julia(inspect: Inspector, kernel: str, language: str, sign: str) -> None:
     source = """
 # n = 1
+n <- 1
 years <- 3L  # how many # of them
 rate <- -0.5
 colour <- "#ff0000"  # 'red'
-said <- 'it is "so"'
+said <- 'it is "so", 5L'
 deep <- TRUE
 names <- c("a", "b")
 made <- compute(3)
 if (x == 1) print(x)
 years == 4
 """
+    if language == "julia":
+        source = source.replace("3L ", "3 ")
     found = await inspect(parameters(source.replace("<-", sign), kernel=kernel, language=language))
+    assert [each["type"] for each in found][:2] == (["float", ""] if language == "R" else ["", ""])
     assert [(each["name"], each["default"], each["help"], each["is"]) for each in found] == [
+        ("n", 1, "", True),
         ("years", 3, "how many # of them", True),
         ("rate", -0.5, "", True),
         ("colour", "#ff0000", "'red'", True),
-        ("said", 'it is "so"', "", True),
+        ("said", 'it is "so", 5L', "", True),
         ("deep", True, "", True),
         ("names", ["a", "b"], "", True),
         ("made", None, "", False),
@@ -94,8 +99,9 @@ async def test_notebooks_without_parameters_and_in_other_languages_have_none(ins
         "x = __import__('os').system('touch /tmp/never')",
         "__class__ = 1\nx.y = 2\n1 = 3\nlambda: 0 = 4",
         "x = '\ud800'",
-        "x <- " + "'a' " * 10_000,
-        "\n".join(f"x{n} <- '" + '\\\\"' * 900 for n in range(2_000)),
+        "\n".join(f"x{n} <- " + "'a' " * 450 for n in range(25)),
+        "\n".join(f"x{n} <- '" + "\\\\" * 900 for n in range(25)),
+        "\n".join(f"x{n} = " + " " * 1990 + '"' for n in range(25)),
     ],
 )
 @pytest.mark.parametrize(("kernel", "language"), [("python3", "python"), ("ir", "R")])

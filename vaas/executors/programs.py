@@ -29,8 +29,10 @@ _UNKNOWN = re.compile(r"Invalid job id|already completing or completed|Couldn't 
 #: What their programs write when nothing stands behind them; not what one person alone may hear of their own account.
 _SILENT = re.compile(
     r"(?i)unable to contact|timed out|zero bytes|connection refused|munge|failed to (?:fetch|connect)"
-    r"|can't (?:find address|connect|send|read)|authenticat|receive failure|reset by peer|unspecified|permission denied"
+    r"|can't (?:find address|connect)|authenticat|receive failure|reset by peer"
 )
+#: What they write beside it where they did not reach, or not as somebody who may, what would know.
+_NOT_HEARD = re.compile(r"(?i)can't (?:send|read)|unspecified|permission denied")
 #: What a shell says of a program that it does not find, or cannot start.
 _NOT_STARTED = (126, 127)
 _REFUSED = re.compile(r"Batch job submission failed: (.{1,200})")
@@ -94,20 +96,13 @@ async def said_by(
     """
     called = shlex.join(command)
     # No pipes, which stay open for as long as somebody has them whom we may not kill.
-    with _memory(given) as given_file, _memory() as out, _memory() as problem:
-        try:
+    try:
+        with _memory(given) as given_file, _memory() as out, _memory() as problem:
             process = await _started(command, environ, given_file, out, problem)
-        except OSError as error:
-            raise Silent(_DOWN, log_message=f"{called}: {error}") from error
-        try:
-            async with asyncio.timeout(seconds):
-                code = await process.wait()
-        except TimeoutError as error:
-            raise Hangs(_DOWN, log_message=f"{called} does not end.", process=process) from error
-        finally:
-            if process.returncode is None:
-                await _kill(process)
-        said, complaint = _read(out), _read(problem)
+            code = await _ended(process, called, seconds)
+            said, complaint = _read(out), _read(problem)
+    except OSError as error:  # too many files are open, say
+        raise Silent(_DOWN, log_message=f"{called}: {error}") from error
     if code in _NOT_STARTED:
         raise Silent(_DOWN, log_message=f"{called}: {complaint[-2000:]}")
     return code, said, complaint
@@ -122,6 +117,17 @@ async def _started(
     return await asyncio.create_subprocess_exec(
         *started, env=environ, cwd="/", start_new_session=True, stdin=given, stdout=out, stderr=problem
     )
+
+
+async def _ended(process: Process, called: str, seconds: float) -> int:
+    try:
+        async with asyncio.timeout(seconds):
+            return await process.wait()
+    except TimeoutError as error:
+        raise Hangs(_DOWN, log_message=f"{called} does not end.", process=process) from error
+    finally:
+        if process.returncode is None:
+            await _kill(process)
 
 
 async def _kill(process: Process) -> None:
@@ -152,7 +158,7 @@ def is_over(said: str) -> bool:
 
     HTCondor's write the same where they reach nobody, and another complaint before it.
     """
-    return bool(_UNKNOWN.search(said)) and not _SILENT.search(said)
+    return bool(_UNKNOWN.search(said)) and not _SILENT.search(said) and not _NOT_HEARD.search(said)
 
 
 def refusal(said: str) -> str:

@@ -27,7 +27,7 @@ _MOST = 100
 _NAME = re.compile(r"[A-Za-z_]\w{0,99}\Z")
 #: Name, value and comment of a line of R or Julia; a sign in a string begins no comment.
 _ASSIGNED = re.compile(
-    r"""\s*([A-Za-z_]\w{0,99})\s*(?:<-|=(?!=))\s*((?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^"'#])+)(?:#(.*))?\Z"""
+    r"""\s*+([A-Za-z_]\w{0,99})\s*+(?:<-|=(?!=))\s*+((?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^"'#])++)(?:#(.*))?\Z"""
 )
 #: "0.5" of another language's notebook is JSON as well.
 _WORDS = {"TRUE": True, "FALSE": False, "true": True, "false": False, "NULL": None, "nothing": None}
@@ -51,7 +51,7 @@ def parameters_of(data: bytes) -> list[dict[str, Any]]:
         language = "R" if parsed.language == "r" else parsed.language
         translator = papermill_translators.find_translator(parsed.kernel, language)
         if translator in {RTranslator, JuliaTranslator}:
-            found = [each for line in lines if (each := _assigned(line))]
+            found = [each for line in lines if (each := _assigned(line, in_r=translator is RTranslator))]
         else:
             found = translator.inspect({"source": "\n".join(lines)})
     except (NotImplementedError, PapermillException):
@@ -60,7 +60,7 @@ def parameters_of(data: bytes) -> list[dict[str, Any]]:
     return [_said(each) for each in list(named.values())[:_MOST]]
 
 
-def _assigned(line: str) -> Any:
+def _assigned(line: str, *, in_r: bool) -> Any:
     """Return the parameter that a line of R or Julia sets, None where it sets none."""
     from papermill.models import Parameter
 
@@ -68,9 +68,14 @@ def _assigned(line: str) -> Any:
     if found is None:
         return None
     name, text, said = found[1], found[2].strip(), (found[3] or "").strip()
-    if vector := re.fullmatch(r"c\((.*)\)", text):  # of R
-        text = f"[{vector[1]}]"
-    return Parameter(name=name, inferred_type_name="None", default=re.sub(r"(?<=\d)L\b", "", text), help=said)
+    kind = "None"
+    if in_r:
+        if vector := re.fullmatch(r"c\((.*)\)", text):
+            text = f"[{vector[1]}]"
+        kind = "float" if re.fullmatch(r"-?\d+", text) else kind
+        if re.fullmatch(r"[\d\s\[\],.L-]*", text):  # no string
+            text = text.replace("L", "")
+    return Parameter(name=name, inferred_type_name=kind, default=text, help=said)
 
 
 def _said(found: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import socket
 import sys
@@ -46,8 +47,8 @@ class Placing:
         self._fetched: list[tuple[Thing, Path]] = []
         self._staging: Staging | None = None
         self._kept: Kept | None = None
-        #: How the fetching went, in words, and the file that says where everything is, as it was written last.
-        self._went, self._overview = "", ""
+        #: How the fetching went, in words, and whether the file is written that says where everything is.
+        self._went, self._written = "", False
         #: Where each thing is or will be, from the notebook's folder on.
         self._found: dict[str, str] = {}
 
@@ -66,16 +67,19 @@ class Placing:
             with whole(copy):
                 begin_notebook(copy, manifest, self._found)
         if manifest.things or copy.new:
-            self._write_overview(coming=[thing.id for thing, _ in self._fetched])
-        self._progress.say(step="starting", message="JupyterLab is starting.")
+            self._write_overview(coming=[thing.id for thing, _ in self._fetched if not kept.thing(thing.id)])
+        where = {"folder": copy.folder, "notebook": copy.notebook}
+        self._progress.say(step="starting", message="JupyterLab is starting.", **where)
 
     def ready(self) -> None:
         """Say that JupyterLab may be opened, and where."""
         assert self._copy is not None
-        message = self._went or (_FETCHING if self._fetched else self._words(0))
-        self._progress.say(
-            state="ready", step="ready", message=message, folder=self._copy.folder, notebook=self._copy.notebook
-        )
+        where = {"folder": self._copy.folder, "notebook": self._copy.notebook}
+        for _ in range(_TRIES):
+            message = self._went or (_FETCHING if self._fetched else self._words(0))
+            if self._progress.say(state="ready", step="ready", message=message, **where):
+                break
+            time.sleep(_PAUSE)  # nothing else would say it
 
     def fetch(self) -> None:
         """Fetch what has to be fetched."""
@@ -137,9 +141,9 @@ class Placing:
         """Write it where nothing of this name is, or what this launch has written there and nobody has changed."""
         assert self._manifest is not None and self._copy is not None and self._kept is not None
         path = self._copy.path / OVERVIEW
-        if os.path.lexists(path) and not self._kept.get("overview"):
-            return
-        if self._overview and _text_of(path) != self._overview:
+        # "Data.md" has been noted by launches of before.
+        ours = os.path.lexists(path) and self._kept.get("overview") in {OVERVIEW, _digest(path)}
+        if not ours and (os.path.lexists(path) or self._written):
             return
         at = f"{self._copy.folder}/{self._copy.notebook}".strip("/")
         text = overview(self._manifest, self._found, failed=failed, coming=coming, notebook=at)
@@ -148,8 +152,8 @@ class Placing:
             try:
                 draft.write_text(text, encoding="utf-8")
                 draft.replace(path)
-                self._kept.note(overview=OVERVIEW)
-                self._overview = text
+                self._kept.note(overview=_digest(path))
+                self._written = True
             finally:
                 draft.unlink(missing_ok=True)
 
@@ -167,9 +171,11 @@ def place_launch(environ: Mapping[str, str], *, runs: Callable[[], bool], ends: 
         _wait(environ["JUPYTERHUB_SERVICE_URL"], runs)
         fetching = _Fetching(placing)
         fetching.join(_DATA_FIRST)
+        if not fetching.is_alive():
+            fetching.ended()
         placing.ready()
         fetching.ended()
-    except (VaasError, OSError) as error:
+    except (VaasError, OSError, ValueError) as error:
         if ends():
             return ""
         print(f"Placing failed: {error!r}", file=sys.stderr, flush=True)
@@ -185,14 +191,14 @@ class _Fetching(threading.Thread):
     def __init__(self, placing: Placing) -> None:
         super().__init__(daemon=True)
         self._placing = placing
-        self._error: VaasError | OSError | None = None
+        self._error: Exception | None = None
         self.start()
 
     def run(self) -> None:
         """Fetch them."""
         try:
             self._placing.fetch()
-        except (VaasError, OSError) as error:
+        except Exception as error:  # whoever waits for it hears of it
             self._error = error
 
     def ended(self) -> None:
@@ -202,11 +208,12 @@ class _Fetching(threading.Thread):
             raise self._error
 
 
-def _text_of(path: Path) -> str | None:
+def _digest(path: Path) -> str:
+    """Return the file's SHA-256, "" for what cannot be read."""
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        return None
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 def _wait(url: str, runs: Callable[[], bool]) -> None:

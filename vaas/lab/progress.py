@@ -37,14 +37,14 @@ class Progress:
             for each in things
         }
 
-    def say(self, *, state: str = "", step: str = "", message: str = "", error: str = "", **more: str) -> None:
-        """Tell the portal at once."""
+    def say(self, *, state: str = "", step: str = "", message: str = "", error: str = "", **more: str) -> bool:
+        """Tell the portal at once, and return whether it hears."""
         said = {"state": state, "step": step, "message": message, "error": error} | more
         with self._lock:
             self._said |= {name: value for name, value in said.items() if value}
             if state == "ready":
                 self._said["percent"] = self._percent()
-            self._tell()
+            return self._tell()
 
     def thing(self, id: str, *, done: int = 0, of: int = 0, state: str, message: str = "") -> None:
         """Note how far a thing is; who ends one says so at once."""
@@ -61,12 +61,14 @@ class Progress:
         whole = sum(each["of"] for each in things)
         return min(100, 100 * sum(min(each["done"], each["of"]) for each in things) // whole) if whole else 100
 
-    def _tell(self) -> None:
+    def _tell(self) -> bool:
         self._told = time.monotonic()
         try:
             self._portal.post(self._said)
         except VaasError as error:
             print(f"The portal hears nothing: {error.log_message}", file=sys.stderr, flush=True)
+            return False
+        return True
 
 
 def _missing(thing: Thing) -> str:

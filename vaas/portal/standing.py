@@ -20,7 +20,7 @@ ALIVE = frozenset({"asked", "queued", "starting", "placing", "ready"})
 ON_THE_WAY = ALIVE - {"ready"}
 #: So long the Hub may not know of what was just asked for, or still run what was just stopped.
 _GRACE = timedelta(seconds=30)
-#: So long after its server's start a launch may still be putting the notebook into place that is to be opened.
+#: So long nothing may be heard of a launch that is putting into place what is to be there when it is opened.
 _PLACING = timedelta(minutes=2)
 #: So long nothing may be heard of what is copied and made before the Hub is asked: who does it says so all the time.
 _PREPARING = timedelta(minutes=1)
@@ -131,7 +131,7 @@ def settled(launch: Launch, server: OwnServer, *, now: datetime) -> Launch:
     if server.phase in {"ready", "queued", "starting"}:
         if launch.state == "stopped" and fresh:  # the Hub is still about to stop it
             return launch
-        if server.phase == "ready" and _still_copies(launch) and now - (server.started or now) < _PLACING:
+        if server.phase == "ready" and _still_copies(launch) and now - launch.changed < _PLACING:
             return launch
         return _running(launch, server.phase)
     if server.phase == "stopping" or launch.state not in ALIVE or (launch.state == "asked" and fresh):
@@ -179,7 +179,7 @@ def _running(launch: Launch, phase: str) -> Launch:
 
 def _still_copies(launch: Launch) -> bool:
     """Tell whether the notebook or its data are not there yet, though JupyterLab may be."""
-    return launch.state == "placing" and launch.progress.get("step") in {"copying", "fetching"}
+    return launch.state == "placing" and launch.progress.get("step") in {"copying", "starting", "fetching"}
 
 
 def _failed(launch: Launch, why: str) -> Launch:
