@@ -64,7 +64,7 @@ if (x == 1) print(x)
 years == 4
 """
     if language == "julia":
-        source = source.replace("3L ", "3 ")
+        source = source.replace("3L ", "3 ").replace('c("a", "b")', '["a", "b"]')
     found = await inspect(parameters(source.replace("<-", sign), kernel=kernel, language=language))
     assert [each["type"] for each in found][:2] == (["float", ""] if language == "R" else ["", ""])
     assert [(each["name"], each["default"], each["help"], each["is"]) for each in found] == [
