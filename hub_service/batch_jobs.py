@@ -100,10 +100,12 @@ class BatchJobs(AppServers):
 
     def _command(self, template: str, **more: str) -> str:
         """Return a command line of the site's, as the person."""
+        return f"{self._filled(self.exec_prefix)} {self._filled(template, **more)}"
+
+    def _filled(self, template: str, **more: str) -> str:
         from batchspawner.batchspawner import format_template  # only where a site's spawner is one of its
 
-        known = self.get_req_subvars() | more
-        return " ".join(format_template(each, **known) for each in (self.exec_prefix, template))
+        return str(format_template(template, **(self.get_req_subvars() | more)))
 
     async def run_command(self, cmd: str, input: str | None = None, env: dict[str, str] | None = None) -> Any:
         """Run one of the batch system's programs with nothing of the Hub's environment: it runs as the person.
@@ -145,13 +147,11 @@ class BatchJobs(AppServers):
         try:
             # The job is told, and looked at ten times whether it is over.
             async with asyncio.timeout(self.patience + 15):
-                await (super().stop(now=now) if known else self.run_command(ending))
-            over = known
+                told = await _is_told(super().stop(now=now) if known else self.run_command(ending))
         except TimeoutError:
-            over = known
-        except RuntimeError as error:
-            over = known and is_over(str(error))
-        if not over:
+            told = True
+        # Of one without a number nobody knows whether it was there yet.
+        if not (known and told):
             self.log.error("The job of %s may be there still: %s is run again later.", self._log_name, ending)
             _to_the_end(self._end_later(ending, known=known))
 
@@ -168,12 +168,7 @@ class BatchJobs(AppServers):
     async def _end_later(self, ending: str, *, known: bool) -> None:
         for seconds in self.again:
             await asyncio.sleep(seconds)
-            try:
-                await self.run_command(ending)
-                over = known
-            except RuntimeError as error:
-                over = known and is_over(str(error))
-            if over:
+            if await _is_told(self.run_command(ending)) and known:
                 return
         if known:
             self.log.error("A job of %s was not ended. Do it by hand: %s", self._log_name, ending)
@@ -201,6 +196,15 @@ class BatchJobs(AppServers):
     def state_isunknown(self) -> Any:
         """Tell whether the batch system did not answer."""
         return self.job_status == _SILENT or super().state_isunknown()
+
+
+async def _is_told(ending: Coroutine[Any, Any, Any]) -> bool:
+    """Tell whether the batch system was told to end the job, or says that it is over."""
+    try:
+        await ending
+    except RuntimeError as error:
+        return is_over(str(error))
+    return True
 
 
 def _to_the_end(work: Coroutine[Any, Any, Any]) -> asyncio.Future[Any]:

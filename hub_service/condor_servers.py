@@ -205,8 +205,7 @@ class CondorServers(BatchServers):
         return await self._as_person(shlex.join([python, "-P", "-m", "vaas.pooled", str(self._script)]), handed)
 
     async def _as_person(self, command: str, given: str | None = None) -> str:
-        prefix = str(self.exec_prefix).format(**self.get_req_subvars())
-        return str(await self.run_command(f"{prefix} {command}", input=given))
+        return str(await self.run_command(f"{self._filled(self.exec_prefix)} {command}", input=given))
 
     async def _machine(self) -> str:
         """Return the address of the machine that has the job, "" while none says so."""

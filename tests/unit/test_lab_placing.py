@@ -8,7 +8,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -612,33 +612,29 @@ def test_jupyterlab_is_opened_when_the_data_are_there(shelf: Shelf, home: Path, 
     assert "on its way" not in (home / FOLDER / "Data.md").read_text()
 
 
-def test_data_that_take_long_come_while_one_works(
-    shelf: Shelf, home: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def slow(shelf: Shelf, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Future[str]]:
+    """Place a launch whose data take long, and return how that ends once JupyterLab is opened."""
     monkeypatch.setattr(placing_module, "_DATA_FIRST", 0.2)
     shelf.things = {ID: SHELF}
     shelf.gives.clear()
     with ThreadPoolExecutor() as pool:
         placed = pool.submit(place_launch, environ, runs=lambda: True, ends=lambda: False)
         until(lambda: any(post["state"] == "ready" for post in shelf.posts), seconds=20, what="JupyterLab to be opened")
-        assert shelf.posts[-1]["message"] == "Fetching the data."
-        assert "It is on its way" in (home / FOLDER / "Data.md").read_text()
-        shelf.gives.set()
-        assert placed.result(30) == ""
+        yield placed
+
+
+def test_data_that_take_long_come_while_one_works(shelf: Shelf, home: Path, slow: Future[str]) -> None:
+    assert shelf.posts[-1]["message"] == "Fetching the data."
+    assert "It is on its way" in (home / FOLDER / "Data.md").read_text()
+    shelf.gives.set()
+    assert slow.result(30) == ""
     assert shelf.posts[-1]["message"] == "Everything is there."
     assert "on its way" not in (home / FOLDER / "Data.md").read_text()
 
 
-def test_what_a_person_has_written_into_the_overview_stays(
-    shelf: Shelf, home: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(placing_module, "_DATA_FIRST", 0.2)
-    shelf.things = {ID: SHELF}
-    shelf.gives.clear()
-    with ThreadPoolExecutor() as pool:
-        placed = pool.submit(place_launch, environ, runs=lambda: True, ends=lambda: False)
-        until(lambda: any(post["state"] == "ready" for post in shelf.posts), seconds=20, what="JupyterLab to be opened")
-        (home / FOLDER / "Data.md").write_text("My notes")
-        shelf.gives.set()
-        assert placed.result(30) == ""
+def test_what_a_person_has_written_into_the_overview_stays(shelf: Shelf, home: Path, slow: Future[str]) -> None:
+    (home / FOLDER / "Data.md").write_text("My notes")
+    shelf.gives.set()
+    assert slow.result(30) == ""
     assert (home / FOLDER / "Data.md").read_text() == "My notes"

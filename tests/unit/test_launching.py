@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -372,8 +371,7 @@ class TestGoingOn:
         name, placing = launch_server(launch.id), world.portal.placing
         server = ServerName("ada", name)
         placing.progressed(server, {"state": "placing", "step": step, "message": "It goes on."})
-        # The Hub counts the time in a queue, too.
-        labs.put("ada", name, "ready", started=world.core.now() - timedelta(hours=3))
+        labs.put("ada", name, "ready")
         now = await launching.progress(LENT_ADA, launch.id)
         assert (now.phase, now.message, now.url) == ("placing", "It goes on.", "")
         if lost:

@@ -66,7 +66,6 @@ class OwnServer:
     progress: int = 0
     message: str = ""
     url: str = ""
-    started: datetime | None = None
     used: datetime | None = None
     starts_in: float | None = None
 

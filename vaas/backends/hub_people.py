@@ -128,9 +128,10 @@ def _model(answer: Response) -> Mapping[str, Any]:
 def _told(model: Mapping[str, Any]) -> OwnServer:
     """Return what the Hub's model of a server says; of one that does not run it does not say why."""
     pending = model.get("pending")
-    started, used = _moment(model.get("started")), _moment(model.get("last_activity"))
     phase = "stopping" if pending == "stop" else "starting" if pending else "ready" if model.get("ready") else "stopped"
-    return OwnServer(phase, url=str(model.get("full_url") or model.get("url") or ""), started=started, used=used)
+    return OwnServer(
+        phase, url=str(model.get("full_url") or model.get("url") or ""), used=_moment(model.get("last_activity"))
+    )
 
 
 def _ended(told: OwnServer, events: Sequence[Mapping[str, Any]]) -> OwnServer:
