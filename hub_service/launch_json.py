@@ -120,24 +120,34 @@ def places(choices: Iterable[Choice]) -> list[dict[str, Any]]:
 
 def _place(these: list[Choice]) -> dict[str, Any]:
     best = next((each for each in these if each.possible), these[0])
+    lacks = best.facility.lacks_sizes
+    # What holds for a size says nothing of an environment, nor the other way round.
+    environments = _options((each for each in these if each.size.id not in lacks), "environment")
+    sizes = [{**each, "why_not": lacks.get(each["value"].id, "")} for each in _options(these, "size")]
     return {
         "facility": best.facility,
         "why_not": "" if best.possible else best.why_not,
-        "environments": _options(these, "environment"),
-        "sizes": [{**each, "words": room_words(each["value"])} for each in _options(these, "size")],
+        "environments": environments,
+        "sizes": [{**each, "words": room_words(each["value"])} for each in sizes],
         "environment": best.environment.id,
         "size": best.size.id,
         "missing": best.missing or (),
     }
 
 
-def _options(these: list[Choice], name: str) -> list[dict[str, Any]]:
+def _options(these: Iterable[Choice], name: str) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for each in these:
         value = getattr(each, name)
         first = found.setdefault(
             value.id,
-            {"value": value, "why_not": each.why_not, "missing": each.missing or (), "unread": each.unread},
+            {
+                "value": value,
+                "why_not": each.why_not,
+                "missing": each.missing or (),
+                "unread": each.unread,
+                "short": each.short,
+            },
         )
         first["why_not"] = first["why_not"] and each.why_not
     return list(found.values())

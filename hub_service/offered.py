@@ -132,9 +132,14 @@ def _too_large(facility: Facility, offering: Offering, room: tuple[int, int]) ->
     if facility.kind != _HERE:
         return []
     sizes = [size for size in map(offering.size, facility.sizes) if size and not _fits(size, room)]
-    has = f"this machine has {room[0]} cores and {room[1] / _GB:.1f} GB of memory."
-    none = "no GPU is let into the walls of what runs on this machine."
-    return [f"Size “{size.id}” is not offered at “{facility.id}”: {none if size.gpus else has}" for size in sizes]
+    whys = {size.id: _why_too_large(size, room) for size in sizes}
+    return [f"Size “{id}” is not offered at “{facility.id}”: {why[0].lower()}{why[1:]}" for id, why in whys.items()]
+
+
+def _why_too_large(size: Size, room: tuple[int, int]) -> str:
+    if size.gpus:
+        return "No GPU is let into the walls of what runs on this machine."
+    return f"This machine has {room[0]} cores and {room[1] / _GB:.1f} GB of memory."
 
 
 def _fits(size: Size, room: tuple[int, int]) -> bool:
@@ -148,7 +153,8 @@ def _fitting(facility: Facility, offering: Offering, room: tuple[int, int]) -> F
     sizes = [size for size in map(offering.size, facility.sizes) if size]
     fitting = tuple(size.id for size in sizes if _fits(size, room))
     if fitting or not sizes:
-        return replace(facility, sizes=fitting)
+        lacks = {size.id: _why_too_large(size, room) for size in sizes if size.id not in fitting}
+        return replace(facility, sizes=fitting, lacks_sizes=lacks)
     return replace(facility, about={**facility.about, "status": "down", "note": _TOO_SMALL})
 
 

@@ -105,6 +105,8 @@ class Facility:
         Whether what is made of notebooks' own packages lies there at the same path, though it is another machine.
     silent:
         Why it does not answer at this moment, in words; "" where it does, or nobody asks.
+    lacks_environments, lacks_sizes:
+        What people may expect there and cannot choose, by id: why, in a sentence. Nothing of it is in the lists above.
     """
 
     id: str
@@ -119,6 +121,8 @@ class Facility:
     about: Mapping[str, Any] = field(default_factory=dict)
     environments_shared: bool = False
     silent: str = ""
+    lacks_environments: Mapping[str, str] = field(default_factory=dict)
+    lacks_sizes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def profile(self) -> str:

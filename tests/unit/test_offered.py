@@ -94,6 +94,14 @@ def test_what_this_machine_does_not_have_is_not_offered_on_it() -> None:
     here, far = Facility("here", "Here", "local", (), ids), Facility("far", "Far", "slurm", (), ids)
     offering, can = Offering((here, far), (), sizes), Able(None, frozenset({"local", "slurm"}), room=(2, 8 * GB))
     assert [each.sizes for each in connected(offering, can).facilities] == [("s",), ids]
+    assert [each.lacks_sizes for each in connected(offering, can).facilities] == [
+        {
+            "cores": "This machine has 2 cores and 8.0 GB of memory.",
+            "memory": "This machine has 2 cores and 8.0 GB of memory.",
+            "gpu": "No GPU is let into the walls of what runs on this machine.",
+        },
+        {},
+    ]
     said = " ".join(gaps(offering, can))
     assert "“cores” is not offered at “here”" in said and "“memory” is not offered" in said and "far" not in said
     assert "“gpu” is not offered at “here”: no GPU" in said

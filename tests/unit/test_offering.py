@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from hub_service.launch_json import places
 from tests.notebooks import notebook
 from tests.portal_parts import ADA, EVE
 from vaas.content import Content
@@ -92,11 +93,16 @@ def test_an_image_is_for_places_that_have_containers(batch: bool) -> None:
         ({"facility": "far"}, "facility", "“Cluster” cannot be chosen. It is for members of oceans."),
         ({"facility": "far", "environment": "full"}, "facility", "“Cluster” cannot be chosen. It is for"),
         ({"environment": "r"}, "environment", "“R” cannot be chosen. The notebook is in Python, and this runs R."),
+        ({"environment": "full"}, "environment", "“Full” cannot be chosen. It does not lie there."),
+        ({"size": "huge"}, "size", "“Huge” cannot be chosen. This machine has 8 cores."),
+        ({"environment": "full", "size": "huge"}, "environment", "“Full” cannot be chosen. It does not lie there."),
     ],
 )
 def test_what_was_chosen_and_cannot_be_is_named(said: dict[str, str], field: str, words: str) -> None:
-    here = replace(HERE, environments=("basic", "r"))
-    found = choices(offering(here, replace(FAR, groups=("oceans",))), Needs(), ADA)
+    lacks = {"full": "It does not lie there."}, {"huge": "This machine has 8 cores."}
+    here = replace(HERE, environments=("basic", "r"), lacks_environments=lacks[0], lacks_sizes=lacks[1])
+    whole = offering(here, replace(FAR, groups=("oceans",)))
+    found = choices(replace(whole, sizes=(*whole.sizes, Size("huge", "Huge", 64, 8_000))), Needs(), ADA)
     with pytest.raises((Invalid, Forbidden), match=re.escape(words)) as refused:
         chosen(found, **said)
     assert refused.value.field == field
@@ -234,6 +240,19 @@ def test_what_took_more_memory_gets_a_size_that_has_it() -> None:
     found = choices(offering(HERE), Needs(memory=3_000), ADA)
     assert named(found)[0] == "here basic large"
     assert {each.size.id for each in found if each.tight} == {"small"} and all(each.possible for each in found)
+    (place,) = places(found)
+    told = {each["value"].id: each["short"] for each in place["sizes"]}
+    assert told == {"small": "less memory than its check took", "large": ""}
+
+
+def test_what_works_with_a_gpu_alone_gets_a_size_that_has_one() -> None:
+    whole = offering(replace(FAR, sizes=("large", "gpu")))
+    whole = replace(whole, sizes=(*whole.sizes, Size("gpu", "GPU", 8, 8_000, gpus=1)))
+    asks, can_do_without = read("import cupy"), read("try:\n    import cupy\nexcept ImportError:\n    cupy = None")
+    found = choices(whole, needs_of(asks), ADA)
+    assert named(found) == ["far full gpu", "far full large"]
+    assert [each.short for each in found] == ["", "has no GPU, which it needs"]
+    assert named(choices(whole, needs_of(can_do_without), ADA)) == ["far full large", "far full gpu"]
 
 
 @pytest.mark.parametrize(
@@ -260,6 +279,19 @@ def test_a_group_opens_what_is_for_it_and_nothing_opens_what_is_broken() -> None
     found = choices(offering(mine, environments=(broken,)), Needs(), ADA)
     assert [each.why_not for each in found] == ["It cannot be used at the moment. It does not answer."]
     assert suggested(found) is None
+
+
+def test_a_form_says_why_of_what_cannot_be_chosen_at_a_place_and_of_nothing_else() -> None:
+    here = replace(HERE, environments=("basic", "r"), sizes=("small",))
+    here = replace(here, lacks_environments={"full": "It lies elsewhere."}, lacks_sizes={"large": "It is too large."})
+    (place,) = places(choices(offering(here), Needs(), ADA))
+    assert place["why_not"] == "" and (place["environment"], place["size"]) == ("basic", "small")
+    assert {each["value"].id: each["why_not"] for each in place["environments"]} == {
+        "basic": "",
+        "r": "The notebook is in Python, and this runs R.",
+        "full": "It lies elsewhere.",
+    }
+    assert {each["value"].id: each["why_not"] for each in place["sizes"]} == {"small": "", "large": "It is too large."}
 
 
 def test_what_a_facility_names_and_nobody_knows_is_no_choice() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -29,6 +30,7 @@ from vaas.model import Access, App, ServerName, Version, Visitor
 from vaas.orders import Order
 from vaas.plans import read_plan
 from vaas.portal.environments import BESIDE
+from vaas.portal.offering import Choice
 from vaas.portal.run_folders import kernel_of
 from vaas.portal.run_queue import choose
 from vaas.portal.standing import settled
@@ -66,15 +68,33 @@ def labs(world: World) -> Labs:
     return world.core.own_servers
 
 
+def at(choices: Iterable[Choice], environment: str) -> set[str]:
+    """Return the places where the environment can be chosen."""
+    return {each.facility.id for each in choices if each.environment.id == environment and each.possible}
+
+
+def why_not(choices: Iterable[Choice], environment: str) -> str:
+    """Return why the environment cannot be chosen on this machine."""
+    (why,) = {each.why_not for each in choices if (each.environment.id, each.facility.id) == (environment, "here")}
+    return why
+
+
 class TestLaunching:
     """A launch of an app that brings its packages."""
 
-    async def test_it_comes_first_where_it_lies_and_is_offered_nowhere_else(self, world: World, shelf: Shelf) -> None:
+    async def test_it_comes_first_where_it_lies_and_says_why_it_is_had_nowhere_else(
+        self, world: World, shelf: Shelf
+    ) -> None:
         app, _, own = await app_of(world, shelf)
         form = await world.portal.launching.form(AS_ADA, {"app": app.slug})
         assert form.suggested and (form.suggested.environment.id, form.suggested.facility.id) == (own, "here")
         assert form.suggested.environment.title == "As published" and form.suggested.missing == ()
-        assert {each.facility.id for each in form.choices if each.environment.id == own} == {"here"}
+        assert at(form.choices, own) == {"here"}
+        (why,) = {each.why_not for each in form.choices if each.environment.id == own and each.facility.id == "cluster"}
+        assert why == "What this portal makes does not lie there. Choose another environment, or another place."
+        with pytest.raises(Forbidden, match="“As published” cannot be chosen. What this portal makes") as refused:
+            await world.portal.launching.ask(AS_ADA, {"app": app.slug}, facility="cluster", environment=own)
+        assert refused.value.field == "environment"
         assert {"apps", "slurm-py"} < {each.environment.id for each in form.choices}
 
     async def test_a_cluster_that_has_what_is_made_here_is_offered_it_and_it_is_made_before_the_job(
@@ -87,7 +107,7 @@ class TestLaunching:
         launching = world.portal.launching
         for asked, id in (({"app": app.slug}, own), (OWN, BESIDE)):
             choices = (await launching.form(AS_ADA, asked)).choices
-            assert {each.facility.id for each in choices if each.environment.id == id} == {"here", "cluster"}
+            assert at(choices, id) == {"here", "cluster"}
         shelf.there.clear()
         launch = await launching.ask(AS_ADA, {"app": app.slug}, facility="cluster", environment=own)
         await launching.begin(LENT, launch.id)
@@ -174,10 +194,8 @@ class TestLaunching:
         assert (now.phase, now.message) == ("failed", "The index is silent.") and not labs(world).plans
         assert f"Launch {now.launch.id}: The index is silent." in caplog.text
         world.core.maker = None
-        (why,) = {
-            c.why_not for c in (await launching.form(AS_ADA, {"app": app.slug})).choices if c.environment.id == own
-        }
-        assert "This site makes no environments." in why
+        form = await launching.form(AS_ADA, {"app": app.slug})
+        assert "This site makes no environments." in why_not(form.choices, own)
 
     @pytest.mark.attack
     async def test_anothers_environment_is_neither_chosen_nor_started(self, world: World, shelf: Shelf) -> None:
@@ -210,7 +228,7 @@ class TestLaunchingOnesOwn:
         launching = world.portal.launching
         form = await launching.form(AS_ADA, OWN)
         assert form.suggested and form.suggested.environment.title == "Packages of requirements.txt"
-        assert {each.facility.id for each in form.choices if each.environment.id == BESIDE} == {"here"}
+        assert at(form.choices, BESIDE) == {"here"}
         assert shelf.locks == 0
         launch = await launching.begin(LENT, (await launching.ask(AS_ADA, OWN)).id)
         assert launch.state == "asked" and not labs(world).plans
@@ -238,11 +256,21 @@ class TestLaunchingOnesOwn:
         await world.settle()
         assert planned(world).where == digest_of(version.snapshot) and shelf.locks == 0
 
+    async def test_where_the_site_makes_none_what_it_asks_for_is_named_and_cannot_be_chosen(
+        self, world: World, shelf: Shelf
+    ) -> None:
+        laid(world, "tiny")
+        world.core.maker = None
+        form = await world.portal.launching.form(AS_ADA, OWN)
+        assert form.suggested and form.suggested.environment.id == "apps"
+        assert why_not(form.choices, BESIDE) == "It cannot be used at the moment. This site makes no environments."
+        titles = {each.environment.title for each in form.choices if each.environment.id == BESIDE}
+        assert titles == {"Packages of requirements.txt"}
+
     async def test_why_it_cannot_be_had_is_said(self, world: World, shelf: Shelf) -> None:
         launching = world.portal.launching
         laid(world, "-e .")
-        why = {each.why_not for each in (await launching.form(AS_ADA, OWN)).choices if each.environment.id == BESIDE}
-        assert len(why) == 1 and "requirements.txt" in why.pop()
+        assert "requirements.txt" in why_not((await launching.form(AS_ADA, OWN)).choices, BESIDE)
         with pytest.raises(Forbidden, match="cannot be chosen"):
             await launching.ask(AS_ADA, OWN, environment=BESIDE)
         laid(world, "nowhere")

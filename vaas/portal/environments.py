@@ -36,6 +36,8 @@ _ALL = 1_000_000
 _MOST_BYTES = 4_000_000
 #: The kind of facilities at which made environments lie; others say so.
 _HERE = "local"
+_NOT_THERE = "What this portal makes does not lie there. Choose another environment, or another place."
+_MAKES_NONE = "This site makes no environments."
 _CENTURY = timedelta(days=36_500)
 #: For so many seconds what could not be made again is not tried again: the app runs with what all share meanwhile.
 _PATIENCE = 600.0
@@ -185,7 +187,7 @@ class Environments:
         if lock is None:
             return None
         state = "ready" if maker and maker.find(lock.digest) else "unknown" if maker else "broken"
-        why = "" if maker else "This site makes no environments."
+        why = "" if maker else _MAKES_NONE
         digest, name = lock.digest, f"{_LOCK}-{lock.digest[:12]}"
         title, packages = own_title(name), lock.packages
         return Environment(name, title, _LOCK, digest, packages=packages, digest=digest, state=state, why=why)
@@ -206,8 +208,6 @@ class Environments:
 
     async def beside(self, store: Store, path: str) -> Snapshot | None:
         """Return what of a store says which packages the notebook needs; None where nothing does, or cannot be read."""
-        if self._core.maker is None:
-            return None
         folder, _, name = path.rpartition("/")
         try:
             there = {each.path: each for each in await store.list(folder) if not each.folder}
@@ -231,13 +231,10 @@ class Environments:
         if snapshot is not None and (asked.get("app") or asked.get("of")):
             own = self.of(snapshot)
         elif snapshot is not None:
-            own = self.of_file(snapshot)
+            own = self.of_file(snapshot) or self._unmade(snapshot)
         if own is None:
             return offering
-        facilities = tuple(
-            replace(each, environments=(own.id, *each.environments)) if _lies_at(each) else each
-            for each in offering.facilities
-        )
+        facilities = tuple(_with(own.id, each) for each in offering.facilities)
         return replace(offering, facilities=facilities, environments=(own, *offering.environments))
 
     def shown(self, version: Version | Draft) -> Shown:
@@ -307,6 +304,12 @@ class Environments:
             bare = replace(bare, where=lock.digest, digest=lock.digest, packages=lock.packages, state=state)
         return bare if asked.asked else None
 
+    def _unmade(self, snapshot: Snapshot) -> Environment | None:
+        """Return what a file beside the notebook would bring, where the site makes nothing of it."""
+        if self._core.maker is not None or not (path := self.asks(snapshot)):
+            return None
+        return Environment(BESIDE, own_title(BESIDE, path), _LOCK, "", state="broken", why=_MAKES_NONE)
+
     def _asked(self, snapshot: Snapshot, path: str) -> Requirements:
         file = next(file for file in snapshot.files if file.path == path)
         return read_requirements(self._read(file), path=path)
@@ -348,8 +351,11 @@ def own_title(environment: str, path: str = "") -> str:
     return "As published" if environment.startswith(f"{_LOCK}-") else ""
 
 
-def _lies_at(facility: Facility) -> bool:
-    return facility.kind == _HERE or facility.environments_shared
+def _with(own: str, facility: Facility) -> Facility:
+    """Return the facility with an environment that we make, or with why it cannot be had there."""
+    if facility.kind == _HERE or facility.environments_shared:
+        return replace(facility, environments=(own, *facility.environments))
+    return replace(facility, lacks_environments={own: _NOT_THERE, **facility.lacks_environments})
 
 
 def without_lock(snapshot: Snapshot) -> Snapshot:

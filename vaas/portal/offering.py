@@ -45,6 +45,8 @@ CONTAINERS = ("docker", "kubernetes")
 _OWN, _IMAGE = "lock", "image"
 #: What is chosen, as people call it.
 _ASKED = {"facility": "place", "environment": "environment", "size": "size"}
+#: What can be imported where there is no GPU as well is not among them.
+_GPU = frozenset({"cudf", "cugraph", "cuml", "cupy", "cupyx", "cuspatial", "pycuda", "tensorrt", "triton"})
 #: Bytes of modules that are read for what they import.
 _MOST_OWN = 2_000_000
 #: What counts as missing where nobody knows: more than nothing, less than one that is known to be.
@@ -81,6 +83,11 @@ class Needs:
     environment: str = ""
     formats: frozenset[str] = frozenset()
 
+    @property
+    def gpu(self) -> bool:
+        """Whether it imports what works with a GPU alone."""
+        return not self.modules.isdisjoint(_GPU)
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -96,6 +103,8 @@ class Choice:
         How many bytes of the data have to be copied there, and whether more of which the size is not known.
     tight:
         Whether it took more memory than this when it was checked.
+    bare:
+        Whether it imports what works with a GPU alone, and there is none.
     why_not:
         Why it cannot be chosen, in a sentence; "" where it can.
     """
@@ -109,11 +118,18 @@ class Choice:
     tight: bool = False
     why_not: str = ""
     unread: tuple[str, ...] = ()
+    bare: bool = False
 
     @property
     def possible(self) -> bool:
         """Whether it can be chosen."""
         return not self.why_not
+
+    @property
+    def short(self) -> str:
+        """What the size is short of, in words; "" where it has what is needed, as far as that is known."""
+        said = ("has no GPU, which it needs", self.bare), ("less memory than its check took", self.tight)
+        return ", ".join(words for words, is_so in said if is_so)
 
 
 def needs_of(
@@ -187,8 +203,8 @@ def choices(offering: Offering, needs: Needs, user: User, *, batch: bool = False
     """Return every way to run it, those that can be chosen first, and the best of these at their beginning.
 
     Better is a place that answers, then what lacks fewer packages and readers of the data, is what an app was published
-    with, has the memory that it takes, and lies where the data lies; among equals it goes by the order of the site.
-    ``batch`` asks for a run, else it is a launch.
+    with, has the GPU and the memory that it takes, and lies where the data lies; among equals the order of the site
+    counts. ``batch`` asks for a run, else it is a launch.
     """
     found = list(_all(offering, needs, user, batch=batch))
     order = {id(each): place for place, each in enumerate(found)}
@@ -222,7 +238,8 @@ def chosen(found: Sequence[Choice], *, facility: str = "", environment: str = ""
     if best is None:
         at, why = left[0].facility, left[0].why_not
         # What holds for all that is there is the place's.
-        of = "facility" if {each.why_not for each in found if each.facility == at} == {why} else "environment"
+        of = "size" if why == at.lacks_sizes.get(left[0].size.id) else "environment"
+        of = "facility" if {each.why_not for each in found if each.facility == at} == {why} else of
         raise Forbidden(f"“{getattr(left[0], of).title}” cannot be chosen. {why}", field=of)
     return best
 
@@ -274,22 +291,24 @@ def _all(offering: Offering, needs: Needs, user: User, *, batch: bool) -> Iterat
         shut = closed(facility, user, batch=batch)
         copied = sum(size for place, size in needs.data.items() if place not in facility.stores)
         unsized = any(place not in facility.stores for place in needs.unsized)
-        environments = filter(None, map(offering.environment, facility.environments))
-        sizes = [size for size in map(offering.size, facility.sizes) if size]
-        for environment in environments:
-            missing, why = lacking(environment, needs), shut or _unfit(environment, facility, needs)
-            blind = unread(environment, needs)
+        sizes = [size for size in map(offering.size, (*facility.sizes, *facility.lacks_sizes)) if size]
+        known = (*facility.environments, *facility.lacks_environments)
+        for environment in filter(None, map(offering.environment, known)):
+            missing, blind = lacking(environment, needs), unread(environment, needs)
+            unfit = shut or _unfit(environment, facility, needs) or facility.lacks_environments.get(environment.id, "")
             for size in sizes:
                 tight = 0 < size.memory < needs.memory
-                yield Choice(facility, environment, size, missing, copied, unsized, tight, why, blind)
+                why = unfit or facility.lacks_sizes.get(size.id, "")
+                bare = needs.gpu and not size.gpus
+                yield Choice(facility, environment, size, missing, copied, unsized, tight, why, blind, bare)
 
 
-def _worth(choice: Choice, needs: Needs) -> tuple[bool, bool, float, bool, bool, int, bool]:
+def _worth(choice: Choice, needs: Needs) -> tuple[bool, bool, float, bool, bool, bool, int, bool]:
     """Return what it is sorted by, the least first."""
     missing = _PERHAPS if choice.missing is None else len(choice.missing) + len(choice.unread)
     foreign = choice.environment.kind != _OWN and choice.environment.id != needs.environment
     silent = bool(choice.facility.silent)
-    return not choice.possible, silent, missing, foreign, choice.tight, choice.copied, choice.unsized
+    return not choice.possible, silent, missing, foreign, choice.bare, choice.tight, choice.copied, choice.unsized
 
 
 def stands_against(environment: Environment, places: Sequence[Facility], needs: Needs, user: User) -> str:
