@@ -11,6 +11,7 @@ from tornado.iostream import StreamClosedError
 from hub_service.handlers.base import Api
 from vaas.errors import Forbidden, Invalid
 from vaas.model import ServerName
+from vaas.parcels import digest_field
 from vaas.portal.reading import MOST
 from vaas.slug import is_account
 
@@ -64,13 +65,14 @@ class ThingBytes(FromLaunch):
     """The bytes of a thing of the launch's basket, piece by piece."""
 
     async def get(self, thing: str) -> None:
-        """Send one piece, with the size of the whole and a mark of the state that it is of."""
+        """Send one piece and its checksum, with the size of the whole and a mark of the state that it is of."""
         offset, size = self._number("offset", 0), min(MOST, self._number("size", MOST))
         reading = self.portal.placing.piece(self.server, thing, offset=offset, size=size)
         piece = await self.while_heard(reading)
         self.set_header("Content-Type", "application/octet-stream")
         self.set_header("ETag", f'"{piece.etag}"')
         self.set_header("X-Size", str(piece.size))
+        self.set_header("Content-Digest", digest_field(piece.data))
         self.finish(piece.data)
 
     def _number(self, name: str, default: int) -> int:

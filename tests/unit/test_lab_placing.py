@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import socket
@@ -22,11 +23,12 @@ from tests.portal_fixture import until
 from tests.tars import tar_of
 from vaas.errors import Invalid, NotFound, StorageFull
 from vaas.lab import placing as placing_module
+from vaas.lab import staging as staging_module
 from vaas.lab.manifest import Thing
 from vaas.lab.placing import Placing, place_launch
 from vaas.lab.portal import PortalClient
 from vaas.lab.staging import where_mounted
-from vaas.parcels import END, part
+from vaas.parcels import DAMAGED, END, digest_field, part
 
 NOTEBOOK = notebook("x = 1", kernel="conda-env-other")
 SHELF = b"0123456789" * 500_000
@@ -45,6 +47,8 @@ class Shelf:
     #: What comes in one go, by the thing: a list of parts for each time that it is asked for.
     parcels: dict[str, list[list[bytes]]] = field(default_factory=dict)
     etags: Iterator[str] = field(default_factory=lambda: iter(()))
+    #: What a piece is turned into on its way, for each that is asked for.
+    spoils: Iterator[bytes] = field(default_factory=lambda: iter(()))
     asked: list[str] = field(default_factory=list)
     #: Bytes of things come once it is set.
     gives: threading.Event = field(default_factory=threading.Event)
@@ -89,9 +93,10 @@ class Answer(BaseHTTPRequestHandler):
             self._send(b"".join(self.shelf.parcels[name.split("/")[1]].pop(0)))
         elif (data := self.shelf.things.get(name.removeprefix("things/"))) is not None:
             self.shelf.gives.wait(30)
-            said = {key: int(values[0]) for key, values in parse_qs(parts.query).items()}
-            piece = data[said["offset"] : said["offset"] + said["size"]]
-            self._send(piece, ETag=f'"{next(self.shelf.etags, "e")}"', **{"X-Size": str(len(data))})
+            asked = {key: int(values[0]) for key, values in parse_qs(parts.query).items()}
+            piece = data[asked["offset"] : asked["offset"] + asked["size"]]
+            said = {"X-Size": str(len(data)), "Content-Digest": digest_field(piece)}
+            self._send(next(self.shelf.spoils, piece), ETag=f'"{next(self.shelf.etags, "e")}"', **said)
         else:
             body = {"error": {"kind": "NotFound", "message": "It is not in the basket any more."}}
             self._send(json.dumps(body).encode(), status=404)
@@ -217,6 +222,23 @@ def test_a_wrong_checksum_is_said_and_nothing_of_the_file_stays(shelf: Shelf, ho
     place(shelf, home)
     assert "checksum" in failed(shelf)
     assert list((home / FOLDER / "data").iterdir()) == []
+
+
+def test_a_piece_that_is_damaged_on_its_way_is_asked_for_again(shelf: Shelf, home: Path) -> None:
+    shelf.things, shelf.spoils = {ID: b"12"}, iter([b"21"])
+    place(shelf, home)
+    assert (home / FOLDER / "data" / "a.csv").read_bytes() == b"12" and shelf.asked.count(f"things/{ID}") == 2
+    sha256 = hashlib.sha256(b"12").hexdigest()
+    assert f"SHA-256 of what was fetched: `{sha256}`" in (home / FOLDER / "Data.md").read_text()
+
+
+def test_a_piece_that_is_damaged_each_time_is_not_kept(
+    shelf: Shelf, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(staging_module, "_LONGEST_PAUSE", 0.01)
+    shelf.things, shelf.spoils = {ID: b"12"}, itertools.repeat(b"21")
+    place(shelf, home)
+    assert failed(shelf) == DAMAGED and [*(home / FOLDER / "data").iterdir()] == []
 
 
 def test_a_checksum_of_another_state_of_the_file_says_nothing(shelf: Shelf, home: Path) -> None:
@@ -496,6 +518,7 @@ def parcel(files: dict[str, bytes], **checksums: str) -> list[bytes]:
     for path, data in files.items():
         parts.append(part({"file": path, "checksum": checksums.get(path.partition(".")[0], "")}))
         parts += [part({}, data[at : at + 100_000]) for at in range(0, len(data), 100_000)]
+        parts.append(part({"sum": f"sha256:{hashlib.sha256(data).hexdigest()}"}))
     return [*parts, part(END)]
 
 
@@ -539,6 +562,8 @@ def test_what_does_not_come_whole_comes_the_next_time(shelf: Shelf, home: Path) 
             "It has more than 2 MB.",
         ),
         ([part({}, b"1"), part(END)], "did not come as it should"),
+        ([part({"file": "a.csv"}), part({}, b"1"), part(END)], "did not come whole"),
+        ([part({"file": "a.csv"}), part({}, b"1"), part({"sum": f"sha256:{'0' * 64}"}), part(END)], DAMAGED),
         ([b"{no json\n"], "did not come whole"),
         ([b'{"bytes": 99999999999}\n'], "did not come whole"),
     ],

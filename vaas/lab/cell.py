@@ -42,6 +42,7 @@ def overview(
     *,
     failed: Mapping[str, str] = MappingProxyType({}),
     coming: Collection[str] = (),
+    sums: Mapping[str, str] = MappingProxyType({}),
     notebook: str,
 ) -> str:
     """Return the file that says where everything is and how to load it.
@@ -52,6 +53,8 @@ def overview(
         Why a thing could not be fetched, by its id.
     coming:
         The ids of things that are not there yet.
+    sums:
+        The SHA-256 of what was fetched, by its id.
     notebook:
         Where the notebook is, from the home on.
     """
@@ -61,6 +64,7 @@ def overview(
     for each in here:
         parts += [f"## {_plain(each.title)}", *([_COMING] if each.id in coming else [])]
         parts += _here(each, places[each.id], failed.get(each.id, ""), manifest.modules)
+        parts += [f"SHA-256 of what was fetched: `{sums[each.id]}`"] if sums.get(each.id) else []
     elsewhere = [each for each in manifest.things if each.id not in places]
     for each in elsewhere:
         parts += [f"## {_plain(each.title)}", f"It lies elsewhere: <{each.uri}>" if each.uri else "It lies elsewhere."]

@@ -37,9 +37,15 @@ class Kept:
         self._said |= said
         self._write()
 
-    def note_thing(self, id: str, path: str) -> None:
-        """Note where a thing was put."""
+    def sha256(self, id: str) -> str:
+        """Return the checksum of a thing that was put somewhere; "" where it is no single file, or is not known."""
+        sums = self._said.get("sums")
+        return str(sums.get(id, "")) if isinstance(sums, dict) else ""
+
+    def note_thing(self, id: str, path: str, *, sha256: str = "") -> None:
+        """Note where a thing was put, and its checksum."""
         self._said["things"] = {**(self._said.get("things") or {}), id: path}
+        self._said["sums"] = {**(self._said.get("sums") or {}), id: sha256}
         self._write()
 
     def _write(self) -> None:

@@ -146,7 +146,8 @@ class Placing:
         if not ours and (os.path.lexists(path) or self._written):
             return
         at = f"{self._copy.folder}/{self._copy.notebook}".strip("/")
-        text = overview(self._manifest, self._found, failed=failed, coming=coming, notebook=at)
+        sums = {thing.id: self._kept.sha256(thing.id) for thing, _ in self._fetched}
+        text = overview(self._manifest, self._found, failed=failed, coming=coming, sums=sums, notebook=at)
         draft = path.with_name(f".{path.name}.tmp")
         with explained(f"“{OVERVIEW}”"):
             try:

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from vaas.errors import Forbidden, Invalid, Unavailable, VaasError
-from vaas.parcels import parts
+from vaas.parcels import DAMAGED, digest_field, parts
 
 __all__ = ["Piece", "PortalClient"]
 
@@ -44,10 +44,12 @@ class PortalClient:
         return self._read("GET", "content")[1]
 
     def piece(self, thing: str, offset: int, size: int) -> Piece:
-        """Return some bytes of a thing."""
+        """Return some bytes of a thing. Raises Unavailable also for bytes that are others than were sent."""
         path = f"things/{quote(thing, safe='')}?offset={offset}&size={size}"
         answer, body = self._read("GET", path)
         data = b"".join(body)
+        if digest_field(data) != answer.getheader("Content-Digest"):
+            raise Unavailable(DAMAGED, log_message=f"{path}: not the bytes that were sent.")
         whole = answer.getheader("X-Size", "")
         return data, int(whole) if whole.isdecimal() else offset + len(data), answer.getheader("ETag", "").strip('"')
 

@@ -16,6 +16,7 @@ from vaas.lab.manifest import Thing, safe_path
 from vaas.lab.portal import PortalClient
 from vaas.lab.progress import Progress
 from vaas.lab.working import explained
+from vaas.parcels import DAMAGED
 
 __all__ = ["Staging", "where_mounted"]
 
@@ -65,11 +66,11 @@ class Staging:
         try:
             with explained(f"“{thing.title}”"):
                 path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                size = self._fetch_parcel(thing, part) if thing.whole else self._fetch(thing, part)
+                size, sha256 = self._fetch_parcel(thing, part) if thing.whole else self._fetch(thing, part)
                 if os.path.lexists(path):
                     raise Conflict(f"There is a file called “{path.name}” now. Start the launch again.")
                 part.rename(path)
-                self._note(thing, path)
+                self._note(thing, path, sha256)
         except VaasError as error:
             self._progress.thing(thing.id, state="failed", message=error.message)
             return error.message
@@ -78,16 +79,19 @@ class Staging:
         self._progress.thing(thing.id, done=size, of=size, state="done")
         return ""
 
-    def _note(self, thing: Thing, path: Path) -> None:
+    def _note(self, thing: Thing, path: Path, sha256: str) -> None:
         """Note that it is there; what cannot be noted is not kept, as it would be fetched again beside itself."""
         try:
-            self._kept.note_thing(thing.id, path.relative_to(self._home).as_posix())
+            self._kept.note_thing(thing.id, path.relative_to(self._home).as_posix(), sha256=sha256)
         except OSError:
             _remove(path)
             raise
 
-    def _fetch(self, thing: Thing, part: Path) -> int:
-        """Write the thing's bytes; of one that changes meanwhile, the new ones from the beginning, once."""
+    def _fetch(self, thing: Thing, part: Path) -> tuple[int, str]:
+        """Write the thing's bytes; of one that changes meanwhile, the new ones from the beginning, once.
+
+        Return how many they are, and their SHA-256.
+        """
         for last in (False, True):
             try:
                 return self._fetch_one(thing, part)
@@ -96,8 +100,8 @@ class Staging:
                     raise
         raise AssertionError("not reached")
 
-    def _fetch_one(self, thing: Thing, part: Path) -> int:
-        digest, done, etag = _digest(thing.checksum), 0, ""
+    def _fetch_one(self, thing: Thing, part: Path) -> tuple[int, str]:
+        digest, came, done, etag = _digest(thing.checksum), hashlib.sha256(), 0, ""
         with part.open("wb") as file:
             while True:
                 data, size, now = self._piece(thing.id, done)
@@ -105,6 +109,7 @@ class Staging:
                     raise Conflict("It was changed while it was fetched. Start the launch again.")
                 done, etag = done + len(data), now
                 file.write(data)
+                came.update(data)
                 if digest is not None:
                     digest.update(data)
                 self._progress.thing(thing.id, done=done, of=size, state="running")
@@ -116,17 +121,20 @@ class Staging:
         said = digest is not None and (not thing.etag or thing.etag == etag)
         if said:
             _check(digest, thing.checksum)
-        return done
+        return done, came.hexdigest()
 
-    def _fetch_parcel(self, thing: Thing, part: Path) -> int:
-        """Write what comes in one go, a file or a folder; what does not come whole is begun anew."""
+    def _fetch_parcel(self, thing: Thing, part: Path) -> tuple[int, str]:
+        """Write what comes in one go, a file or a folder; what does not come whole is begun anew.
+
+        Return how many bytes it is, and the SHA-256 of what is one file.
+        """
         for _ in range(_PARCELS - 1):
             with suppress(Unavailable):
                 return self._unpack(thing, part)
             time.sleep(0.5)
         return self._unpack(thing, part)
 
-    def _unpack(self, thing: Thing, part: Path) -> int:
+    def _unpack(self, thing: Thing, part: Path) -> tuple[int, str]:
         done, size = 0, 0
         _remove(part)  # what another time left behind, or a launch that was killed
         with _Opened() as opened, closing(self._portal.parcel(thing.id)) as parcel:
@@ -140,11 +148,13 @@ class Staging:
                 if data:
                     opened.write(data)
                     done += len(data)
+                if "sum" in said:
+                    opened.check(said["sum"])
                 self._progress.thing(thing.id, done=done, of=size, state="running")
             opened.end()
         if not part.exists():
             part.mkdir(mode=0o700)  # an empty folder
-        return done
+        return done, opened.sha256 if part.is_file() else ""
 
     def _piece(self, thing: str, offset: int) -> tuple[bytes, int, str]:
         pause = 0.5
@@ -162,6 +172,7 @@ class _Opened:
 
     def __init__(self) -> None:
         self._file: IO[bytes] | None = None
+        self._came, self._whole = hashlib.sha256(), False
         self._digest: Any = None
         self._checksum = ""
 
@@ -179,19 +190,34 @@ class _Opened:
         self.end()
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._file, self._digest, self._checksum = path.open("xb"), _digest(checksum), checksum
+        self._came, self._whole = hashlib.sha256(), False
 
     def write(self, data: bytes) -> None:
         """Write some of it."""
         if self._file is None:
             raise Unavailable("It did not come as it should. Start the launch again.")
         self._file.write(data)
+        self._came.update(data)
         if self._digest is not None:
             self._digest.update(data)
 
+    @property
+    def sha256(self) -> str:
+        """The checksum of what came of it."""
+        return self._came.hexdigest()
+
+    def check(self, sent: object) -> None:
+        """Hear what was sent of it. Raises Unavailable where something else came."""
+        if sent != f"sha256:{self.sha256}":
+            raise Unavailable(DAMAGED)
+        self._whole = True
+
     def end(self) -> None:
-        """Close it, and raise Invalid when it is not what its checksum says."""
+        """Close it, and raise Invalid when it is not what its checksum says, Unavailable when it is not whole."""
         if self._file is not None:
             self._file.close()
+            if not self._whole:
+                raise Unavailable("It did not come whole. Start the launch again.")
             _check(self._digest, self._checksum)
         self._file = None
 

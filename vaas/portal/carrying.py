@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager, suppress
@@ -87,9 +88,12 @@ class Carrying:
     async def _read(self, store: Store, files: list[_File]) -> AsyncGenerator[tuple[bytes, int], None]:
         for file in files:
             yield part({"file": file.path, "checksum": file.entry.checksum}), 0
+            sent = hashlib.sha256()
             async with aclosing(store.chunks(file.entry.path)) as chunks:
                 async for chunk in chunks:
+                    sent.update(chunk)
                     yield part({}, chunk), len(chunk)
+            yield _sum(sent), 0
 
     async def _copied(self, visitor: Visitor, store: Store, path: str) -> AsyncGenerator[tuple[bytes, int], None]:
         """Copy a folder of this machine first, so that what it says of itself comes along although it is hidden.
@@ -115,9 +119,12 @@ class Carrying:
             yield part({"size": size}), 0
             for file in await asyncio.to_thread(files_below, folder):
                 yield part({"file": file.relative_to(folder).as_posix(), "checksum": ""}), 0
+                sent = hashlib.sha256()
                 with file.open("rb") as opened:
                     while chunk := await asyncio.to_thread(opened.read, _CHUNK):
+                        sent.update(chunk)
                         yield part({}, chunk), 0
+                yield _sum(sent), 0
 
     async def _within(
         self, visitor: Visitor, parts: AsyncGenerator[tuple[bytes, int], None], title: str
@@ -148,6 +155,10 @@ class Carrying:
         finally:
             self._under_way[name] -= 1
             self._under_way += Counter()  # without those who have nothing under way
+
+
+def _sum(sent: hashlib._Hash) -> bytes:
+    return part({"sum": f"sha256:{sent.hexdigest()}"})
 
 
 async def _ended(taking: asyncio.Future[int]) -> None:
