@@ -104,7 +104,7 @@ def copy_url(offering: Offering, launch: Launch) -> str:
 def anew_url(launch: Launch) -> str:
     """Return where the same can be launched with other choices; what a running app gave goes along again."""
     asked = launch.asked
-    said = {name: asked[name] for name in ("store", "path", "run", "basket") if asked.get(name)}
+    said = {name: asked[name] for name in ("store", "path", "copy", "run", "basket") if asked.get(name)}
     said |= {"given": launch.id} if asked.get("app") and asked.get("given") else {}
     query = f"?{urlencode(said)}" if said else ""
     return f"apps/{asked['app']}/launch{query}" if asked.get("app") else f"launch{query}"

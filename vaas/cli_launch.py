@@ -39,6 +39,9 @@ def add_launch(parser: argparse.ArgumentParser) -> None:
     ):
         default = "none" if name == "basket" else "what the site suggests"
         parser.add_argument(f"--{name}", default="", help=f"{words}; default: {default}")
+    parser.add_argument(
+        "--copy", action="store_true", help="work on a copy of a notebook of the home, not where it lies"
+    )
     parser.add_argument("--no-wait", action="store_true", help="do not wait until it is ready")
     cli_client.add_portal(parser)
 
@@ -56,7 +59,8 @@ def run_launch(options: argparse.Namespace, *, every: float = 1.0) -> int:
 async def _launch(options: argparse.Namespace, every: float) -> int:
     client = cli_client.of(options)
     said = {name: getattr(options, name) for name in ("title", "environment", "size", "facility", "basket")}
-    now = await client.call("POST", "launches", {**said, **_asked(options.what)})
+    copy = {"copy": True} if options.copy else {}
+    now = await client.call("POST", "launches", {**said, **copy, **_asked(options.what)})
     say(f"{now['title']}: {now['page']}")
     return 0 if options.no_wait else await _follow(client, now, every=every)
 

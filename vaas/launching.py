@@ -158,8 +158,9 @@ class Launch:
     Parameters
     ----------
     asked:
-        Of what: "app" and "version" (slug and hash), "store" and "path", or "run" with the "files" that belong to its
-        result, and "basket"; "given" is what travels along from a running app. What is not asked for is not in it.
+        Of what: "app" and "version" (slug and hash), "store" and "path" (and "copy", where what lies in the home is not
+        worked on itself), or "run" with the "files" that belong to its result, and "basket"; "given" is what travels
+        along from a running app. What is not asked for is not in it.
     folder, notebook:
         Where the working copy lies in the person's home there, and the notebook in it that is opened.
     state:

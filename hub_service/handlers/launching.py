@@ -40,7 +40,7 @@ __all__ = [
 
 #: So often it is looked how a launch is, each time at the Hub; and so soon after its JupyterLab says that it listens.
 _LOOK, _MOMENT = 0.5, 0.05
-_ASKED = ("app", "store", "path", "run", "basket", "catalog", "record", "given")
+_ASKED = ("app", "store", "path", "copy", "run", "basket", "catalog", "record", "given")
 #: What is launched with a basket or without one; a basket can be launched alone, too.
 _MAIN = frozenset({"app", "path", "run"})
 _OVER = frozenset({"stopped", "failed"})
@@ -150,7 +150,7 @@ def _has_main(asked: Mapping[str, Any]) -> bool:
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Tell whether both are of the same app or notebook; of the same basket, where they are of that alone."""
-    names = ("app", "store", "path", "run") if _has_main(other) else _ASKED[:-1]
+    names = ("app", "store", "path", "copy", "run") if _has_main(other) else _ASKED[:-1]
     return all(one.get(name, "") == other.get(name, "") for name in names)
 
 
@@ -337,6 +337,8 @@ class LaunchesJson(_Lender, Api):
     async def post(self) -> None:
         """Launch an ``app``, or the notebook at ``path`` in ``store``, with a ``basket``, or a basket alone.
 
+        ``copy`` (true) has a notebook of the home worked on as a copy; else it is opened where it lies.
+
         The data of a ``record`` of a ``catalog`` are launched in a basket of their own, the result of a ``run`` with
         copies of the data that the run was given.
 
@@ -344,7 +346,8 @@ class LaunchesJson(_Lender, Api):
         out is what the portal suggests.
         """
         where = {name: self.text(name) for name in ("facility", "environment", "size", "title")}
-        asked = {name: self.text(name) for name in _ASKED}
+        asked = {name: self.text(name) for name in _ASKED if name != "copy"}
+        asked["copy"] = "1" if self.flag("copy") else ""
         launch = await self.portal.launching.ask(self.visitor, asked, **where)
         launch = await self.portal.launching.begin(self.lent, launch.id)
         self.reply(launch_json(Standing(launch, launch.state), base=self.public_url), status=201)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -175,6 +176,18 @@ def test_her_own_notebook_is_opened_where_it_lies(lara: Launches) -> None:
     assert (lara.get(made).folder, lara.get(made).notebook) == ("", "own.ipynb")
     assert lara.lab("GET", made, "api/contents/own.ipynb").json()["type"] == "notebook"
     lara.stop(made)
+    assert (lara.home / "own.ipynb").read_bytes() == before
+
+
+def test_of_her_own_notebook_she_can_work_on_a_copy(lara: Launches) -> None:
+    before = (lara.home / "own.ipynb").read_bytes()
+    made = lara.new(store="home", path="own.ipynb", copy="1")
+    lara.start(made)
+    folder, notebook = lara.get(made).folder, lara.get(made).notebook
+    assert folder.startswith("Launches/") and notebook == "own.ipynb"
+    lara.lab("DELETE", made, f"api/contents/{folder}/{notebook}").raise_for_status()
+    lara.stop(made)
+    shutil.rmtree(lara.home / folder)
     assert (lara.home / "own.ipynb").read_bytes() == before
 
 

@@ -88,6 +88,22 @@ class TestOfWhat:
         launch = await launching.ask(AS_ADA, {"store": "home", "path": "/work//tides.ipynb"})
         assert launch.asked == {"store": "home", "path": "work/tides.ipynb"} and launch.title == "tides"
 
+    async def test_a_notebook_of_ones_own_is_opened_where_it_lies_or_as_a_copy(
+        self, world: World, launching: Launching
+    ) -> None:
+        own = {"store": "home", "path": "work/tides.ipynb"}
+        told = []
+        for asked in (own, own | {"copy": "1"}):
+            launch = await launching.ask(AS_ADA, asked)
+            assert launch.asked == asked
+            server = ServerName("ada", launch_server(launch.id))
+            told.append(await world.portal.placing.manifest(server, public_url="https://here/"))
+        assert [(each["folder"], each["notebook"]) for each in told] == [
+            ("work", "tides.ipynb"),
+            (f"Launches/tides {world.core.now():%Y-%m-%d}", "tides.ipynb"),
+        ]
+        assert [[file["path"] for file in each["files"]] for each in told] == [[], ["tides.ipynb"]]
+
     @pytest.mark.attack
     @pytest.mark.parametrize(
         ("asked", "error"),

@@ -60,16 +60,12 @@ def overview(
     """
     title = _plain(manifest.title) or "This launch"
     parts = [SIGN, f"# {title}", f"Environment: {_plain(manifest.environment.get('title', ''))}."]
-    here = [each for each in manifest.things if each.id in places]
-    for each in here:
+    for each in (each for each in manifest.things if each.id in places):
         parts += [f"## {_plain(each.title)}", *([_COMING] if each.id in coming else [])]
         parts += _here(each, places[each.id], failed.get(each.id, ""), manifest.modules)
         parts += [f"SHA-256 of what was fetched: `{sums[each.id]}`"] if sums.get(each.id) else []
-    elsewhere = [each for each in manifest.things if each.id not in places]
-    for each in elsewhere:
-        parts += [f"## {_plain(each.title)}", f"It lies elsewhere: <{each.uri}>" if each.uri else "It lies elsewhere."]
-        parts += [f"**It was not fetched.** {_plain(each.why)}"] if each.why else []
-        parts += [_fenced(each.code)] if each.code else []
+    for each in manifest.things:
+        parts += _elsewhere(each) if each.id not in places else []
     if manifest.publish:
         parts.append(f"[Publish this notebook as an app]({manifest.publish}{quote(notebook)})")
     elif manifest.portal:
@@ -135,6 +131,12 @@ def _here(thing: Thing, place: str, failed: str, modules: Collection[str] | None
     if failed:
         return [f"**It could not be fetched.** {_plain(failed)}", f"It is to be {_code(place)}."]
     return [_code(place), _fenced(_loading(thing, place, modules))]
+
+
+def _elsewhere(thing: Thing) -> list[str]:
+    parts = [f"## {_plain(thing.title)}", f"It lies elsewhere: <{thing.uri}>" if thing.uri else "It lies elsewhere."]
+    parts += [f"**It was not fetched.** {_plain(thing.why)}"] if thing.why else []
+    return [*parts, *([_fenced(thing.code)] if thing.code else [])]
 
 
 def _loading(thing: Thing, place: str, modules: Collection[str] | None) -> str:

@@ -72,9 +72,10 @@ class Forms:
         """Return what can be chosen for it.
 
         ``asked`` names an "app", and by the id in "given" what travels along from where it runs; a notebook by "store"
-        and "path"; or a "run", whose result is launched with its data. With any of them, or alone, a "basket" goes
-        along, of which "current" is the one without a name. Data that were found are launched alone by "catalog" and
-        "record"; they go into a basket of their own only when they are launched, by :meth:`kept`.
+        and "path", which is opened where it lies if that is the home, unless a "copy" is wanted; or a "run", whose
+        result is launched with its data. With any of them, or alone, a "basket" goes along, of which "current" is the
+        one without a name. Data that were found are launched alone by "catalog" and "record"; they go into a basket of
+        their own only when they are launched, by :meth:`kept`.
 
         Raises
         ------
@@ -91,8 +92,7 @@ class Forms:
             given = self._given(visitor, whole["app"], str(asked.get("given") or ""))
             whole |= {"given": given} if given else {}
         elif asked.get("path"):
-            store, path = str(asked.get("store") or ""), str(asked["path"])
-            whole, title, needs, offering = await self._notebook(user, store, path, things)
+            whole, title, needs, offering = await self._notebook(user, asked, things)
         elif asked.get("run"):
             whole, title, needs, offering = await self._result(user, str(asked["run"]), things)
         elif basket:
@@ -197,16 +197,17 @@ class Forms:
         return asked, run.title, needs, as_then(offering, run)
 
     async def _notebook(
-        self, user: User, store_id: str, path: str, things: Sequence[Held]
+        self, user: User, asked: Asked, things: Sequence[Held]
     ) -> tuple[dict[str, Any], str, Needs, Offering]:
-        path, limit, store = check_path(path), self._core.limits.notebook_bytes, self._store(user, store_id)
+        path, store = check_path(str(asked["path"])), self._store(user, str(asked.get("store") or ""))
+        limit = self._core.limits.notebook_bytes
         name = path.rpartition("/")[2]
         if not name.endswith(".ipynb"):
             raise Invalid("Only notebooks can be launched.")
         parsed = await asyncio.to_thread(notebook.parse, await store.read(path, limit=limit), name=name)
-        asked = {"store": store.id, "path": path}
-        offering = self._environments.offering(asked, await self._environments.beside(store, path))
-        return asked, name.removesuffix(".ipynb"), needs_of(parsed, held=things), offering
+        whole = {"store": store.id, "path": path} | ({"copy": "1"} if asked.get("copy") else {})
+        offering = self._environments.offering(whole, await self._environments.beside(store, path))
+        return whole, name.removesuffix(".ipynb"), needs_of(parsed, held=things), offering
 
     def _store(self, user: User, store_id: str) -> Store:
         store = next((each for each in self._core.stores.of(user) if each.id == store_id), None)

@@ -281,7 +281,8 @@ def _id(server: ServerName) -> str:
 
 
 def _in_place(launch: Launch, here: tuple[str, ...]) -> bool:
-    return bool(launch.asked.get("path")) and launch.asked.get("store") == "home" and "home" in here
+    asked = launch.asked
+    return bool(asked.get("path")) and asked.get("store") == "home" and "home" in here and not asked.get("copy")
 
 
 def _moved(launch: Launch, folder: str, notebook: str, *, wanted: str) -> Launch:
