@@ -168,6 +168,10 @@ class ExecutorContract:
         assert state.state == "failed" and "longer than" in state.message
         await executor.forget(ref)
 
+    async def test_who_is_asked_for_a_sign_of_life_gives_one(self, executor: Executor) -> None:
+        await executor.ensure_asked()
+        assert not executor.silent
+
     async def test_what_nobody_knows_is_lost_and_harms_nothing(self, executor: Executor) -> None:
         assert (await executor.poll("nothing")).state == "lost"
         assert await executor.log("nothing", most=10) == ""

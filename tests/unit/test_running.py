@@ -98,6 +98,25 @@ def running(world: World, tmp_path: Path, stage: Stage) -> Running:
 PLAIN = {"store": "home", "path": "plain.ipynb"}
 
 
+async def test_a_batch_system_that_gives_no_sign_of_life_holds_nothing_up(world: World, tmp_path: Path) -> None:
+    class Hanging(Stage):
+        asked_for_life = 0
+
+        async def ensure_asked(self) -> None:
+            self.asked_for_life += 1
+            await asyncio.sleep(60)
+
+    stage = Hanging()
+    world.put(ADA, "plain.ipynb", notebook("x = 1"))
+    running = runs_of(world, tmp_path, executor=stage)
+    async with following(running):
+        run = await running.start(ME, PLAIN)
+        await state(running, ADA, run, lambda now: now.state == "running")
+        stage.end()
+        await finished(running, ADA, run)
+    assert stage.asked_for_life == 1
+
+
 def made(id: str, owner: str, *, minute: int = 0, facility: str = "here") -> Run:
     at = datetime(2026, 3, 1, 12, minute, tzinfo=UTC)
     return Run(id, owner, "T", Snapshot("h", "n", ()), {}, "apps", "small", facility, at)

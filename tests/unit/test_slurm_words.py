@@ -16,6 +16,7 @@ from hub_service.clusters import runs_folder, slurm_of
 from hub_service.settings import Settings
 from tests.portal_parts import World
 from vaas.errors import Forbidden, Invalid, Unavailable
+from vaas.executors import clusters
 from vaas.executors.accounts import account_of
 from vaas.executors.base import Job
 from vaas.executors.programs import answer_of
@@ -210,6 +211,38 @@ async def test_a_system_that_did_not_answer_is_silent_until_it_does(
     answers.say("squeue", "43\n")
     await answers.executor.submit(job)
     assert not answers.executor.silent
+
+
+async def test_what_nobody_asks_is_asked_for_a_sign_of_life_as_who_asked_last(
+    answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(answers.folder))
+    await answers.executor.ensure_asked()
+    assert not (answers.folder / "calls").exists(), "there is no program, and nobody has asked"
+    monkeypatch.undo()
+    answers.say("sbatch", "43\n")
+    await answers.executor.submit(answers.job())
+    before = len(answers.calls)
+    answers.say("sinfo", "slurm_load_partitions: Unable to contact slurm controller (connect failure)", wrong=True)
+    await answers.executor.ensure_asked()
+    assert len(answers.calls) == before and not answers.executor.silent, "it was asked a moment ago"
+    monkeypatch.setattr(clusters, "_RESTED", 0.0)
+    await answers.executor.ensure_asked()
+    assert answers.calls[-1] == f"{ME} sinfo --noheader --format=%a" and answers.executor.silent
+    (answers.folder / "sinfo.wrong").unlink()
+    await answers.executor.ensure_asked()
+    assert not answers.executor.silent
+
+
+async def test_before_anybody_asks_it_is_asked_as_the_portals_own_account(
+    answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = answers.folder / "sinfo"
+    program.write_text("#!/bin/sh\necho Unable to contact slurm controller >&2; exit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{answers.folder}:/usr/bin:/bin")
+    await answers.executor.ensure_asked()
+    assert answers.executor.silent
 
 
 async def test_a_program_that_hangs_or_is_missing_is_a_cluster_that_does_not_answer() -> None:

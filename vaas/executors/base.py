@@ -52,6 +52,10 @@ class Executor(ABC):
         """Whether the system did not answer when it was asked last, a short while ago."""
         return False
 
+    async def ensure_asked(self) -> None:
+        """Ask for a sign of life what nobody has asked for a minute; no-op where that says nothing. Raises nothing."""
+        return
+
     @abstractmethod
     async def submit(self, job: Job) -> str:
         """Hand the job over and return what the system calls it; once for each id: the same again is a no-op."""

@@ -9,6 +9,7 @@ import math
 import os
 import re
 import shlex
+import shutil
 import time
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -29,6 +30,8 @@ _REF = re.compile(rf"(\d{{1,12}})/([a-z_][a-z0-9_.-]{{0,31}})/({_NAME.pattern})"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 #: So long (seconds) nobody knows better where nothing is asked any more: what waits is tried twice a minute.
 _REMEMBERED = 120.0
+#: It is asked for a sign of life so long (seconds) after the last question.
+_RESTED = 60.0
 _LOST = JobState("lost", "The cluster knows nothing of it any more.")
 
 
@@ -85,14 +88,28 @@ class ClusterExecutor(Executor):
     ``kept`` is a folder of ours in which it is noted what was submitted; no job sees it.
     """
 
+    #: Asks the system something small.
+    _SMALL: tuple[str, ...]
+
     def __init__(self, shared: Shared, kept: Path) -> None:
         self._shared, self._kept = shared, kept
-        self._unanswered = -math.inf
+        #: When it was asked last, by whom, and when it did not answer.
+        self._asked, self._asker, self._unanswered = -math.inf, "", -math.inf
 
     @property
     def silent(self) -> bool:
         """Whether the system did not answer when it was asked last. What waits asks it again and again."""
         return time.monotonic() - self._unanswered < _REMEMBERED
+
+    async def ensure_asked(self) -> None:
+        """Ask it as who asked last. Before anybody did, as the portal's own account, where that has its programs."""
+        if time.monotonic() - self._asked < _RESTED:
+            return
+        with contextlib.suppress(Unavailable):
+            if self._asker:
+                await self._run(self._asker, self._SMALL)
+            elif await asyncio.to_thread(shutil.which, self._SMALL[0]):
+                await self._heard(self._SMALL)
 
     async def submit(self, job: Job) -> str:
         """Submit the job; one that the system has or had under its name is not submitted again."""
@@ -189,8 +206,14 @@ class ClusterExecutor(Executor):
 
     async def _run(self, owner: str, command: Sequence[str], given: str = "") -> str:
         """Run one of the system's programs as the person and return what it says."""
+        self._asker = owner
+        return await self._heard([*as_account(self._shared.prefix, owner), *command], given)
+
+    async def _heard(self, command: Sequence[str], given: str = "") -> str:
+        """Return what it says, and note whether anything stands behind it."""
+        self._asked = time.monotonic()
         try:
-            said = await self._answer([*as_account(self._shared.prefix, owner), *command], given)
+            said = await self._answer(command, given)
         except Unavailable as error:
             self._unanswered = time.monotonic() if isinstance(error, Silent) else -math.inf
             raise

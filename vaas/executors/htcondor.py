@@ -57,6 +57,8 @@ class Pool(Shared):
 class HtcondorExecutor(ClusterExecutor):
     """Jobs by condor_submit, condor_q, condor_history and condor_rm, each run as the job's owner."""
 
+    _SMALL = ("condor_q", "-totals")
+
     def __init__(self, pool: Pool, kept: Path) -> None:
         super().__init__(pool, kept)
         self._lines = pool.lines

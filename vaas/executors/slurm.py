@@ -77,6 +77,8 @@ class Cluster(Shared):
 class SlurmExecutor(ClusterExecutor):
     """Jobs by sbatch, squeue, sacct and scancel, each run as the job's owner."""
 
+    _SMALL = ("sinfo", "--noheader", "--format=%a")
+
     def __init__(self, cluster: Cluster, kept: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(cluster, kept)
         self._cluster, self._clock = cluster, clock

@@ -125,6 +125,8 @@ class Queue:
         #: What is done for which run at the moment, and until when nothing is, as it failed.
         self._busy: dict[str, asyncio.Task[None]] = {}
         self._again: dict[str, float] = {}
+        #: What asks for a sign of life, or has asked, by kind.
+        self._asking: dict[str, asyncio.Task[None]] = {}
 
     async def step(self) -> None:
         """Look once at all that is not over."""
@@ -136,6 +138,12 @@ class Queue:
             self._begin(run, self._hand_over)
         # What takes long goes on meanwhile.
         await asyncio.sleep(0)
+
+    async def ensure_asked(self) -> None:
+        """See to it that it is known whether each batch system answers, and wait for none."""
+        for kind, executor in self._executors.items():
+            if kind not in self._asking or self._asking[kind].done():
+                self._asking[kind] = asyncio.create_task(executor.ensure_asked())
 
     def hurry(self, run_id: str) -> None:
         """Look at the run with the next step, whatever could not be done with it before."""
@@ -160,9 +168,10 @@ class Queue:
 
     async def close(self) -> None:
         """End what is under way: another process goes on with it."""
-        for task in self._busy.values():
+        tasks = [*self._busy.values(), *self._asking.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._busy.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _next(self, runs: Sequence[Run]) -> list[Run]:
         under_way = [run for run in runs if (_handed(run) and "outcome" not in run.progress) or run.id in self._busy]

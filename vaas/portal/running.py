@@ -40,8 +40,8 @@ _MOST_LOG = 200_000
 _NEWS = timedelta(days=14)
 #: Seconds between two looks at the queue, and at schedules; and after which a process without a word counts as dead.
 _OFTEN, _SCHEDULES, _LEASE = 1.0, 5.0, 30.0
-#: And between two at what others left behind.
-_SWEEP = 600.0
+#: And between two at what others left behind, and at whether batch systems were asked for a sign of life.
+_SWEEP, _ASKED = 600.0, 10.0
 
 
 class Running:
@@ -293,7 +293,9 @@ class Running:
     async def follow(self) -> None:
         """Hand over, look after and collect what is in the queue, and start what is due; until cancelled."""
         told = float("-inf")
-        steps = (_Step(self._schedules.step, _SCHEDULES), _Step(self._queue.sweep, _SWEEP), _Step(self._queue.step, 0))
+        queue = self._queue
+        often = (self._schedules.step, _SCHEDULES), (queue.sweep, _SWEEP), (queue.ensure_asked, _ASKED), (queue.step, 0)
+        steps = [_Step(work, every) for work, every in often]
         try:
             while True:
                 now = time.monotonic()
