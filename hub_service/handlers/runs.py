@@ -164,11 +164,18 @@ class RunsPage(Page):
                 (each, words_of(each.cron, each.zone), local(each, [each.until])[0], local(each, running.times(each)))
                 for each in running.schedules(self.visitor)
             ],
+            "left_out": left_out,
             "progress_words": progress_words,
             "text_of": text_of,
         }
         running.seen(self.visitor)
         self.show("runs.html", title="My runs", context=context)
+
+
+def left_out(schedule: Schedule) -> tuple[datetime, str] | None:
+    """Return when its last time was left out and why, None where it was not."""
+    said = schedule.asked.get("left_out")
+    return (datetime.fromisoformat(said["at"]), str(said["why"])) if said else None
 
 
 def local(schedule: Schedule, times: Sequence[datetime]) -> list[datetime]:

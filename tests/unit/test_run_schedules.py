@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hub_service.handlers.runs import local
+from hub_service.handlers.runs import left_out, local
 from hub_service.recurring import words_of
 from hub_service.run_form import until as last_day
 from hub_service.run_json import schedule_json
@@ -79,10 +79,13 @@ async def test_while_the_one_before_is_not_over_none_begins(world: World, runnin
         world.clock.forward(hours=1)
         await running._schedules.step()
     assert len(running.runs(ME)) == 1
+    out = left_out(running.schedules(ME)[0])
+    assert out == (datetime(2026, 3, 1, 15, tzinfo=UTC), "the run before had not ended")
     over(world)
     world.clock.forward(hours=1)
     await running._schedules.step()
-    assert len(running.runs(ME)) == 2
+    assert len(running.runs(ME)) == 2 and left_out(running.schedules(ME)[0]) is None
+    assert {tuple(run.asked) for run in running.runs(ME)} == {tuple(PLAIN)}
 
 
 async def test_it_ends_when_it_was_said(world: World, running: Running) -> None:
@@ -90,6 +93,7 @@ async def test_it_ends_when_it_was_said(world: World, running: Running) -> None:
     world.clock.forward(hours=2)
     await running._schedules.step()
     assert len(running.runs(ME)) == 1 and "come to its end" in ended(running)
+    assert running.news(ME) == 0, "it is no news"
     over(world)
     world.clock.forward(days=30)
     await running._schedules.step()
@@ -122,6 +126,33 @@ async def test_what_is_not_offered_any_more_ends_it(world: World, running: Runni
     world.clock.forward(hours=1)
     await running._schedules.step()
     assert "environment" in ended(running) and running.runs(ME) == []
+
+
+async def test_one_that_ends_by_itself_is_news_and_tells_who_is_told_of_its_runs(world: World, tmp_path: Path) -> None:
+    sent: list[tuple[str, str, str]] = []
+
+    class Box:
+        def takes(self, address: str) -> bool:
+            return True
+
+        async def send(self, address: str, subject: str, text: str) -> None:
+            sent.append((address, subject, text))
+
+    world.put(ADA, "plain.ipynb", notebook(markdown("# Plain"), "x = 1"))
+    running = runs_of(world, tmp_path, post=Box())
+    until = world.clock.time + timedelta(days=3)
+    await running.schedule(ME, PLAIN, cron=HOURLY, until=until, email="ada@example.org")
+    world.core.offering = replace(world.core.offering, environments=())
+    world.clock.forward(hours=1)
+    for _ in range(2):
+        await running._schedules.step()
+    await world.settle()
+    ((address, subject, text),) = sent
+    assert (address, subject) == ("ada@example.org", "The schedule of “Plain” has ended.")
+    assert ended(running) in text and "runs/#schedules" in text
+    assert (running.news(ME), running.news(Visitor(BOB))) == (1, 0)
+    running.seen(ME)
+    assert running.news(ME) == 0 and "environment" in ended(running)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from vaas import housekeeping
 from vaas.errors import Conflict, StorageFull, Unavailable, VaasError
-from vaas.launching import Run
+from vaas.launching import Run, Schedule
 from vaas.model import User
 from vaas.portal.core import Core
 from vaas.portal.environments import Environments
@@ -102,29 +102,34 @@ class Results:
 
         For the runs over one table it is one, when the last of them has ended.
         """
-        address = str(run.asked.get("email", ""))
-        if self.post is None or not address or not self.post.takes(address):
-            return
         said, error, page = f"“{run.title}” {_WORDS[run.state]}.", run.error, f"runs/{run.id}/"
         if run.series:
             same = self._series(run)
             if not all(each.over for each in same):
                 return
             said, error, page = _all_ended(run.series_title, same), "", f"runs/series/{run.series}"
-        if not self._may_tell(run):
+        self._tell(run, said, error, page)
+
+    def tell_of_end(self, schedule: Schedule, why: str) -> None:
+        """Send an e-mail to who asked for some about its runs, in the background: there will be none any more."""
+        self._tell(schedule, f"The schedule of “{schedule.title}” has ended.", why, "runs/#schedules")
+
+    def _tell(self, of: Run | Schedule, said: str, error: str, page: str) -> None:
+        address = str(of.asked.get("email", ""))
+        if self.post is None or not address or not self.post.takes(address) or not self._may_tell(of.owner):
             return
         look = f"Look at it: {self._core.public_url}{page}"
-        lines = [said, *([error] if error else []), look, "", f"{run.owner} asked the portal to tell this address."]
+        lines = [said, *([error] if error else []), look, "", f"{of.owner} asked the portal to tell this address."]
         self._core.spawn(self._send(self.post, address, said, "\n".join(lines)))
 
-    def _may_tell(self, run: Run) -> bool:
-        """Count an e-mail for the run's owner; False where there were as many today as may be."""
+    def _may_tell(self, owner: str) -> bool:
+        """Count an e-mail for the owner; False where there were as many today as may be."""
         if self._day != self._core.now().date():
             self._told, self._day = Counter(), self._core.now().date()
-        self._told[run.owner] += 1
-        if self._told[run.owner] == self._core.limits.emails_each + 1:
-            _log.warning("No more e-mails are sent today for runs of %s", run.owner)
-        return self._told[run.owner] <= self._core.limits.emails_each
+        self._told[owner] += 1
+        if self._told[owner] == self._core.limits.emails_each + 1:
+            _log.warning("No more e-mails are sent today for runs of %s", owner)
+        return self._told[owner] <= self._core.limits.emails_each
 
     async def _send(self, post: Post, address: str, subject: str, text: str) -> None:
         try:

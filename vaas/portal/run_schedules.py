@@ -23,13 +23,17 @@ NextTime = Callable[[str, datetime, str], datetime | None]
 #: So many times in a row are looked at for whether they are too near to each other.
 _LOOKED_AT = 20
 _LONGEST = 200
+#: What is noted of a schedule and not of its runs.
+_NOTED = frozenset({"ended", "left_out", "seen"})
 
 
 class Schedules:
-    """The schedules of each person."""
+    """The schedules of each person; ``tell`` hears of each that something has ended, and of what."""
 
-    def __init__(self, core: Core, sources: Sources, next_time: NextTime) -> None:
-        self._core, self._sources, self._next = core, sources, next_time
+    def __init__(
+        self, core: Core, sources: Sources, next_time: NextTime, tell: Callable[[Schedule, str], None]
+    ) -> None:
+        self._core, self._sources, self._next, self._tell = core, sources, next_time, tell
 
     def times(self, schedule: Schedule, *, most: int = 3) -> list[datetime]:
         """Return its next times; none when it has ended."""
@@ -78,6 +82,19 @@ class Schedules:
             records.schedules.save(made)
         return made
 
+    def news(self, name: str) -> list[Schedule]:
+        """Return the person's that something has ended since they looked last."""
+        with self._core.database.begin() as records:
+            found = records.schedules.of(name)
+        return [each for each in found if each.asked.get("ended") and not each.asked.get("seen")]
+
+    def seen(self, name: str) -> None:
+        """Take note that the person has looked at what has ended."""
+        for each in self.news(name):
+            with self._core.database.begin() as records:
+                if records.schedules.get(each.id):
+                    records.schedules.save(replace(each, asked={**each.asked, "seen": True}))
+
     def of(self, user: User) -> list[Schedule]:
         """Return the person's, the newest first."""
         with self._core.database.begin() as records:
@@ -119,9 +136,10 @@ class Schedules:
             self._end(schedule, error.message)
             return
         goes_on = following is not None and following <= schedule.until
-        moved = replace(schedule, due=following if goes_on else None)
-        if not goes_on:
-            moved = replace(moved, asked={**schedule.asked, "ended": "It has come to its end."})
+        asked = {name: value for name, value in schedule.asked.items() if name != "left_out"}
+        # Its end is what its person said, and no news.
+        asked |= {} if goes_on else {"ended": "It has come to its end.", "seen": True}
+        moved = replace(schedule, due=following if goes_on else None, asked=asked)
         with self._core.database.begin() as records:
             current = records.schedules.get(schedule.id)
             if current is None or current.due != schedule.due:
@@ -131,7 +149,10 @@ class Schedules:
             waiting = [each for each in records.runs.open() if each.owner == schedule.owner]
             before = any(each.schedule == schedule.id for each in waiting)
             if before or len(waiting) >= self._core.limits.runs_queued:
-                _log.info("Schedule %s is left out once: what it began before is not over.", schedule.id)
+                why = "the run before had not ended" if before else "too many runs were waiting"
+                _log.info("Schedule %s is left out once: %s.", schedule.id, why)
+                out = {"left_out": {"at": now.isoformat(), "why": why}}
+                records.schedules.save(replace(moved, snapshot=current.snapshot, asked={**asked, **out}))
                 return
             records.runs.save(run)
             records.runs.trim(run.owner, keep=self._core.limits.runs_kept)
@@ -139,8 +160,11 @@ class Schedules:
     def _end(self, schedule: Schedule, why: str) -> None:
         _log.info("Schedule %s of %s ends: %s", schedule.id, schedule.owner, why)
         with self._core.database.begin() as records:
-            if records.schedules.get(schedule.id):
+            known = records.schedules.get(schedule.id) is not None
+            if known:
                 records.schedules.save(replace(schedule, due=None, asked={**schedule.asked, "ended": why}))
+        if known:
+            self._tell(schedule, why)
 
     def _first(self, cron: str, now: datetime, zone: str) -> datetime:
         """Return the first time. Raises Invalid for what is none, or comes too often."""
@@ -169,6 +193,6 @@ def _run(schedule: Schedule, id: str, now: datetime) -> Run:
         size=schedule.size,
         facility=schedule.facility,
         created=now,
-        asked=schedule.asked,
+        asked={name: value for name, value in schedule.asked.items() if name not in _NOTED},
         schedule=schedule.id,
     )

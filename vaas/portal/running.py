@@ -88,7 +88,7 @@ class Running:
         more: Any = {"things": things, "results": self._results, "holder": holder, "kernel": kernel}
         self._queue = Queue(core, executors, spool, **more)
         self._orders = Orders(core, frozenset(executors), self._sources, things, post)
-        self._schedules = Schedules(core, self._sources, next_time)
+        self._schedules = Schedules(core, self._sources, next_time, self._results.tell_of_end)
 
     async def form(self, visitor: Visitor, asked: Mapping[str, Any]) -> Form:
         """Return what is asked before this notebook is run. Raises NotFound, Forbidden, Invalid, Unavailable."""
@@ -239,11 +239,12 @@ class Running:
         return self._results.sent
 
     def news(self, visitor: Visitor) -> int:
-        """Return how many runs ended since the person looked last: a number for the navigation, 0 for nobody."""
+        """Return how many runs ended since the person looked last, and schedules by themselves; 0 for nobody."""
         if visitor.user is None:
             return 0
         with self._core.database.begin() as records:
-            return len(records.runs.unseen(visitor.user.name, since=self._core.now() - _NEWS))
+            runs = len(records.runs.unseen(visitor.user.name, since=self._core.now() - _NEWS))
+        return runs + len(self._schedules.news(visitor.user.name))
 
     def seen(self, visitor: Visitor) -> None:
         """Take note that the person has looked at what ended."""
@@ -252,6 +253,7 @@ class Running:
                 run = records.runs.get(run_id)
                 if run is not None:
                     records.runs.note(run_id, progress={**run.progress, "seen": True})
+        self._schedules.seen(visitor.name)
 
     async def schedule(
         self,
