@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.notebooks import code, notebook
 from tests.run_parts import lab_python
 from vaas.errors import Invalid, Unavailable
 from vaas.executors.inspecting import Inspector
+from vaas.lab.assigning import LANGUAGES
 
 pytestmark = pytest.mark.app
 
@@ -79,6 +81,53 @@ years == 4
     ]
 
 
+VALUES = {
+    "n": 3,
+    "big": -12,
+    "rate": -0.5,
+    "said": 'it is "so", # 5L; % a/b',
+    "plain": "tides",
+    "deep": True,
+    "flat": False,
+    "names": ["a", "b; c, d"],
+    "numbers": [1, 2],
+}
+
+
+@pytest.mark.parametrize("kernel", [*LANGUAGES])
+async def test_what_papermill_writes_in_a_language_is_read_in_it(inspect: Inspector, kernel: str) -> None:
+    found = await inspect(parameters(written(kernel), kernel=kernel, language="of that kernel"))
+    assert {each["name"]: each["default"] for each in found} == VALUES
+
+
+def written(kernel: str) -> str:
+    """Return the values as papermill writes them for this kernel, by the Python that has it."""
+    code = "import json, sys; from papermill.translators import papermill_translators as known; "
+    code += f"print(known.find_translator({kernel!r}, '').codify(json.load(sys.stdin)))"
+    asked = [str(lab_python()), "-c", code]
+    return subprocess.run(asked, input=json.dumps(VALUES), capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize(
+    ("kernel", "line", "name", "default", "help"),
+    [
+        ("bash", "export FILE=data/tides.csv  # where", "FILE", "data/tides.csv", "where"),
+        ("scala", "val years: Int = 10 // how many", "years", 10, "how many"),
+        ("matlab", "names = ['a' 'b']; % who", "names", ["a", "b"], "who"),
+        ("matlab", "said = 'it''s';", "said", "it's", ""),
+        (".net-csharp", "double rate = 0.5f; // a year", "rate", 0.5, "a year"),
+        (".net-fsharp", "let mutable rate = 1e-3 // a year", "rate", 0.001, "a year"),
+        (".net-powershell", "[int]$n = 3 # how many", "n", 3, "how many"),
+        ("julia", "n::Int = 3 # how many", "n", 3, "how many"),
+    ],
+)
+async def test_what_people_write_in_a_language_is_read(
+    inspect: Inspector, kernel: str, line: str, name: str, default: object, help: str
+) -> None:
+    (found,) = await inspect(parameters(line, kernel=kernel, language="of that kernel"))
+    assert (found["name"], found["default"], found["help"], found["is"]) == (name, default, help, True)
+
+
 async def test_notebooks_without_parameters_and_in_other_languages_have_none(inspect: Inspector) -> None:
     assert await inspect(notebook("x = 1")) == []
     assert await inspect(parameters("x = 1", kernel="odd", language="klingon")) == []
@@ -104,7 +153,9 @@ async def test_notebooks_without_parameters_and_in_other_languages_have_none(ins
         "\n".join(f"x{n} = " + " " * 1990 + '"' for n in range(25)),
     ],
 )
-@pytest.mark.parametrize(("kernel", "language"), [("python3", "python"), ("ir", "R")])
+@pytest.mark.parametrize(
+    ("kernel", "language"), [("python3", "python"), ("ir", "R"), ("bash", "bash"), (".net-powershell", "pwsh")]
+)
 async def test_hostile_cells_take_no_time_and_run_nothing(
     inspect: Inspector, source: str, kernel: str, language: str
 ) -> None:

@@ -1,6 +1,6 @@
 """Inspecting a notebook: ``python -m vaas.lab.inspect`` reads one and says which parameters it has, as JSON.
 
-Nothing of it is executed: papermill reads the cell with the tag "parameters" line by line, and of R and Julia, which it
+Nothing of it is executed: papermill reads the cell with the tag "parameters" line by line, and of languages that it
 writes but does not read, we do. The notebook is foreign, so that this is a process of its own, with little time and
 memory.
 """
@@ -17,6 +17,7 @@ from typing import Any
 
 from vaas import notebook
 from vaas.errors import Invalid
+from vaas.lab.assigning import LANGUAGES, assigned
 
 __all__ = ["main", "parameters_of"]
 
@@ -25,12 +26,6 @@ _MEMORY, _SECONDS = 1_000_000_000, 10
 _MOST_CELL, _MOST_LINE, _MOST_SAID = 50_000, 2_000, 1_000
 _MOST = 100
 _NAME = re.compile(r"[A-Za-z_]\w{0,99}\Z")
-#: Name, value and comment of a line of R or Julia; a sign in a string begins no comment.
-_ASSIGNED = re.compile(
-    r"""\s*+([A-Za-z_]\w{0,99})\s*+(?:<-|=(?!=))\s*+((?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^"'#])++)(?:#(.*))?\Z"""
-)
-#: "0.5" of another language's notebook is JSON as well.
-_WORDS = {"TRUE": True, "FALSE": False, "true": True, "false": False, "NULL": None, "nothing": None}
 
 
 def parameters_of(data: bytes) -> list[dict[str, Any]]:
@@ -42,40 +37,26 @@ def parameters_of(data: bytes) -> list[dict[str, Any]]:
     cell = next((each for each in parsed.cells if each.kind == "code" and "parameters" in each.tags), None)
     if cell is None:
         return []
-    from papermill.exceptions import PapermillException
-    from papermill.translators import JuliaTranslator, RTranslator, papermill_translators
-
     # What is longer than a person writes by hand could take a regular expression for ever.
     lines = [line for line in cell.source[:_MOST_CELL].splitlines() if len(line) <= _MOST_LINE]
-    try:
-        language = "R" if parsed.language == "r" else parsed.language
-        translator = papermill_translators.find_translator(parsed.kernel, language)
-        if translator in {RTranslator, JuliaTranslator}:
-            found = [each for line in lines if (each := _assigned(line, in_r=translator is RTranslator))]
-        else:
-            found = translator.inspect({"source": "\n".join(lines)})
-    except (NotImplementedError, PapermillException):
-        return []
+    found = _found(lines, kernel=parsed.kernel, language="R" if parsed.language == "r" else parsed.language)
     named = {each.name: each for each in found if _NAME.match(each.name)}
     return [_said(each) for each in list(named.values())[:_MOST]]
 
 
-def _assigned(line: str, *, in_r: bool) -> Any:
-    """Return the parameter that a line of R or Julia sets, None where it sets none."""
+def _found(lines: Sequence[str], *, kernel: str, language: str) -> list[Any]:
+    """Return what is set in the lines, as papermill says it; nothing in a language that it does not write either."""
+    from papermill.exceptions import PapermillException
     from papermill.models import Parameter
+    from papermill.translators import papermill_translators
 
-    found = _ASSIGNED.match(line)
-    if found is None:
-        return None
-    name, text, said = found[1], found[2].strip(), (found[3] or "").strip()
-    kind = "None"
-    if in_r:
-        if vector := re.fullmatch(r"c\((.*)\)", text):
-            text = f"[{vector[1]}]"
-        kind = "float" if re.fullmatch(r"-?\d+", text) else kind
-        if re.fullmatch(r"[\d\s\[\],.L-]*", text):  # no string
-            text = text.replace("L", "")
-    return Parameter(name=name, inferred_type_name=kind, default=text, help=said)
+    if own := LANGUAGES.get(kernel) or LANGUAGES.get(language):
+        return [Parameter(*each) for each in assigned(lines, own)]
+    try:
+        found: list[Any] = papermill_translators.find_translator(kernel, language).inspect({"source": "\n".join(lines)})
+    except (NotImplementedError, PapermillException):
+        return []
+    return found
 
 
 def _said(found: Any) -> dict[str, Any]:
@@ -88,8 +69,6 @@ def _said(found: Any) -> dict[str, Any]:
 def _value(text: str) -> tuple[Any, bool]:
     """Return the value that is written there if JSON has it, and whether it does."""
     text = text.rstrip(";").strip()
-    if text in _WORDS:
-        return _WORDS[text], True
     call = re.fullmatch(r"Path\((.*)\)", text)  # of the file that it names
     try:
         value = ast.literal_eval(call[1] if call else text)

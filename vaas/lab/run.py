@@ -125,7 +125,9 @@ def _prepared(folder: Path, job: Mapping[str, Any], status: Status) -> Keeper:
     values = {**(job.get("parameters") or {}), **_things(folder, job)}
     cells = len(nb.cells)
     if values:
-        nb = parameterize_notebook(nb, values, kernel_name="chosen", language=language)
+        # Of some languages papermill knows only what their own kernels are called.
+        kernel = str(nb.metadata.get("kernelspec", {}).get("name") or "chosen")
+        nb = parameterize_notebook(nb, values, kernel_name=kernel, language=language)
     return Keeper(nb, folder / jobs.OUT / jobs.EXECUTED, cells=cells, tell=status.tell)
 
 
