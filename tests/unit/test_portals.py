@@ -20,6 +20,7 @@ from hub_service.portals import OtherPortals, rebuilt
 from tests.portal_fixture import free_ports
 from tests.portal_parts import NOBODY, PUBLIC_URL, World
 from tests.servers import raw, recorded, web
+from tests.unit.test_handlers import client
 from vaas.http import Http
 from vaas.portal.facilities import Facilities, Neighbour
 
@@ -98,6 +99,23 @@ async def test_a_real_portal_lists_another_one(world: World, site: str) -> None:
     await portals.ask()
     (told,) = valid(world, portals)
     assert told["state"] == "answers" and told["site"]["software"].startswith("VaaS ")
+
+
+async def test_portals_that_list_each_other_say_what_they_offer_and_not_what_the_other_says(
+    world: World, site: str
+) -> None:
+    port = int(site.split(":")[2].split("/")[0])
+    portals = OtherPortals([PortalElsewhere("Twin", site)], Http(allowed_private=(f"127.0.0.1:{port}",)))
+    # The other one has this one in its list, too.
+    world.portal.facilities = Facilities(world.core, neighbours=portals)
+    for _ in range(3):
+        await portals.ask()
+    (told,) = valid(world, portals)
+    assert told["state"] == "answers" and "portals" not in told
+    async with client(site, "") as stranger:
+        (listed,) = (await stranger.get("api/facilities?all=1")).json()["portals"]
+        assert listed == told
+        assert (await stranger.get("facilities")).text.count("Twin") == 1
 
 
 async def test_all_are_asked_at_once_and_who_is_silent_is_named(world: World) -> None:
