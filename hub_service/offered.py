@@ -138,7 +138,7 @@ def _too_large(facility: Facility, offering: Offering, room: tuple[int, int]) ->
 
 def _why_too_large(size: Size, room: tuple[int, int]) -> str:
     if size.gpus:
-        return "No GPU is let into the walls of what runs on this machine."
+        return "What runs on this machine gets no GPU."
     return f"This machine has {room[0]} cores and {room[1] / _GB:.1f} GB of memory."
 
 

@@ -98,13 +98,13 @@ def test_what_this_machine_does_not_have_is_not_offered_on_it() -> None:
         {
             "cores": "This machine has 2 cores and 8.0 GB of memory.",
             "memory": "This machine has 2 cores and 8.0 GB of memory.",
-            "gpu": "No GPU is let into the walls of what runs on this machine.",
+            "gpu": "What runs on this machine gets no GPU.",
         },
         {},
     ]
     said = " ".join(gaps(offering, can))
     assert "“cores” is not offered at “here”" in said and "“memory” is not offered" in said and "far" not in said
-    assert "“gpu” is not offered at “here”: no GPU" in said
+    assert "“gpu” is not offered at “here”: what runs on this machine gets no GPU" in said
     none = connected(Offering((here,), (), sizes), replace(LOCAL, room=(1, GB // 2))).facilities[0]
     assert none.about["status"] == "down" and "smaller than each size" in none.about["note"]
 

@@ -242,7 +242,7 @@ def test_what_took_more_memory_gets_a_size_that_has_it() -> None:
     assert {each.size.id for each in found if each.tight} == {"small"} and all(each.possible for each in found)
     (place,) = places(found)
     told = {each["value"].id: each["short"] for each in place["sizes"]}
-    assert told == {"small": "less memory than its check took", "large": ""}
+    assert told == {"small": "It has less memory than the check took.", "large": ""}
 
 
 def test_what_works_with_a_gpu_alone_gets_a_size_that_has_one() -> None:
@@ -251,7 +251,7 @@ def test_what_works_with_a_gpu_alone_gets_a_size_that_has_one() -> None:
     asks, can_do_without = read("import cupy"), read("try:\n    import cupy\nexcept ImportError:\n    cupy = None")
     found = choices(whole, needs_of(asks), ADA)
     assert named(found) == ["far full gpu", "far full large"]
-    assert [each.short for each in found] == ["", "has no GPU, which it needs"]
+    assert [each.short for each in found] == ["", "It has no GPU, and the notebook imports what works with one alone."]
     assert named(choices(whole, needs_of(can_do_without), ADA)) == ["far full large", "far full gpu"]
 
 

@@ -47,6 +47,7 @@ _OWN, _IMAGE = "lock", "image"
 _ASKED = {"facility": "place", "environment": "environment", "size": "size"}
 #: What can be imported where there is no GPU as well is not among them.
 _GPU = frozenset({"cudf", "cugraph", "cuml", "cupy", "cupyx", "cuspatial", "pycuda", "tensorrt", "triton"})
+_BARE = "It has no GPU, and the notebook imports what works with one alone."
 #: Bytes of modules that are read for what they import.
 _MOST_OWN = 2_000_000
 #: What counts as missing where nobody knows: more than nothing, less than one that is known to be.
@@ -127,9 +128,9 @@ class Choice:
 
     @property
     def short(self) -> str:
-        """What the size is short of, in words; "" where it has what is needed, as far as that is known."""
-        said = ("has no GPU, which it needs", self.bare), ("less memory than its check took", self.tight)
-        return ", ".join(words for words, is_so in said if is_so)
+        """What the size is short of, in sentences; "" where it has what is needed, as far as that is known."""
+        said = (_BARE, self.bare), ("It has less memory than the check took.", self.tight)
+        return " ".join(words for words, is_so in said if is_so)
 
 
 def needs_of(
