@@ -123,16 +123,22 @@ def _place(these: list[Choice]) -> dict[str, Any]:
     lacks = best.facility.lacks_sizes
     # What holds for a size says nothing of an environment, nor the other way round.
     environments = _options((each for each in these if each.size.id not in lacks), "environment")
-    sizes = [{**each, "why_not": lacks.get(each["value"].id, "")} for each in _options(these, "size")]
+    sizes = [_size(each, lacks.get(each["value"].id, "")) for each in _options(these, "size")]
+    order = [*best.facility.sizes, *lacks]
     return {
         "facility": best.facility,
         "why_not": "" if best.possible else best.why_not,
         "environments": environments,
-        "sizes": [{**each, "words": room_words(each["value"])} for each in sizes],
+        # The best is chosen already; people look for them in the site's order, from small to large.
+        "sizes": sorted(sizes, key=lambda each: order.index(each["value"].id)),
         "environment": best.environment.id,
         "size": best.size.id,
         "missing": best.missing or (),
     }
+
+
+def _size(option: dict[str, Any], why_not: str) -> dict[str, Any]:
+    return {**option, "why_not": why_not, "words": room_words(option["value"])}
 
 
 def _options(these: Iterable[Choice], name: str) -> list[dict[str, Any]]:

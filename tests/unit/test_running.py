@@ -111,7 +111,7 @@ async def test_a_batch_system_that_gives_no_sign_of_life_holds_nothing_up(world:
     running = runs_of(world, tmp_path, executor=stage)
     async with following(running):
         run = await running.start(ME, PLAIN)
-        await state(running, ADA, run, lambda now: now.state == "running")
+        await state(running, ADA, run, lambda now: bool(now.ref))
         stage.end()
         await finished(running, ADA, run)
     assert stage.asked_for_life == 1
