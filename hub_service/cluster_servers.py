@@ -237,6 +237,8 @@ class SlurmServers(BatchServers):
 
     kinds = ("slurm",)
     named_by = "SBATCH_JOB_NAME"
+    req_partition: str
+    _site_partition: str | None = None
 
     batch_end_named_cmd = Unicode(
         "scancel --name={vaas_name} --user={username}", help="Ends a job whose number is not known."
@@ -252,10 +254,10 @@ class SlurmServers(BatchServers):
         super().prepare_launch(plan)
         size = plan.size
         self.req_runtime = str(math.ceil(size.seconds / 60)) if size.seconds else ""
-        if size.gpus:
-            self.req_gres = f"gpu:{size.gpus}"
-        if plan.profile:
-            self.req_partition = plan.profile
+        # The Hub takes the same object for the next start: what a plan says nothing of is the site's own again.
+        if self._site_partition is None:
+            self._site_partition = str(self.req_partition)
+        self.req_partition = plan.profile or self._site_partition
         self.req_gres = f"gpu:{size.gpus}" if size.gpus else ""
 
     def state_isunknown(self) -> Any:

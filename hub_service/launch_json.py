@@ -10,8 +10,8 @@ from urllib.parse import quote, urlencode
 from hub_service.handlers.base import plain
 from hub_service.words import room_words
 from vaas.launching import Facility, Launch, Offering
+from vaas.portal.choices import Choice
 from vaas.portal.environments import own_title
-from vaas.portal.offering import Choice
 from vaas.portal.standing import COPYING, ON_THE_WAY, Standing
 from vaas.requirements import requirements_path
 

@@ -13,6 +13,7 @@ from hub_service.recurring import words_of
 from hub_service.timetable import zone_of
 from vaas.launching import Run, Schedule
 from vaas.portal.run_forms import Form
+from vaas.portal.run_schedules import asked_for
 
 __all__ = ["form_json", "progress_words", "result_url", "run_json", "schedule_json"]
 
@@ -64,12 +65,13 @@ def result_url(run: Run) -> str:
 def schedule_json(schedule: Schedule, times: Sequence[datetime]) -> dict[str, Any]:
     """Return a schedule; ``due`` is its next time, null when it has ``ended``, and ``when`` says the times in words.
 
-    ``times`` are the next few, which are told in its own zone.
+    ``times`` are the next few, which are told in its own zone. ``left_out`` says of its last time "at" and "why", where
+    that was left out.
     """
     names = ("id", "title", "cron", "zone", "created", "until", "due", "environment", "size", "facility")
     shown = {name: plain(getattr(schedule, name)) for name in names}
-    kept: dict[str, Any] = {name: plain(dict(getattr(schedule, name))) for name in ("parameters", "asked")}
-    kept["ended"] = str(schedule.asked.get("ended", ""))
+    kept: dict[str, Any] = {"parameters": plain(dict(schedule.parameters)), "asked": plain(asked_for(schedule))}
+    kept |= {"ended": str(schedule.asked.get("ended", "")), "left_out": schedule.asked.get("left_out")}
     kept["next"] = [each.astimezone(zone_of(schedule.zone)).isoformat() for each in times]
     when = words_of(schedule.cron, schedule.zone)
     return {**shown, **kept, "when": when, "notebook": schedule.snapshot.notebook}

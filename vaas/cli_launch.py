@@ -59,6 +59,8 @@ def run_launch(options: argparse.Namespace, *, every: float = 1.0) -> int:
 async def _launch(options: argparse.Namespace, every: float) -> int:
     client = cli_client.of(options)
     said = {name: getattr(options, name) for name in ("title", "environment", "size", "facility", "basket")}
+    if options.copy and not options.what.startswith("home:"):
+        raise Invalid("--copy is for notebooks of the home: home:PATH. Of all else a copy is worked on anyway.")
     copy = {"copy": True} if options.copy else {}
     now = await client.call("POST", "launches", {**said, **copy, **_asked(options.what)})
     say(f"{now['title']}: {now['page']}")

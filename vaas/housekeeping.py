@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 
-__all__ = ["ABOUT", "LOG", "MOST_ABOUT", "NAMES", "OVERVIEW", "PAGE", "SIGN", "is_overview", "of_run"]
+__all__ = [
+    *("ABOUT", "LOG", "MOST_ABOUT", "OVERVIEW", "OVERVIEWS", "PAGE", "SIGN"),
+    *("is_named", "is_overview", "of_run"),
+]
 
 #: Beside a run's results: what tells all about it, what it wrote, and how its notebook looked.
 ABOUT, LOG, PAGE = "run.json", "log.txt", "result.html"
 #: In a launch's folder: where its data are.
 OVERVIEW = "Data.md"
-NAMES = frozenset({ABOUT, LOG, PAGE, OVERVIEW})
+#: What it is called, where others are beside it.
+OVERVIEWS = re.compile(r"Data(?:-[0-9]{1,3})?\.md")
+_NAMES = frozenset({ABOUT, LOG, PAGE})
 #: The overview's first line, which no reader of Markdown shows.
 SIGN = "<!-- The portal has written this, and writes it again. -->"
 #: What tells all about a run is no larger.
 MOST_ABOUT = 5_000_000
 _TOLD = frozenset({"run", "notebook", "environment", "facility", "created", "files"})
+
+
+def is_named(name: str) -> bool:
+    """Tell whether the portal may have written a file of this name."""
+    return name in _NAMES or OVERVIEWS.fullmatch(name) is not None
 
 
 def of_run(about: bytes) -> Mapping[str, int | None]:

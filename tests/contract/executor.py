@@ -34,13 +34,18 @@ time.sleep(600)
 
 
 def job_of(
-    folder: Path, *cells: Any, id: str = "j1", size: Size = SMALL, values: Mapping[str, Any] | None = None
+    folder: Path,
+    *cells: Any,
+    id: str = "j1",
+    size: Size = SMALL,
+    values: Mapping[str, Any] | None = None,
+    language: str = "python",
 ) -> Job:
     """Return a job of a notebook with these cells, in a folder of its own."""
     place = folder / id
     (place / jobs.FILES).mkdir(parents=True)
     (place / jobs.DATA).mkdir()
-    (place / jobs.FILES / "a b.ipynb").write_bytes(notebook(*cells))
+    (place / jobs.FILES / "a b.ipynb").write_bytes(notebook(*cells, language=language))
     (place / jobs.FILES / "beside.txt").write_text("beside")
     said = {"notebook": "a b.ipynb", "parameters": dict(values or {}), "things": {}, "title": "Tides & <co>"}
     jobs.write_json(place / jobs.JOB, {**said, "kernel": kernel_of(environment())})

@@ -97,5 +97,7 @@ class LaunchedContract:
             assert [each.id for each in records.schedules.due(LATER)] == ["s1", "s0"]
             assert records.schedules.get("s1") == replace(SCHEDULE, due=NOW)
             assert len(records.schedules.of("ada")) == 4
+            assert records.schedules.ended("ada") == {"s2": dict(SCHEDULE.asked)}
+            assert records.schedules.ended("bob") == {}
             records.schedules.remove("s1")
             assert [each.id for each in records.schedules.due(LATER)] == ["s0"]

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from tests.contract.executor import ENDLESS, ExecutorContract, executed, job_of, over, status, until
+from tests.notebooks import code
 from tests.run_parts import local
 from vaas import jobs
 from vaas.errors import Invalid, NotFound
@@ -45,6 +46,19 @@ class TestLocalExecutor(ExecutorContract):
     @pytest.fixture
     def spool(self, tmp_path: Path) -> Path:
         return tmp_path / "spool"
+
+
+@pytest.mark.parametrize(("n", "added"), [(5, []), (7, ["n=7"])])
+async def test_in_other_languages_only_values_that_were_changed_are_written(
+    executor: LocalExecutor, spool: Path, n: int, added: list[str]
+) -> None:
+    # What is assigned so in Bash is Python as well, so that this machine's kernel can run it.
+    cells = code("n=5\nwith_unit='10M'", tags=["parameters"]), "print(n, with_unit)"
+    job = job_of(spool, *cells, values={"n": n, "with_unit": "10M"}, language="bash")
+    assert (await over(executor, await executor.submit(job))).state == "done"
+    written = [cell for cell in executed(job) if "injected-parameters" in cell["metadata"].get("tags", [])]
+    assert ["".join(cell["source"]).splitlines()[1:] for cell in written] == ([added] if added else [])
+    assert executed(job)[-1]["outputs"][0]["text"] == [f"{n} 10M\n"]
 
 
 async def test_without_walls_too_all_that_a_job_started_ends_with_it(spool: Path, tmp_path: Path) -> None:

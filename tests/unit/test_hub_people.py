@@ -18,6 +18,7 @@ from vaas.errors import Conflict, Forbidden, Unavailable
 from vaas.http import internal_http
 from vaas.model import User
 
+IN_THE_LOG = "It could not be started there. Those who run this site find why in the Hub's log."
 LENT, NAME, PATH = Lent(ADA, "ada's-own"), "labc123abc123", "/hub/api/users/ada/servers/labc123abc123"
 URL = "http://ada.vaas.localhost/user/ada/labc123abc123/"
 Said = tuple[int, Any]
@@ -75,6 +76,16 @@ REQUESTED = {"progress": 0, "message": "Server requested"}
             model(),
             ({"failed": True, "message": "Spawn failed: Server at http://10.0.0.7:1/x/ didn't respond in 5 seconds"},),
             ("failed", 0, "It did not answer in time."),
+        ),
+        *(
+            (model(), ({"failed": True, "message": f"Spawn failed: {said}"},), ("failed", 0, words))
+            for said, words in (
+                ("Your quota is used up.", "Your quota is used up."),
+                ("('Connection aborted.', FileNotFoundError(2, 'No such file or directory'))", IN_THE_LOG),
+                ("404 Client Error for http+docker://localhost/v1.47/containers/create: Not Found", IN_THE_LOG),
+                ("pod hubs/jupyter-ada---l0 did not start in 300 seconds!", IN_THE_LOG),
+                ("[Errno 2] No such file or directory: '/opt/vaas/lab/bin/python'", IN_THE_LOG),
+            )
         ),
         (model(), (), ("stopped", 0, "")),
     ],

@@ -273,24 +273,28 @@ def test_a_long_name_keeps_its_ending() -> None:
 
 
 def test_cells_of_a_launch_take_the_place_of_those_of_another() -> None:
-    first = with_cells(notebook("x = 1"), ["a = 1", "b = 2"], kernel="python3", title="T")
-    again = json.loads(with_cells(first, ["c = 3"], kernel="python3", title="T"))
+    first = with_cells(notebook("x = 1"), ["a = 1", "b = 2"], kernel="python3", title="T", language="python")
+    again = json.loads(with_cells(first, ["c = 3"], kernel="python3", title="T", language="python"))
     assert [cell["source"] for cell in again["cells"]] == ["c = 3", "x = 1"]
     assert len({cell["id"] for cell in again["cells"]}) == 2
 
 
 def test_a_notebook_of_another_language_gets_no_python(tmp_path: Path) -> None:
-    made = json.loads(with_cells(notebook("x <- 1", kernel="ir", language="R"), ["a = 1"], kernel="ir", title="R"))
+    made = json.loads(
+        with_cells(notebook("x <- 1", kernel="ir", language="R"), ["a = 1"], kernel="ir", title="R", language="R")
+    )
     assert [cell["source"] for cell in made["cells"]] == ["x <- 1"]
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b'{"cells": 3}', b'{"cells": [1]}'])
 def test_what_cannot_be_read_is_left_as_it_is(data: bytes) -> None:
-    assert with_cells(data, ["a = 1"], kernel="python3", title="T") == data
+    assert with_cells(data, ["a = 1"], kernel="python3", title="T", language="python") == data
 
 
 def test_a_cell_of_ours_is_marked() -> None:
-    made = json.loads(with_cells(notebook(code("x = 1", tags=["mine"])), ["a = 1"], kernel="python3", title="T"))
+    made = json.loads(
+        with_cells(notebook(code("x = 1", tags=["mine"])), ["a = 1"], kernel="python3", title="T", language="python")
+    )
     assert [cell["metadata"].get("tags") for cell in made["cells"]] == [[TAG], ["mine"]]
 
 

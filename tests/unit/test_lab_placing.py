@@ -417,8 +417,22 @@ def test_a_notebook_of_ones_own_is_left_as_it_is(shelf: Shelf, home: Path) -> No
     place(shelf, home)
     assert (home / "work" / "own.ipynb").read_bytes() == NOTEBOOK
     assert (home / "work" / "Data.md").read_text() == "mine"
+    assert "data/a.csv" in (home / "work" / "Data-2.md").read_text()
     assert (home / "work" / "data" / "a.csv").read_bytes() == b"1"
     assert (shelf.posts[-1]["folder"], shelf.posts[-1]["notebook"]) == ("work", "own.ipynb")
+
+
+def test_each_launch_of_a_notebook_of_ones_own_says_where_its_own_data_are(shelf: Shelf, home: Path) -> None:
+    (home / "work").mkdir()
+    (home / "work" / "own.ipynb").write_bytes(NOTEBOOK)
+    own = {"folder": "work", "notebook": "own.ipynb"}
+    for id, launch in ((ID, "one"), (OTHER, "two"), (ID, "one")):
+        shelf.files, shelf.said, shelf.things = {}, {**own, "id": launch * 4}, {id: b"1"}
+        place(shelf, home)
+    first, second = ((home / "work" / name).read_text() for name in ("Data.md", "Data-2.md"))
+    assert "data/a.csv" in first and "data/b.csv" not in first
+    assert "data/b.csv" in second and "data/a.csv" not in second
+    assert sorted(each.name for each in (home / "work").glob("*.md")) == ["Data-2.md", "Data.md"]
 
 
 def test_a_notebook_that_is_said_to_lie_here_and_does_not_is_named(shelf: Shelf, home: Path) -> None:
@@ -426,6 +440,33 @@ def test_a_notebook_that_is_said_to_lie_here_and_does_not_is_named(shelf: Shelf,
     with pytest.raises(NotFound, match="“own.ipynb” is not in your home there"):
         place(shelf, home)
     assert not (home / "work").exists()
+
+
+@pytest.mark.parametrize(
+    ("files", "kernel", "own"), [({}, "ir", []), ({"lesson.ipynb": notebook("x <- 1", language="R")}, "ir", ["x <- 1"])]
+)
+def test_in_r_the_notebook_gets_rs_kernel_and_nothing_in_python(
+    shelf: Shelf, home: Path, files: dict[str, bytes], kernel: str, own: list[str]
+) -> None:
+    environment = {"id": "r", "title": "R 4", "kind": "kernelspec", "where": "/usr/share/kernels/IR", "language": "R"}
+    shelf.files, shelf.things = files, {ID: b"a,b", OTHER: b"1"}
+    shelf.told = {OTHER: {"name": "", "uri": "https://x.example/1", "code": "import x"}}
+    shelf.said = {"environment": environment, "modules": None, "notebook": "lesson.ipynb" if files else ""}
+    place(shelf, home)
+    made = json.loads((home / FOLDER / shelf.posts[-1]["notebook"]).read_bytes())
+    assert made["metadata"]["kernelspec"] == {"name": kernel, "display_name": "R 4", "language": "R"}
+    assert ["".join(cell["source"]) for cell in made["cells"]] == own
+    text = (home / FOLDER / "Data.md").read_text()
+    assert '```r\ntable <- read.csv("data/a.csv")\n```' in text and "python" not in text and "import" not in text
+
+
+def test_in_an_image_a_notebook_in_another_language_keeps_its_kernel(shelf: Shelf, home: Path) -> None:
+    environment = {"id": "r", "title": "R 4", "kind": "image", "where": "registry.example/r:4", "language": "r"}
+    shelf.files = {"lesson.ipynb": notebook("x <- 1", kernel="ir", language="R")}
+    shelf.said = {"environment": environment}
+    place(shelf, home)
+    made = json.loads((home / FOLDER / "lesson.ipynb").read_bytes())
+    assert made["metadata"]["kernelspec"]["name"] == "ir"
 
 
 def test_data_alone_come_with_a_notebook_to_begin(shelf: Shelf, home: Path) -> None:
@@ -562,7 +603,15 @@ def test_what_does_not_come_whole_comes_the_next_time(shelf: Shelf, home: Path) 
             "It has more than 2 MB.",
         ),
         ([part({}, b"1"), part(END)], "did not come as it should"),
-        ([part({"file": "a.csv"}), part({}, b"1"), part(END)], "did not come whole"),
+        (
+            [
+                part({"file": "a.csv"}),
+                part({"sum": f"sha256:{hashlib.sha256().hexdigest()}"}),
+                part({}, b"1"),
+                part(END),
+            ],
+            "did not come as it should",
+        ),
         ([part({"file": "a.csv"}), part({}, b"1"), part({"sum": f"sha256:{'0' * 64}"}), part(END)], DAMAGED),
         ([b"{no json\n"], "did not come whole"),
         ([b'{"bytes": 99999999999}\n'], "did not come whole"),

@@ -93,6 +93,7 @@ class TestOfWhat:
     ) -> None:
         own = {"store": "home", "path": "work/tides.ipynb"}
         told = []
+        assert (await launching.ask(AS_ADA, own | {"copy": "0"})).asked == own
         for asked in (own, own | {"copy": "1"}):
             launch = await launching.ask(AS_ADA, asked)
             assert launch.asked == asked

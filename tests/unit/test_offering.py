@@ -20,7 +20,8 @@ from vaas.keeping import Thing
 from vaas.launching import Environment, Facility, Offering, Size
 from vaas.model import File, Snapshot
 from vaas.notebook import Notebook, parse
-from vaas.portal.offering import Choice, Needs, choices, chosen, lacking, needs_of, needs_of_snapshot, suggested
+from vaas.portal.choices import Choice
+from vaas.portal.offering import Needs, choices, chosen, lacking, needs_of, needs_of_snapshot, suggested
 from vaas.portal.things import Held
 
 SMALL, LARGE = Size("small", "Small", 1, 2_000), Size("large", "Large", 8, 8_000)
@@ -93,7 +94,7 @@ def test_an_image_is_for_places_that_have_containers(batch: bool) -> None:
         ({"facility": "far"}, "facility", "“Cluster” cannot be chosen. It is for members of oceans."),
         ({"facility": "far", "environment": "full"}, "facility", "“Cluster” cannot be chosen. It is for"),
         ({"environment": "r"}, "environment", "“R” cannot be chosen. The notebook is in Python, and this runs R."),
-        ({"environment": "full"}, "environment", "“Full” cannot be chosen. It does not lie there."),
+        ({"facility": "here", "environment": "full"}, "environment", "“Full” cannot be chosen. It does not lie there."),
         ({"size": "huge"}, "size", "“Huge” cannot be chosen. This machine has 8 cores."),
         ({"environment": "full", "size": "huge"}, "environment", "“Full” cannot be chosen. It does not lie there."),
     ],
@@ -107,6 +108,25 @@ def test_what_was_chosen_and_cannot_be_is_named(said: dict[str, str], field: str
         chosen(found, **said)
     assert refused.value.field == field
     assert chosen(found, size="large").environment.id == "basic"
+
+
+def test_what_has_no_notebook_needs_no_language_and_nobody_knows_what_reads_data_elsewhere() -> None:
+    needs = needs_of(None, held=[file("a.nc")])
+    found = choices(offering(replace(HERE, environments=("r", "basic"), sizes=("small",))), needs, ADA)
+    assert {each.environment.id: (each.why_not, each.missing, each.unread) for each in found} == {
+        "r": ("", None, ()),
+        "basic": ("", (), ("NetCDF",)),
+    }
+
+
+def test_a_place_says_why_nothing_of_its_own_can_be_chosen_rather_than_what_it_lacks() -> None:
+    far = replace(FAR, environments=("r",), lacks_environments={"basic": "It does not lie there."})
+    found = choices(offering(far), Needs(), ADA)
+    (place,) = places(found)
+    assert place["why_not"] == "The notebook is in Python, and this runs R."
+    with pytest.raises(Forbidden, match="“Cluster” cannot be chosen. The notebook is in Python") as refused:
+        chosen(found, facility="far")
+    assert refused.value.field == "facility"
 
 
 def test_a_notebook_in_another_language_needs_that_language() -> None:
@@ -134,9 +154,9 @@ def test_a_version_is_read_as_it_is_kept(tmp_path: Path) -> None:
     files = tuple(File(path, *content.add(data)) for path, data in kept.items())
     needs = needs_of_snapshot(content, Snapshot("h", "n.ipynb", files), report={"peak_bytes": 3_000, "ok": True})
     assert needs.modules == {"numpy", "astropy"} and needs.memory == 3_000
-    assert needs_of_snapshot(content, Snapshot("h", "gone.ipynb", files)) == Needs()
+    assert needs_of_snapshot(content, Snapshot("h", "gone.ipynb", files)) == needs_of(None)
     broken = (File("n.ipynb", *content.add(b"{")),)
-    assert needs_of_snapshot(content, Snapshot("h", "n.ipynb", broken)) == Needs()
+    assert needs_of_snapshot(content, Snapshot("h", "n.ipynb", broken)) == needs_of(None)
 
 
 @pytest.mark.parametrize("peak", [None, "much", -1, []])

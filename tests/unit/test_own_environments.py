@@ -29,8 +29,8 @@ from vaas.locks import LOCK, digest_of
 from vaas.model import Access, App, ServerName, Version, Visitor
 from vaas.orders import Order
 from vaas.plans import read_plan
+from vaas.portal.choices import Choice
 from vaas.portal.environments import BESIDE
-from vaas.portal.offering import Choice
 from vaas.portal.run_folders import kernel_of
 from vaas.portal.run_queue import choose
 from vaas.portal.standing import settled
@@ -247,6 +247,23 @@ class TestLaunchingOnesOwn:
         await world.settle()
         assert planned(world).where == found.where and shelf.locks == 1
 
+    async def test_started_again_where_the_site_makes_none_any_more_it_keeps_its_lock_and_says_why(
+        self, world: World, shelf: Shelf
+    ) -> None:
+        laid(world, "tiny")
+        launching = world.portal.launching
+        launch = await launching.begin(LENT, (await launching.ask(AS_ADA, OWN)).id)
+        await world.settle()
+        await launching.stop(LENT, launch.id)
+        labs(world).plans.clear()
+        before = launching.get(AS_ADA, launch.id).asked["files"]
+        world.core.maker = None
+        with pytest.raises(Conflict, match="not offered any more|makes no environments"):
+            await launching.start_again(LENT, launch.id)
+        await world.settle()
+        assert launching.get(AS_ADA, launch.id).asked["files"] == before and not labs(world).plans
+        assert LOCK in {file["path"] for file in before}
+
     async def test_a_lock_that_travels_with_it_is_what_it_gets(self, world: World, shelf: Shelf) -> None:
         _, version, _ = await app_of(world, shelf)
         laid(world, "tiny")
@@ -264,6 +281,9 @@ class TestLaunchingOnesOwn:
         form = await world.portal.launching.form(AS_ADA, OWN)
         assert form.suggested and form.suggested.environment.id == "apps"
         assert why_not(form.choices, BESIDE) == "It cannot be used at the moment. This site makes no environments."
+        world.put(ADA, "work/requirements.txt", "# nothing\n")
+        choices = (await world.portal.launching.form(AS_ADA, OWN)).choices
+        assert BESIDE not in {each.environment.id for each in choices}, "it asks for nothing"
         titles = {each.environment.title for each in form.choices if each.environment.id == BESIDE}
         assert titles == {"Packages of requirements.txt"}
 

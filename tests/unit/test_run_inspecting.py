@@ -113,11 +113,17 @@ def written(kernel: str) -> str:
     [
         ("bash", "export FILE=data/tides.csv  # where", "FILE", "data/tides.csv", "where"),
         ("scala", "val years: Int = 10 // how many", "years", 10, "how many"),
-        ("matlab", "names = ['a' 'b']; % who", "names", ["a", "b"], "who"),
+        ("bash", "SIZE=10M", "SIZE", "10M", ""),
+        ("bash", "VERSION=1.10", "VERSION", "1.10", ""),
+        ("bash", "URL=http://x/#part # where", "URL", "http://x/#part", "where"),
+        ("bash", r"path='C:\new'", "path", r"C:\new", ""),
+        ("matlab", "names = {'a', 'b'}; % who", "names", ["a", "b"], "who"),
+        ("matlab", r"path = 'C:\temp';", "path", r"C:\temp", ""),
         ("matlab", "said = 'it''s';", "said", "it's", ""),
         (".net-csharp", "double rate = 0.5f; // a year", "rate", 0.5, "a year"),
         (".net-fsharp", "let mutable rate = 1e-3 // a year", "rate", 0.001, "a year"),
         (".net-powershell", "[int]$n = 3 # how many", "n", 3, "how many"),
+        (".net-powershell", '$path = "C:\\" # where', "path", "C:\\", "where"),
         ("julia", "n::Int = 3 # how many", "n", 3, "how many"),
     ],
 )
@@ -126,6 +132,34 @@ async def test_what_people_write_in_a_language_is_read(
 ) -> None:
     (found,) = await inspect(parameters(line, kernel=kernel, language="of that kernel"))
     assert (found["name"], found["default"], found["help"], found["is"]) == (name, default, help, True)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "line"),
+    [
+        ("bash", 'data="$HOME/data"'),
+        ("bash", "day=$(date)"),
+        ("julia", 'path = "$(root)/x"'),
+        ("julia", "wait = 5m"),
+        ("matlab", "m = [1 2; 3 4];"),
+        ("matlab", "row = [1 2 3];"),
+        ("scala", "val numbers = Array(1, 2)"),
+        (".net-powershell", '$path = "$env:HOME/x"'),
+        (".net-powershell", '$path = "a""b"'),
+        ("ir", "x <- list(a = 1)"),
+    ],
+)
+async def test_of_what_may_be_more_than_it_looks_like_nothing_is_known(
+    inspect: Inspector, kernel: str, line: str
+) -> None:
+    (found,) = await inspect(parameters(line, kernel=kernel, language="R" if kernel == "ir" else "of that kernel"))
+    assert (found["default"], found["is"]) == (None, False)
+
+
+@pytest.mark.parametrize(("kernel", "line"), [(".net-csharp", "double r = 1;"), ("scala", "val r: Double = 1")])
+async def test_what_is_declared_to_have_a_point_gets_one(inspect: Inspector, kernel: str, line: str) -> None:
+    (found,) = await inspect(parameters(line, kernel=kernel, language="of that kernel"))
+    assert (found["type"], found["default"]) == ("float", 1)
 
 
 async def test_notebooks_without_parameters_and_in_other_languages_have_none(inspect: Inspector) -> None:

@@ -81,6 +81,8 @@ async def test_while_the_one_before_is_not_over_none_begins(world: World, runnin
     assert len(running.runs(ME)) == 1
     out = left_out(running.schedules(ME)[0])
     assert out == (datetime(2026, 3, 1, 15, tzinfo=UTC), "the run before had not ended")
+    told = schedule_json(running.schedules(ME)[0], [])
+    assert told["left_out"] == {"at": "2026-03-01T15:00:00+00:00", "why": out[1]} and told["asked"] == PLAIN
     over(world)
     world.clock.forward(hours=1)
     await running._schedules.step()
@@ -151,8 +153,18 @@ async def test_one_that_ends_by_itself_is_news_and_tells_who_is_told_of_its_runs
     assert (address, subject) == ("ada@example.org", "The schedule of “Plain” has ended.")
     assert ended(running) in text and "runs/#schedules" in text
     assert (running.news(ME), running.news(Visitor(BOB))) == (1, 0)
+    world.clock.forward(days=20)
+    assert running.news(ME) == 0, "news of long ago is none"
+    world.clock.forward(days=-20)
     running.seen(ME)
     assert running.news(ME) == 0 and "environment" in ended(running)
+
+
+async def test_what_ended_before_it_was_noted_when_is_no_news(world: World, running: Running) -> None:
+    schedule = await scheduled(world, running)
+    with world.core.database.begin() as records:
+        records.schedules.save(replace(schedule, due=None, asked={**schedule.asked, "ended": "It is gone."}))
+    assert running.news(ME) == 0 and ended(running) == "It is gone."
 
 
 @pytest.mark.parametrize(

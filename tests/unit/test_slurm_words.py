@@ -19,7 +19,7 @@ from vaas.errors import Forbidden, Invalid, Unavailable
 from vaas.executors import clusters
 from vaas.executors.accounts import account_of
 from vaas.executors.base import Job
-from vaas.executors.programs import answer_of
+from vaas.executors.programs import Hangs, answer_of
 from vaas.executors.slurm import Cluster, SlurmExecutor
 from vaas.launching import Environment, Size
 
@@ -223,21 +223,61 @@ async def test_what_nobody_asks_is_asked_for_a_sign_of_life_as_who_asked_last(
     answers.say("sbatch", "43\n")
     await answers.executor.submit(answers.job())
     before = len(answers.calls)
-    answers.say("sinfo", "slurm_load_partitions: Unable to contact slurm controller (connect failure)", wrong=True)
+    answers.say("squeue", "slurm_load_jobs error: Unable to contact slurm controller (connect failure)", wrong=True)
     await answers.executor.ensure_asked()
     assert len(answers.calls) == before and not answers.executor.silent, "it was asked a moment ago"
     monkeypatch.setattr(clusters, "_RESTED", 0.0)
     await answers.executor.ensure_asked()
-    assert answers.calls[-1] == f"{ME} sinfo --noheader --format=%a" and answers.executor.silent
-    (answers.folder / "sinfo.wrong").unlink()
+    assert answers.calls[-1] == f"{ME} squeue --noheader --user={ME}" and answers.executor.silent
+
+
+async def test_what_cannot_be_asked_as_one_person_says_nothing_and_is_asked_as_another_next(
+    answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clusters, "_RESTED", 0.0)
+    await answers.executor.submit(answers.job())
+    answers.say("squeue", "sudo: PAM account management error: Authentication token is no longer valid", wrong=True)
     await answers.executor.ensure_asked()
-    assert not answers.executor.silent
+    assert answers.executor.silent, "it may be the system that does not let anybody in"
+    program = answers.folder / "squeue"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{answers.folder}:/usr/bin:/bin")
+    await answers.executor.ensure_asked()
+    assert not answers.executor.silent, "as the portal's own account it answers"
+    monkeypatch.setattr(answers.executor, "_unanswered", time.monotonic())
+    program.write_text("#!/bin/sh\necho 'squeue: a password is required' >&2; exit 1\n")
+    await answers.executor.ensure_asked()
+    assert answers.executor.silent, "who is refused hears nothing of the system"
+
+
+async def test_what_hangs_is_not_asked_once_more(answers: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clusters, "_RESTED", 0.0)
+    asked = []
+
+    class Going:
+        returncode: int | None = None
+
+    async def hangs(*_: object, **__: object) -> str:
+        asked.append(1)
+        raise Hangs("It hangs.", log_message="", process=going)  # type: ignore[arg-type]
+
+    going = Going()
+    monkeypatch.setattr(answers.executor, "_answer", hangs)
+    monkeypatch.setattr(answers.executor, "_asker", ME)
+    for _ in range(3):
+        await answers.executor.ensure_asked()
+    assert len(asked) == 1 and answers.executor.silent
+    going.returncode = -9
+    monkeypatch.setattr(answers.executor, "_asker", ME)
+    await answers.executor.ensure_asked()
+    assert len(asked) == 2
 
 
 async def test_before_anybody_asks_it_is_asked_as_the_portals_own_account(
     answers: Answers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program = answers.folder / "sinfo"
+    program = answers.folder / "squeue"
     program.write_text("#!/bin/sh\necho Unable to contact slurm controller >&2; exit 1\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{answers.folder}:/usr/bin:/bin")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -90,6 +90,10 @@ class Schedules(ABC):
     @abstractmethod
     def of(self, owner: str) -> list[Schedule]:
         """Return the person's, the newest first."""
+
+    @abstractmethod
+    def ended(self, owner: str) -> dict[str, Mapping[str, Any]]:
+        """Return the person's that begin nothing any more: id → what was asked."""
 
     @abstractmethod
     def due(self, now: datetime) -> list[Schedule]:

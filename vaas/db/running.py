@@ -125,6 +125,12 @@ class Schedules(SqlRows, launched.Schedules):
         rows = self._rows(sa.select(t).where(t.c.owner == owner).order_by(t.c.created.desc(), t.c.id))
         return [Schedule(**_loaded(row)) for row in rows]
 
+    def ended(self, owner: str) -> dict[str, Mapping[str, Any]]:
+        """Return the person's that begin nothing any more: id → what was asked."""
+        t = schema.schedules
+        rows = self._rows(sa.select(t.c.id, t.c.asked).where(t.c.owner == owner, t.c.due.is_(None)))
+        return {row["id"]: row["asked"] for row in rows}
+
     def due(self, now: datetime) -> list[Schedule]:
         """Return those whose next time has come, the oldest first."""
         t = schema.schedules

@@ -12,6 +12,7 @@ import shlex
 import shutil
 import time
 from abc import abstractmethod
+from asyncio.subprocess import Process
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from vaas import jobs
 from vaas.errors import Forbidden, Invalid, StorageFull, Unavailable
 from vaas.executors.accounts import LEAST_UID, account_of, as_account
 from vaas.executors.base import Executor, Job, JobState
-from vaas.executors.programs import Silent, Unknown, answer_of
+from vaas.executors.programs import Hangs, Silent, Unknown, answer_of
 
 __all__ = ["ClusterExecutor", "Ref", "Shared", "is_ours"]
 
@@ -88,13 +89,12 @@ class ClusterExecutor(Executor):
     ``kept`` is a folder of ours in which it is noted what was submitted; no job sees it.
     """
 
-    #: Asks the system something small.
-    _SMALL: tuple[str, ...]
-
     def __init__(self, shared: Shared, kept: Path) -> None:
         self._shared, self._kept = shared, kept
-        #: When it was asked last, by whom, and when it did not answer.
+        #: When it was asked last, who was answered last, and when nobody was.
         self._asked, self._asker, self._unanswered = -math.inf, "", -math.inf
+        #: What asked for a sign of life and hangs.
+        self._hanging: Process | None = None
 
     @property
     def silent(self) -> bool:
@@ -102,14 +102,22 @@ class ClusterExecutor(Executor):
         return time.monotonic() - self._unanswered < _REMEMBERED
 
     async def ensure_asked(self) -> None:
-        """Ask it as who asked last. Before anybody did, as the portal's own account, where that has its programs."""
-        if time.monotonic() - self._asked < _RESTED:
+        """Ask it as who was answered last; before anybody was, as the portal's own account, where that has programs."""
+        hangs = self._hanging is not None and self._hanging.returncode is None
+        if hangs or time.monotonic() - self._asked < _RESTED:
             return
-        with contextlib.suppress(Unavailable):
-            if self._asker:
-                await self._run(self._asker, self._SMALL)
-            elif await asyncio.to_thread(shutil.which, self._SMALL[0]):
-                await self._heard(self._SMALL)
+        # Once alone: another's account may be good.
+        asker, self._asker, self._asked = self._asker, "", time.monotonic()
+        small = self._small(asker or getpass.getuser())
+        try:
+            if asker:
+                await self._run(asker, small)
+            elif await asyncio.to_thread(shutil.which, small[0]):
+                await self._heard(small)
+        except Hangs as error:
+            self._hanging = error.process
+        except Unavailable:
+            pass
 
     async def submit(self, job: Job) -> str:
         """Submit the job; one that the system has or had under its name is not submitted again."""
@@ -172,6 +180,10 @@ class ClusterExecutor(Executor):
         """Return what the system says of it; None when it knows nothing of it."""
 
     @abstractmethod
+    def _small(self, owner: str) -> tuple[str, ...]:
+        """Return what asks the system something small of this account, by a program that the account may call."""
+
+    @abstractmethod
     async def _end(self, job: Ref) -> None:
         """End it. Raises Unknown when the system knows no such job."""
 
@@ -206,16 +218,20 @@ class ClusterExecutor(Executor):
 
     async def _run(self, owner: str, command: Sequence[str], given: str = "") -> str:
         """Run one of the system's programs as the person and return what it says."""
+        said = await self._heard([*as_account(self._shared.prefix, owner), *command], given)
         self._asker = owner
-        return await self._heard([*as_account(self._shared.prefix, owner), *command], given)
+        return said
 
     async def _heard(self, command: Sequence[str], given: str = "") -> str:
         """Return what it says, and note whether anything stands behind it."""
         self._asked = time.monotonic()
         try:
             said = await self._answer(command, given)
-        except Unavailable as error:
-            self._unanswered = time.monotonic() if isinstance(error, Silent) else -math.inf
+        except Silent:
+            self._unanswered = time.monotonic()
+            raise
+        except Unknown:  # which it is the system that says
+            self._unanswered = -math.inf
             raise
         self._unanswered = -math.inf
         return said

@@ -57,8 +57,6 @@ class Pool(Shared):
 class HtcondorExecutor(ClusterExecutor):
     """Jobs by condor_submit, condor_q, condor_history and condor_rm, each run as the job's owner."""
 
-    _SMALL = ("condor_q", "-totals")
-
     def __init__(self, pool: Pool, kept: Path) -> None:
         super().__init__(pool, kept)
         self._lines = pool.lines
@@ -87,6 +85,9 @@ class HtcondorExecutor(ClusterExecutor):
             return JobState("running", "It is being ended.") if going else state_of(found)
         found = await self._ads(job.owner, "condor_history", "-limit", "1", job.number)
         return state_of(found) if found else None
+
+    def _small(self, owner: str) -> tuple[str, ...]:
+        return "condor_q", "-totals"
 
     async def _end(self, job: Ref) -> None:
         await self._run(job.owner, ["condor_rm", job.number])

@@ -77,8 +77,6 @@ class Cluster(Shared):
 class SlurmExecutor(ClusterExecutor):
     """Jobs by sbatch, squeue, sacct and scancel, each run as the job's owner."""
 
-    _SMALL = ("sinfo", "--noheader", "--format=%a")
-
     def __init__(self, cluster: Cluster, kept: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(cluster, kept)
         self._cluster, self._clock = cluster, clock
@@ -101,6 +99,9 @@ class SlurmExecutor(ClusterExecutor):
             return JobState("queued", why_waiting(reason), seconds_until(start))
         # Else running, completing, suspended, and what a later Slurm may know.
         return ENDS.get(state) or JobState("running")
+
+    def _small(self, owner: str) -> tuple[str, ...]:
+        return "squeue", "--noheader", f"--user={owner}"
 
     async def _end(self, job: Ref) -> None:
         self._seen.pop(job.owner, None)

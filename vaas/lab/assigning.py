@@ -1,115 +1,162 @@
-"""Parameters as they are written in languages that papermill writes, and does not read."""
+"""Parameters as they are written in languages that papermill writes, and does not read.
+
+What is read is one value a line, as people write it by hand: a number, a text, a word such as "true", or a list of
+these. Of what may be more than it looks like nothing is known, such as a text in which a variable is filled in.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 __all__ = ["LANGUAGES", "Language", "assigned"]
 
-_TEXT = r""" "(?:[^"\\]|\\.)*+" | '(?:[^'\\]|\\.)*+' """
-#: What is a text, or else: within a text nothing is a sign of a language.
-_PART = re.compile(rf"({_TEXT}) | ((?:(?!{_TEXT}).)++)", re.VERBOSE)
-_NUMBER = re.compile(r"(-?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)[LlfFdDmM]?")
+_WHOLE = re.compile(r"-?\d+")
+_REAL = re.compile(r"double|float|decimal", re.IGNORECASE)
 #: Words that are values, in whatever case the language writes them.
 _WORDS = {"true": "True", "false": "False", "null": "None", "nothing": "None", "none": "None", "nan": "None"}
+#: What Python cannot read as a value: nobody knows it.
+_UNKNOWN = "?"
 
 
 @dataclass(frozen=True)
 class Language:
-    """How a language gives a name a value.
+    """How a language gives a name a value; all of it but ``literal`` and ``fills_in`` as regular expressions.
 
     Parameters
     ----------
     begins:
-        What may stand before the name, as a regular expression.
+        What may stand before the name.
     note:
         What begins a comment.
+    suffix:
+        What may stand behind a number, and says no more than of which kind it is.
     whole:
         The type of what has no point in it, where that is no whole number.
     bare:
-        Whether texts need no quotes.
-    list:
-        How a list is written, as a regular expression with its members in a group.
-    between:
-        What stands between them, as a regular expression.
-    quote:
-        How a quotation mark is written within a text, where that is not with a backslash; "{0}" stands for the mark.
+        What is a text without quotation marks; "": nothing is.
+    list, between:
+        How a list is written, with its members in a group, and what stands between these.
+    escapes:
+        How a quotation mark is written within a text, by the mark around it: behind a sign, or "" for twice.
+    fills_in:
+        The signs by which something is filled in, in texts between double marks.
     """
 
     begins: str = ""
     note: str = "#"
+    suffix: str = ""
     whole: str = "None"
-    bare: bool = False
+    bare: str = ""
     list: str = r"\[(.*)\]"
     between: str = ","
-    quote: str = ""
+    escapes: tuple[str, str] = ("\\", "\\")
+    fills_in: str = ""
 
-    @property
+    @cached_property
+    def text(self) -> str:
+        """Match a text."""
+        return "|".join(_text(mark, escape) for mark, escape in zip("\"'", self.escapes, strict=True))
+
+    @cached_property
     def line(self) -> re.Pattern[str]:
-        """Match name, value and comment of a line; a sign in a text begins no comment."""
-        typed = r"(?:\s*+::?\s*+[A-Za-z][\w.\[\]<>]*+)?"
-        value = rf"((?:{_TEXT}|(?!{re.escape(self.note)})[^\"'])++)"
-        return re.compile(
-            rf"\s*+(?:{self.begins})([A-Za-z_]\w{{0,99}}){typed}\s*+(?:<-|=(?![=~]))\s*+{value}"
-            rf"(?:{re.escape(self.note)}(.*))?\Z",
-            re.VERBOSE,
-        )
+        """Match what declares, the name, its value and the comment of a line; a sign in a text begins no comment."""
+        typed = r"\s*+::?\s*+[A-Za-z][\w.\[\]<>]*+"
+        value = rf"((?:{self.text}|(?!{self.note})[^\"'])++)"
+        name = rf"({self.begins})([A-Za-z_]\w{{0,99}})({typed})?"
+        return re.compile(rf"\s*+{name}\s*+(?:<-|=(?![=~]))\s*+{value}(?:{self.note}(.*))?\Z")
+
+    @cached_property
+    def part(self) -> re.Pattern[str]:
+        """Match a text, or what is none."""
+        return re.compile(rf"({self.text})|(?:(?!{self.text}).)++")
+
+    def value(self, text: str) -> str:
+        """Return what Python writes for the value, or what it cannot read."""
+        if number := re.fullmatch(rf"(-?(?:0|[1-9]\d*)(?:\.\d*)?(?:[eE][-+]?\d+)?){self.suffix}", text):
+            return number[1] if not self.bare or _is_canonical(number[1]) else repr(text)
+        if re.fullmatch(self.text, text):
+            return self._said(text)
+        if word := _WORDS.get(text.removeprefix("$").lower()):
+            return word
+        return repr(text) if self.bare and re.fullmatch(self.bare, text) else _UNKNOWN
+
+    def _said(self, text: str) -> str:
+        """Return a text as Python writes it."""
+        mark, inside = text[0], text[1:-1]
+        escape = self.escapes["\"'".index(mark)]
+        if mark == '"' and any(sign in inside for sign in self.fills_in):
+            # What is escaped fills in nothing, but that is seldom.
+            return _UNKNOWN
+        if escape == "\\":
+            return text if not self.bare or "\\" not in inside else _UNKNOWN
+        return repr(inside.replace((escape or mark) + mark, mark))
 
 
-_R = Language(whole="float", list=r"(?:c|list)\((.*)\)")
-_SCALA = Language(r"va[lr]\s++", "//", list=r"(?:Seq|List|Vector|Array)\((.*)\)")
+def _text(mark: str, escape: str) -> str:
+    """Match a text between two of these marks."""
+    if not escape:
+        return rf"{mark}(?:[^{mark}]|{mark}{mark})*+{mark}"
+    sign = re.escape(escape)
+    return rf"{mark}(?:[^{mark}{sign}]|{sign}.)*+{mark}"
+
+
+_R = Language(suffix="L?", whole="float", list=r"(?:c|list)\((.*)\)")
+_SCALA = Language(r"va[lr]\s++", "//", suffix="[LlDd]?", list=r"(?:Seq|List)\((.*)\)")
 #: By what papermill calls the language, or its kernel.
 LANGUAGES = {
     **{"R": _R, "sparkrkernel": _R, "scala": _SCALA, "sparkkernel": _SCALA},
-    "julia": Language(),
-    "bash": Language(r"(?:export\s++|declare\s++)?", bare=True, list=r"\((.*)\)", between=r"\s+"),
-    "matlab": Language("", "%", list=r"[\[{](.*)[\]}]", between=r"[,;\s]+", quote="{0}{0}"),
-    ".net-csharp": Language(r"[A-Za-z][\w<>\[\]]*+\s++", "//", list=r"new\s*\w*\s*\[\]\s*\{(.*)\}"),
-    ".net-fsharp": Language(r"let\s++(?:mutable\s++)?", "//", list=r"\[(.*)\]", between=";"),
-    ".net-powershell": Language(r"(?:\[[\w.]++\]\s*+)?\$", list=r"@\((.*)\)", quote="`{0}"),
+    "julia": Language(fills_in="$"),
+    "bash": Language(
+        r"(?:export\s++|declare\s++)?",
+        r"(?:(?<=\s)#)",
+        bare=r"[\w./:@%+#-]+",
+        list=r"\((.*)\)",
+        between=r"\s+",
+        # Between single marks nothing is escaped at all.
+        escapes=("\\", ""),
+        fills_in="$`",
+    ),
+    "matlab": Language("", "%", list=r"\{(.*)\}", escapes=("", "")),
+    ".net-csharp": Language(r"[A-Za-z][\w<>\[\]]*+\s++", "//", "[LlFfDd]?", list=r"new\s*\w*\s*\[\]\s*\{(.*)\}"),
+    ".net-fsharp": Language(r"let\s++(?:mutable\s++)?", "//", "[LlFf]?", between=";"),
+    ".net-powershell": Language(r"(?:\[[\w.]++\]\s*+)?\$", list=r"@\((.*)\)", escapes=("`", ""), fills_in="$"),
 }
 
 
 def assigned(lines: Iterable[str], language: Language) -> Iterator[tuple[str, str, str, str]]:
     """Yield name, type, value as Python writes it, and comment of each parameter in the lines.
 
-    The type is "None" where the value has it; what Python cannot write is as it is.
+    The type is "None" where the value has it; a value that nobody knows is none that Python can read.
     """
-    pattern = language.line
     for line in lines:
-        if found := pattern.match(line):
-            text = found[2].strip().rstrip(";").strip()
-            whole = language.whole if re.fullmatch(r"-?\d+", text) else "None"
-            yield found[1], whole, _written(text, language), (found[3] or "").strip()
+        if found := language.line.match(line):
+            declared, name, typed, value, note = found.groups(default="")
+            text = value.strip().rstrip(";").strip()
+            real = "float" if _REAL.search(declared + typed) else language.whole
+            yield name, real if _WHOLE.fullmatch(text) else "None", _written(text, language), note.strip()
 
 
 def _written(text: str, language: Language) -> str:
-    if members := re.fullmatch(language.list, text, re.DOTALL):
-        return f"[{', '.join(_value(each, language) for each in _members(members[1], language.between))}]"
-    return _value(text, language)
+    if members := re.fullmatch(language.list, text):
+        return f"[{', '.join(language.value(each) for each in _members(members[1], language))}]"
+    return language.value(text)
 
 
-def _value(text: str, language: Language) -> str:
-    if number := _NUMBER.fullmatch(text):
-        return number[1]
-    if language.quote and text[:1] in {"'", '"'}:
-        mark = text[0]
-        return f"{mark}{text[1:-1].replace(language.quote.format(mark), chr(92) + mark)}{mark}"
-    word = _WORDS.get(text.removeprefix("$").lower())
-    if word is None and language.bare and not text.startswith(("'", '"')):
-        return repr(text) if re.fullmatch(r"[\w./:@%+-]+", text) else text
-    return word or text
-
-
-def _members(text: str, between: str) -> Iterator[str]:
+def _members(text: str, language: Language) -> Iterator[str]:
     """Yield what stands between the signs, none of which is within a text."""
     member = ""
-    for found in _PART.finditer(text):
-        first, *others = [found[0]] if found[1] else re.split(between, found[0])
+    for found in language.part.finditer(text):
+        first, *others = [found[0]] if found[1] else re.split(language.between, found[0])
         member += first
         for other in others:
             yield from filter(None, [member.strip()])
             member = other
     yield from filter(None, [member.strip()])
+
+
+def _is_canonical(number: str) -> bool:
+    """Tell whether the number says all of the text: “1.10” may be a version."""
+    return number == str(float(number) if re.search("[.eE]", number) else int(number))

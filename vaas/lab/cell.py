@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import PurePath
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
 from vaas.housekeeping import SIGN
+from vaas.lab.kernelspec import NAME
 from vaas.lab.manifest import Manifest, Thing
 from vaas.loading import opening
 
@@ -17,6 +19,8 @@ __all__ = ["TAG", "first_cell", "language_of", "overview", "with_cells"]
 
 #: What marks a cell that a launch has made.
 TAG = "vaas-launch"
+#: How a table is read in R, by how its name ends.
+_IN_R = {".csv": "read.csv", ".tsv": "read.delim"}
 _COMING = "**It is on its way.** This file is written anew when everything is there: open it again to see."
 _HEAD = (
     "# Made by the launch: it says where everything is. Run it, change it, or delete it.",
@@ -62,10 +66,10 @@ def overview(
     parts = [SIGN, f"# {title}", f"Environment: {_plain(manifest.environment.get('title', ''))}."]
     for each in (each for each in manifest.things if each.id in places):
         parts += [f"## {_plain(each.title)}", *([_COMING] if each.id in coming else [])]
-        parts += _here(each, places[each.id], failed.get(each.id, ""), manifest.modules)
+        parts += _here(each, places[each.id], failed.get(each.id, ""), manifest)
         parts += [f"SHA-256 of what was fetched: `{sums[each.id]}`"] if sums.get(each.id) else []
     for each in manifest.things:
-        parts += _elsewhere(each) if each.id not in places else []
+        parts += _elsewhere(each, manifest.language) if each.id not in places else []
     if manifest.publish:
         parts.append(f"[Publish this notebook as an app]({manifest.publish}{quote(notebook)})")
     elif manifest.portal:
@@ -78,20 +82,24 @@ def overview(
     return "\n\n".join(parts) + "\n"
 
 
-def with_cells(notebook: bytes, codes: Sequence[str], *, kernel: str, title: str) -> bytes:
-    """Return the notebook with these cells before its own, and with this kernel; as it was if it cannot be read."""
+def with_cells(notebook: bytes, codes: Sequence[str], *, kernel: str, title: str, language: str) -> bytes:
+    """Return the notebook with these cells before its own, and with this kernel; as it was if it cannot be read.
+
+    Where ``kernel`` is "", the notebook keeps its own, where it has one. The cells are in Python, and left out of
+    notebooks in another language.
+    """
     try:
         read = json.loads(notebook)
         cells = [cell for cell in read["cells"] if TAG not in (cell.get("metadata", {}).get("tags") or ())]
         metadata = dict(read.get("metadata") or {})
-        language = metadata.get("kernelspec", {}).get("language") or "python"
+        own = str(metadata.get("kernelspec", {}).get("name") or "")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return notebook
     if language == "python":
         with_ids = (read.get("nbformat", 4), read.get("nbformat_minor", 0)) >= (4, 5)
         made = [_cell(code, id=f"{TAG}-{number}" if with_ids else "") for number, code in enumerate(codes) if code]
         cells = made + cells
-    metadata["kernelspec"] = {"name": kernel, "display_name": title, "language": language}
+    metadata["kernelspec"] = {"name": kernel or own or NAME, "display_name": title, "language": language}
     return json.dumps({**read, "cells": cells, "metadata": metadata}, ensure_ascii=False, indent=1).encode()
 
 
@@ -127,16 +135,19 @@ def _data_lines(manifest: Manifest, places: Mapping[str, str]) -> list[str]:
     return ["data = {", *named, "}", *(f"# {line}" for line in imports), *calls, *away]
 
 
-def _here(thing: Thing, place: str, failed: str, modules: Collection[str] | None) -> list[str]:
+def _here(thing: Thing, place: str, failed: str, manifest: Manifest) -> list[str]:
     if failed:
         return [f"**It could not be fetched.** {_plain(failed)}", f"It is to be {_code(place)}."]
-    return [_code(place), _fenced(_loading(thing, place, modules))]
+    if manifest.language == "python":
+        return [_code(place), _fenced(_loading(thing, place, manifest.modules))]
+    reads = _IN_R.get(PurePath(thing.name).suffix) if manifest.language.casefold() == "r" else None
+    return [_code(place), *([_fenced(f"table <- {reads}({json.dumps(place)})", "r")] if reads else [])]
 
 
-def _elsewhere(thing: Thing) -> list[str]:
+def _elsewhere(thing: Thing, language: str) -> list[str]:
     parts = [f"## {_plain(thing.title)}", f"It lies elsewhere: <{thing.uri}>" if thing.uri else "It lies elsewhere."]
     parts += [f"**It was not fetched.** {_plain(thing.why)}"] if thing.why else []
-    return [*parts, *([_fenced(thing.code)] if thing.code else [])]
+    return [*parts, *([_fenced(thing.code)] if thing.code and language == "python" else [])]
 
 
 def _loading(thing: Thing, place: str, modules: Collection[str] | None) -> str:
@@ -146,8 +157,8 @@ def _loading(thing: Thing, place: str, modules: Collection[str] | None) -> str:
     return f"{begin}\n\n{'table' if begin == 'import pandas as pd' else 'data'} = {call}"
 
 
-def _fenced(code: str) -> str:
-    return f"```python\n{code}\n```"
+def _fenced(code: str, language: str = "python") -> str:
+    return f"```{language}\n{code}\n```"
 
 
 def _code(text: str) -> str:

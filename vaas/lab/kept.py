@@ -44,8 +44,9 @@ class Kept:
 
     def note_thing(self, id: str, path: str, *, sha256: str = "") -> None:
         """Note where a thing was put, and its checksum."""
-        self._said["things"] = {**(self._said.get("things") or {}), id: path}
-        self._said["sums"] = {**(self._said.get("sums") or {}), id: sha256}
+        for name, value in (("things", path), ("sums", sha256)):
+            known = self._said.get(name)
+            self._said[name] = {**(known if isinstance(known, dict) else {}), id: value}
         self._write()
 
     def _write(self) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from vaas.errors import Invalid
 from vaas.launching import Environment
 
-__all__ = ["FOLDER", "NAME", "check_kernel", "write_kernel"]
+__all__ = ["FOLDER", "NAME", "check_kernel", "kernel_name", "write_kernel"]
 
 #: The variable that says where the kernels of a launch are described.
 FOLDER = "VAAS_KERNELS"
@@ -29,7 +29,7 @@ def write_kernel(folder: Path, environment: Environment, *, systems: Sequence[Pa
     where = Path(environment.where)
     if environment.kind == "image":
         where = _in_image(environment.language, systems)
-    name = NAME if environment.language == "python" or environment.kind == "python" else where.name.lower()
+    name = kernel_name(environment.kind, environment.language, str(where))
     place = folder / name
     place.mkdir(parents=True)
     if environment.kind in ("kernelspec", "image"):
@@ -45,6 +45,11 @@ def write_kernel(folder: Path, environment: Environment, *, systems: Sequence[Pa
     spec["metadata"] = {**(spec.get("metadata") or {}), "debugger": False}
     (place / "kernel.json").write_text(json.dumps(spec | {"display_name": environment.title}))
     return name
+
+
+def kernel_name(kind: str, language: str, where: str) -> str:
+    """Return what the kernel of an environment is called: Python's as everywhere, others as their folder ``where``."""
+    return NAME if language == "python" or kind == "python" else Path(where).name.lower()
 
 
 def check_kernel(place: Path) -> None:

@@ -81,6 +81,11 @@ class Manifest:
     publish: str = ""
 
     @property
+    def language(self) -> str:
+        """That of the environment's kernel."""
+        return str(self.environment.get("language") or "python")
+
+    @property
     def in_place(self) -> bool:
         """Whether the notebook lies in the home already."""
         return bool(self.notebook) and not self.files

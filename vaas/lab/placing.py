@@ -138,25 +138,37 @@ class Placing:
         return path
 
     def _write_overview(self, failed: Mapping[str, str] = MappingProxyType({}), *, coming: Sequence[str] = ()) -> None:
-        """Write it where nothing of this name is, or what this launch has written there and nobody has changed."""
+        """Write it where nothing is, or where this launch has written it and nobody has changed it."""
         assert self._manifest is not None and self._copy is not None and self._kept is not None
-        path = self._copy.path / OVERVIEW
-        # "Data.md" has been noted by launches of before.
-        ours = os.path.lexists(path) and self._kept.get("overview") in {OVERVIEW, _digest(path)}
-        if not ours and (os.path.lexists(path) or self._written):
+        path = self._overview()
+        if path is None:
             return
         at = f"{self._copy.folder}/{self._copy.notebook}".strip("/")
-        sums = {thing.id: self._kept.sha256(thing.id) for thing, _ in self._fetched}
+        there = [thing.id for thing, _ in self._fetched if thing.id not in failed and thing.id not in coming]
+        sums = {id: self._kept.sha256(id) for id in there}
         text = overview(self._manifest, self._found, failed=failed, coming=coming, sums=sums, notebook=at)
         draft = path.with_name(f".{path.name}.tmp")
-        with explained(f"“{OVERVIEW}”"):
+        with explained(f"“{path.name}”"):
             try:
                 draft.write_text(text, encoding="utf-8")
                 draft.replace(path)
-                self._kept.note(overview=_digest(path))
+                self._kept.note(overview=_digest(path), overview_name=path.name)
                 self._written = True
             finally:
                 draft.unlink(missing_ok=True)
+
+    def _overview(self) -> Path | None:
+        """Return where it is written: beside that of another launch under a name with a number; None for nowhere."""
+        assert self._copy is not None and self._kept is not None
+        noted, folder = self._kept.get("overview"), self._copy.path
+        path = folder / (self._kept.get("overview_name") or OVERVIEW)
+        if not os.path.lexists(path):
+            return None if self._written else path  # taken away meanwhile
+        if noted:  # "Data.md" by launches of before
+            return path if noted in {OVERVIEW, _digest(path)} else None
+        stem, dot, ending = OVERVIEW.partition(".")
+        names = (f"{stem}-{number}{dot}{ending}" for number in range(2, 1000))
+        return next((folder / name for name in names if not os.path.lexists(folder / name)), None)
 
 
 def place_launch(environ: Mapping[str, str], *, runs: Callable[[], bool], ends: Callable[[], bool]) -> str:

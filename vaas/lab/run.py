@@ -29,6 +29,7 @@ from vaas import jobs
 from vaas.lab.becoming import UID, become
 from vaas.lab.executing import Keeper, Watched, kernel_manager
 from vaas.lab.family import adopt_orphans, end_children
+from vaas.lab.inspect import parameters_of
 from vaas.lab.pages import page_of
 from vaas.prose import clean_text
 
@@ -124,6 +125,8 @@ def _prepared(folder: Path, job: Mapping[str, Any], status: Status) -> Keeper:
     language = _language(nb, job)
     values = {**(job.get("parameters") or {}), **_things(folder, job)}
     cells = len(nb.cells)
+    if language.casefold() != "python":
+        values = _changed(values, Path(f"{jobs.FILES}/{job['notebook']}").read_bytes())
     if values:
         # Of some languages papermill knows only what their own kernels are called.
         kernel = str(nb.metadata.get("kernelspec", {}).get("name") or "chosen")
@@ -139,6 +142,16 @@ def _things(folder: Path, job: Mapping[str, Any]) -> dict[str, str]:
         with contextlib.suppress(FileExistsError):  # a batch system may start a job once more
             inputs.symlink_to(os.path.relpath(folder / jobs.DATA, inputs.parent))
     return {name: f"{inputs.name}/{path}" for name, path in things.items()}
+
+
+def _changed(values: Mapping[str, Any], notebook: bytes) -> dict[str, Any]:
+    """Return those values that are not as the notebook sets them: papermill may write it as another type."""
+    own = {each["name"]: each["default"] for each in parameters_of(notebook) if each["is"]}
+    return {
+        name: value
+        for name, value in values.items()
+        if name not in own or own[name] != value or isinstance(own[name], bool) != isinstance(value, bool)
+    }
 
 
 def _language(nb: Any, job: Mapping[str, Any]) -> str:

@@ -172,7 +172,7 @@ class _Opened:
 
     def __init__(self) -> None:
         self._file: IO[bytes] | None = None
-        self._came, self._whole = hashlib.sha256(), False
+        self._came, self._summed = hashlib.sha256(), False
         self._digest: Any = None
         self._checksum = ""
 
@@ -190,11 +190,11 @@ class _Opened:
         self.end()
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._file, self._digest, self._checksum = path.open("xb"), _digest(checksum), checksum
-        self._came, self._whole = hashlib.sha256(), False
+        self._came, self._summed = hashlib.sha256(), False
 
     def write(self, data: bytes) -> None:
         """Write some of it."""
-        if self._file is None:
+        if self._file is None or self._summed:
             raise Unavailable("It did not come as it should. Start the launch again.")
         self._file.write(data)
         self._came.update(data)
@@ -210,14 +210,12 @@ class _Opened:
         """Hear what was sent of it. Raises Unavailable where something else came."""
         if sent != f"sha256:{self.sha256}":
             raise Unavailable(DAMAGED)
-        self._whole = True
+        self._summed = True
 
     def end(self) -> None:
-        """Close it, and raise Invalid when it is not what its checksum says, Unavailable when it is not whole."""
+        """Close it, and raise Invalid when it is not what its checksum says."""
         if self._file is not None:
             self._file.close()
-            if not self._whole:
-                raise Unavailable("It did not come whole. Start the launch again.")
             _check(self._digest, self._checksum)
         self._file = None
 

@@ -16,7 +16,7 @@ from vaas.errors import Conflict, NotFound, StorageFull, Unavailable, VaasError
 from vaas.lab.cell import first_cell, language_of, with_cells
 from vaas.lab.given import lay_beside
 from vaas.lab.kept import Kept
-from vaas.lab.kernelspec import NAME
+from vaas.lab.kernelspec import kernel_name
 from vaas.lab.manifest import Manifest
 from vaas.lab.portal import PortalClient
 from vaas.model import File
@@ -90,11 +90,15 @@ def whole(copy: Copy) -> Iterator[None]:
 def begin_notebook(copy: Copy, manifest: Manifest, places: Mapping[str, str]) -> None:
     """Put the generated cells into the copy's notebook, and its kernel; what came along is laid beside it."""
     path = copy.path / copy.notebook
-    title = str(manifest.environment.get("title", ""))
+    said = {name: str(manifest.environment.get(name) or "") for name in ("title", "kind", "language", "where")}
     with explained("the notebook"):
         before = path.read_bytes()
-        cells = [first_cell(manifest, places), lay_beside(path.parent, manifest.given, language=language_of(before))]
-        made = with_cells(before, cells, kernel=NAME, title=title)
+        # An empty one is in no language yet.
+        language = manifest.language if before == _EMPTY else language_of(before)
+        cells = [first_cell(manifest, places), lay_beside(path.parent, manifest.given, language=language)]
+        # What the kernels of an image are called is known there alone.
+        kernel = "" if said["kind"] == "image" else kernel_name(said["kind"], manifest.language, said["where"])
+        made = with_cells(before, cells, kernel=kernel, title=said["title"], language=language)
         draft = path.with_name(f".{path.name}.tmp")
         draft.write_bytes(made)
         draft.replace(path)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -198,6 +199,8 @@ class Environments:
         Return the snapshot: with the lock now, where a file asked for packages. Raises as ``ready`` and ``equip`` do.
         """
         if environment == BESIDE:
+            if self._core.maker is None:
+                raise Unavailable(_MAKES_NONE)
             return await self.equip(snapshot, told=told)
         lost, maker = self._serving.lost(snapshot), self._core.maker
         if lost and maker:
@@ -214,9 +217,9 @@ class Environments:
             wanted = [each for each in there.values() if each.name in {*FILES, LOCK} and each.size <= _MOST_BYTES]
             if not any(each.name in FILES for each in wanted):
                 return None
-            chosen = {path, *(each.path for each in wanted)}
-            strip = len(folder) + 1 if folder else 0
-            return snapshot_of(name, await fetch(self._core, store, [there[path], *wanted], chosen=chosen, strip=strip))
+            found = [there[path], *wanted]
+            chosen, strip = {each.path for each in found}, len(folder) + 1 if folder else 0
+            return snapshot_of(name, await fetch(self._core, store, found, chosen=chosen, strip=strip))
         except (VaasError, KeyError):
             return None
 
@@ -234,7 +237,8 @@ class Environments:
             own = self.of_file(snapshot) or self._unmade(snapshot)
         if own is None:
             return offering
-        facilities = tuple(_with(own.id, each) for each in offering.facilities)
+        nowhere = "" if self._core.maker else own.why
+        facilities = tuple(_with(own.id, each, nowhere) for each in offering.facilities)
         return replace(offering, facilities=facilities, environments=(own, *offering.environments))
 
     def shown(self, version: Version | Draft) -> Shown:
@@ -308,6 +312,9 @@ class Environments:
         """Return what a file beside the notebook would bring, where the site makes nothing of it."""
         if self._core.maker is not None or not (path := self.asks(snapshot)):
             return None
+        with suppress(VaasError):
+            if not self._asked(snapshot, path).asked:
+                return None
         return Environment(BESIDE, own_title(BESIDE, path), _LOCK, "", state="broken", why=_MAKES_NONE)
 
     def _asked(self, snapshot: Snapshot, path: str) -> Requirements:
@@ -351,11 +358,14 @@ def own_title(environment: str, path: str = "") -> str:
     return "As published" if environment.startswith(f"{_LOCK}-") else ""
 
 
-def _with(own: str, facility: Facility) -> Facility:
-    """Return the facility with an environment that we make, or with why it cannot be had there."""
-    if facility.kind == _HERE or facility.environments_shared:
+def _with(own: str, facility: Facility, nowhere: str) -> Facility:
+    """Return the facility with an environment that we make, or with why it cannot be had there, or nowhere."""
+    there = facility.kind == _HERE or facility.environments_shared
+    if there and not nowhere:
         return replace(facility, environments=(own, *facility.environments))
-    return replace(facility, lacks_environments={own: _NOT_THERE, **facility.lacks_environments})
+    if not facility.environments:  # nothing can be chosen there anyway
+        return facility
+    return replace(facility, lacks_environments={own: nowhere or _NOT_THERE, **facility.lacks_environments})
 
 
 def without_lock(snapshot: Snapshot) -> Snapshot:

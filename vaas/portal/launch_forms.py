@@ -12,9 +12,10 @@ from vaas.errors import Conflict, Invalid, NotFound, SignInNeeded
 from vaas.launching import Launch, Offering
 from vaas.model import App, Snapshot, User, Version, Visitor
 from vaas.portal.baskets import Baskets
+from vaas.portal.choices import Choice
 from vaas.portal.core import Core
 from vaas.portal.environments import BESIDE, Environments
-from vaas.portal.offering import Choice, Needs, choices, needs_of, needs_of_snapshot, suggested
+from vaas.portal.offering import Needs, choices, needs_of, needs_of_snapshot, suggested
 from vaas.portal.run_belongings import Belongings, Heard, as_then, files_in, unheard, with_files
 from vaas.portal.things import OWN, Held
 from vaas.stores.base import Store, check_path
@@ -205,7 +206,8 @@ class Forms:
         if not name.endswith(".ipynb"):
             raise Invalid("Only notebooks can be launched.")
         parsed = await asyncio.to_thread(notebook.parse, await store.read(path, limit=limit), name=name)
-        whole = {"store": store.id, "path": path} | ({"copy": "1"} if asked.get("copy") else {})
+        wants_copy = asked.get("copy") == "1" and store.id == "home"
+        whole = {"store": store.id, "path": path} | ({"copy": "1"} if wants_copy else {})
         offering = self._environments.offering(whole, await self._environments.beside(store, path))
         return whole, name.removesuffix(".ipynb"), needs_of(parsed, held=things), offering
 

@@ -272,6 +272,8 @@ class Launching:
         environment = offering.environment(launch.environment)
         if not facility or not size or not environment or launch.environment not in facility.environments:
             raise Conflict("What this launch was asked for with is not offered any more. Launch it anew.")
+        if environment.state == "broken":
+            raise Conflict(f"“{environment.title}” cannot be used. {environment.why}".strip())
         if why := closed(facility, user, batch=False):
             raise Forbidden(f"“{facility.title}” cannot be used by you at the moment. {why}")
         home, shared = self._core.folders(user)

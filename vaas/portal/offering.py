@@ -10,10 +10,11 @@ from typing import Any
 from vaas.content import Content
 from vaas.errors import Forbidden, Invalid, Unavailable, VaasError
 from vaas.keeping import Thing
-from vaas.launching import Environment, Facility, Offering, Size
+from vaas.launching import Environment, Facility, Offering
 from vaas.model import Snapshot, User
 from vaas.notebook import Notebook, parse
 from vaas.packages import normal, package_of
+from vaas.portal.choices import Choice
 from vaas.portal.things import Held
 from vaas.readers import format_of, name_of, way_to, ways
 from vaas.served import read_served, served_file
@@ -22,7 +23,6 @@ from vaas.source import read_python
 __all__ = [
     "CONTAINERS",
     "ELSEWHERE",
-    "Choice",
     "Needs",
     "choices",
     "chosen",
@@ -47,7 +47,6 @@ _OWN, _IMAGE = "lock", "image"
 _ASKED = {"facility": "place", "environment": "environment", "size": "size"}
 #: What can be imported where there is no GPU as well is not among them.
 _GPU = frozenset({"cudf", "cugraph", "cuml", "cupy", "cupyx", "cuspatial", "pycuda", "tensorrt", "triton"})
-_BARE = "It has no GPU, and the notebook imports what works with one alone."
 #: Bytes of modules that are read for what they import.
 _MOST_OWN = 2_000_000
 #: What counts as missing where nobody knows: more than nothing, less than one that is known to be.
@@ -60,6 +59,8 @@ class Needs:
 
     Parameters
     ----------
+    language:
+        The notebook's; "" where there is none, so that any will do.
     modules, optional:
         What its code imports, by top-level names: what must be there, and what it can do without. Neither what is of
         the language itself nor modules of its own.
@@ -90,49 +91,6 @@ class Needs:
         return not self.modules.isdisjoint(_GPU)
 
 
-@dataclass(frozen=True)
-class Choice:
-    """One way to run it.
-
-    Parameters
-    ----------
-    missing:
-        The packages that the environment lacks; None: nobody knows what is in it.
-    unread:
-        What nothing in it is known to read, of what it is to work on: formats, as people call them.
-    copied, unsized:
-        How many bytes of the data have to be copied there, and whether more of which the size is not known.
-    tight:
-        Whether it took more memory than this when it was checked.
-    bare:
-        Whether it imports what works with a GPU alone, and there is none.
-    why_not:
-        Why it cannot be chosen, in a sentence; "" where it can.
-    """
-
-    facility: Facility
-    environment: Environment
-    size: Size
-    missing: tuple[str, ...] | None = ()
-    copied: int = 0
-    unsized: bool = False
-    tight: bool = False
-    why_not: str = ""
-    unread: tuple[str, ...] = ()
-    bare: bool = False
-
-    @property
-    def possible(self) -> bool:
-        """Whether it can be chosen."""
-        return not self.why_not
-
-    @property
-    def short(self) -> str:
-        """What the size is short of, in sentences; "" where it has what is needed, as far as that is known."""
-        said = (_BARE, self.bare), ("It has less memory than the check took.", self.tight)
-        return " ".join(words for words, is_so in said if is_so)
-
-
 def needs_of(
     book: Notebook | None,
     *,
@@ -154,12 +112,12 @@ def needs_of(
     """
     peak = (report or {}).get("peak_bytes", 0)
     memory = int(peak) if isinstance(peak, int | float) and peak > 0 else 0
-    needs = Needs(book.language if book else Needs.language, memory=memory)
+    needs = Needs(book.language if book else "", memory=memory)
     if book is not None and book.language == "python":
         modules, optional = _imports(book, own or {})
         needs = replace(needs, modules=modules, optional=optional - modules)
     things = [each.thing for each in held if each.state == "there"]
-    if needs.language == "python":
+    if needs.language in {"", "python"}:
         needs = replace(needs, formats=frozenset(filter(None, map(_format, things))))
     return working_on(needs, ((_store(thing.access), thing.size) for thing in things))
 
@@ -240,7 +198,7 @@ def chosen(found: Sequence[Choice], *, facility: str = "", environment: str = ""
         at, why = left[0].facility, left[0].why_not
         # What holds for all that is there is the place's.
         of = "size" if why == at.lacks_sizes.get(left[0].size.id) else "environment"
-        of = "facility" if {each.why_not for each in found if each.facility == at} == {why} else of
+        of = "facility" if {each.why_not for each in found if each.facility == at and not each.lacked} == {why} else of
         raise Forbidden(f"“{getattr(left[0], of).title}” cannot be chosen. {why}", field=of)
     return best
 
@@ -252,7 +210,7 @@ def lacking(environment: Environment, needs: Needs) -> tuple[str, ...] | None:
     """
     if environment.kind == _OWN or environment.id == needs.environment:
         return ()
-    there = modules_in(environment, needs.modules)
+    there = modules_in(environment, needs.modules) if environment.language == "python" else None
     if there is None:
         return None if needs.modules or needs.formats else ()
     return tuple(sorted({package_of(each) for each in needs.modules - there}, key=str.casefold))
@@ -260,6 +218,8 @@ def lacking(environment: Environment, needs: Needs) -> tuple[str, ...] | None:
 
 def unread(environment: Environment, needs: Needs) -> tuple[str, ...]:
     """Return the formats, as people call them, that nothing in the environment reads; none where nobody knows."""
+    if environment.language != "python":  # nobody knows what reads it there
+        return ()
     there = modules_in(environment, {module for each in needs.formats for way in ways(each) for module in way.modules})
     return tuple(sorted(name_of(each) for each in needs.formats if way_to(each, there) is None))
 
@@ -304,12 +264,13 @@ def _all(offering: Offering, needs: Needs, user: User, *, batch: bool) -> Iterat
                 yield Choice(facility, environment, size, missing, copied, unsized, tight, why, blind, bare)
 
 
-def _worth(choice: Choice, needs: Needs) -> tuple[bool, bool, float, bool, bool, bool, int, bool]:
+def _worth(choice: Choice, needs: Needs) -> tuple[bool | float, ...]:
     """Return what it is sorted by, the least first."""
     missing = _PERHAPS if choice.missing is None else len(choice.missing) + len(choice.unread)
     foreign = choice.environment.kind != _OWN and choice.environment.id != needs.environment
     silent = bool(choice.facility.silent)
-    return not choice.possible, silent, missing, foreign, choice.bare, choice.tight, choice.copied, choice.unsized
+    fits = choice.bare, choice.tight, choice.copied, choice.unsized
+    return not choice.possible, choice.lacked, silent, missing, foreign, *fits
 
 
 def stands_against(environment: Environment, places: Sequence[Facility], needs: Needs, user: User) -> str:
@@ -334,7 +295,7 @@ def _unfit(environment: Environment, facility: Facility, needs: Needs) -> str:
 def _unusable(environment: Environment, needs: Needs) -> str:
     if environment.state == "broken":
         return f"It cannot be used at the moment. {environment.why}".strip()
-    if environment.language.casefold() != needs.language.casefold():
+    if needs.language and environment.language.casefold() != needs.language.casefold():
         return f"The notebook is in {_called(needs.language)}, and this runs {_called(environment.language)}."
     return ""
 

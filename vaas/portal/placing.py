@@ -87,7 +87,8 @@ class Placing:
             "things": [self._told(each, where[each.thing.id], visitor, here, public_url) for each in things],
             "given": dict(given_to(launch)),
             "environment": {
-                name: getattr(environment, name) if environment else "" for name in ("id", "title", "kind", "where")
+                name: getattr(environment, name) if environment else ""
+                for name in ("id", "title", "kind", "where", "language")
             },
             "modules": _readers(environment),
             "portal": public_url,

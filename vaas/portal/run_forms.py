@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from vaas.errors import Invalid
-from vaas.portal.offering import Choice
+from vaas.portal.choices import Choice
 from vaas.prose import clean_text
 from vaas.series import FIRST_ROW, Mistake
 

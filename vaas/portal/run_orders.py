@@ -12,9 +12,10 @@ from vaas.errors import Invalid
 from vaas.launching import Run
 from vaas.model import User, Visitor
 from vaas.notebook import parse
+from vaas.portal.choices import Choice
 from vaas.portal.core import Core
 from vaas.portal.environments import Environments
-from vaas.portal.offering import Choice, Needs, choices, needs_of, needs_of_snapshot, working_on
+from vaas.portal.offering import Needs, choices, needs_of, needs_of_snapshot, working_on
 from vaas.portal.offering import chosen as fitting
 from vaas.portal.run_forms import Field, filled, filled_slots, row_of, wrong_rows
 from vaas.portal.run_results import Post

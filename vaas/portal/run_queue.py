@@ -143,7 +143,13 @@ class Queue:
         """See to it that it is known whether each batch system answers, and wait for none."""
         for kind, executor in self._executors.items():
             if kind not in self._asking or self._asking[kind].done():
-                self._asking[kind] = asyncio.create_task(executor.ensure_asked())
+                self._asking[kind] = asyncio.create_task(self._asked(kind, executor))
+
+    async def _asked(self, kind: str, executor: Executor) -> None:
+        try:
+            await executor.ensure_asked()
+        except Exception:
+            _log.exception("What runs on %s cannot be asked for a sign of life.", kind)
 
     def hurry(self, run_id: str) -> None:
         """Look at the run with the next step, whatever could not be done with it before."""

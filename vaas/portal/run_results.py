@@ -102,6 +102,8 @@ class Results:
 
         For the runs over one table it is one, when the last of them has ended.
         """
+        if not self._hears(run):
+            return
         said, error, page = f"“{run.title}” {_WORDS[run.state]}.", run.error, f"runs/{run.id}/"
         if run.series:
             same = self._series(run)
@@ -115,12 +117,17 @@ class Results:
         self._tell(schedule, f"The schedule of “{schedule.title}” has ended.", why, "runs/#schedules")
 
     def _tell(self, of: Run | Schedule, said: str, error: str, page: str) -> None:
-        address = str(of.asked.get("email", ""))
-        if self.post is None or not address or not self.post.takes(address) or not self._may_tell(of.owner):
+        address = self._hears(of)
+        if self.post is None or not address or not self._may_tell(of.owner):
             return
         look = f"Look at it: {self._core.public_url}{page}"
         lines = [said, *([error] if error else []), look, "", f"{of.owner} asked the portal to tell this address."]
         self._core.spawn(self._send(self.post, address, said, "\n".join(lines)))
+
+    def _hears(self, of: Run | Schedule) -> str:
+        """Return the address that is told of it, "" for none."""
+        address = str(of.asked.get("email", ""))
+        return address if self.post is not None and address and self.post.takes(address) else ""
 
     def _may_tell(self, owner: str) -> bool:
         """Count an e-mail for the owner; False where there were as many today as may be."""

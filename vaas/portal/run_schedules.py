@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from vaas.errors import Conflict, Invalid, NotFound, Unavailable, VaasError
 from vaas.launching import Run, Schedule
@@ -14,7 +15,7 @@ from vaas.portal.core import Core
 from vaas.portal.run_queue import choose
 from vaas.portal.run_sources import Sources
 
-__all__ = ["NextTime", "Schedules"]
+__all__ = ["NextTime", "Schedules", "asked_for"]
 
 _log = logging.getLogger("vaas")
 #: Returns the first time after a moment in a time zone, None when there is none any more; raises Invalid for what is no
@@ -24,7 +25,7 @@ NextTime = Callable[[str, datetime, str], datetime | None]
 _LOOKED_AT = 20
 _LONGEST = 200
 #: What is noted of a schedule and not of its runs.
-_NOTED = frozenset({"ended", "left_out", "seen"})
+_NOTED = frozenset({"ended", "ended_at", "left_out", "seen"})
 
 
 class Schedules:
@@ -82,18 +83,18 @@ class Schedules:
             records.schedules.save(made)
         return made
 
-    def news(self, name: str) -> list[Schedule]:
-        """Return the person's that something has ended since they looked last."""
+    def news(self, name: str, *, since: datetime) -> list[str]:
+        """Return the ids of the person's that something has ended, and that they have not looked at."""
         with self._core.database.begin() as records:
-            found = records.schedules.of(name)
-        return [each for each in found if each.asked.get("ended") and not each.asked.get("seen")]
+            found = records.schedules.ended(name)
+        return [id for id, asked in found.items() if not asked.get("seen") and _at(asked.get("ended_at")) >= since]
 
-    def seen(self, name: str) -> None:
+    def seen(self, name: str, *, since: datetime) -> None:
         """Take note that the person has looked at what has ended."""
-        for each in self.news(name):
+        for id in self.news(name, since=since):
             with self._core.database.begin() as records:
-                if records.schedules.get(each.id):
-                    records.schedules.save(replace(each, asked={**each.asked, "seen": True}))
+                if found := records.schedules.get(id):
+                    records.schedules.save(replace(found, asked={**found.asked, "seen": True}))
 
     def of(self, user: User) -> list[Schedule]:
         """Return the person's, the newest first."""
@@ -138,7 +139,7 @@ class Schedules:
         goes_on = following is not None and following <= schedule.until
         asked = {name: value for name, value in schedule.asked.items() if name != "left_out"}
         # Its end is what its person said, and no news.
-        asked |= {} if goes_on else {"ended": "It has come to its end.", "seen": True}
+        asked |= {} if goes_on else {"ended": "It has come to its end."}
         moved = replace(schedule, due=following if goes_on else None, asked=asked)
         with self._core.database.begin() as records:
             current = records.schedules.get(schedule.id)
@@ -151,7 +152,7 @@ class Schedules:
             if before or len(waiting) >= self._core.limits.runs_queued:
                 why = "the run before had not ended" if before else "too many runs were waiting"
                 _log.info("Schedule %s is left out once: %s.", schedule.id, why)
-                out = {"left_out": {"at": now.isoformat(), "why": why}}
+                out = {"left_out": {"at": (schedule.due or now).isoformat(), "why": why}}
                 records.schedules.save(replace(moved, snapshot=current.snapshot, asked={**asked, **out}))
                 return
             records.runs.save(run)
@@ -162,7 +163,8 @@ class Schedules:
         with self._core.database.begin() as records:
             known = records.schedules.get(schedule.id) is not None
             if known:
-                records.schedules.save(replace(schedule, due=None, asked={**schedule.asked, "ended": why}))
+                asked = {**schedule.asked, "ended": why, "ended_at": self._core.now().isoformat()}
+                records.schedules.save(replace(schedule, due=None, asked=asked))
         if known:
             self._tell(schedule, why)
 
@@ -182,6 +184,16 @@ class Schedules:
         return times[0]
 
 
+def asked_for(schedule: Schedule) -> dict[str, Any]:
+    """Return what was asked for, without what was noted of it since."""
+    return {name: value for name, value in schedule.asked.items() if name not in _NOTED}
+
+
+def _at(said: object) -> datetime:
+    """Return the moment that was noted; that of before it was noted is long ago."""
+    return datetime.fromisoformat(said) if isinstance(said, str) else datetime.min.replace(tzinfo=UTC)
+
+
 def _run(schedule: Schedule, id: str, now: datetime) -> Run:
     return Run(
         id=id,
@@ -193,6 +205,6 @@ def _run(schedule: Schedule, id: str, now: datetime) -> Run:
         size=schedule.size,
         facility=schedule.facility,
         created=now,
-        asked={name: value for name, value in schedule.asked.items() if name not in _NOTED},
+        asked=asked_for(schedule),
         schedule=schedule.id,
     )

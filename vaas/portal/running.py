@@ -19,8 +19,8 @@ from vaas.executors.base import Executor
 from vaas.launching import Run, Schedule
 from vaas.model import Visitor
 from vaas.portal.baskets import Baskets
+from vaas.portal.choices import Choice
 from vaas.portal.core import Core
-from vaas.portal.offering import Choice
 from vaas.portal.run_folders import Kernel, Spool, kernel_of
 from vaas.portal.run_forms import Field, Form
 from vaas.portal.run_orders import Orders
@@ -242,18 +242,20 @@ class Running:
         """Return how many runs ended since the person looked last, and schedules by themselves; 0 for nobody."""
         if visitor.user is None:
             return 0
+        since = self._core.now() - _NEWS
         with self._core.database.begin() as records:
-            runs = len(records.runs.unseen(visitor.user.name, since=self._core.now() - _NEWS))
-        return runs + len(self._schedules.news(visitor.user.name))
+            runs = len(records.runs.unseen(visitor.user.name, since=since))
+        return runs + len(self._schedules.news(visitor.user.name, since=since))
 
     def seen(self, visitor: Visitor) -> None:
         """Take note that the person has looked at what ended."""
+        since = self._core.now() - _NEWS
         with self._core.database.begin() as records:
-            for run_id in records.runs.unseen(visitor.name, since=self._core.now() - _NEWS):
+            for run_id in records.runs.unseen(visitor.name, since=since):
                 run = records.runs.get(run_id)
                 if run is not None:
                     records.runs.note(run_id, progress={**run.progress, "seen": True})
-        self._schedules.seen(visitor.name)
+        self._schedules.seen(visitor.name, since=since)
 
     async def schedule(
         self,

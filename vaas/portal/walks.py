@@ -238,14 +238,14 @@ class _Walking:
 
     async def _note_ours(self, entries: Iterable[Entry]) -> None:
         """Note which of these the portal has written there."""
-        files = {entry.name: entry for entry in entries if entry.name in housekeeping.NAMES and not entry.folder}
+        files = {entry.name: entry for entry in entries if housekeeping.is_named(entry.name) and not entry.folder}
         if about := files.get(housekeeping.ABOUT):
             written = housekeeping.of_run(await self._begin(about, housekeeping.MOST_ABOUT))
             sizes = {name: size for name, size in written.items() if name in files}
             self._seen.ours |= {files[name].path for name, size in sizes.items() if size in (None, files[name].size)}
-        overview = files.get(housekeeping.OVERVIEW)
-        if overview and housekeeping.is_overview(await self._begin(overview, len(housekeeping.SIGN))):
-            self._seen.ours.add(overview.path)
+        for name in filter(housekeeping.OVERVIEWS.fullmatch, files):
+            if housekeeping.is_overview(await self._begin(files[name], len(housekeeping.SIGN))):
+                self._seen.ours.add(files[name].path)
 
     async def _begin(self, entry: Entry, size: int) -> bytes:
         """Return the beginning of a file; nothing where it cannot be read."""
