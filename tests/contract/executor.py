@@ -127,7 +127,7 @@ class ExecutorContract:
         assert status(job)["error"] == "Cell 2 failed: ZeroDivisionError: division by zero"
         assert [len(cell["outputs"]) for cell in executed(job)] == [1, 1, 0]
         page = (job.folder / jobs.OUT / jobs.RESULT).read_text()
-        assert "It failed.</strong> Cell 2" in page and "before" in page and "after" not in page
+        assert "It did not come to its end.</strong> Cell 2" in page and "before" in page and "after" not in page
         await executor.forget(ref)
 
     async def test_who_cancels_ends_all_that_it_started(self, executor: Executor, spool: Path) -> None:

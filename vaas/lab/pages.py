@@ -49,7 +49,7 @@ table { border-collapse: collapse; font-size: .9rem } th, td { border: 1px solid
 def page_of(nb: Any, *, title: str, error: str = "", ended: str = "", with_code: bool = False) -> str:
     """Return the page; ``error`` says why the notebook did not come to its end, ``with_code`` shows the cells too."""
     body = "\n".join(part for cell in nb.cells for part in _cell(cell, with_code=with_code))
-    failed = f'<p class="failed"><strong>It failed.</strong> {html.escape(error)}</p>' if error else ""
+    failed = f'<p class="failed"><strong>It did not come to its end.</strong> {html.escape(error)}</p>' if error else ""
     said = html.escape(title)
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
     return (

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import faulthandler
+import logging
 import os
 import signal
 import sys
@@ -83,6 +84,8 @@ def main(argv: list[str]) -> int:
     adopt_orphans()
     with _logged():
         faulthandler.enable()
+        # What its loop says of a task that nobody waits for any more, such as of a kernel that was ended, is no news.
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
         status = Status(folder)
         status.tell(message="The kernel is starting.")
         try:
