@@ -75,6 +75,9 @@ class Cluster:
     ``folder`` is one that jobs' users can enter; ``environ`` makes Slurm's programs talk to this cluster.
     """
 
+    #: What it needs besides.
+    programs: tuple[str, ...] = ()
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.environ = {"SLURM_CONF": str(folder / "slurm.conf")}
@@ -95,14 +98,20 @@ class Cluster:
         places = [f"--{option}={self.folder / file}" for option, file in files.items()]
         self._run("munged", "munged", "--foreground", "--force", f"--key-file={key}", "--num-threads=1", *places)
         until((self.folder / "munge.socket").exists, seconds=10, what="munge")
+        with (self.folder / "slurm.conf").open("a") as more:
+            more.write(self.accounting())
         self.start_controller()
         self._run("slurmd", "unshare", "--mount", "sh", "-ec", f"{readable(self.folder)}exec slurmd -D")
         until(self._takes_jobs, seconds=20, what=lambda: f"the node\n{self.log()}")
         return self
 
-    def start_controller(self) -> None:
+    def accounting(self) -> str:
+        """Start what keeps accounts of jobs, where anything does, and return what the configuration says of it."""
+        return ""
+
+    def start_controller(self, *options: str) -> None:
         """Start the controller, again if it was stopped."""
-        self._run("slurmctld", "slurmctld", "-D")
+        self._run("slurmctld", "slurmctld", "-D", *options)
 
     def stop_controller(self) -> None:
         """Stop the controller; jobs go on."""
@@ -132,7 +141,7 @@ class Cluster:
         with contextlib.suppress(AssertionError, TimeoutError, subprocess.TimeoutExpired):
             self.end_all()
             until(lambda: not self.jobs(), seconds=10, what="the jobs to end")
-        for name in ("slurmd", "slurmctld", "munged"):
+        for name in reversed(list(self._processes)):
             self._end(name)
         for process in psutil.process_iter():  # what has not ended with its job
             with contextlib.suppress(psutil.Error):
@@ -166,16 +175,16 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def a_cluster() -> Iterator[Cluster]:
+def a_cluster(kind: type[Cluster] = Cluster) -> Iterator[Cluster]:
     """Start a cluster and stop it at the end; the test is skipped where that cannot be."""
-    missing = [program for program in _PROGRAMS if not shutil.which(program)]
+    missing = [program for program in (*_PROGRAMS, *kind.programs) if not shutil.which(program)]
     if missing:
-        pytest.skip(f"There is no {missing[0]} here: make check-system installs slurm-wlm and munge, where it can.")
+        pytest.skip(f"There is no {missing[0]} here: make check-system installs what Slurm's tests need, where it can.")
     if os.geteuid():
         pytest.skip("Only root can start a Slurm that runs jobs as others.")
     folder = Path(tempfile.mkdtemp(prefix="vaas-slurm-"))
     folder.chmod(0o755)
-    cluster = Cluster(folder)
+    cluster = kind(folder)
     try:
         yield cluster.start()
     finally:
