@@ -198,6 +198,13 @@ class TestATable:
         assert "2 waiting" in page and all(f"runs/{run.id}/" in page for run in runs)
         listed = (await ada.get("runs/")).text
         assert "2 runs over a table" in listed and f"runs/{runs[0].id}/" not in listed
+        ends = "shared with nobody any more"
+        for shared in ((), ("user:bob",)):
+            with world.core.database.begin() as records:
+                for run in kept(world):
+                    records.runs.save(replace(run, state="done", shared_with=shared))
+            for page in (f"runs/series/{runs[0].series}", f"runs/{runs[0].id}/"):
+                assert (ends in (await ada.get(page)).text) is bool(shared)
 
     async def test_a_file_of_a_spreadsheet_is_read_as_it_is_written(self, ada: httpx.AsyncClient, world: World) -> None:
         table = "# Versuche\r\nn;height;name\r\n1;2,5;Größe 2,5\r\n2;1;\r\n".encode("cp1252")
