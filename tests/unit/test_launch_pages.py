@@ -235,6 +235,8 @@ async def test_the_tenth_server_is_refused_in_the_form(world: World, site: str, 
         await launched(ada)
         answer = await ada.post("launch", data={"store": "home", "path": "tides.ipynb"})
         assert answer.status_code == 409 and "Stop one of them first" in answer.text
+        told = re.search(r'id="error-summary".*?</div>', answer.text, re.S)[0]  # type: ignore[index]
+        assert "It was not launched" in told and "My servers" in told and "this field" not in answer.text
         assert len((await ada.get("api/launches")).json()["launches"]) == 1
 
 

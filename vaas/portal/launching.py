@@ -91,7 +91,8 @@ class Launching:
         )
         with self._core.database.begin() as records:
             if len(records.launches.of(user.name)) >= most:
-                raise Conflict(f"You have {most} launches, as many as one may keep. Remove some under “My servers”.")
+                words = f"You have {most} launches, as many as one may keep. Remove some under “My servers”."
+                raise Conflict(words, field="servers")
             records.launches.save(launch)
         return launch
 
@@ -296,7 +297,8 @@ class Launching:
         ahead = [each for each in others if _has_its_place(each) or (each.launch.created, each.launch.id) < mine]
         if len(ahead) >= most:
             raise Conflict(
-                f"{len(ahead)} servers of yours run already, as many as one may have. Stop one of them first."
+                f"{len(ahead)} servers of yours run already, as many as one may have. Stop one of them first.",
+                field="servers",
             )
 
     def _turn(self, lent: Lent) -> asyncio.Lock:
