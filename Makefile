@@ -167,16 +167,19 @@ check-system:
 	{ $$sudo apt-get update -qq && { get $$wanted 2>/dev/null || get $$(echo $$wanted | sed s/-headless-shell//); }; } \
 	  </dev/null || $(call fail,$(no_system))
 	@[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || exit 0; \
-	wanted="slurm-wlm munge slurmdbd mariadb-server-core"; found=0; \
-	for name in slurmctld munged slurmdbd mariadbd; do command -v $$name >/dev/null || found=1; done; \
-	[ $$found = 1 ] || exit 0; \
-	echo "Installing for the tests: $$wanted…"; \
+	wanted=""; \
+	command -v slurmctld >/dev/null && command -v munged >/dev/null || wanted="slurm-wlm munge"; \
+	accounts=""; command -v slurmdbd >/dev/null && command -v mariadbd >/dev/null || accounts="slurmdbd mariadb-server-core"; \
+	[ -n "$$wanted$$accounts" ] || exit 0; \
+	echo "Installing for the tests: $$wanted $$accounts…"; \
 	if ! [ -e /usr/sbin/policy-rc.d ]; then \
 	  trap 'rm -f /usr/sbin/policy-rc.d' EXIT; \
 	  printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d && chmod 755 /usr/sbin/policy-rc.d; \
 	fi; \
-	{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-	    $$wanted >/dev/null 2>&1; } </dev/null || echo "  Not all of it can be installed: tests of Slurm are skipped."
+	get() { [ -z "$$*" ] || DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$$@"; }; \
+	{ apt-get update -qq && get $$wanted; } </dev/null >/dev/null 2>&1 \
+	  || echo "  It cannot be installed: the tests of Slurm are skipped."; \
+	get $$accounts </dev/null >/dev/null 2>&1 || echo "  Of its accounting they are skipped."
 
 # $(1): environment, $(2): how long it takes. uv asks the index that pip would ask; for whatever else pip was told, pip
 # does it. Files are copied: what is edited in one environment stays there.

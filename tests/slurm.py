@@ -102,7 +102,7 @@ class Cluster:
             more.write(self.accounting())
         self.start_controller()
         self._run("slurmd", "unshare", "--mount", "sh", "-ec", f"{readable(self.folder)}exec slurmd -D")
-        until(self._takes_jobs, seconds=20, what=lambda: f"the node\n{self.log()}")
+        until(self._takes_jobs, seconds=40, what=lambda: f"the node\n{self.log()}")
         return self
 
     def accounting(self) -> str:

@@ -81,6 +81,9 @@ REQUESTED = {"progress": 0, "message": "Server requested"}
             (model(), ({"failed": True, "message": f"Spawn failed: {said}"},), ("failed", 0, words))
             for said, words in (
                 ("Your quota is used up.", "Your quota is used up."),
+                ("Your home /home/ada is full.", "Your home /home/ada is full."),
+                ("HTTP 500: Internal Server Error (Your quota is used up.)", "Your quota is used up."),
+                ("HTTP 403: Forbidden (See https://hpc.example/quota)", "See https://hpc.example/quota"),
                 ("('Connection aborted.', FileNotFoundError(2, 'No such file or directory'))", IN_THE_LOG),
                 ("404 Client Error for http+docker://localhost/v1.47/containers/create: Not Found", IN_THE_LOG),
                 ("pod hubs/jupyter-ada---l0 did not start in 300 seconds!", IN_THE_LOG),

@@ -460,13 +460,44 @@ def test_in_r_the_notebook_gets_rs_kernel_and_nothing_in_python(
     assert '```r\ntable <- read.csv("data/a.csv")\n```' in text and "python" not in text and "import" not in text
 
 
-def test_in_an_image_a_notebook_in_another_language_keeps_its_kernel(shelf: Shelf, home: Path) -> None:
-    environment = {"id": "r", "title": "R 4", "kind": "image", "where": "registry.example/r:4", "language": "r"}
-    shelf.files = {"lesson.ipynb": notebook("x <- 1", kernel="ir", language="R")}
-    shelf.said = {"environment": environment}
+@pytest.mark.parametrize(
+    ("language", "files", "kernel"),
+    [
+        ("r", {"lesson.ipynb": notebook("x <- 1", kernel="ir", language="R")}, "ir"),
+        ("r", {}, ""),
+        ("python", {"lesson.ipynb": notebook("x = 1", kernel="my-conda-env")}, "python3"),
+        ("python", {}, "python3"),
+    ],
+)
+def test_in_an_image_pythons_kernel_is_called_as_everywhere_and_others_as_the_notebook_says(
+    shelf: Shelf, home: Path, language: str, files: dict[str, bytes], kernel: str
+) -> None:
+    environment = {"id": "i", "title": "I", "kind": "image", "where": "registry.example/i:4", "language": language}
+    shelf.files, shelf.said = files, {"environment": environment, "notebook": "lesson.ipynb" if files else ""}
     place(shelf, home)
-    made = json.loads((home / FOLDER / "lesson.ipynb").read_bytes())
-    assert made["metadata"]["kernelspec"]["name"] == "ir"
+    metadata = json.loads((home / FOLDER / shelf.posts[-1]["notebook"]).read_bytes())["metadata"]
+    assert metadata.get("kernelspec", {}).get("name", "") == kernel
+    assert kernel or metadata["language_info"] == {"name": language}
+
+
+def test_a_notebook_that_says_its_language_as_executed_ones_do_gets_no_python(shelf: Shelf, home: Path) -> None:
+    made = json.loads(notebook("x <- 1"))
+    made["metadata"] = {"kernelspec": {"name": "ir", "display_name": "R"}, "language_info": {"name": "R"}}
+    shelf.files, shelf.things = {"lesson.ipynb": json.dumps(made).encode()}, {ID: b"1"}
+    environment = {"id": "r", "title": "R", "kind": "kernelspec", "where": "/k/ir", "language": "R"}
+    shelf.said, shelf.told = {"environment": environment}, {ID: {"written": {"delimiter": "comma", "decimal": "comma"}}}
+    place(shelf, home)
+    cells = json.loads((home / FOLDER / "lesson.ipynb").read_bytes())["cells"]
+    assert ["".join(cell["source"]) for cell in cells] == ["x <- 1"]
+    assert "read.csv" not in (home / FOLDER / "Data.md").read_text(), "it has a comma in its numbers"
+
+
+def test_the_first_cell_names_the_file_that_says_more(shelf: Shelf, home: Path) -> None:
+    shelf.files, shelf.things = {"lesson.ipynb": NOTEBOOK, "Data.md": b"the app's own"}, {ID: b"1"}
+    place(shelf, home)
+    cell = json.loads((home / FOLDER / "lesson.ipynb").read_bytes())["cells"][0]["source"]
+    assert "# Data-2.md says more" in cell and (home / FOLDER / "Data-2.md").exists()
+    assert (home / FOLDER / "Data.md").read_bytes() == b"the app's own"
 
 
 def test_data_alone_come_with_a_notebook_to_begin(shelf: Shelf, home: Path) -> None:

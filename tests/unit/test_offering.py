@@ -117,6 +117,7 @@ def test_what_has_no_notebook_needs_no_language_and_nobody_knows_what_reads_data
         "r": ("", None, ()),
         "basic": ("", (), ("NetCDF",)),
     }
+    assert suggested(found).environment.id == "basic", "it is opened in Python"  # type: ignore[union-attr]
 
 
 def test_a_place_says_why_nothing_of_its_own_can_be_chosen_rather_than_what_it_lacks() -> None:
@@ -154,9 +155,9 @@ def test_a_version_is_read_as_it_is_kept(tmp_path: Path) -> None:
     files = tuple(File(path, *content.add(data)) for path, data in kept.items())
     needs = needs_of_snapshot(content, Snapshot("h", "n.ipynb", files), report={"peak_bytes": 3_000, "ok": True})
     assert needs.modules == {"numpy", "astropy"} and needs.memory == 3_000
-    assert needs_of_snapshot(content, Snapshot("h", "gone.ipynb", files)) == needs_of(None)
+    assert needs_of_snapshot(content, Snapshot("h", "gone.ipynb", files)) == Needs()
     broken = (File("n.ipynb", *content.add(b"{")),)
-    assert needs_of_snapshot(content, Snapshot("h", "n.ipynb", broken)) == needs_of(None)
+    assert needs_of_snapshot(content, Snapshot("h", "n.ipynb", broken)) == Needs()
 
 
 @pytest.mark.parametrize("peak", [None, "much", -1, []])

@@ -116,6 +116,9 @@ def written(kernel: str) -> str:
         ("bash", "SIZE=10M", "SIZE", "10M", ""),
         ("bash", "VERSION=1.10", "VERSION", "1.10", ""),
         ("bash", "URL=http://x/#part # where", "URL", "http://x/#part", "where"),
+        ("bash", "COMPRESSION=none", "COMPRESSION", "none", ""),
+        ("bash", "FLAG=TRUE", "FLAG", "TRUE", ""),
+        ("bash", "deep=true", "deep", True, ""),
         ("bash", r"path='C:\new'", "path", r"C:\new", ""),
         ("matlab", "names = {'a', 'b'}; % who", "names", ["a", "b"], "who"),
         ("matlab", r"path = 'C:\temp';", "path", r"C:\temp", ""),
@@ -146,6 +149,9 @@ async def test_what_people_write_in_a_language_is_read(
         ("scala", "val numbers = Array(1, 2)"),
         (".net-powershell", '$path = "$env:HOME/x"'),
         (".net-powershell", '$path = "a""b"'),
+        (".net-powershell", '$path = "a`tb"'),
+        ("bash", "x=$true"),
+        ("bash", "x='a''b'"),
         ("ir", "x <- list(a = 1)"),
     ],
 )
@@ -156,7 +162,18 @@ async def test_of_what_may_be_more_than_it_looks_like_nothing_is_known(
     assert (found["default"], found["is"]) == (None, False)
 
 
-@pytest.mark.parametrize(("kernel", "line"), [(".net-csharp", "double r = 1;"), ("scala", "val r: Double = 1")])
+@pytest.mark.parametrize("line", ["$global:n = 5", "$env:X = 5"])
+async def test_a_variable_of_another_scope_is_no_parameter(inspect: Inspector, line: str) -> None:
+    assert await inspect(parameters(line, kernel=".net-powershell", language="of that kernel")) == []
+
+
+@pytest.mark.parametrize(
+    ("kernel", "line"),
+    [
+        *((".net-csharp", "double r = 1;"), (".net-csharp", "float r = 1f;"), (".net-csharp", "var r = 1d;")),
+        *(("scala", "val r: Double = 1"), ("scala", "val r = 1D"), ("matlab", "r = 1;"), ("julia", "r::Float64 = 1")),
+    ],
+)
 async def test_what_is_declared_to_have_a_point_gets_one(inspect: Inspector, kernel: str, line: str) -> None:
     (found,) = await inspect(parameters(line, kernel=kernel, language="of that kernel"))
     assert (found["type"], found["default"]) == ("float", 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import math
 import time
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -251,6 +252,19 @@ async def test_what_cannot_be_asked_as_one_person_says_nothing_and_is_asked_as_a
     assert answers.executor.silent, "who is refused hears nothing of the system"
 
 
+async def test_where_only_people_reach_it_it_is_asked_again_and_again_as_who_was_answered(
+    answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clusters, "_RESTED", 0.0)
+    await answers.executor.submit(answers.job())
+    monkeypatch.setattr(clusters.shutil, "which", lambda _name: None)
+    before = len(answers.calls)
+    answers.say("squeue", "squeue: error: Unable to contact slurm controller", wrong=True)
+    for _ in range(3):
+        await answers.executor.ensure_asked()
+    assert len(answers.calls) == before + 3 and answers.executor.silent
+
+
 async def test_what_hangs_is_not_asked_once_more(answers: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clusters, "_RESTED", 0.0)
     asked = []
@@ -267,8 +281,10 @@ async def test_what_hangs_is_not_asked_once_more(answers: Answers, monkeypatch: 
     monkeypatch.setattr(answers.executor, "_asker", ME)
     for _ in range(3):
         await answers.executor.ensure_asked()
-    assert len(asked) == 1 and answers.executor.silent
+    monkeypatch.setattr(answers.executor, "_unanswered", -math.inf)
+    assert len(asked) == 1 and answers.executor.silent, "as long as it hangs"
     going.returncode = -9
+    assert not answers.executor.silent
     monkeypatch.setattr(answers.executor, "_asker", ME)
     await answers.executor.ensure_asked()
     assert len(asked) == 2

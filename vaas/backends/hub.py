@@ -25,7 +25,9 @@ _HUB_WORDS = re.compile(r"^Spawn failed: (?:[45]\d\d SpawnException(?:\(reason=[
 #: What the Hub says of one that started and never answered, with an address that is not for people.
 _SILENT = re.compile(r"Server at \S+ didn't respond in|Timeout(?:Error)?$|timed out$", re.IGNORECASE)
 #: What is no word for people: what a library says of itself, addresses, paths, names of pods.
-_TECHNICAL = re.compile(r"Error\b|Exception\b|Errno|://|(?:^|[\s'\"(=])/\w|\bpod \S+/|['\"]\)|0x[0-9a-f]{6}")
+_TECHNICAL = re.compile(r"Error\b|Exception\b|Errno|\+docker://|['\"]/\w|\bpod \S+/|['\"]\)|0x[0-9a-f]{6}")
+#: What somebody wrote into an error of HTTP, as a site's own hook does.
+_SAID = re.compile(r"HTTP \d{3}: [^(]*\((.*)\)", re.DOTALL)
 _IN_THE_LOG = "It could not be started there. Those who run this site find why in the Hub's log."
 #: Seconds between looks at a server that starts: a visitor waits for each; a slow one is not asked so often.
 _FIRST_LOOK, _LAST_LOOK = 0.04, 0.5
@@ -133,6 +135,8 @@ def failed_words(events: Iterable[Mapping[str, Any]]) -> str:
     words = _HUB_WORDS.sub("", told[-1]).strip()
     if not words or _SILENT.match(words):
         return "It did not answer in time."
+    if said := _SAID.fullmatch(words):
+        words = said[1]
     # An exception that is for people says so; another may be anything.
     return _IN_THE_LOG if "SpawnException" not in told[-1] and _TECHNICAL.search(words) else words[:500]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import getpass
+import logging
 import math
 import os
 import re
@@ -22,10 +23,11 @@ from vaas import jobs
 from vaas.errors import Forbidden, Invalid, StorageFull, Unavailable
 from vaas.executors.accounts import LEAST_UID, account_of, as_account
 from vaas.executors.base import Executor, Job, JobState
-from vaas.executors.programs import Hangs, Silent, Unknown, answer_of
+from vaas.executors.programs import Hangs, Refused, Silent, Unknown, answer_of
 
 __all__ = ["ClusterExecutor", "Ref", "Shared", "is_ours"]
 
+_log = logging.getLogger("vaas")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _REF = re.compile(rf"(\d{{1,12}})/([a-z_][a-z0-9_.-]{{0,31}})/({_NAME.pattern})")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -99,25 +101,29 @@ class ClusterExecutor(Executor):
     @property
     def silent(self) -> bool:
         """Whether the system did not answer when it was asked last. What waits asks it again and again."""
-        return time.monotonic() - self._unanswered < _REMEMBERED
+        return self._hangs or time.monotonic() - self._unanswered < _REMEMBERED
+
+    @property
+    def _hangs(self) -> bool:
+        return self._hanging is not None and self._hanging.returncode is None
 
     async def ensure_asked(self) -> None:
         """Ask it as who was answered last; before anybody was, as the portal's own account, where that has programs."""
-        hangs = self._hanging is not None and self._hanging.returncode is None
-        if hangs or time.monotonic() - self._asked < _RESTED:
+        if self._hangs or time.monotonic() - self._asked < _RESTED:
             return
-        # Once alone: another's account may be good.
-        asker, self._asker, self._asked = self._asker, "", time.monotonic()
-        small = self._small(asker or getpass.getuser())
+        asker, own = self._asker, self._small(_own_account())
+        has_programs = await asyncio.to_thread(shutil.which, own[0])
         try:
             if asker:
-                await self._run(asker, small)
-            elif await asyncio.to_thread(shutil.which, small[0]):
-                await self._heard(small)
+                # As them once alone, where it can be asked otherwise: it may be their account that is not good.
+                self._asker = "" if has_programs else asker
+                await self._run(asker, self._small(asker))
+            elif has_programs:
+                await self._heard(own)
         except Hangs as error:
             self._hanging = error.process
-        except Unavailable:
-            pass
+        except Unavailable as error:
+            _log.info("No sign of life: %s", error.log_message)
 
     async def submit(self, job: Job) -> str:
         """Submit the job; one that the system has or had under its name is not submitted again."""
@@ -227,17 +233,27 @@ class ClusterExecutor(Executor):
         self._asked = time.monotonic()
         try:
             said = await self._answer(command, given)
+            self._hanging = None
         except Silent:
             self._unanswered = time.monotonic()
             raise
-        except Unknown:  # which it is the system that says
-            self._unanswered = -math.inf
+        except Unavailable as error:
+            if isinstance(error, Unknown | Refused):  # which it is the system that says
+                self._unanswered = -math.inf
             raise
         self._unanswered = -math.inf
         return said
 
     async def _answer(self, command: Sequence[str], given: str = "") -> str:
         return await answer_of(command, given, seconds=self._shared.seconds)
+
+
+def _own_account() -> str:
+    """Return what the account is called that we have, or its number."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.geteuid())
 
 
 def is_ours(folder: Path) -> bool:

@@ -16,7 +16,7 @@ from typing import BinaryIO
 from vaas.errors import Unavailable
 
 __all__ = [
-    *("CONFIGURED_BY", "Hangs", "NoAccounting", "Silent", "Unknown"),
+    *("CONFIGURED_BY", "Hangs", "NoAccounting", "Refused", "Silent", "Unknown"),
     *("answer_of", "bare_environment", "is_over", "refusal", "said_by"),
 ]
 
@@ -52,6 +52,10 @@ class Hangs(Silent):
     def __init__(self, message: str, *, log_message: str, process: Process) -> None:
         super().__init__(message, log_message=log_message)
         self.process = process
+
+
+class Refused(Unavailable):
+    """The batch system does not take the job, and says why."""
 
 
 class NoAccounting(Unavailable):
@@ -175,4 +179,5 @@ def _problem(said: str, called: str) -> Unavailable:
         return NoAccounting(_DOWN, log_message=log_message)
     if _SILENT.search(said):
         return Silent(_DOWN, log_message=log_message)
-    return Unavailable(refusal(said) or _DOWN, log_message=log_message)
+    why = refusal(said)
+    return Refused(why, log_message=log_message) if why else Unavailable(_DOWN, log_message=log_message)

@@ -7,8 +7,8 @@ these. Of what may be more than it looks like nothing is known, such as a text i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 __all__ = ["LANGUAGES", "Language", "assigned"]
@@ -23,16 +23,17 @@ _UNKNOWN = "?"
 
 @dataclass(frozen=True)
 class Language:
-    """How a language gives a name a value; all of it but ``literal`` and ``fills_in`` as regular expressions.
+    """How a language gives a name a value; all of it but ``escapes`` and ``fills_in`` as regular expressions.
 
     Parameters
     ----------
-    begins:
-        What may stand before the name.
+    begins, typed:
+        What may stand before the name, and behind it.
     note:
         What begins a comment.
-    suffix:
-        What may stand behind a number, and says no more than of which kind it is.
+    suffix, real:
+        What may stand behind a number, and says no more than of which kind it is; and what of it says that it has a
+        point.
     whole:
         The type of what has no point in it, where that is no whole number.
     bare:
@@ -40,19 +41,23 @@ class Language:
     list, between:
         How a list is written, with its members in a group, and what stands between these.
     escapes:
-        How a quotation mark is written within a text, by the mark around it: behind a sign, or "" for twice.
+        How a quotation mark is written within a text, by the mark around it: behind a sign, "" for twice, None for not
+        at all.
     fills_in:
         The signs by which something is filled in, in texts between double marks.
     """
 
     begins: str = ""
     note: str = "#"
+    typed: str = ""
     suffix: str = ""
+    real: str = "[FfDd]"
     whole: str = "None"
     bare: str = ""
     list: str = r"\[(.*)\]"
     between: str = ","
-    escapes: tuple[str, str] = ("\\", "\\")
+    escapes: tuple[str | None, str | None] = ("\\", "\\")
+    words: Mapping[str, str] = field(default_factory=lambda: _WORDS)
     fills_in: str = ""
 
     @cached_property
@@ -63,9 +68,8 @@ class Language:
     @cached_property
     def line(self) -> re.Pattern[str]:
         """Match what declares, the name, its value and the comment of a line; a sign in a text begins no comment."""
-        typed = r"\s*+::?\s*+[A-Za-z][\w.\[\]<>]*+"
         value = rf"((?:{self.text}|(?!{self.note})[^\"'])++)"
-        name = rf"({self.begins})([A-Za-z_]\w{{0,99}})({typed})?"
+        name = rf"({self.begins})([A-Za-z_]\w{{0,99}})({self.typed})"
         return re.compile(rf"\s*+{name}\s*+(?:<-|=(?![=~]))\s*+{value}(?:{self.note}(.*))?\Z")
 
     @cached_property
@@ -79,7 +83,7 @@ class Language:
             return number[1] if not self.bare or _is_canonical(number[1]) else repr(text)
         if re.fullmatch(self.text, text):
             return self._said(text)
-        if word := _WORDS.get(text.removeprefix("$").lower()):
+        if word := self.words.get(text if self.bare else text.lower()):
             return word
         return repr(text) if self.bare and re.fullmatch(self.bare, text) else _UNKNOWN
 
@@ -92,11 +96,16 @@ class Language:
             return _UNKNOWN
         if escape == "\\":
             return text if not self.bare or "\\" not in inside else _UNKNOWN
-        return repr(inside.replace((escape or mark) + mark, mark))
+        if escape is not None:
+            inside = inside.replace((escape or mark) + mark, mark)
+        # What else is escaped may be anything.
+        return _UNKNOWN if escape and escape in inside else repr(inside)
 
 
-def _text(mark: str, escape: str) -> str:
+def _text(mark: str, escape: str | None) -> str:
     """Match a text between two of these marks."""
+    if escape is None:
+        return rf"{mark}[^{mark}]*+{mark}"
     if not escape:
         return rf"{mark}(?:[^{mark}]|{mark}{mark})*+{mark}"
     sign = re.escape(escape)
@@ -104,25 +113,32 @@ def _text(mark: str, escape: str) -> str:
 
 
 _R = Language(suffix="L?", whole="float", list=r"(?:c|list)\((.*)\)")
-_SCALA = Language(r"va[lr]\s++", "//", suffix="[LlDd]?", list=r"(?:Seq|List)\((.*)\)")
+_TYPED = r"(?:\s*+::?\s*+[A-Za-z][\w.\[\]<>{}]*+)?"
+_SCALA = Language(r"va[lr]\s++", "//", _TYPED, "[LlDd]?", list=r"(?:Seq|List)\((.*)\)")
 #: By what papermill calls the language, or its kernel.
 LANGUAGES = {
     **{"R": _R, "sparkrkernel": _R, "scala": _SCALA, "sparkkernel": _SCALA},
-    "julia": Language(fills_in="$"),
+    "julia": Language(typed=_TYPED, fills_in="$"),
     "bash": Language(
         r"(?:export\s++|declare\s++)?",
         r"(?:(?<=\s)#)",
         bare=r"[\w./:@%+#-]+",
         list=r"\((.*)\)",
         between=r"\s+",
-        # Between single marks nothing is escaped at all.
-        escapes=("\\", ""),
+        escapes=("\\", None),
         fills_in="$`",
+        words={"true": "True", "false": "False"},
     ),
-    "matlab": Language("", "%", list=r"\{(.*)\}", escapes=("", "")),
-    ".net-csharp": Language(r"[A-Za-z][\w<>\[\]]*+\s++", "//", "[LlFfDd]?", list=r"new\s*\w*\s*\[\]\s*\{(.*)\}"),
-    ".net-fsharp": Language(r"let\s++(?:mutable\s++)?", "//", "[LlFf]?", between=";"),
-    ".net-powershell": Language(r"(?:\[[\w.]++\]\s*+)?\$", list=r"@\((.*)\)", escapes=("`", ""), fills_in="$"),
+    "matlab": Language("", "%", whole="float", list=r"\{(.*)\}", escapes=("", "")),
+    ".net-csharp": Language(r"[A-Za-z][\w<>\[\]]*+\s++", "//", suffix="[LlFfDd]?", list=r"new\s*\w*\s*\[\]\s*\{(.*)\}"),
+    ".net-fsharp": Language(r"let\s++(?:mutable\s++)?", "//", _TYPED, "[LlFf]?", between=";"),
+    ".net-powershell": Language(
+        r"(?:\[[\w.]++\]\s*+)?\$",
+        list=r"@\((.*)\)",
+        escapes=("`", ""),
+        fills_in="$",
+        words={"$true": "True", "$false": "False", "$null": "None"},
+    ),
 }
 
 
@@ -135,8 +151,10 @@ def assigned(lines: Iterable[str], language: Language) -> Iterator[tuple[str, st
         if found := language.line.match(line):
             declared, name, typed, value, note = found.groups(default="")
             text = value.strip().rstrip(";").strip()
-            real = "float" if _REAL.search(declared + typed) else language.whole
-            yield name, real if _WHOLE.fullmatch(text) else "None", _written(text, language), note.strip()
+            written = _written(text, language)
+            real = _REAL.search(declared + typed) or re.search(rf"\d{language.real}\Z", text)
+            kind = "float" if real else language.whole if text == written else "None"
+            yield name, kind if _WHOLE.fullmatch(written) else "None", written, note.strip()
 
 
 def _written(text: str, language: Language) -> str:

@@ -11,9 +11,8 @@ from typing import Any
 from urllib.parse import quote
 
 from vaas.housekeeping import SIGN
-from vaas.lab.kernelspec import NAME
 from vaas.lab.manifest import Manifest, Thing
-from vaas.loading import opening
+from vaas.loading import opening, table_options
 
 __all__ = ["TAG", "first_cell", "language_of", "overview", "with_cells"]
 
@@ -22,22 +21,22 @@ TAG = "vaas-launch"
 #: How a table is read in R, by how its name ends.
 _IN_R = {".csv": "read.csv", ".tsv": "read.delim"}
 _COMING = "**It is on its way.** This file is written anew when everything is there: open it again to see."
-_HEAD = (
-    "# Made by the launch: it says where everything is. Run it, change it, or delete it.",
-    "# Data.md says more, also of what could not be fetched.",
-)
+_HEAD = "# Made by the launch: it says where everything is. Run it, change it, or delete it."
+_MORE = "# {overview} says more, also of what could not be fetched."
 
 
-def first_cell(manifest: Manifest, places: Mapping[str, str]) -> str:
+def first_cell(manifest: Manifest, places: Mapping[str, str], *, overview: str) -> str:
     """Return the code of the first cell; "" when there is nothing to say.
 
     Parameters
     ----------
     places:
         Where each thing is, from the notebook's folder on, by its id.
+    overview:
+        What the file is called that says more.
     """
     lines = _data_lines(manifest, places)
-    return "\n".join([*_HEAD, *lines]) if lines else ""
+    return "\n".join([_HEAD, _MORE.format(overview=overview), *lines]) if lines else ""
 
 
 def overview(
@@ -95,18 +94,23 @@ def with_cells(notebook: bytes, codes: Sequence[str], *, kernel: str, title: str
         own = str(metadata.get("kernelspec", {}).get("name") or "")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return notebook
-    if language == "python":
+    if language.casefold() == "python":
         with_ids = (read.get("nbformat", 4), read.get("nbformat_minor", 0)) >= (4, 5)
         made = [_cell(code, id=f"{TAG}-{number}" if with_ids else "") for number, code in enumerate(codes) if code]
         cells = made + cells
-    metadata["kernelspec"] = {"name": kernel or own or NAME, "display_name": title, "language": language}
+    if name := kernel or own:
+        metadata["kernelspec"] = {"name": name, "display_name": title, "language": language}
+    else:  # JupyterLab finds one by this
+        metadata["language_info"] = {"name": language}
     return json.dumps({**read, "cells": cells, "metadata": metadata}, ensure_ascii=False, indent=1).encode()
 
 
 def language_of(notebook: bytes) -> str:
     """Return the language of a notebook; "" if it cannot be read."""
     try:
-        return str(json.loads(notebook)["metadata"].get("kernelspec", {}).get("language") or "python")
+        metadata = json.loads(notebook)["metadata"]
+        said = metadata.get("kernelspec", {}).get("language") or metadata.get("language_info", {}).get("name")
+        return str(said or "python")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return ""
 
@@ -141,7 +145,11 @@ def _here(thing: Thing, place: str, failed: str, manifest: Manifest) -> list[str
     if manifest.language == "python":
         return [_code(place), _fenced(_loading(thing, place, manifest.modules))]
     reads = _IN_R.get(PurePath(thing.name).suffix) if manifest.language.casefold() == "r" else None
-    return [_code(place), *([_fenced(f"table <- {reads}({json.dumps(place)})", "r")] if reads else [])]
+    told = table_options(thing.name, thing.written)
+    # How a table is written otherwise, R is told in other words than pandas.
+    if reads is None or told is None or told[1].keys() - {"sep"}:
+        return [_code(place)]
+    return [_code(place), _fenced(f"table <- {reads}({json.dumps(place, ensure_ascii=False)})", "r")]
 
 
 def _elsewhere(thing: Thing, language: str) -> list[str]:

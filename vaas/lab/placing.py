@@ -65,7 +65,8 @@ class Placing:
         self._kept, self._found = kept, self._places(manifest, copy)
         if copy.new:
             with whole(copy):
-                begin_notebook(copy, manifest, self._found)
+                overview = self._overview() or Path(OVERVIEW)
+                begin_notebook(copy, manifest, self._found, overview=overview.name)
         if manifest.things or copy.new:
             self._write_overview(coming=[thing.id for thing, _ in self._fetched if not kept.thing(thing.id)])
         where = {"folder": copy.folder, "notebook": copy.notebook}

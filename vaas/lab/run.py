@@ -11,8 +11,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import faulthandler
+import json
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -21,6 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import nbformat
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillException
 from papermill.iorw import load_notebook_node
@@ -129,7 +132,7 @@ def _prepared(folder: Path, job: Mapping[str, Any], status: Status) -> Keeper:
     values = {**(job.get("parameters") or {}), **_things(folder, job)}
     cells = len(nb.cells)
     if language.casefold() != "python":
-        values = _changed(values, Path(f"{jobs.FILES}/{job['notebook']}").read_bytes())
+        values = _changed(nb, values)
     if values:
         # Of some languages papermill knows only what their own kernels are called.
         kernel = str(nb.metadata.get("kernelspec", {}).get("name") or "chosen")
@@ -147,14 +150,30 @@ def _things(folder: Path, job: Mapping[str, Any]) -> dict[str, str]:
     return {name: f"{inputs.name}/{path}" for name, path in things.items()}
 
 
-def _changed(values: Mapping[str, Any], notebook: bytes) -> dict[str, Any]:
-    """Return those values that are not as the notebook sets them: papermill may write it as another type."""
-    own = {each["name"]: each["default"] for each in parameters_of(notebook) if each["is"]}
-    return {
-        name: value
-        for name, value in values.items()
-        if name not in own or own[name] != value or isinstance(own[name], bool) != isinstance(value, bool)
-    }
+def _changed(nb: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those values that are not as the notebook sets them: papermill may write one as another type.
+
+    All, where the notebook was given values before; and each of which more is said than in one line.
+    """
+    tagged = {tag: cell for cell in nb.cells for tag in cell.metadata.get("tags", ())}
+    if "injected-parameters" in tagged or "parameters" not in tagged:
+        return dict(values)
+    source = str(tagged["parameters"].source)
+    own = {each["name"]: each["default"] for each in parameters_of(nbformat.writes(nb).encode()) if each["is"]}
+    alone = {name for name in own if len(re.findall(rf"(?m)\b{name}\b", source)) == 1}
+    alone = {name for name in alone if not re.search(rf"(?m)^\s.*\b{name}\b", source)}
+    return {name: value for name, value in values.items() if name not in alone or _level(own[name]) != _level(value)}
+
+
+def _level(value: Any) -> str:
+    """Return the value as text, in which 1 is 1.0, and true is not."""
+
+    def level(each: Any) -> Any:
+        if isinstance(each, list):
+            return [level(member) for member in each]
+        return float(each) if isinstance(each, int) and not isinstance(each, bool) else each
+
+    return json.dumps(level(value), sort_keys=True)
 
 
 def _language(nb: Any, job: Mapping[str, Any]) -> str:

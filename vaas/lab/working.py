@@ -87,17 +87,22 @@ def whole(copy: Copy) -> Iterator[None]:
         raise
 
 
-def begin_notebook(copy: Copy, manifest: Manifest, places: Mapping[str, str]) -> None:
-    """Put the generated cells into the copy's notebook, and its kernel; what came along is laid beside it."""
+def begin_notebook(copy: Copy, manifest: Manifest, places: Mapping[str, str], *, overview: str) -> None:
+    """Put the generated cells into the copy's notebook, and its kernel; what came along is laid beside it.
+
+    ``overview`` is what the file will be called that says where everything is.
+    """
     path = copy.path / copy.notebook
     said = {name: str(manifest.environment.get(name) or "") for name in ("title", "kind", "language", "where")}
     with explained("the notebook"):
         before = path.read_bytes()
         # An empty one is in no language yet.
         language = manifest.language if before == _EMPTY else language_of(before)
-        cells = [first_cell(manifest, places), lay_beside(path.parent, manifest.given, language=language)]
+        given = lay_beside(path.parent, manifest.given, language=language)
+        cells = [first_cell(manifest, places, overview=overview), given]
         # What the kernels of an image are called is known there alone.
-        kernel = "" if said["kind"] == "image" else kernel_name(said["kind"], manifest.language, said["where"])
+        unknown = said["kind"] == "image" and manifest.language != "python"
+        kernel = "" if unknown else kernel_name(said["kind"], manifest.language, said["where"])
         made = with_cells(before, cells, kernel=kernel, title=said["title"], language=language)
         draft = path.with_name(f".{path.name}.tmp")
         draft.write_bytes(made)

@@ -91,8 +91,7 @@ class Launching:
         )
         with self._core.database.begin() as records:
             if len(records.launches.of(user.name)) >= most:
-                words = f"You have {most} launches, as many as one may keep. Remove some under “My servers”."
-                raise Conflict(words, field="servers")
+                raise Conflict(_KEPT.format(most=most), field="servers")
             records.launches.save(launch)
         return launch
 

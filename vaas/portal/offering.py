@@ -145,7 +145,7 @@ def needs_of_snapshot(
         book = parse(content.read(digest), name=snapshot.notebook)
         id = read_served(content.read(served.sha256).decode("utf-8", "replace")).id if served else ""
     except (VaasError, StopIteration, RecursionError):
-        return needs_of(None, held=held, report=report)
+        return replace(needs_of(None, held=held, report=report), language=Needs.language)
     return replace(needs_of(book, own=own, held=held, report=report), environment=id)
 
 
@@ -270,7 +270,9 @@ def _worth(choice: Choice, needs: Needs) -> tuple[bool | float, ...]:
     foreign = choice.environment.kind != _OWN and choice.environment.id != needs.environment
     silent = bool(choice.facility.silent)
     fits = choice.bare, choice.tight, choice.copied, choice.unsized
-    return not choice.possible, choice.lacked, silent, missing, foreign, *fits
+    # Data alone are opened in Python, unless somebody wants it otherwise.
+    other = not needs.language and choice.environment.language != "python"
+    return not choice.possible, choice.lacked, silent, other, missing, foreign, *fits
 
 
 def stands_against(environment: Environment, places: Sequence[Facility], needs: Needs, user: User) -> str:

@@ -23,6 +23,8 @@ _FORM, _FORM_OF_PROGRAMS = "2", "3"
 #: A folder with one of these in it is a thing of its own; names in small letters. So many of them are heard.
 _SPEAKING = frozenset({"readme", "readme.md", "readme.markdown", "readme.rst", "readme.txt", "citation.cff"})
 _SPEAKING |= {"datapackage.json", "ro-crate-metadata.json"}
+#: Of so many files in one folder it is read whether a launch has written them.
+_MOST_OVERVIEWS = 20
 _MOST_SPEAKING = 8
 #: Folders that are one data set each, and those that hold what other people wrote.
 _WHOLE = (".zarr",)
@@ -243,7 +245,7 @@ class _Walking:
             written = housekeeping.of_run(await self._begin(about, housekeeping.MOST_ABOUT))
             sizes = {name: size for name, size in written.items() if name in files}
             self._seen.ours |= {files[name].path for name, size in sizes.items() if size in (None, files[name].size)}
-        for name in filter(housekeeping.OVERVIEWS.fullmatch, files):
+        for name in sorted(filter(housekeeping.OVERVIEWS.fullmatch, files))[:_MOST_OVERVIEWS]:
             if housekeeping.is_overview(await self._begin(files[name], len(housekeeping.SIGN))):
                 self._seen.ours.add(files[name].path)
 
