@@ -33,6 +33,7 @@ __all__ = ["Launching"]
 _PLAN_SECONDS = 120
 #: So often it is said that a launch is still being prepared, when there is nothing new to say.
 _BEAT = timedelta(seconds=10)
+_KEPT = "You have {most} launches, as many as one may keep. Remove some under “My servers”."
 
 _log = logging.getLogger("vaas")
 
