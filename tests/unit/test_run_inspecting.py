@@ -128,12 +128,13 @@ def written(kernel: str) -> str:
         (".net-powershell", "[int]$n = 3 # how many", "n", 3, "how many"),
         (".net-powershell", '$path = "C:\\" # where', "path", "C:\\", "where"),
         ("julia", "n::Int = 3 # how many", "n", 3, "how many"),
+        ("julia", "n = 3 # n is how many, n = 4\nnn = n * 2\nn == 3\n# n = 5", "n", 3, "n is how many, n = 4"),
     ],
 )
 async def test_what_people_write_in_a_language_is_read(
     inspect: Inspector, kernel: str, line: str, name: str, default: object, help: str
 ) -> None:
-    (found,) = await inspect(parameters(line, kernel=kernel, language="of that kernel"))
+    found = (await inspect(parameters(line, kernel=kernel, language="of that kernel")))[0]
     assert (found["name"], found["default"], found["help"], found["is"]) == (name, default, help, True)
 
 
@@ -153,6 +154,10 @@ async def test_what_people_write_in_a_language_is_read(
         ("bash", "x=$true"),
         ("bash", "x='a''b'"),
         ("ir", "x <- list(a = 1)"),
+        ("ir", "x <- 5\nif (y) {\n  x <- 6\n}"),
+        ("ir", "if (y) {\n  x <- 6\n}"),
+        ("ir", "x <- 5\n7 -> x"),
+        ("bash", "x=5\n((x+=1))"),
     ],
 )
 async def test_of_what_may_be_more_than_it_looks_like_nothing_is_known(

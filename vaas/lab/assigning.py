@@ -7,12 +7,17 @@ these. Of what may be more than it looks like nothing is known, such as a text i
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 __all__ = ["LANGUAGES", "Language", "assigned"]
 
+#: What is set somewhere in a line, in whichever language: before a sign, or behind an arrow.
+_SET = re.compile(
+    r"\b([A-Za-z_]\w*+)\s*+(?:<<?-|[-+*/%|&^.~]{0,2}=(?![=~])|\+\+|--)|->{1,2}\s*+([A-Za-z_]\w*+)|(?:\+\+|--)([A-Za-z_]\w*+)"
+)
 _WHOLE = re.compile(r"-?\d+")
 _REAL = re.compile(r"double|float|decimal", re.IGNORECASE)
 #: Words that are values, in whatever case the language writes them.
@@ -145,16 +150,26 @@ LANGUAGES = {
 def assigned(lines: Iterable[str], language: Language) -> Iterator[tuple[str, str, str, str]]:
     """Yield name, type, value as Python writes it, and comment of each parameter in the lines.
 
-    The type is "None" where the value has it; a value that nobody knows is none that Python can read.
+    The type is "None" where the value has it; a value that nobody knows is none that Python can read. So is that of a
+    name that another line sets, too, or that is set only under a condition.
     """
-    for line in lines:
-        if found := language.line.match(line):
-            declared, name, typed, value, note = found.groups(default="")
+    found = [(line, language.line.match(line)) for line in lines]
+    times = Counter(name for line, match in found for name in _set_in(line, match, language))
+    for line, match in found:
+        if match:
+            declared, name, typed, value, note = match.groups(default="")
             text = value.strip().rstrip(";").strip()
-            written = _written(text, language)
+            written = _written(text, language) if times[name] == 1 and line[:1].strip() else _UNKNOWN
             real = _REAL.search(declared + typed) or re.search(rf"\d{language.real}\Z", text)
             kind = "float" if real else language.whole if text == written else "None"
             yield name, kind if _WHOLE.fullmatch(written) else "None", written, note.strip()
+
+
+def _set_in(line: str, match: re.Match[str] | None, language: Language) -> set[str]:
+    """Return the names that a line sets; what is in its comment does not count."""
+    code = line[: match.end(4)] if match else re.split(language.note, line, maxsplit=1)[0]
+    names = {name for each in _SET.findall(code) for name in each if name}
+    return names | ({match[2]} if match else set())
 
 
 def _written(text: str, language: Language) -> str:

@@ -14,7 +14,6 @@ import faulthandler
 import json
 import logging
 import os
-import re
 import signal
 import sys
 import threading
@@ -153,16 +152,12 @@ def _things(folder: Path, job: Mapping[str, Any]) -> dict[str, str]:
 def _changed(nb: Any, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return those values that are not as the notebook sets them: papermill may write one as another type.
 
-    All, where the notebook was given values before; and each of which more is said than in one line.
+    All, where the notebook was given values before.
     """
-    tagged = {tag: cell for cell in nb.cells for tag in cell.metadata.get("tags", ())}
-    if "injected-parameters" in tagged or "parameters" not in tagged:
+    if any("injected-parameters" in cell.metadata.get("tags", ()) for cell in nb.cells):
         return dict(values)
-    source = str(tagged["parameters"].source)
     own = {each["name"]: each["default"] for each in parameters_of(nbformat.writes(nb).encode()) if each["is"]}
-    alone = {name for name in own if len(re.findall(rf"(?m)\b{name}\b", source)) == 1}
-    alone = {name for name in alone if not re.search(rf"(?m)^\s.*\b{name}\b", source)}
-    return {name: value for name, value in values.items() if name not in alone or _level(own[name]) != _level(value)}
+    return {name: value for name, value in values.items() if name not in own or _level(own[name]) != _level(value)}
 
 
 def _level(value: Any) -> str:
