@@ -19,7 +19,7 @@ from vaas.files import FileIndex
 from vaas.prose import clean_text, headings, images, outside_fences, paragraphs, shorten, without_data
 from vaas.source import Source, outside_hosts, read_other, read_python
 
-__all__ = ["Cell", "CellChange", "Notebook", "compare", "parse", "suggest_files"]
+__all__ = ["Cell", "CellChange", "Notebook", "compare", "language_in", "parse", "suggest_files"]
 
 #: More is not a notebook that somebody wrote.
 MAX_BYTES = 64_000_000
@@ -191,16 +191,21 @@ def parse(data: bytes, *, name: str = "") -> Notebook:
         raise Invalid("This is not a notebook: it is JSON, but not what Jupyter writes.")
     metadata = _mapping(document.get("metadata"))
     kernel, voila = _mapping(metadata.get("kernelspec")), _mapping(metadata.get("voila"))
-    language = _text(kernel.get("language")) or _text(_mapping(metadata.get("language_info")).get("name"))
     cells = tuple(_cell(i, raw) for i, raw in enumerate(_raw_cells(document), start=1))
     return Notebook(
         name=name,
         cells=cells,
         kernel=_text(kernel.get("name")),
-        language=language.lower() or "python",
+        language=language_in(metadata).lower() or "python",
         template=_text(voila.get("template")),
         theme=_text(voila.get("theme")),
     )
+
+
+def language_in(metadata: Mapping[str, Any]) -> str:
+    """Return the language that a notebook's metadata name, as they write it; "" for none."""
+    kernel, info = _mapping(metadata.get("kernelspec")), _mapping(metadata.get("language_info"))
+    return _text(kernel.get("language")) or _text(info.get("name"))
 
 
 def suggest_files(

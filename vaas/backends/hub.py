@@ -24,7 +24,7 @@ __all__ = ["LISTEN", "HubApi", "HubBackend", "HubDirectory", "as_starting", "dec
 _HUB_WORDS = re.compile(r"^Spawn failed: (?:[45]\d\d SpawnException(?:\(reason=[\w-]+\))?: )?")
 #: What the Hub says of one that started and never answered, with an address that is not for people.
 _SILENT = re.compile(r"Server at \S+ didn't respond in|Timeout(?:Error)?$|timed out$", re.IGNORECASE)
-#: What is no word for people: what a library says of itself, addresses, paths, names of pods.
+#: What is no word for people: exceptions of libraries, paths in quotes, addresses of engines and names of pods.
 _TECHNICAL = re.compile(r"Error\b|Exception\b|Errno|\+docker://|['\"]/\w|\bpod \S+/|['\"]\)|0x[0-9a-f]{6}")
 #: What somebody wrote into an error of HTTP, as a site's own hook does.
 _SAID = re.compile(r"HTTP \d{3}: [^(]*\((.*)\)", re.DOTALL)

@@ -28,7 +28,7 @@ _UNKNOWN = "?"
 
 @dataclass(frozen=True)
 class Language:
-    """How a language gives a name a value; all of it but ``escapes`` and ``fills_in`` as regular expressions.
+    """How a language gives a name a value; mostly by regular expressions.
 
     Parameters
     ----------
@@ -48,6 +48,8 @@ class Language:
     escapes:
         How a quotation mark is written within a text, by the mark around it: behind a sign, "" for twice, None for not
         at all.
+    words:
+        What is a value by its name: as the language writes it, in small letters unless texts may be bare.
     fills_in:
         The signs by which something is filled in, in texts between double marks.
     """

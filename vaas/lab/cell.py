@@ -13,6 +13,7 @@ from urllib.parse import quote
 from vaas.housekeeping import SIGN
 from vaas.lab.manifest import Manifest, Thing
 from vaas.loading import opening, table_options
+from vaas.notebook import language_in
 
 __all__ = ["TAG", "first_cell", "language_of", "overview", "with_cells"]
 
@@ -108,9 +109,7 @@ def with_cells(notebook: bytes, codes: Sequence[str], *, kernel: str, title: str
 def language_of(notebook: bytes) -> str:
     """Return the language of a notebook; "" if it cannot be read."""
     try:
-        metadata = json.loads(notebook)["metadata"]
-        said = metadata.get("kernelspec", {}).get("language") or metadata.get("language_info", {}).get("name")
-        return str(said or "python")
+        return language_in(json.loads(notebook)["metadata"]) or "python"
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return ""
 

@@ -8,7 +8,7 @@ import shutil
 import time
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from vaas.errors import Conflict, Invalid, Unavailable, VaasError
 from vaas.lab.kept import Kept
@@ -101,7 +101,7 @@ class Staging:
         raise AssertionError("not reached")
 
     def _fetch_one(self, thing: Thing, part: Path) -> tuple[int, str]:
-        digest, came, done, etag = _digest(thing.checksum), hashlib.sha256(), 0, ""
+        came, done, etag = _Came(thing.checksum), 0, ""
         with part.open("wb") as file:
             while True:
                 data, size, now = self._piece(thing.id, done)
@@ -110,18 +110,15 @@ class Staging:
                 done, etag = done + len(data), now
                 file.write(data)
                 came.update(data)
-                if digest is not None:
-                    digest.update(data)
                 self._progress.thing(thing.id, done=done, of=size, state="running")
                 if done >= size or not data:
                     break
         if done != size:
             raise Unavailable("It did not come whole. Start the launch again.")
         # The checksum is of one state of the file, and says nothing of another.
-        said = digest is not None and (not thing.etag or thing.etag == etag)
-        if said:
-            _check(digest, thing.checksum)
-        return done, came.hexdigest()
+        if not thing.etag or thing.etag == etag:
+            came.check()
+        return done, came.sha256
 
     def _fetch_parcel(self, thing: Thing, part: Path) -> tuple[int, str]:
         """Write what comes in one go, a file or a folder; what does not come whole is begun anew.
@@ -154,7 +151,7 @@ class Staging:
             opened.end()
         if not part.exists():
             part.mkdir(mode=0o700)  # an empty folder
-        return done, opened.sha256 if part.is_file() else ""
+        return done, opened.came.sha256 if part.is_file() else ""
 
     def _piece(self, thing: str, offset: int) -> tuple[bytes, int, str]:
         pause = 0.5
@@ -167,14 +164,38 @@ class Staging:
         return self._portal.piece(thing, offset, _PIECE)
 
 
+class _Came:
+    """What came of a file: its SHA-256, and whether it is what its owner's ``checksum`` says ("": they say none)."""
+
+    def __init__(self, checksum: str) -> None:
+        self._said, self._kind = checksum.lower(), checksum.partition(":")[0]
+        kinds = {"sha256", self._kind} & (hashlib.algorithms_guaranteed - {"shake_128", "shake_256"})
+        self._digests = {kind: hashlib.new(kind, usedforsecurity=False) for kind in kinds}
+
+    def update(self, data: bytes) -> None:
+        """Count these in."""
+        for digest in self._digests.values():
+            digest.update(data)
+
+    @property
+    def sha256(self) -> str:
+        """The checksum of it all."""
+        return self._digests["sha256"].hexdigest()
+
+    def check(self) -> None:
+        """Raise Invalid when it is not what its checksum says; of a kind that nobody knows it says nothing."""
+        digest = self._digests.get(self._kind)
+        if digest is not None and f"{self._kind}:{digest.hexdigest()}" != self._said:
+            raise Invalid(_DAMAGED)
+
+
 class _Opened:
     """The file of a parcel that is being written: one after the other, each checked at its end."""
 
     def __init__(self) -> None:
         self._file: IO[bytes] | None = None
-        self._came, self._summed = hashlib.sha256(), False
-        self._digest: Any = None
-        self._checksum = ""
+        #: What came of it, and whether it was heard what was sent.
+        self.came, self._summed = _Came(""), False
 
     def __enter__(self) -> _Opened:
         """Begin with none."""
@@ -189,26 +210,18 @@ class _Opened:
         """Go on with the next file."""
         self.end()
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._file, self._digest, self._checksum = path.open("xb"), _digest(checksum), checksum
-        self._came, self._summed = hashlib.sha256(), False
+        self._file, self.came, self._summed = path.open("xb"), _Came(checksum), False
 
     def write(self, data: bytes) -> None:
         """Write some of it."""
         if self._file is None or self._summed:
             raise Unavailable("It did not come as it should. Start the launch again.")
         self._file.write(data)
-        self._came.update(data)
-        if self._digest is not None:
-            self._digest.update(data)
-
-    @property
-    def sha256(self) -> str:
-        """The checksum of what came of it."""
-        return self._came.hexdigest()
+        self.came.update(data)
 
     def check(self, sent: object) -> None:
         """Hear what was sent of it. Raises Unavailable where something else came."""
-        if sent != f"sha256:{self.sha256}":
+        if sent != f"sha256:{self.came.sha256}":
             raise Unavailable(DAMAGED)
         self._summed = True
 
@@ -216,24 +229,13 @@ class _Opened:
         """Close it, and raise Invalid when it is not what its checksum says."""
         if self._file is not None:
             self._file.close()
-            _check(self._digest, self._checksum)
+            self.came.check()
         self._file = None
 
 
 def _within(part: Path, path: object) -> Path:
     """Return where a file of a parcel goes: below the folder, or in its place where there is only one."""
     return part / safe_path(path) if path else part
-
-
-def _digest(checksum: str) -> Any:
-    kind = checksum.partition(":")[0]
-    known = hashlib.algorithms_guaranteed - {"shake_128", "shake_256"}
-    return hashlib.new(kind, usedforsecurity=False) if kind in known else None
-
-
-def _check(digest: Any, checksum: str) -> None:
-    if digest is not None and f"{digest.name}:{digest.hexdigest()}" != checksum.lower():
-        raise Invalid(_DAMAGED)
 
 
 def _remove(path: Path) -> None:

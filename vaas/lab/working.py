@@ -93,7 +93,7 @@ def begin_notebook(copy: Copy, manifest: Manifest, places: Mapping[str, str], *,
     ``overview`` is what the file will be called that says where everything is.
     """
     path = copy.path / copy.notebook
-    said = {name: str(manifest.environment.get(name) or "") for name in ("title", "kind", "language", "where")}
+    said = {name: str(manifest.environment.get(name) or "") for name in ("title", "kind", "where")}
     with explained("the notebook"):
         before = path.read_bytes()
         # An empty one is in no language yet.

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from vaas.db.base import Records
 from vaas.errors import Conflict, Invalid, NotFound, Unavailable, VaasError
 from vaas.launching import Run, Schedule
 from vaas.model import User
@@ -15,7 +16,7 @@ from vaas.portal.core import Core
 from vaas.portal.run_queue import choose
 from vaas.portal.run_sources import Sources
 
-__all__ = ["NextTime", "Schedules", "asked_for"]
+__all__ = ["NextTime", "Schedules", "asked_for", "mark_seen", "unseen"]
 
 _log = logging.getLogger("vaas")
 #: Returns the first time after a moment in a time zone, None when there is none any more; raises Invalid for what is no
@@ -82,19 +83,6 @@ class Schedules:
                 raise Conflict(f"You have {len(mine)} schedules, as many as one may have. Delete one of them first.")
             records.schedules.save(made)
         return made
-
-    def news(self, name: str, *, since: datetime) -> list[str]:
-        """Return the ids of the person's that something has ended, and that they have not looked at."""
-        with self._core.database.begin() as records:
-            found = records.schedules.ended(name)
-        return [id for id, asked in found.items() if not asked.get("seen") and _at(asked.get("ended_at")) >= since]
-
-    def seen(self, name: str, *, since: datetime) -> None:
-        """Take note that the person has looked at what has ended."""
-        for id in self.news(name, since=since):
-            with self._core.database.begin() as records:
-                if found := records.schedules.get(id):
-                    records.schedules.save(replace(found, asked={**found.asked, "seen": True}))
 
     def of(self, user: User) -> list[Schedule]:
         """Return the person's, the newest first."""
@@ -182,6 +170,19 @@ class Schedules:
         if not times:
             raise Invalid("There is no such time.", field="cron")
         return times[0]
+
+
+def unseen(records: Records, name: str, *, since: datetime) -> list[str]:
+    """Return the ids of the person's that something has ended since, and that they have not looked at."""
+    found = records.schedules.ended(name)
+    return [id for id, asked in found.items() if not asked.get("seen") and _at(asked.get("ended_at")) >= since]
+
+
+def mark_seen(records: Records, name: str, *, since: datetime) -> None:
+    """Take note that the person has looked at them."""
+    for id in unseen(records, name, since=since):
+        if found := records.schedules.get(id):
+            records.schedules.save(replace(found, asked={**found.asked, "seen": True}))
 
 
 def asked_for(schedule: Schedule) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from vaas.portal.run_forms import Field, Form
 from vaas.portal.run_orders import Orders
 from vaas.portal.run_queue import TO_BE_CANCELLED, Queue, change
 from vaas.portal.run_results import Post, Results, Sent
-from vaas.portal.run_schedules import NextTime, Schedules
+from vaas.portal.run_schedules import NextTime, Schedules, mark_seen, unseen
 from vaas.portal.run_sources import Inspect, Source, Sources
 from vaas.portal.run_things import Things
 from vaas.portal.work import Work
@@ -244,8 +244,8 @@ class Running:
             return 0
         since = self._core.now() - _NEWS
         with self._core.database.begin() as records:
-            runs = len(records.runs.unseen(visitor.user.name, since=since))
-        return runs + len(self._schedules.news(visitor.user.name, since=since))
+            ended = records.runs.unseen(visitor.user.name, since=since)
+            return len(ended) + len(unseen(records, visitor.user.name, since=since))
 
     def seen(self, visitor: Visitor) -> None:
         """Take note that the person has looked at what ended."""
@@ -255,7 +255,7 @@ class Running:
                 run = records.runs.get(run_id)
                 if run is not None:
                     records.runs.note(run_id, progress={**run.progress, "seen": True})
-        self._schedules.seen(visitor.name, since=since)
+            mark_seen(records, visitor.name, since=since)
 
     async def schedule(
         self,

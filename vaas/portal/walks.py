@@ -23,9 +23,9 @@ _FORM, _FORM_OF_PROGRAMS = "2", "3"
 #: A folder with one of these in it is a thing of its own; names in small letters. So many of them are heard.
 _SPEAKING = frozenset({"readme", "readme.md", "readme.markdown", "readme.rst", "readme.txt", "citation.cff"})
 _SPEAKING |= {"datapackage.json", "ro-crate-metadata.json"}
+_MOST_SPEAKING = 8
 #: Of so many files in one folder it is read whether a launch has written them.
 _MOST_OVERVIEWS = 20
-_MOST_SPEAKING = 8
 #: Folders that are one data set each, and those that hold what other people wrote.
 _WHOLE = (".zarr",)
 _INSTALLED = frozenset({"node_modules", "site-packages", "__pycache__"})
